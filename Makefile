@@ -1,0 +1,72 @@
+# Every target sets up what it needs: a fresh clone, Python 3.11 or later and make are enough.
+
+PYTHON  ?= python3
+VENV    ?= .venv
+PRESET  ?= quickstart
+WORKERS ?= 2
+ARGS    ?=
+
+BIN     := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# Stamps: each says that its install was finished after the files it follows from last changed.
+PLAIN := $(VENV)/.installed
+DEV   := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Two installs at once into one environment would break it.
+.NOTPARALLEL:
+.PHONY: help demo test lint format format-check types docs wheel constraints clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(PLAIN) ## find tickets on scikit-learn's digits (PRESET=... for another)
+	$(BIN)/prac find --preset $(PRESET) $(ARGS)
+
+test: $(DEV) ## run the tests and doctests (ARGS='-m slow' for the slow ones)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(DEV) ## check the code with ruff
+	$(BIN)/ruff check .
+
+format: $(DEV) ## rewrite the code in ruff's format
+	$(BIN)/ruff format .
+
+format-check: $(DEV) ## fail where ruff's format differs
+	$(BIN)/ruff format --check --diff .
+
+types: $(DEV) ## check the types with mypy
+	$(BIN)/mypy
+
+docs: $(DEV) ## build the documentation into docs/_build/html, warnings being errors
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+wheel: $(DEV) ## build the wheel into dist
+	rm -rf dist
+	$(BIN)/python -m build --wheel
+
+# A suffix such as +cpu names one build of a release: left in, it would shut out the others.
+constraints: $(DEV) ## pin in constraints.txt what the environment holds now
+	$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable --exclude prac-lth \
+		| sed 's/+[a-z0-9.]*$$//' > $(VENV)/constraints.txt
+	! grep ' @ ' $(VENV)/constraints.txt
+	mv $(VENV)/constraints.txt constraints.txt
+
+clean: ## remove what was built, but neither the environment nor runs
+	rm -rf build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# Order-only: pip upgrading itself must not make the installs out of date.
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(PLAIN): pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) -e .
+	touch $@
+
+# One install that covers the plain one too, so that a fresh clone resolves once.
+$(DEV): pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) -e '.[dev,docs]'
+	touch $(PLAIN) $@

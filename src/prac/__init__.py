@@ -1,0 +1,64 @@
+"""Find winning lottery tickets with less data: sparse trainable subnetworks by PrAC.
+
+The names below are the library's surface; each is loaded when first used, so that importing the
+package, or asking the command for help, does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "PracError": "errors",
+    "SearchConfig": "config",
+    "TrainConfig": "config",
+    "PruneConfig": "config",
+    "SubsetConfig": "config",
+    "StopConfig": "config",
+    "Task": "task",
+    "Ticket": "ticket",
+    "Subset": "subset",
+    "Search": "results",
+    "find": "search",
+    "History": "retraining",
+    "retrain": "retraining",
+    "Evidence": "rules",
+    "Chosen": "rules",
+    "Event": "training",
+}
+
+__all__ = [*_HOMES, "__version__", "algorithms", "data", "models"]
+
+if TYPE_CHECKING:
+    from prac import algorithms, data, models
+    from prac.config import PruneConfig as PruneConfig
+    from prac.config import SearchConfig as SearchConfig
+    from prac.config import StopConfig as StopConfig
+    from prac.config import SubsetConfig as SubsetConfig
+    from prac.config import TrainConfig as TrainConfig
+    from prac.errors import PracError as PracError
+    from prac.results import Search as Search
+    from prac.retraining import History as History
+    from prac.retraining import retrain as retrain
+    from prac.rules import Chosen as Chosen
+    from prac.rules import Evidence as Evidence
+    from prac.search import find as find
+    from prac.subset import Subset as Subset
+    from prac.task import Task as Task
+    from prac.ticket import Ticket as Ticket
+    from prac.training import Event as Event
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"prac.{_HOMES[name]}"), name)
+    if name in ("algorithms", "data", "models"):
+        return importlib.import_module(f"prac.{name}")
+    raise AttributeError(f"module 'prac' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

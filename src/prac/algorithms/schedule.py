@@ -1,0 +1,151 @@
+"""How long a training is and which learning rate each iteration has. Plain numbers, no tensors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Schedule = Literal["multi-step", "cosine", "constant"]
+Scaling = Literal["linear", "epochs", "none"]
+
+
+def batch_sizes(examples: int, batch_size: int) -> list[int]:
+    """Return the sizes of the batches that one epoch over `examples` is cut into.
+
+    The last batch may be smaller, but never a single example, on which BatchNorm over 1x1 maps
+    cannot train: that example joins the batch before it.
+
+    >>> batch_sizes(10, 4), batch_sizes(9, 4), batch_sizes(1, 4)
+    ([4, 4, 2], [4, 5], [1])
+    """
+    full, rest = divmod(examples, batch_size)
+    sizes = [batch_size] * full
+    if rest == 1 and full and batch_size > 1:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training's length and learning rates, in iterations (optimiser steps).
+
+    Attributes:
+        iterations: Length of the training.
+        iterations_per_epoch: Batches in one pass over the set.
+        lr: Peak learning rate.
+        schedule: "multi-step", "cosine" (to zero) or "constant".
+        milestones: Iterations from which the rate is multiplied by `gamma` once more.
+        gamma: Factor at each milestone.
+        warmup: Iterations over which the rate grows linearly to its peak.
+    """
+
+    iterations: int
+    iterations_per_epoch: int
+    lr: float
+    schedule: Schedule = "multi-step"
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    warmup: int = 0
+
+    @property
+    def epochs(self) -> int:
+        """Epochs begun: the last may be partial."""
+        return math.ceil(self.iterations / self.iterations_per_epoch)
+
+    def lr_at(self, iteration: int) -> float:
+        """Return the learning rate of an iteration, counted from 0.
+
+        >>> plan = Plan(10, 5, lr=1.0, milestones=(5,), warmup=2)
+        >>> [plan.lr_at(i) for i in (0, 1, 4, 5)]
+        [0.5, 1.0, 1.0, 0.1]
+        """
+        if iteration < self.warmup:
+            return self.lr * (iteration + 1) / self.warmup
+        if self.schedule == "cosine":
+            done = (iteration - self.warmup) / max(self.iterations - self.warmup, 1)
+            return self.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        if self.schedule == "multi-step":
+            passed = sum(iteration >= milestone for milestone in self.milestones)
+            return float(self.lr * self.gamma**passed)
+        return self.lr
+
+    def fine_tuning(self) -> Plan:
+        """Return a plan of this length at the last learning rate this one reaches.
+
+        >>> Plan(10, 5, lr=1.0, milestones=(5,)).fine_tuning().lr_at(0)
+        0.1
+        """
+        last = self.lr_at(self.iterations - 1)
+        return replace(self, lr=last, schedule="constant", milestones=(), warmup=0)
+
+
+def scaled_plan(
+    *,
+    kept: int,
+    total: int,
+    batch_size: int,
+    lr: float,
+    epochs: int | None = None,
+    iterations: int | None = None,
+    schedule: Schedule = "multi-step",
+    milestones: tuple[float, ...] = (),
+    gamma: float = 0.1,
+    warmup: float = 0,
+    scaling: Scaling = "linear",
+) -> Plan:
+    """Return the plan of a training on `kept` of `total` examples.
+
+    The full length on all data is N0 iterations. With scaling "linear" (the paper's
+    N = |D|/|D0| * N0) the epochs stay and each is shorter; with "epochs" (the published code's)
+    their number shrinks by the same ratio too, so iterations fall with its square; with "none" the
+    iterations stay N0. Milestones and warm-up shrink with the length. However small the set, one
+    epoch over it is trained and the first milestone leaves at least one iteration before it.
+
+    Args:
+        kept: |D|, examples trained on; at least 1.
+        total: |D0|, all training examples.
+        batch_size: Examples an iteration.
+        lr: Peak learning rate.
+        epochs: Full length in epochs; this or `iterations`.
+        iterations: Full length in iterations.
+        schedule: Shape of the learning rate.
+        milestones: In the unit of the length (epochs or iterations).
+        gamma: Factor at each milestone.
+        warmup: In the unit of the length.
+        scaling: How the length follows the set's size.
+
+    >>> scaled_plan(kept=50, total=100, batch_size=10, lr=1.0, epochs=4).iterations
+    20
+    >>> scaled_plan(
+    ...     kept=50, total=100, batch_size=10, lr=1.0, epochs=4, scaling="epochs"
+    ... ).iterations
+    10
+    """
+    per_epoch_full = len(batch_sizes(total, batch_size))
+    per_epoch = len(batch_sizes(kept, batch_size))
+    unit_full = 1 if iterations is not None else per_epoch_full
+    length = iterations if iterations is not None else (epochs or 0)
+    full = length * unit_full
+    if kept == total or scaling == "none":
+        wanted = float(full)
+    elif scaling == "linear" and iterations is None:
+        # Counted in whole epochs over the set, so that its last, partial batches are counted too.
+        wanted = float(length * per_epoch)
+    elif scaling == "linear":
+        wanted = full * kept / total
+    else:
+        wanted = length * kept / total * (per_epoch if iterations is None else kept / total)
+    count = max(round(wanted), per_epoch)
+    share = count / full if full else 1.0
+    return Plan(
+        iterations=count,
+        iterations_per_epoch=per_epoch,
+        lr=lr,
+        schedule=schedule,
+        milestones=tuple(max(1, round(m * unit_full * share)) for m in milestones),
+        gamma=gamma,
+        warmup=round(warmup * unit_full * share),
+    )

@@ -1,0 +1,221 @@
+"""A run folder: what it was started with, its newest resumable states, its metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from prac.algorithms.forgetting import ForgettingTable
+from prac.cost import Cost
+from prac.errors import PracError
+from prac.files import Lock, read_settings, write_atomic, write_json
+from prac.state import RunState
+from prac.store import pack, read_tensors, unpack, write_tensors
+
+GENERATIONS = 2
+
+
+class RunFolder:
+    """One run's folder, held by one process while it is open.
+
+    Args:
+        path: The folder; made if it is not there.
+        settings: Resolved settings, JSON values by flat name. A folder begun with others is
+            refused, naming the fields that differ.
+        environment: Versions, hardware and fingerprints, recorded once.
+    """
+
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], environment: Mapping[str, Any]
+    ) -> None:
+        """Name the folder; `with` opens it."""
+        self.path = path
+        self.settings = json.loads(json.dumps(dict(settings)))
+        self.environment = environment
+        self._lock = Lock(path)
+
+    def __enter__(self) -> RunFolder:
+        """Lock the folder, and check or write its settings.
+
+        Raises:
+            PracError: If another process holds it, it was begun with other settings, or it cannot
+                be written to.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise PracError(f"{self.path}: is a file: expected a folder for --out")
+        try:
+            known = self._known_settings()
+            if (
+                known is None
+                and self.path.exists()
+                and any(entry.name != ".lock" for entry in self.path.iterdir())
+            ):
+                raise PracError(
+                    f"{self.path}: holds files but no run: choose an empty or a new folder for --out"
+                )
+            if known is not None:
+                self._check_same(known)
+            self._lock.__enter__()
+            if known is None:
+                text = yaml.safe_dump(self.settings, sort_keys=False)
+                write_json(self.path / "environment.json", self.environment)
+                write_atomic(self.path / "config.yaml", text.encode())
+        except OSError as error:
+            raise PracError(f"{self.path}: cannot be written to: {error.strerror}") from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let go of the folder."""
+        self._lock.__exit__(kind, error, trace)
+
+    def level(self, index: int) -> Path:
+        """Return the folder of a level."""
+        return self.path / "levels" / f"{index:02d}"
+
+    def commit(self, state: RunState, metrics: Mapping[str, Any] | None = None) -> None:
+        """Make `state` the one that a resumed run goes on from, with its line of metrics.
+
+        The line is on disk before the state that says how many bytes of metrics belong to it; what
+        a crash leaves beyond them is cut off on resuming.
+        """
+        path = self.path / "metrics.jsonl"
+        if metrics is not None:
+            with open(path, "ab") as file:
+                file.write((json.dumps(metrics) + "\n").encode())
+                file.flush()
+                os.fsync(file.fileno())
+        length = path.stat().st_size if path.exists() else 0
+        states = self._states()
+        number = self._number(states[-1]) + 1 if states else 1
+        tensors, header = to_tensors(state)
+        header["metrics_bytes"] = length
+        write_tensors(self.path / "state" / f"{number:08d}.safetensors", tensors, "state", header)
+        for old in self._states()[:-GENERATIONS]:
+            old.unlink()
+
+    def resume(self) -> RunState | None:
+        """Return the newest whole state, and cut the metrics back to it; None where there is none.
+
+        A damaged newest state gives way to the one before it.
+
+        Raises:
+            PracError: If there are states and all are damaged.
+        """
+        faults = []
+        for path in reversed(self._states()):
+            try:
+                tensors, header = read_tensors(path, "state")
+            except PracError as error:
+                faults.append((path, error))
+                continue
+            for damaged, _ in faults:
+                damaged.unlink()
+            metrics = self.path / "metrics.jsonl"
+            if metrics.exists() and metrics.stat().st_size > header["metrics_bytes"]:
+                os.truncate(metrics, header["metrics_bytes"])
+            return from_tensors(tensors, header)
+        if faults:
+            raise PracError(f"{faults[0][1]}; no whole state is left: start again in a new folder")
+        return None
+
+    def forget_states(self) -> None:
+        """Remove the states, once the run is complete and nothing is left to resume."""
+        for path in self._states():
+            path.unlink()
+
+    def _states(self) -> list[Path]:
+        return sorted((self.path / "state").glob("*.safetensors"))
+
+    @staticmethod
+    def _number(path: Path) -> int:
+        return int(path.stem)
+
+    def _known_settings(self) -> dict[str, Any] | None:
+        return read_settings(self.path) if (self.path / "config.yaml").exists() else None
+
+    def _check_same(self, known: Mapping[str, Any]) -> None:
+        differing = [
+            f"{name} (there {known.get(name)!r}, here {self.settings.get(name)!r})"
+            for name in {**known, **self.settings}
+            if known.get(name) != self.settings.get(name)
+        ]
+        if differing:
+            raise PracError(
+                f"{self.path}: was begun with other settings: {', '.join(differing)}; "
+                f"use the same settings to resume, or another --out"
+            )
+
+
+def environment() -> dict[str, Any]:
+    """Return the versions and hardware of this process."""
+    from importlib.metadata import version
+
+    return {
+        "prac": version("prac-lth"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+_SCALARS = ("level", "step", "distances", "best_accuracy", "best_epoch")
+_WEIGHTS = ("weights", "optimizer", "rewind", "best")
+_MASKS = ("masks", "candidate")
+
+
+def to_tensors(state: RunState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a state as named tensors and a JSON header."""
+    tensors = {"members": state.members, "events": state.table.events}
+    tensors |= {"learned": state.table.learned, "correct": state.table.correct}
+    if state.dense_predictions is not None:
+        tensors["dense_predictions"] = state.dense_predictions
+    header: dict[str, Any] = {name: getattr(state, name) for name in _SCALARS}
+    header["cost"] = dataclasses.asdict(state.cost)
+    # A list, not a mapping: layers must keep the model's order, in which ties are broken.
+    header["shapes"] = [[name, list(mask.shape)] for name, mask in state.masks.items()]
+    header["present"] = [n for n in (*_WEIGHTS, *_MASKS) if getattr(state, n) is not None]
+    for group in header["present"]:
+        for name, tensor in getattr(state, group).items():
+            tensors[f"{group}/{name}"] = pack(tensor) if group in _MASKS else tensor
+    return tensors, header
+
+
+def from_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> RunState:
+    """Return the state that `to_tensors` took apart."""
+    groups: dict[str, Any] = dict.fromkeys((*_WEIGHTS, *_MASKS))
+    groups |= {name: {} for name in header["present"]}
+    for name, shape in header["shapes"]:
+        for group in _MASKS:
+            if groups[group] is not None:
+                groups[group][name] = unpack(tensors[f"{group}/{name}"], tuple(shape))
+    for key, tensor in tensors.items():
+        group, _, name = key.partition("/")
+        if group in _WEIGHTS:
+            groups[group][name] = tensor
+    scalars = {name: header[name] for name in _SCALARS}
+    return RunState(
+        **{**scalars, "distances": tuple(header["distances"])},
+        **groups,
+        members=tensors["members"],
+        table=ForgettingTable(tensors["events"], tensors["learned"], tensors["correct"]),
+        dense_predictions=tensors.get("dense_predictions"),
+        cost=Cost(**header["cost"]),
+    )

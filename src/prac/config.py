@@ -1,0 +1,208 @@
+"""What a search is told: frozen settings, each checked, with its help and bounds on its field.
+
+Nothing here imports torch, so that the command line can describe itself at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from prac.errors import PracError
+from prac.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class TrainConfig(Settings):
+    """One training: optimiser, length, learning rate. The length is scaled with the set's size."""
+
+    epochs: int = setting(160, "full length, in epochs over all training data", at_least=1)
+    iterations: int | None = setting(
+        None, "full length in optimiser steps, instead of epochs", at_least=1
+    )
+    batch_size: int = setting(128, "examples an optimiser step", at_least=1)
+    optimizer: Literal["sgd", "adam", "adamw"] = setting("sgd", "optimiser")
+    lr: float = setting(0.1, "peak learning rate", above=0)
+    momentum: float = setting(0.9, "momentum of sgd; first beta of adam", at_least=0, below=1)
+    weight_decay: float = setting(1e-4, "weight decay", at_least=0)
+    schedule: Literal["multi-step", "cosine", "constant"] = setting(
+        "multi-step", "shape of the learning rate"
+    )
+    milestones: tuple[float, ...] = setting(
+        (), "when a multi-step rate falls, in epochs (in iterations where they are the length)",
+        at_least=0,
+    )  # fmt: skip
+    gamma: float = setting(0.1, "factor of the rate at each milestone", above=0, at_most=1)
+    warmup: float = setting(0.0, "linear warm-up, in the unit of the length", at_least=0)
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "arithmetic; auto is bf16 where the device gains by it"
+    )
+
+    def __post_init__(self) -> None:
+        """Check each setting, then those that depend on each other."""
+        super().__post_init__()
+        length = self.iterations if self.iterations is not None else self.epochs
+        unit = "iterations" if self.iterations is not None else "epochs"
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise PracError(f"milestones are {list(self.milestones)}: expected an ascending list")
+        if self.schedule == "multi-step" and self.milestones and self.milestones[-1] >= length:
+            raise PracError(
+                f"milestone {self.milestones[-1]:g} comes at or after the end of {length} {unit}: "
+                f"lower it or train longer"
+            )
+        if self.schedule != "multi-step" and self.milestones:
+            raise PracError(
+                f"milestones are set but schedule is {self.schedule!r}: they need 'multi-step'"
+            )
+        if self.warmup >= length:
+            raise PracError(
+                f"warmup is {self.warmup:g} {unit}: expected less than the length, {length}"
+            )
+
+
+@dataclass(frozen=True)
+class PruneConfig(Settings):
+    """Which weights a pruning takes."""
+
+    drop_fraction: float = setting(
+        0.2, "share of the remaining weights pruned a level", above=0, below=1
+    )
+    score: Literal["magnitude", "random"] = setting("magnitude", "what ranks the weights")
+    scope: Literal["global", "layer"] = setting("global", "rank all layers together, or each alone")
+    layers: Literal["conv", "linear", "conv+linear"] = setting(
+        "conv", "kinds of layer whose weights are prunable"
+    )
+    include: tuple[str, ...] = setting(
+        (), "parameter-name patterns that are prunable, instead of kinds of layer"
+    )
+    exclude: tuple[str, ...] = setting((), "parameter-name patterns that are never pruned")
+    allow_empty: bool = setting(False, "let a pruning take all the weights of a layer")
+
+
+@dataclass(frozen=True)
+class SubsetConfig(Settings):
+    """Which examples the next level trains on."""
+
+    rule: Literal["all", "prac", "cet", "cep", "fixed"] = setting(
+        "prac",
+        "all data, CET and CEP, either alone, or the set the search began with",
+        flag="subset_rule",
+    )
+    threshold: int = setting(0, "forgetting events an example may have to be left out", at_least=0)
+    kept_fraction: float | None = setting(
+        None,
+        "share of all training data that CET keeps, the hardest first, instead of the threshold",
+        above=0,
+        at_most=1,
+    )
+    scaling: Literal["linear", "epochs", "none"] = setting(
+        "linear", "how a level's length follows the set's size: iterations, or epochs as well"
+    )
+
+
+@dataclass(frozen=True)
+class StopConfig(Settings):
+    """When a level has trained enough for its mask."""
+
+    rule: Literal["stable", "never"] = setting(
+        "stable", "stop once the mask is stable, or never", flag="stop_rule"
+    )
+    epsilon: float = setting(0.07, "mask distance below which a mask is stable", above=0)
+    window: int = setting(5, "epochs in a row that it must be stable", at_least=1)
+    arm: Literal["above-once", "at-once"] = setting(
+        "above-once", "whether the distance must first have reached epsilon"
+    )
+
+
+@dataclass(frozen=True)
+class SearchConfig(Settings):
+    """A whole search: levels, rewinding, and the parts that make a method."""
+
+    levels: int = setting(
+        15, "prunings; the last ticket has (1 - drop_fraction)^levels", at_least=1
+    )
+    rewind: str = setting(
+        "init", "what a level starts from: init, epoch:N, iteration:N, learning-rate, or none"
+    )
+    seed: int = setting(0, "source of order, augmentation and initialisation", at_least=0)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    subset: SubsetConfig = field(default_factory=SubsetConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
+
+    def __post_init__(self) -> None:
+        """Check each setting, then those that depend on each other."""
+        super().__post_init__()
+        rewind = Rewind.parse(self.rewind)
+        if rewind.kind == "epoch" and self.train.iterations is None:
+            if rewind.at > self.train.epochs:
+                raise PracError(
+                    f"rewind is {self.rewind!r} but the dense training has only "
+                    f"{self.train.epochs} epochs: rewind earlier or train longer"
+                )
+        if rewind.kind == "iteration" and self.train.iterations is not None:
+            if rewind.at > self.train.iterations:
+                raise PracError(
+                    f"rewind is {self.rewind!r} but the dense training has only "
+                    f"{self.train.iterations} iterations: rewind earlier or train longer"
+                )
+
+    @classmethod
+    def prac(cls, **settings: Any) -> SearchConfig:
+        """Return PrAC's settings (CET and CEP, mask-distance stop), changed by `settings`.
+
+        >>> SearchConfig.prac(levels=8).subset.rule
+        'prac'
+        """
+        return cls(**settings)
+
+    @classmethod
+    def imp(cls, **settings: Any) -> SearchConfig:
+        """Return vanilla iterative magnitude pruning's: all data, no early stop.
+
+        >>> SearchConfig.imp(levels=8).stop.rule
+        'never'
+        """
+        parts = {"subset": SubsetConfig(rule="all"), "stop": StopConfig(rule="never")}
+        return cls(**{**parts, **settings})
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """Where a level's weights come from, parsed from the `rewind` setting.
+
+    Attributes:
+        kind: "epoch" or "iteration" of the dense training; "learning-rate" keeps the trained
+            weights and restarts the schedule (Renda et al. 2020); "none" keeps them and fine-tunes
+            at the schedule's last rate.
+        at: The epoch or iteration; 0 is initialisation.
+    """
+
+    kind: Literal["epoch", "iteration", "learning-rate", "none"]
+    at: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Rewind:
+        """Return what `text` says.
+
+        Raises:
+            PracError: If it is none of the forms.
+
+        >>> Rewind.parse("epoch:3")
+        Rewind(kind='epoch', at=3)
+        """
+        if text == "init":
+            return cls("epoch", 0)
+        if text in ("learning-rate", "none"):
+            return cls(text)  # type: ignore[arg-type]
+        kind, _, number = text.partition(":")
+        if kind in ("epoch", "iteration") and number.isascii() and number.isdecimal():
+            return cls(kind, int(number))  # type: ignore[arg-type]
+        raise PracError(
+            f"rewind is {text!r}: expected init, epoch:N, iteration:N, learning-rate or none"
+        )
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether a level goes on from the weights that the one before it trained."""
+        return self.kind in ("learning-rate", "none")

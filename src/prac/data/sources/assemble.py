@@ -1,0 +1,207 @@
+"""Raw splits to checked ones: the rules on labels, classes and shapes that hold for all sources."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prac.data.sources.statistics import known_statistics
+from prac.data.sources.types import LazyImages, Source, Splits
+from prac.errors import PracError
+
+# What a split may be called, and which it then is.
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True)
+class RawSplit:
+    """A split as read, before its labels are checked.
+
+    Attributes:
+        images: as in `Source`.
+        labels: (n,) of whatever was stored; None stands for a missing one.
+        origin: the split's name in messages.
+        labels_origin: the labels' name in messages, e.g. file and column.
+    """
+
+    images: Tensor | LazyImages
+    labels: NDArray[Any]
+    origin: str
+    labels_origin: str
+
+
+def check_labels(
+    labels: NDArray[Any], classes: Sequence[str], *, images: int, where: str
+) -> Tensor:
+    """Return the labels as int64 (n,), after checking each of them.
+
+    Args:
+        labels: (n,) integers, or objects where some may be None.
+        classes: the class names; a label is an index into them.
+        images: how many images the labels are for.
+        where: the labels' name in messages.
+
+    Raises:
+        PracError: the lengths differ; a label is missing, no integer, or names no class. The first
+            bad row, counted from 0, and its value are named.
+    """
+    integers = _integers(labels, where)
+    if len(integers) != images:
+        raise PracError(f"{where}: {len(integers)} labels for {images} images")
+    bad = np.flatnonzero((integers < 0) | (integers >= len(classes)))
+    if len(bad):
+        raise PracError(
+            f"{where}, row {bad[0]}: label {integers[bad[0]]}, "
+            f"expected an integer 0..{len(classes) - 1} ({len(classes)} classes)"
+        )
+    return torch.from_numpy(integers.astype(np.int64))
+
+
+def assemble(
+    name: str, raw: Mapping[str, RawSplit], classes: Sequence[str] | None = None
+) -> Splits:
+    """Check raw splits and put them together.
+
+    Args:
+        name: the data set's name.
+        raw: splits by the names `train`, `val` and `test`; train is required. A `val` without a
+            `test` serves as the test split.
+        classes: the class names; None numbers them up to the largest label in any split.
+
+    Raises:
+        PracError: a split is empty, its labels are at fault, fewer than two classes are there, or
+            the splits' shapes differ.
+    """
+    for split in raw.values():
+        if len(split.images) == 0:
+            raise PracError(f"{split.origin}: the split is empty, expected at least one example")
+    names = tuple(classes) if classes is not None else _numbered_classes(raw)
+    _check_class_names(names, raw["train"].labels_origin)
+    sources = {
+        key: Source(
+            split.images,
+            check_labels(split.labels, names, images=len(split.images), where=split.labels_origin),
+            names,
+            split.origin,
+        )
+        for key, split in raw.items()
+    }
+    if len(torch.unique(sources["train"].labels)) < 2:
+        only = names[int(sources["train"].labels[0])]
+        raise PracError(
+            f"{raw['train'].labels_origin}: every training example has the class {only!r}, "
+            "expected at least two classes"
+        )
+    sources = _same_shape(sources)
+    if "test" not in sources and "val" in sources:
+        sources["test"] = sources.pop("val")
+    return Splits(
+        train=sources["train"],
+        val=sources.get("val"),
+        test=sources.get("test"),
+        name=name,
+        statistics=known_statistics(name, _shape(sources["train"].images), len(names)),
+    )
+
+
+def _integers(labels: NDArray[Any], where: str) -> NDArray[np.integer[Any]]:
+    if labels.ndim != 1:
+        raise PracError(f"{where} has shape {labels.shape}, expected one label an example, (n,)")
+    if labels.dtype.kind in "iu":
+        return labels
+    for row, value in enumerate(labels.tolist()):
+        if value is None or value != value:  # NaN is how floats say missing.
+            raise PracError(f"{where}, row {row}: the label is missing")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise PracError(
+                f"{where}, row {row}: label {value!r} is no integer, "
+                "expected the index of a class, counted from 0"
+            )
+    try:
+        return np.asarray(labels, dtype=np.int64)
+    except OverflowError as error:
+        raise PracError(f"{where}: a label is beyond 64 bits, expected class indices") from error
+
+
+def _numbered_classes(raw: Mapping[str, RawSplit]) -> tuple[str, ...]:
+    top = 0
+    for split in raw.values():
+        labels = _integers(split.labels, split.labels_origin)
+        if not len(labels):
+            continue
+        row = int(np.argmax(labels))
+        # Without names the count of classes rests on the largest label; one stray value would
+        # ask for a model with that many outputs.
+        if labels[row] >= max(1000, len(labels)):
+            raise PracError(
+                f"{split.labels_origin}, row {row}: label {labels[row]} among {len(labels)} "
+                "examples, expected class indices counted from 0"
+            )
+        top = max(top, int(labels[row]))
+    return tuple(str(index) for index in range(top + 1))
+
+
+def _check_class_names(names: Sequence[str], where: str) -> None:
+    if len(names) < 2:
+        raise PracError(f"{where}: {len(names)} class, expected at least two")
+    if len(set(names)) < len(names):
+        repeated = Counter(names).most_common(1)[0][0]
+        raise PracError(f"{where}: two classes are named {repeated!r}, expected distinct names")
+
+
+def _same_shape(sources: dict[str, Source]) -> dict[str, Source]:
+    shapes = {key: _shape(source.images) for key, source in sources.items()}
+    if {1, 3} == {shape[0] for shape in shapes.values()} and all(
+        map(_is_picture, sources.values())
+    ):
+        # All images of one split may happen to be grey; the data set is in colour all the same.
+        sources = {key: _as_colour(source) for key, source in sources.items()}
+        shapes = {key: _shape(source.images) for key, source in sources.items()}
+    train = sources["train"]
+    for key, source in sources.items():
+        if shapes[key] != shapes["train"]:
+            raise PracError(
+                f"examples differ in shape: {train.origin} has {shapes['train']}, "
+                f"{source.origin} has {shapes[key]}: pass --image-size N if they are pictures"
+            )
+        if _dtype(source) != _dtype(train):
+            raise PracError(
+                f"{train.origin} holds {_dtype(train)}, {source.origin} holds {_dtype(source)}: "
+                "expected one kind in all splits"
+            )
+    return sources
+
+
+def _shape(images: Tensor | LazyImages) -> tuple[int, ...]:
+    return images.shape if isinstance(images, LazyImages) else tuple(images.shape[1:])
+
+
+def _dtype(source: Source) -> torch.dtype:
+    return torch.uint8 if isinstance(source.images, LazyImages) else source.images.dtype
+
+
+def _is_picture(source: Source) -> bool:
+    return _dtype(source) == torch.uint8
+
+
+def _as_colour(source: Source) -> Source:
+    images = source.images
+    if isinstance(images, LazyImages):
+        return replace(source, images=images.as_colour())
+    if images.shape[1] == 3:
+        return source
+    return replace(source, images=images.expand(-1, 3, -1, -1).contiguous())

@@ -1,0 +1,250 @@
+"""CIFAR-10 and CIFAR-100 as distributed: the Python and the binary version, unpacked or .tar.gz."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from prac.data.sources.assemble import RawSplit, assemble
+from prac.data.sources.images import resized
+from prac.data.sources.pickled import load_plain
+from prac.data.sources.types import Splits
+from prac.errors import PracError
+
+_PIXELS = 3 * 32 * 32
+# Four times the largest file of either version: an archive cannot be made to fill the memory.
+_MAX_MEMBER_BYTES = 4 * 50_000 * (_PIXELS + 2)
+
+
+@dataclass(frozen=True)
+class _Version:
+    """One of the four distributions: which files it has and where its labels are.
+
+    `labels` is the key of the labels in a pickle; `label_byte` their place in the `header_bytes`
+    that precede the pixels of a binary record.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    test: str
+    names: str
+    folder: str
+    labels: str = ""
+    label_names: str = ""
+    header_bytes: int = 0
+    label_byte: int = 0
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (*self.train, self.test)
+
+
+_VERSIONS = (
+    _Version(
+        "cifar10",
+        tuple(f"data_batch_{i}" for i in range(1, 6)),
+        "test_batch",
+        "batches.meta",
+        "cifar-10-batches-py",
+        labels="labels",
+        label_names="label_names",
+    ),
+    _Version(
+        "cifar100",
+        ("train",),
+        "test",
+        "meta",
+        "cifar-100-python",
+        labels="fine_labels",
+        label_names="fine_label_names",
+    ),
+    _Version(
+        "cifar10",
+        tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+        "test_batch.bin",
+        "batches.meta.txt",
+        "cifar-10-batches-bin",
+        header_bytes=1,
+    ),
+    _Version(
+        "cifar100",
+        ("train.bin",),
+        "test.bin",
+        "fine_label_names.txt",
+        "cifar-100-binary",
+        header_bytes=2,
+        label_byte=1,
+    ),
+)
+
+
+def is_cifar(folder: Path) -> bool:
+    """Whether the folder holds, itself or in the usual subfolder, a file of a CIFAR version."""
+    return _find(folder) is not None
+
+
+def load_folder(folder: Path, *, image_size: int | None = None) -> Splits:
+    """Load an unpacked distribution.
+
+    Raises:
+        PracError: a file is missing, damaged, or not what its name says.
+    """
+    found = _find(folder)
+    if found is None:
+        raise PracError(f"{folder}: no file of CIFAR-10 or CIFAR-100 is here")
+    version, folder = found
+    _require(version, [p.name for p in folder.iterdir()], folder)
+    contents = {}
+    for name in (*version.files, version.names):
+        try:
+            contents[name] = (folder / name).read_bytes()
+        except FileNotFoundError:
+            continue  # Only the class names can be missing here.
+        except OSError as error:
+            raise PracError(f"{folder / name}: cannot be read ({error.strerror})") from error
+    return _splits(version, contents, folder, image_size)
+
+
+def load_archive(path: Path, *, image_size: int | None = None) -> Splits:
+    """Load a distribution from its .tar.gz, in memory.
+
+    Raises:
+        PracError: the archive is damaged, holds no CIFAR version, or lacks a file of it.
+    """
+    wanted = {name for version in _VERSIONS for name in (*version.files, version.names)}
+    contents: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if name not in wanted or not member.isfile():
+                    continue
+                if member.size > _MAX_MEMBER_BYTES:
+                    raise PracError(f"{path}: {member.name} is too large for a file of CIFAR")
+                stream = archive.extractfile(member)
+                contents[name] = stream.read() if stream is not None else b""
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise PracError(f"{path}: not a readable .tar.gz ({error}): download it again") from error
+    version = _best(contents)
+    if version is None:
+        raise PracError(
+            f"{path}: no file of CIFAR-10 or CIFAR-100 is in this archive "
+            "(looked for data_batch_1, train, and both with .bin)"
+        )
+    _require(version, contents, path)
+    return _splits(version, contents, path, image_size)
+
+
+def _find(folder: Path) -> tuple[_Version, Path] | None:
+    names = {p.name for p in folder.iterdir() if p.is_file()}
+    version = _best(names)
+    if version is not None:
+        return version, folder
+    for version in _VERSIONS:
+        if (folder / version.folder).is_dir():
+            return version, folder / version.folder
+    return None
+
+
+def _best(names: Iterable[str]) -> _Version | None:
+    """The version that the most of these files belong to."""
+    there = set(names)
+    count, version = max(
+        ((len(there & set(v.files)), v) for v in _VERSIONS), key=lambda found: found[0]
+    )
+    return version if count else None
+
+
+def _require(version: _Version, names: Iterable[str], where: Path) -> None:
+    missing = sorted(set(version.files) - set(names))
+    if missing:
+        raise PracError(
+            f"{where}: the {version.name} distribution is incomplete, "
+            f"{', '.join(missing)} missing: download it again"
+        )
+
+
+def _splits(
+    version: _Version, contents: Mapping[str, bytes], where: Path, image_size: int | None
+) -> Splits:
+    classes = _class_names(version, contents, where)
+    raw = {
+        "train": _split(version, contents, version.train, where, "train", image_size),
+        "test": _split(version, contents, (version.test,), where, "test", image_size),
+    }
+    return assemble(version.name, raw, classes)
+
+
+def _split(
+    version: _Version,
+    contents: Mapping[str, bytes],
+    files: tuple[str, ...],
+    where: Path,
+    split: str,
+    image_size: int | None,
+) -> RawSplit:
+    read = _read_binary if version.header_bytes else _read_python
+    parts = [read(version, contents[name], f"{where}/{name}") for name in files]
+    pixels = np.concatenate([part[0] for part in parts])
+    images = torch.from_numpy(pixels.reshape(-1, 3, 32, 32))
+    labels = np.concatenate([part[1] for part in parts])
+    origin = f"{where} ({split})" if len(files) > 1 else f"{where}/{files[0]}"
+    return RawSplit(resized(images, image_size), labels, origin, f"{origin}, labels")
+
+
+def _read_python(
+    version: _Version, data: bytes, where: str
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    batch = load_plain(data, where)
+    missing = sorted({"data", version.labels} - set(batch))
+    if missing:
+        raise PracError(f"{where}: no entry {missing[0]!r}, expected a batch of {version.name}")
+    pixels, labels = batch["data"], batch[version.labels]
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+        raise PracError(f"{where}: 'data' is no uint8 array, expected (n, {_PIXELS})")
+    if pixels.ndim != 2 or pixels.shape[1] != _PIXELS:
+        raise PracError(f"{where}: 'data' has shape {pixels.shape}, expected (n, {_PIXELS})")
+    if not isinstance(labels, list | np.ndarray):
+        raise PracError(f"{where}: {version.labels!r} is no list, expected one label an image")
+    # Objects keep what was stored, so that a bad label is reported as it is.
+    stored = np.empty(len(labels), dtype=object)
+    stored[:] = labels if isinstance(labels, list) else labels.tolist()
+    if len(stored) != len(pixels):
+        # Checked for each batch: across batches two mistakes could cancel out.
+        raise PracError(f"{where}: {len(stored)} labels for {len(pixels)} images")
+    return pixels, stored
+
+
+def _read_binary(
+    version: _Version, data: bytes, where: str
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    record = version.header_bytes + _PIXELS
+    if len(data) % record:
+        raise PracError(
+            f"{where}: {len(data)} bytes is no multiple of {record}, the bytes of one image in "
+            f"{version.name}'s binary version: the file is truncated or another one"
+        )
+    records = np.frombuffer(data, dtype=np.uint8).reshape(-1, record)
+    return records[:, version.header_bytes :], records[:, version.label_byte]
+
+
+def _class_names(
+    version: _Version, contents: Mapping[str, bytes], where: Path
+) -> tuple[str, ...] | None:
+    data = contents.get(version.names)
+    if data is None:
+        return None  # The labels are usable without their names.
+    if version.header_bytes:
+        lines = data.decode("utf-8", errors="replace").splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+    names = load_plain(data, f"{where}/{version.names}").get(version.label_names)
+    if not isinstance(names, list) or not all(isinstance(n, bytes | str) for n in names):
+        raise PracError(f"{where}/{version.names}: no list {version.label_names!r} of class names")
+    return tuple(n.decode("utf-8", errors="replace") if isinstance(n, bytes) else n for n in names)

@@ -1,0 +1,173 @@
+"""Parquet files in the Hugging Face layout, read from a local folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
+from prac.data.sources.statistics import canonical
+from prac.data.sources.types import Splits
+from prac.errors import PracError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# train.parquet, or a shard train-00000-of-00002.parquet, which older ones follow with a hash.
+_FILE = re.compile(
+    rf"({'|'.join(SPLIT_NAMES)})(?:-(\d+)-of-(\d+)(?:-[0-9a-f]+)?)?\.parquet", re.IGNORECASE
+)
+
+
+def parquet_folder(folder: Path) -> Path | None:
+    """The folder that holds the parquet files: this one, its `data`, or its only one with any."""
+    for place in (folder, folder / "data"):
+        if place.is_dir() and any(place.glob("*.parquet")):
+            return place
+    subfolders = sorted({path.parent for path in folder.glob("*/*.parquet")})
+    return subfolders[0] if len(subfolders) == 1 else None
+
+
+def load_parquet(
+    folder: Path,
+    *,
+    name: str | None = None,
+    image_size: int | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    memory_limit: int = 8 << 30,
+) -> Splits:
+    """Load `train.parquet` beside `test.parquet` and `validation.parquet`, or shards of each.
+
+    Args:
+        folder: where the files lie.
+        name: the data set's name; None takes the folder's.
+        image_size: as for `decode_images`.
+        image_column: None takes the only column of images.
+        label_column: None takes the only column of class labels, or of integers.
+        memory_limit: as for `decode_images`.
+
+    Raises:
+        PracError: a file is damaged, a shard missing, a column not to be found, or an image or a
+            label at fault.
+    """
+    # `datasets` would first write an Arrow copy of these files into its cache, doubling the disk
+    # and the time; all that is wanted of it here is the metadata that names the classes.
+    from prac.data.sources.tables import choose_columns, raw_split, unlabelled
+
+    raw: dict[str, RawSplit] = {}
+    classes: tuple[str, ...] | None = None
+    for split, files in _split_files(folder).items():
+        schema = _schema(files[0])
+        columns = choose_columns(
+            schema,
+            _features(schema, files[0]),
+            image_column=image_column,
+            label_column=label_column,
+            where=str(files[0]),
+        )
+        if split != "train" and columns.classes != classes:
+            raise PracError(
+                f"{files[0]}, column {columns.label!r}: the class names differ from train's, "
+                "expected the same classes in all splits"
+            )
+        classes = columns.classes
+        table, parts = _read(files, [columns.image, columns.label])
+        read = raw_split(
+            table,
+            columns,
+            origin=str(files[0]) if len(files) == 1 else f"{folder} ({split})",
+            parts=parts,
+            folder=folder,
+            image_size=image_size,
+            memory_limit=memory_limit,
+        )
+        if split != "test" or not unlabelled(read):
+            raw[split] = read
+    return assemble(name or canonical(folder.name), raw, classes)
+
+
+def _split_files(folder: Path) -> dict[str, list[Path]]:
+    """The files of each split in the order of their shards, train first."""
+    found: dict[str, dict[int, Path]] = {}
+    totals: dict[str, int] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        match = _FILE.fullmatch(path.name)
+        if match is None:
+            continue
+        split = SPLIT_NAMES[match[1].lower()]
+        total, shard = int(match[3] or 1), int(match[2] or 0)
+        shards = found.setdefault(split, {})
+        if shard in shards or totals.setdefault(split, total) != total:
+            raise PracError(
+                f"{folder}: {next(iter(shards.values())).name} and {path.name} both belong to the "
+                f"{split} split: keep one set of files"
+            )
+        shards[shard] = path
+    for split, shards in found.items():
+        missing = sorted(set(range(totals[split])) - set(shards))
+        if missing:
+            raise PracError(
+                f"{folder}: shard {missing[0]} of {totals[split]} of the {split} split is missing"
+            )
+    if "train" not in found:
+        there = ", ".join(sorted(p.name for p in folder.glob("*.parquet")))
+        raise PracError(
+            f"{folder}: no train.parquet and no train-00000-of-00001.parquet (found {there})"
+        )
+    order = ["train", *sorted(set(found) - {"train"})]
+    return {split: [found[split][i] for i in sorted(found[split])] for split in order}
+
+
+def _schema(path: Path) -> pa.Schema:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def _features(schema: pa.Schema, path: Path) -> dict[str, Any]:
+    stored = (schema.metadata or {}).get(b"huggingface")
+    if stored is None:
+        return {}
+    try:
+        features = json.loads(stored)["info"]["features"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PracError(f"{path}: its Hugging Face metadata is malformed ({error!r})") from error
+    return features if isinstance(features, dict) else {}
+
+
+def _read(files: Sequence[Path], columns: list[str]) -> tuple[pa.Table, list[tuple[int, str]]]:
+    """The rows of all files, and the first row and name of each."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables: list[pa.Table] = []
+    parts: list[tuple[int, str]] = []
+    rows = 0
+    for path in files:
+        try:
+            # Not as a dataset: that would add columns for folders named key=value.
+            table = pq.ParquetFile(path).read(columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(path, error) from error
+        if table.column_names and set(columns) - set(table.column_names):
+            lacking = sorted(set(columns) - set(table.column_names))[0]
+            raise PracError(f"{path}: no column {lacking!r}, which {files[0].name} has")
+        tables.append(table.select(columns).replace_schema_metadata(None))
+        parts.append((rows, str(path)))
+        rows += table.num_rows
+    try:
+        return pa.concat_tables(tables), parts
+    except pa.ArrowException as error:
+        raise PracError(f"{files[0].parent}: shards differ in their columns ({error})") from error
+
+
+def _unreadable(path: Path, error: Exception) -> PracError:
+    return PracError(f"{path}: cannot be read as parquet ({error}): it is damaged or another kind")

@@ -1,0 +1,57 @@
+"""Published channel statistics, for the data sets that are surely the ones they are named after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prac.data.sources.types import Statistics
+
+
+@dataclass(frozen=True)
+class _Known:
+    shape: tuple[int, int, int]
+    classes: int
+    statistics: Statistics
+
+
+_KNOWN = {
+    "cifar10": _Known(
+        (3, 32, 32), 10, Statistics((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+    ),
+    "cifar100": _Known(
+        (3, 32, 32), 100, Statistics((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762))
+    ),
+    "mnist": _Known((1, 28, 28), 10, Statistics((0.1307,), (0.3081,))),
+    "tiny_imagenet": _Known(
+        (3, 64, 64), 200, Statistics((0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262))
+    ),
+}
+
+
+def known_statistics(name: str, shape: tuple[int, ...], classes: int) -> Statistics | None:
+    """The published statistics, if name, image shape (c, h, w) and number of classes all agree.
+
+    A folder's name alone proves little, and resized images have another spread: in doubt the answer
+    is None, and whoever asked measures.
+
+    >>> known_statistics("mnist", (1, 28, 28), 10)
+    Statistics(mean=(0.1307,), std=(0.3081,))
+    >>> known_statistics("mnist", (1, 32, 32), 10) is None
+    True
+    """
+    known = _KNOWN.get(name)
+    if known is None or (known.shape, known.classes) != (shape, classes):
+        return None
+    return known.statistics
+
+
+def canonical(name: str) -> str:
+    """The registered name that a folder's name spells, or the name itself.
+
+    >>> canonical("CIFAR-10"), canonical("tiny-imagenet-200"), canonical("My Photos")
+    ('cifar10', 'tiny_imagenet', 'My Photos')
+    """
+    letters = "".join(c for c in name.lower() if c.isalnum())
+    spelled = {known.replace("_", ""): known for known in (*_KNOWN, "fashion_mnist")}
+    spelled["tinyimagenet200"] = "tiny_imagenet"
+    return spelled.get(letters, name)

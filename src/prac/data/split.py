@@ -1,0 +1,96 @@
+"""Which examples validate: a random fraction drawn from a seed, or indices from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prac.errors import PracError
+
+
+def split_indices(
+    labels_or_n: Tensor | int, *, fraction: float, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Draw validation examples uniformly at random, without regard to their labels.
+
+    Args:
+        labels_or_n: the number of examples n, or a tensor of that length.
+        fraction: the part that validates, in [0, 1); `round(fraction * n)` examples, ties to even.
+            0 makes the validation part empty.
+        seed: at least 0; each gives its own split, the same on every machine.
+
+    Returns:
+        (training indices, validation indices): sorted int64 tensors that together hold each of
+        0..n-1 once.
+
+    Raises:
+        PracError: the fraction or seed is out of bounds, or no training example would be left.
+
+    >>> train, val = split_indices(10, fraction=0.3, seed=0)
+    >>> len(train), len(val)
+    (7, 3)
+    """
+    n = labels_or_n if isinstance(labels_or_n, int) else len(labels_or_n)
+    if not 0 <= fraction < 1:
+        raise PracError(f"validation fraction {fraction}: expected at least 0 and below 1")
+    if seed < 0:
+        raise PracError(f"split seed {seed}: expected an integer of at least 0")
+    count = round(fraction * n)
+    if count >= n:
+        raise PracError(
+            f"validation fraction {fraction} of {n} examples leaves none to train on: lower it"
+        )
+    # numpy promises the same bits from a bit generator in every version, but not the same
+    # permutation; so the order is that of the bits, stable where two should be equal.
+    order = np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
+    val = np.sort(order[:count])
+    train = np.sort(order[count:])
+    return torch.from_numpy(train), torch.from_numpy(val)
+
+
+def read_index_file(path: str | Path, n: int) -> Tensor:
+    """Read the indices of the validation examples from a `.npy` file.
+
+    Args:
+        path: a one-dimensional array of integers.
+        n: the number of examples they index.
+
+    Returns:
+        The indices, sorted, as int64.
+
+    Raises:
+        PracError: the file cannot be read, or the indices are not one-dimensional integers within
+            0..n-1, each once, that leave something on both sides.
+    """
+    try:
+        # Without pickles, an array of objects is refused rather than run.
+        indices = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise PracError(f"{path}: no such index file") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise PracError(f"{path}: cannot be read as .npy ({error})") from error
+    if not isinstance(indices, np.ndarray):
+        raise PracError(f"{path}: an archive of several arrays, expected a .npy file of one")
+    if indices.ndim != 1:
+        raise PracError(f"{path}: shape {indices.shape}, expected a one-dimensional array")
+    if indices.dtype.kind not in "iu":
+        raise PracError(f"{path}: dtype {indices.dtype}, expected integers")
+    if len(indices) == 0:
+        raise PracError(f"{path}: no index in it, expected at least one validation example")
+    bad = np.flatnonzero((indices < 0) | (indices >= n))
+    if len(bad):
+        raise PracError(
+            f"{path}: index {indices[bad[0]]} at position {bad[0]}, expected 0..{n - 1} "
+            f"({n} examples)"
+        )
+    values, counts = np.unique(indices, return_counts=True)
+    if len(values) < len(indices):
+        raise PracError(
+            f"{path}: index {values[np.argmax(counts > 1)]} is there twice, expected each once"
+        )
+    if len(values) == n:
+        raise PracError(f"{path}: all {n} examples, which leaves none to train on")
+    return torch.from_numpy(values.astype(np.int64))

@@ -1,0 +1,25 @@
+"""The one error a user's mistake raises, and the nearest-name helper that words it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PracError(Exception):
+    """A mistake that the user can mend: one line naming the thing, what was expected, the remedy.
+
+    The command line prints the message and exits with status 2; from Python it is raised as is.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> PracError:
+    """Return the error for a name that is not among `known`, offering the nearest ones.
+
+    >>> str(unknown_name("model", "resnet20", ["resnet20s", "conv2"]))
+    "unknown model 'resnet20': did you mean 'resnet20s'? (known: conv2, resnet20s)"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return PracError(f"unknown {kind} {name!r}: {hint}(known: {', '.join(names)})")

@@ -1,0 +1,50 @@
+"""Scoring passes: evaluation mode, no augmentation, no gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from prac.data.examples import Examples
+from prac.task import Task
+from prac.world import World
+
+# Fixed, so that predictions do not depend on a setting that may change between runs.
+BATCH = 500
+
+
+def forward(model: nn.Module, examples: Examples, world: World) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (outputs, targets) on the device for every batch, in index order."""
+    was_training = model.training
+    model.eval()
+    try:
+        for x, y in examples.stream(list(torch.arange(len(examples)).split(BATCH))):
+            with torch.no_grad(), world.autocast():
+                outputs = model(x)
+            yield outputs, y
+    finally:
+        model.train(was_training)
+
+
+def accuracy_and_loss(
+    model: nn.Module, examples: Examples, task: Task, world: World
+) -> tuple[float, float]:
+    """Return the share of examples that count as right, and the mean loss."""
+    right, loss = [], []
+    for outputs, y in forward(model, examples, world):
+        right.append(task.correct(outputs, y).sum())
+        loss.append(task.loss(outputs.float(), y).detach() * len(y))
+    # One transfer at the end: the loop over batches never waits for the device.
+    return (
+        float(torch.stack(right).sum()) / len(examples),
+        float(torch.stack(loss).sum()) / len(examples),
+    )
+
+
+def predictions(model: nn.Module, examples: Examples, task: Task, world: World) -> Tensor:
+    """Return int32 (n,), the model's answer to every example, on the CPU."""
+    return torch.cat(
+        [task.answers(outputs, y) for outputs, y in forward(model, examples, world)]
+    ).cpu()

@@ -1,0 +1,173 @@
+"""The one training loop: a generator that yields at every epoch's end and at the rewind point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from prac.algorithms.schedule import Plan, batch_sizes
+from prac.config import TrainConfig
+from prac.data.examples import Examples
+from prac.modules import apply_masks_
+from prac.task import Task
+from prac.world import World, derived_seed
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of training without a break: an epoch, or its part before or after a mark.
+
+    Attributes:
+        step: Iterations done when it ended.
+        ids: int64 (k,), the examples presented, once each.
+        correct: bool (k,), whether each was predicted right as it was presented.
+        loss: Mean training loss.
+        ends_epoch: Whether the epoch ended here.
+    """
+
+    step: int
+    ids: Tensor
+    correct: Tensor
+    loss: float
+    ends_epoch: bool
+
+    @property
+    def loss_is_finite(self) -> bool:
+        """Whether training has not diverged."""
+        return math.isfinite(self.loss)
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the configured optimiser over all the model's parameters that train."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[config.optimizer](
+        parameters, config.lr, betas=(config.momentum, 0.999), weight_decay=config.weight_decay
+    )
+
+
+def fit(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: Examples,
+    members: Tensor,
+    plan: Plan,
+    *,
+    masks: Mapping[str, Tensor],
+    task: Task,
+    world: World,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    mark: int | None = None,
+) -> Iterator[Segment]:
+    """Train `model` in place on the members of `data`, yielding a Segment at each break.
+
+    Breaks are the epochs' ends, the plan's end, and `mark`. Pruned weights are exactly zero after
+    every step, whatever momentum and weight decay do. Inside a segment nothing waits for the
+    device: losses and outcomes stay there until its end.
+
+    Args:
+        model: On the world's device.
+        optimizer: Over the model's parameters; its rates are set from the plan.
+        data: All training examples.
+        members: int64, those to train on.
+        plan: Length and learning rates.
+        masks: Keep-masks by parameter name.
+        task: Loss and correctness.
+        world: Device and precision.
+        batch_size: Examples an iteration.
+        seed: Source of order and augmentation; each epoch derives its own.
+        start: Iterations done before, at an epoch's end.
+        mark: An iteration count to break at as well.
+    """
+    parameters = dict(model.named_parameters())
+    pairs = [(parameters[name], mask.to(parameters[name].device)) for name, mask in masks.items()]
+    apply_masks_(pairs)
+    step = start
+    while step < plan.iterations:
+        epoch, done = divmod(step, plan.iterations_per_epoch)
+        batches = epoch_batches(members, batch_size, derived_seed(seed, "order", epoch))
+        end = min((epoch + 1) * plan.iterations_per_epoch, plan.iterations)
+        if mark is not None and step < mark < end:
+            end = mark
+        part = batches[done : done + end - step]
+        loss, correct = _train(
+            model, optimizer, data, part, plan, step, pairs, task, world,
+            derived_seed(seed, "segment", step),
+        )  # fmt: skip
+        step = end
+        ends_epoch = step % plan.iterations_per_epoch == 0 or step == plan.iterations
+        yield Segment(step, torch.cat(part), correct, loss, ends_epoch)
+
+
+def _train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: Examples,
+    batches: list[Tensor],
+    plan: Plan,
+    step: int,
+    pairs: list[tuple[nn.Parameter, Tensor]],
+    task: Task,
+    world: World,
+    seed: int,
+) -> tuple[float, Tensor]:
+    losses, correct = [], []
+    devices = [world.device] if world.device.type == "cuda" else []
+    # Dropout and the like draw from torch's own generators: seeded here, given back afterwards.
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        model.train()
+        for offset, (x, y) in enumerate(data.stream(batches, seed=seed)):
+            for group in optimizer.param_groups:
+                group["lr"] = plan.lr_at(step + offset)
+            with world.autocast():
+                outputs = model(x)
+                loss = task.loss(outputs, y)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            apply_masks_(pairs)
+            losses.append(loss.detach())
+            correct.append(task.correct(outputs.detach(), y))
+    return float(torch.stack(losses).mean()), torch.cat(correct).cpu()
+
+
+def epoch_batches(members: Tensor, batch_size: int, seed: int) -> list[Tensor]:
+    """Return one epoch's index batches: the members in an order drawn from `seed`.
+
+    >>> [len(batch) for batch in epoch_batches(torch.arange(5), 2, seed=0)]
+    [2, 3]
+    """
+    order = torch.randperm(len(members), generator=torch.Generator().manual_seed(seed))
+    return list(members[order].split(batch_sizes(len(members), batch_size)))
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimiser's state as CPU tensors by flat name, "parameter/key"."""
+    return {
+        f"{index}/{key}": torch.as_tensor(value).detach().to("cpu", copy=True)
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` returned."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split("/")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )

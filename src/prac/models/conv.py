@@ -1,0 +1,54 @@
+"""Conv-2, Conv-4 and Conv-6, the small convolutional networks of the lottery ticket paper."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+# Channels of each pair of convolutions, first to last; Conv-2k takes the first k pairs.
+_PAIR_CHANNELS = (64, 128, 256)
+
+
+class ConvNet(nn.Module):
+    """Pairs of 3x3 convolutions, each pair max-pooled, then three fully connected layers.
+
+    Source: Frankle and Carbin (arXiv 1803.03635), figure 2, with their Gaussian Glorot
+    initialisation.
+    """
+
+    def __init__(self, pairs: int, image_shape: tuple[int, int, int], classes: int) -> None:
+        """Build the network.
+
+        Args:
+            pairs: Number of convolution pairs: 1 for Conv-2, 2 for Conv-4, 3 for Conv-6.
+            image_shape: `(channels, height, width)` of one image, at least `2 ** pairs` pixels a
+                side; every pooling halves a side and rounds down.
+            classes: Number of outputs.
+        """
+        super().__init__()
+        channels, height, width = image_shape
+        layers: list[nn.Module] = []
+        for pair_channels in _PAIR_CHANNELS[:pairs]:
+            for _ in range(2):
+                layers += [nn.Conv2d(channels, pair_channels, 3, padding=1), nn.ReLU()]
+                channels = pair_channels
+            layers.append(nn.MaxPool2d(2))
+            height, width = height // 2, width // 2
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Linear(channels * height * width, 256),
+            nn.ReLU(),
+            nn.Linear(256, 256),
+            nn.ReLU(),
+            nn.Linear(256, classes),
+        )
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.xavier_normal_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits `(batch, classes)` for images `(batch, channels, height, width)`."""
+        maps: Tensor = self.features(images)
+        logits: Tensor = self.classifier(maps.flatten(1))
+        return logits

@@ -1,0 +1,89 @@
+"""What a run folder holds, for whoever asks: levels, tickets, sets, costs.
+
+Levels and costs are read without torch, which is imported only where tensors are asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.files import read_settings
+from prac.ledger import Ledger, Level, ledger, read_levels
+
+if TYPE_CHECKING:
+    from prac.subset import Subset
+    from prac.ticket import Ticket
+
+
+@dataclass(frozen=True)
+class Tickets:
+    """The tickets of a run folder by level, read when asked for."""
+
+    path: Path
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(list((self.path / "levels").glob("*/ticket.safetensors")))
+
+    def __getitem__(self, level: int) -> Ticket:
+        """Return the ticket of a level.
+
+        Raises:
+            IndexError: If the run has none.
+        """
+        if not 0 <= level < len(self):
+            raise IndexError(f"{self.path} has tickets 0 to {len(self) - 1}, not {level}")
+        from prac.ticket import Ticket
+
+        return Ticket.load(self.path / "levels" / f"{level:02d}" / "ticket.safetensors")
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found, read from its run folder.
+
+    Attributes:
+        path: The run folder.
+        settings: What it was begun with, by flat name.
+        levels: The complete ones in order; the last is a ticket that no level trained.
+    """
+
+    path: Path
+    settings: dict[str, Any]
+    levels: list[Level]
+
+    @classmethod
+    def load(cls, path: str | Path) -> Search:
+        """Return the search of a run folder, finished or not.
+
+        Raises:
+            PracError: If the folder is no run's.
+        """
+        path = Path(path)
+        return cls(path, read_settings(path), read_levels(path))
+
+    @property
+    def finished(self) -> bool:
+        """Whether every level is complete."""
+        return len(self.levels) == self.settings["levels"] + 1
+
+    @property
+    def tickets(self) -> Tickets:
+        """The tickets by level: `search.tickets[8]`."""
+        return Tickets(self.path)
+
+    def subset(self, level: int) -> Subset:
+        """Return the set that a level trains on.
+
+        Raises:
+            PracError: If there is none.
+        """
+        from prac.subset import Subset
+
+        return Subset.load(self.path / "levels" / f"{level:02d}" / "subset.safetensors")
+
+    def cost(self, level: int) -> Ledger:
+        """Return what finding the ticket of a level cost, beside IMP's cost for it."""
+        return ledger(self.levels, level)

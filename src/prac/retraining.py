@@ -1,0 +1,166 @@
+"""Training one ticket alone on all data: what tells whether it is a winning one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from prac.algorithms.forgetting import ForgettingTable
+from prac.checkpoint import RunFolder, environment
+from prac.config import TrainConfig
+from prac.cost import Cost
+from prac.data.examples import Examples, as_examples
+from prac.evaluate import accuracy_and_loss
+from prac.files import read_json, write_json
+from prac.ledger import read_metrics
+from prac.modules import masked, restore_
+from prac.problem import Problem
+from prac.settings import flat
+from prac.state import RunState
+from prac.store import read_tensors, write_tensors
+from prac.task import CLASSIFICATION, Task
+from prac.ticket import Ticket
+from prac.training import Event, Training, Watch, no_watch, plan_for, train_level
+from prac.world import World, derived_seed
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class History:
+    """How a ticket trained.
+
+    Attributes:
+        epochs: A mapping an epoch, as in metrics.jsonl.
+        best_epoch: The epoch whose weights were kept, from 1.
+        val_accuracy: Its validation accuracy; None without validation data.
+        test_accuracy: Its test accuracy; None without test data.
+        density: Of the ticket.
+        cost: What the training cost.
+    """
+
+    epochs: list[dict[str, Any]]
+    best_epoch: int
+    val_accuracy: float | None
+    test_accuracy: float | None
+    density: float
+    cost: Cost
+
+
+def retrain(
+    ticket: Ticket,
+    model: M,
+    train: Any,
+    config: TrainConfig,
+    *,
+    val: Any = None,
+    test: Any = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    task: Task = CLASSIFICATION,
+    device: str = "auto",
+    recipe: Mapping[str, Any] | None = None,
+    watch: Watch = no_watch,
+) -> tuple[M, History]:
+    """Train a ticket alone on all data for the full schedule; return the best model and its history.
+
+    Args:
+        ticket: Mask and weights; a ticket of a fine-tuning search is fine-tuned.
+        model: Of the ticket's architecture; trained in place.
+        train: All training examples, as `prac.find` takes them.
+        config: Optimiser, length, learning rate.
+        val: Held-out examples that choose the best epoch; without them it is the last.
+        test: Examples that the best epoch is tested on, once.
+        seed: Source of order and augmentation.
+        out: A folder from which the same call resumes; None keeps nothing.
+        task: Loss and correctness.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        recipe: How model and data were made, JSON values; recorded, and compared on resuming.
+        watch: Called with an Event as training goes on.
+
+    Raises:
+        PracError: If the ticket does not fit the model, or the data does not.
+    """
+    ticket.apply(model)
+    world = World.choose(device, config.precision)
+    problem = Problem.of(model, train, val, task=task, world=world)
+    test_examples = None if test is None else as_examples(test).to(world.device)
+    if test_examples is not None:
+        problem.check("test", test_examples)
+    settings = {
+        **flat(config),
+        **(recipe or {}),
+        "seed": seed,
+        "ticket": ticket.digest,
+        "fingerprint": problem.train.fingerprint,
+    }
+    with ExitStack() as stack:
+        if out is None:
+            out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
+        folder = stack.enter_context(RunFolder(Path(out), settings, environment()))
+        if not (folder.path / "summary.json").exists():
+            _run(ticket, problem, test_examples, config, seed, folder, watch)
+        trained, _ = read_tensors(folder.path / "trained.safetensors", "trained")
+        restore_(problem.model, trained)
+        return model, read_history(folder.path)
+
+
+def read_history(path: Path) -> History:
+    """Return the history of a finished retraining's folder."""
+    summary = read_json(path / "summary.json")
+    cost = Cost(**summary.pop("cost"))
+    return History(epochs=read_metrics(path), cost=cost, **summary)
+
+
+def _run(
+    ticket: Ticket,
+    problem: Problem,
+    test: Examples | None,
+    config: TrainConfig,
+    seed: int,
+    folder: RunFolder,
+    watch: Watch,
+) -> None:
+    total = len(problem.train)
+    plan = plan_for(config, total, total)
+    settings = ticket.provenance.get("settings", {})
+    if ticket.level and settings.get("rewind") == "none":
+        plan = plan.fine_tuning()
+    state = folder.resume() or RunState(
+        level=ticket.level,
+        step=0,
+        weights=ticket.masked_weights(),
+        masks=ticket.masks,
+        members=torch.arange(total),
+        table=ForgettingTable.empty(total),
+    )
+    training = Training(plan, config, seed=derived_seed(seed, "retrain"))
+    facts = {"density": ticket.density, "iterations": plan.iterations, "iteration": state.step}
+    watch(Event("retrain", ticket.level, facts))
+    state = train_level(problem, folder, state, training, watch)
+    assert state.best is not None, "a training has at least one epoch"
+    best = masked(state.best, state.masks)
+    header = {"level": ticket.level, "epoch": state.best_epoch}
+    write_tensors(folder.path / "trained.safetensors", best, "trained", header)
+    restore_(problem.model, best)
+    accuracy = None
+    if test is not None:
+        accuracy, _ = accuracy_and_loss(problem.model, test, problem.task, problem.world)
+        state = state.costing(Cost(examples_scored=len(test)))
+    summary = {
+        "best_epoch": state.best_epoch,
+        "val_accuracy": state.best_accuracy if state.best_accuracy >= 0 else None,
+        "test_accuracy": accuracy,
+        "density": ticket.density,
+        "cost": asdict(state.cost),
+    }
+    write_json(folder.path / "summary.json", summary)
+    folder.forget_states()
+    watch(Event("retrained", ticket.level, {"test_accuracy": accuracy}))

@@ -1,0 +1,132 @@
+"""The replaceable parts of a search: what ranks weights, what chooses examples, when a level stops.
+
+Each is a plain function. `find` takes anyone's own in place of the one its settings name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from prac.algorithms.exemplars import disagreements, topped_up, union
+from prac.algorithms.forgetting import ForgettingTable, forgettable, hardest
+from prac.algorithms.masks import magnitude, random_scores
+from prac.algorithms.stability import stable
+from prac.config import StopConfig, SubsetConfig
+from prac.world import derived_seed
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a level's training has shown, from which the next level's set is chosen.
+
+    Attributes:
+        level: Prunings that its network had.
+        members: int64 (m,), ascending, the examples it trained on.
+        table: Its forgetting statistics, of all n training examples.
+        dense: int32 (n,), the dense network's predictions; None where the rule does not ask for
+            them.
+        pruned: int32 (n,), this level's; None at level 0, where no pruned network exists yet.
+    """
+
+    level: int
+    members: Tensor
+    table: ForgettingTable
+    dense: Tensor | None = None
+    pruned: Tensor | None = None
+
+    @property
+    def exemplars(self) -> Tensor:
+        """The CEP: what the dense and the pruned network predict differently; empty at level 0."""
+        if self.dense is None or self.pruned is None:
+            return self.members[:0]
+        return disagreements(self.dense, self.pruned)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The next level's examples.
+
+    Attributes:
+        members: int64, ascending.
+        parts: The sets it was made of, such as "cet" and "cep", ascending.
+    """
+
+    members: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+SubsetRule = Callable[[Evidence], Chosen | Tensor]
+StopRule = Callable[[Sequence[float]], bool]
+Score = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The parts of one search.
+
+    Attributes:
+        choose: Evidence -> the next set.
+        scores_data: Whether `choose` looks at predictions, which cost a pass over all data a level.
+        stop: Mask distances of a level so far -> whether its mask is stable.
+        score: (weights, level) -> scores, higher being worth keeping.
+    """
+
+    choose: Callable[[Evidence], Chosen]
+    scores_data: bool
+    stop: StopRule
+    score: Callable[[Mapping[str, Tensor], int], Mapping[str, Tensor]]
+
+
+def critical_for_training(evidence: Evidence, config: SubsetConfig) -> Tensor:
+    """Return the CET by threshold, or by count where a kept fraction is set."""
+    if config.kept_fraction is None:
+        return forgettable(evidence.table, evidence.members, threshold=config.threshold)
+    count = round(config.kept_fraction * len(evidence.table))
+    return hardest(evidence.table, evidence.members, count)
+
+
+def subset_rule(config: SubsetConfig, *, least: int, seed: int) -> Callable[[Evidence], Chosen]:
+    """Return the configured rule as a function.
+
+    A set that comes out smaller than `least` (a batch), an empty one included, is filled up to it
+    with the next hardest examples: fewer cannot be trained on as the schedule means it.
+
+    With "cep" alone nothing is known after level 0, no pruned network having been trained: the
+    set stays as it is.
+    """
+
+    def choose(evidence: Evidence) -> Chosen:
+        if config.rule in ("all", "fixed"):
+            return Chosen(evidence.members)
+        if config.rule == "cep" and evidence.pruned is None:
+            return Chosen(evidence.members, {"cep": evidence.exemplars})
+        cet, cep = critical_for_training(evidence, config), evidence.exemplars
+        wanted = {"prac": union(cet, cep), "cet": cet, "cep": cep}[config.rule]
+        parts = {"cet": cet, "cep": cep}
+        kept_parts = {name: parts[name] for name in parts if config.rule in ("prac", name)}
+        order_seed = derived_seed(seed, "top up", evidence.level)
+        return Chosen(topped_up(wanted, evidence.table, least=least, seed=order_seed), kept_parts)
+
+    return choose
+
+
+def stop_rule(config: StopConfig) -> StopRule:
+    """Return the configured stop rule as a function of a level's mask distances."""
+    if config.rule == "never":
+        return lambda distances: False
+    return lambda distances: stable(
+        distances,
+        epsilon=config.epsilon,
+        window=config.window,
+        above_once=config.arm == "above-once",
+    )
+
+
+def score_rule(name: str, seed: int) -> Callable[[Mapping[str, Tensor], int], Mapping[str, Tensor]]:
+    """Return the named score as a function of weights and level."""
+    if name == "random":
+        return lambda weights, level: random_scores(weights, derived_seed(seed, "score", level))
+    return lambda weights, level: magnitude(weights)

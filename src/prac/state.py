@@ -1,0 +1,69 @@
+"""The whole state of a run as one immutable value: what a resumed run needs, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from prac.algorithms.forgetting import ForgettingTable
+from prac.algorithms.masks import Masks
+from prac.cost import Cost
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A search or a retraining between two epochs. Tensors lie on the CPU.
+
+    Attributes:
+        level: Prunings done so far.
+        step: Iterations done in this level.
+        weights: The model's `state_dict` now.
+        masks: What this level trains under.
+        members: int64, ascending, the examples this level trains on.
+        table: This level's forgetting statistics, of all training examples.
+        optimizer: The optimiser's tensors by flat name; empty at a level's start.
+        rewind: What the next level starts from, once the rewind point has passed.
+        candidate: The masks that pruning would have given after the last epoch.
+        distances: This level's mask distances, one an epoch from the second on.
+        best: `state_dict` of the epoch with the best validation accuracy.
+        best_accuracy: That accuracy; below 0 before the first validation.
+        best_epoch: That epoch, counted from 1.
+        dense_predictions: int32 (n,), the dense network's, once known.
+        cost: What this level has cost so far.
+    """
+
+    level: int
+    step: int
+    weights: Weights
+    masks: Masks
+    members: Tensor
+    table: ForgettingTable
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    rewind: Weights | None = None
+    candidate: Masks | None = None
+    distances: tuple[float, ...] = ()
+    best: Weights | None = None
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+    dense_predictions: Tensor | None = None
+    cost: Cost = field(default_factory=Cost)
+
+    def at_next_level(self, weights: Weights, masks: Masks, members: Tensor) -> RunState:
+        """Return the state in which the next level starts: what this level gathered is gone."""
+        return RunState(
+            level=self.level + 1,
+            step=0,
+            weights=weights,
+            masks=masks,
+            members=members,
+            table=ForgettingTable.empty(len(self.table)),
+            rewind=self.rewind,
+            dense_predictions=self.dense_predictions,
+        )
+
+    def costing(self, more: Cost) -> RunState:
+        """Return the state with `more` added to this level's cost."""
+        return replace(self, cost=self.cost + more)

@@ -1,0 +1,84 @@
+"""An example set found by a search, bound to its data, in memory and on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from prac.data.examples import Examples
+from prac.errors import PracError
+from prac.store import read_tensors, write_tensors
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which training examples a level trains on.
+
+    Attributes:
+        indices: int64 (k,), ascending positions in the training set.
+        source_indices: int64 (k,), the same examples' positions in the data set that the training
+            set was split from.
+        fingerprint: Of the training set they belong to.
+        total: Size of that training set.
+        provenance: How the set was found. JSON values.
+    """
+
+    indices: Tensor
+    source_indices: Tensor
+    fingerprint: str
+    total: int
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, train: Examples, indices: Tensor, provenance: dict[str, Any]) -> Subset:
+        """Return the set of `indices` of `train`."""
+        return cls(
+            indices, train.source_indices[indices], train.fingerprint, len(train), provenance
+        )
+
+    def __len__(self) -> int:
+        """Return how many examples are in the set."""
+        return len(self.indices)
+
+    def indices_for(self, train: Examples) -> Tensor:
+        """Return the indices, for the training set they belong to.
+
+        Raises:
+            PracError: If `train` is another one.
+        """
+        if train.fingerprint != self.fingerprint:
+            raise PracError(
+                f"the subset belongs to other data: its training set has {self.total} examples and "
+                f"fingerprint {self.fingerprint[:12]}, this one {len(train)} and "
+                f"{train.fingerprint[:12]}: use the same data and validation split"
+            )
+        return self.indices
+
+    def save(self, path: str | Path) -> None:
+        """Write the set as safetensors."""
+        tensors = {"indices": self.indices, "source_indices": self.source_indices}
+        header = {
+            "fingerprint": self.fingerprint,
+            "total": self.total,
+            "provenance": self.provenance,
+        }
+        write_tensors(Path(path), tensors, "subset", header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Subset:
+        """Return the set of a file.
+
+        Raises:
+            PracError: Naming the file and its fault.
+        """
+        tensors, header = read_tensors(Path(path), "subset")
+        return cls(
+            tensors["indices"],
+            tensors["source_indices"],
+            header["fingerprint"],
+            header["total"],
+            header["provenance"],
+        )

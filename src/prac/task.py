@@ -1,0 +1,53 @@
+"""What a network is trained for: a loss, and a rule that says which examples count as right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def classified_right(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return bool (n,): whether the highest of (n, classes) outputs is the target class."""
+    return outputs.argmax(1) == targets
+
+
+def predicted_class(outputs: Tensor) -> Tensor:
+    """Return int64 (n,): the class with the highest of (n, classes) outputs."""
+    return outputs.argmax(1)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A loss and the rules by which examples are judged; classification by default.
+
+    Attributes:
+        loss: (outputs, targets) -> scalar, the mean over the batch.
+        correct: (outputs, targets) -> bool (n,), which examples count as right. Forgetting
+            statistics and accuracies are made of it.
+        prediction: outputs -> integer (n,), what two networks must agree on for an example not to
+            be a critical example for pruning. None takes `correct` itself: they disagree where one
+            is right and the other wrong.
+
+    >>> import torch
+    >>> near = lambda outputs, targets: (outputs - targets).abs().squeeze(1) < 0.1
+    >>> regression = Task(loss=torch.nn.functional.mse_loss, correct=near, prediction=None)
+    >>> regression.answers(torch.tensor([[1.0]]), torch.tensor([[1.05]])).tolist()
+    [1]
+    """
+
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+    correct: Callable[[Tensor, Tensor], Tensor] = classified_right
+    prediction: Callable[[Tensor], Tensor] | None = predicted_class
+
+    def answers(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return int32 (n,): what is compared between the dense and a pruned network."""
+        if self.prediction is None:
+            return self.correct(outputs, targets).to(torch.int32)
+        return self.prediction(outputs).to(torch.int32)
+
+
+CLASSIFICATION = Task()

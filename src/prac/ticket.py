@@ -1,0 +1,110 @@
+"""A ticket: a mask together with the weights that training restarts from, in memory and on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from prac.algorithms.masks import Masks, density
+from prac.errors import PracError
+from prac.modules import apply_masks_, check_masks, masked, restore_
+from prac.state import Weights
+from prac.store import content_digest, pack, read_tensors, unpack, write_tensors
+
+M = TypeVar("M", bound=nn.Module)
+
+WEIGHT, MASK = "weight/", "mask/"
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A sparse trainable subnetwork.
+
+    Attributes:
+        weights: The `state_dict` that training restarts from, BatchNorm buffers included. Pruned
+            entries hold their rewound values; `apply` sets them to zero.
+        masks: Bool tensors by parameter name; True keeps a weight.
+        provenance: Where it comes from: architecture, data fingerprint, level, seed, rewind point,
+            settings, versions. JSON values.
+    """
+
+    weights: Weights
+    masks: Masks
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def density(self) -> float:
+        """Share of the prunable weights kept."""
+        return density(self.masks)
+
+    @property
+    def level(self) -> int:
+        """Prunings that made it."""
+        return int(self.provenance.get("level", 0))
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of weights and masks: what the ticket is, wherever it came from."""
+        tensors = {WEIGHT + name: weight for name, weight in self.weights.items()}
+        tensors |= {MASK + name: mask for name, mask in self.masks.items()}
+        return content_digest(tensors, {})
+
+    def apply(self, model: M) -> M:
+        """Put the ticket into `model`, in place, and return it: rewound and masked.
+
+        Raises:
+            PracError: Naming the first mask or weight that does not fit the model.
+        """
+        check_masks(model, self.masks)
+        restore_(model, self.weights)
+        parameters = dict(model.named_parameters())
+        apply_masks_(
+            (parameters[name], mask.to(parameters[name].device))
+            for name, mask in self.masks.items()
+        )
+        return model
+
+    def masked_weights(self) -> dict[str, Tensor]:
+        """Return the weights with zeros where the masks prune."""
+        return masked(self.weights, self.masks)
+
+    def save(self, path: str | Path) -> None:
+        """Write the ticket as safetensors, masks packed eight to a byte, provenance in the header.
+
+        The same ticket always gives the same bytes.
+        """
+        tensors = {WEIGHT + name: weight for name, weight in self.weights.items()}
+        tensors |= {MASK + name: pack(mask) for name, mask in self.masks.items()}
+        # A list, not a mapping: layers keep the model's order, in which ties are broken.
+        shapes = [[name, list(mask.shape)] for name, mask in self.masks.items()]
+        header = {"provenance": self.provenance, "mask_shapes": shapes}
+        write_tensors(Path(path), tensors, "ticket", header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Ticket:
+        """Return the ticket of a file.
+
+        Raises:
+            PracError: Naming the file and its fault.
+        """
+        path = Path(path)
+        tensors, header = read_tensors(path, "ticket")
+        weights = {
+            name.removeprefix(WEIGHT): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(WEIGHT)
+        }
+        masks = {}
+        for name, shape in header["mask_shapes"]:
+            if MASK + name not in tensors or name not in weights:
+                raise PracError(f"{path}: mask or weight {name!r} is missing")
+            if tuple(shape) != tuple(weights[name].shape):
+                raise PracError(
+                    f"{path}: mask {name!r} is {tuple(shape)}, its weight is "
+                    f"{tuple(weights[name].shape)}"
+                )
+            masks[name] = unpack(tensors[MASK + name], tuple(shape))
+        return cls(weights, masks, header["provenance"])

@@ -1,0 +1,209 @@
+"""One level's training, as both a search and a retraining do it: train, observe, commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from prac.algorithms.masks import Masks, kept
+from prac.algorithms.schedule import Plan, scaled_plan
+from prac.algorithms.stability import mask_distance
+from prac.checkpoint import RunFolder
+from prac.config import TrainConfig
+from prac.cost import Cost
+from prac.errors import PracError
+from prac.evaluate import accuracy_and_loss
+from prac.loop import Segment, fit, make_optimizer, optimizer_tensors, restore_optimizer_
+from prac.modules import restore_, snapshot
+from prac.problem import Problem
+from prac.state import RunState
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a person may want to see while a run goes on.
+
+    Attributes:
+        kind: "level" (one begins), "epoch", "scoring", "pruned" or "finished".
+        level: Prunings done so far.
+        facts: What is known of it, by name.
+    """
+
+    kind: str
+    level: int
+    facts: Mapping[str, Any]
+
+
+Watch = Callable[[Event], None]
+
+
+def no_watch(event: Event) -> None:
+    """Show nothing."""
+
+
+def plan_for(config: TrainConfig, kept_examples: int, total: int, scaling: Any = "linear") -> Plan:
+    """Return the plan of a training on `kept_examples` of `total` examples."""
+    return scaled_plan(
+        kept=kept_examples,
+        total=total,
+        batch_size=config.batch_size,
+        lr=config.lr,
+        epochs=config.epochs,
+        iterations=config.iterations,
+        schedule=config.schedule,
+        milestones=config.milestones,
+        gamma=config.gamma,
+        warmup=config.warmup,
+        scaling=scaling,
+    )
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one level is trained.
+
+    Attributes:
+        plan: Length and learning rates.
+        config: Optimiser settings.
+        seed: Source of order and augmentation.
+        candidate: Weights by name -> the masks that pruning now would give; None where no one asks
+            how stable they are.
+        stop: Mask distances so far -> whether to stop.
+        mark: Iterations after which the weights are kept as the rewind point; None for none.
+    """
+
+    plan: Plan
+    config: TrainConfig
+    seed: int
+    candidate: Callable[[Mapping[str, Tensor]], Masks] | None = None
+    stop: Callable[[Sequence[float]], bool] = lambda distances: False
+    mark: int | None = None
+
+    def is_over(self, state: RunState) -> bool:
+        """Say whether the level has trained enough.
+
+        The rewind point comes first: before it, no mask is stable enough to stop.
+        """
+        if state.step >= self.plan.iterations:
+            return True
+        passed_mark = self.mark is None or state.step >= self.mark
+        return passed_mark and bool(self.stop(state.distances))
+
+
+def train_level(
+    problem: Problem, folder: RunFolder, state: RunState, training: Training, watch: Watch
+) -> RunState:
+    """Train a level from `state` to its end, committing after every epoch; return its last state.
+
+    Raises:
+        PracError: If the loss is not finite.
+    """
+    model = problem.model
+    restore_(model, state.weights)
+    optimizer = make_optimizer(model, training.config)
+    if state.optimizer:
+        restore_optimizer_(optimizer, state.optimizer)
+    if training.mark == state.step == 0:
+        state = replace(state, rewind=state.weights)
+    if training.is_over(state):
+        return state
+    started = time.perf_counter()
+    for segment in fit(
+        model,
+        optimizer,
+        problem.train,
+        state.members,
+        training.plan,
+        masks=state.masks,
+        task=problem.task,
+        world=problem.world,
+        batch_size=training.config.batch_size,
+        seed=training.seed,
+        start=state.step,
+        mark=training.mark,
+    ):
+        if not segment.loss_is_finite:
+            raise PracError(
+                f"the loss is not finite at level {state.level}, epoch "
+                f"{_epoch(segment, training.plan)}, by iteration {segment.step}: try a lower "
+                f"--lr, a --warmup, or --precision fp32"
+            )
+        state, validation = observe(problem, state, segment, training)
+        if not segment.ends_epoch:
+            continue
+        now = time.perf_counter()
+        state = replace(state, optimizer=optimizer_tensors(optimizer))
+        state = state.costing(Cost(seconds=now - started))
+        facts = metrics(state, segment, training.plan, validation)
+        folder.commit(state, facts)
+        watch(Event("epoch", state.level, {**facts, "seconds": now - started}))
+        started = now
+        if training.is_over(state):
+            break
+    return state
+
+
+def observe(
+    problem: Problem, state: RunState, segment: Segment, training: Training
+) -> tuple[RunState, dict[str, float]]:
+    """Return the state after a segment, and validation figures where an epoch ended."""
+    weights = snapshot(problem.model)
+    state = replace(
+        state,
+        step=segment.step,
+        weights=weights,
+        table=state.table.update(segment.ids, segment.correct),
+    ).costing(Cost(segment.step - state.step, len(segment.ids)))
+    if segment.step == training.mark:
+        state = replace(state, rewind=weights)
+    if not segment.ends_epoch:
+        return state, {}
+    state, validation = _validated(problem, state, training.plan)
+    if training.candidate is not None:
+        candidate = training.candidate({name: weights[name] for name in state.masks})
+        distances = state.distances
+        if state.candidate is not None:
+            distance = mask_distance(state.candidate, candidate, kept(state.masks))
+            distances = (*distances, distance)
+        state = replace(state, candidate=candidate, distances=distances)
+    return state, validation
+
+
+def _validated(problem: Problem, state: RunState, plan: Plan) -> tuple[RunState, dict[str, float]]:
+    """Return the state with the best epoch so far; without validation data that is the last."""
+    epoch = -(-state.step // plan.iterations_per_epoch)
+    if problem.val is None:
+        return replace(state, best=state.weights, best_epoch=epoch), {}
+    accuracy, loss = accuracy_and_loss(problem.model, problem.val, problem.task, problem.world)
+    state = state.costing(Cost(examples_scored=len(problem.val)))
+    if accuracy > state.best_accuracy:
+        state = replace(state, best=state.weights, best_accuracy=accuracy, best_epoch=epoch)
+    return state, {"val_accuracy": accuracy, "val_loss": loss}
+
+
+def metrics(
+    state: RunState, segment: Segment, plan: Plan, validation: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return an epoch's line of metrics: only what the seed determines, so no times."""
+    new_distance = len(state.distances) and state.candidate is not None
+    return {
+        "level": state.level,
+        "epoch": _epoch(segment, plan),
+        "epochs": plan.epochs,
+        "iteration": state.step,
+        "iterations": plan.iterations,
+        "lr": plan.lr_at(state.step - 1),
+        "set_size": len(state.members),
+        "train_loss": segment.loss,
+        "train_accuracy": float(segment.correct.float().mean()),
+        **validation,
+        "mask_distance": state.distances[-1] if new_distance else None,
+    }
+
+
+def _epoch(segment: Segment, plan: Plan) -> int:
+    return -(-segment.step // plan.iterations_per_epoch)
