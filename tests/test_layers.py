@@ -19,7 +19,7 @@ LAYERS = (
     ("data", "files", "models", "modules", "store", "world"),
     ("checkpoint", "evaluate", "ledger", "loop", "problem", "subset", "ticket", "training"),
     ("results", "retraining", "rules", "search"),
-    ("recipes", "describe", "progress"),
+    ("describe", "progress", "recipes", "tables"),
     ("cli", "__main__"),
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -117,6 +117,7 @@ class RunFolder:
             PracError: If there are states and all are damaged.
         """
         faults = []
+        metrics = self.path / "metrics.jsonl"
         for path in reversed(self._states()):
             try:
                 tensors, header = read_tensors(path, "state")
@@ -125,12 +126,14 @@ class RunFolder:
                 continue
             for damaged, _ in faults:
                 damaged.unlink()
-            metrics = self.path / "metrics.jsonl"
             if metrics.exists() and metrics.stat().st_size > header["metrics_bytes"]:
                 os.truncate(metrics, header["metrics_bytes"])
             return from_tensors(tensors, header)
         if faults:
             raise PracError(f"{faults[0][1]}; no whole state is left: start again in a new folder")
+        if metrics.exists():
+            # A crash came after the first line and before the first state.
+            os.truncate(metrics, 0)
         return None
 
     def forget_states(self) -> None:

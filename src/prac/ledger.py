@@ -26,8 +26,10 @@ class Level:
         total: All training examples.
         set_parts: Sizes of the sets that its set was made of, such as "cet" and "cep"; empty at
             level 0.
+        set_by_class: How many of its examples are of each class; None where that is not known.
         epochs: Epochs trained, the last one maybe partial; 0 for the last level, which is a ticket
             only.
+        planned_epochs: What its schedule would have trained without an early stop.
         iterations: Optimiser steps trained.
         planned_iterations: What its schedule would have trained without an early stop.
         stopped_early: Whether its mask was stable before the schedule's end.
@@ -45,7 +47,9 @@ class Level:
     set_size: int
     total: int
     set_parts: dict[str, int]
+    set_by_class: list[int] | None
     epochs: int
+    planned_epochs: int
     iterations: int
     planned_iterations: int
     stopped_early: bool

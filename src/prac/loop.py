@@ -49,9 +49,10 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
             parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[config.optimizer](
+    optimizer: torch.optim.Optimizer = kinds[config.optimizer](
         parameters, config.lr, betas=(config.momentum, 0.999), weight_decay=config.weight_decay
     )
+    return optimizer
 
 
 def fit(
@@ -167,7 +168,8 @@ def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, key = name.split("/")
-        state.setdefault(int(index), {})[key] = tensor
+        # A copy: load_state_dict keeps what it is given, and steps would change the caller's.
+        state.setdefault(int(index), {})[key] = tensor.clone()
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )

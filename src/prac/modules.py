@@ -51,11 +51,14 @@ def prunable(model: nn.Module, config: PruneConfig) -> dict[str, nn.Parameter]:
             for name, module in model.named_modules()
             if isinstance(module, KINDS[config.layers])
         ]
-    # A weight that two modules share is listed once in named_parameters, and pruned once.
+    # A weight that two modules share is pruned once, under the name that parameters() gives it,
+    # also where only the second of them is of a prunable kind.
+    every_name = dict(model.named_parameters(remove_duplicate=False))
+    wanted = {id(every_name[name]) for name in names if name in every_name}
     chosen = {
-        name: parameters[name]
-        for name in parameters
-        if name in set(names) and not any(fnmatchcase(name, p) for p in config.exclude)
+        name: parameter
+        for name, parameter in parameters.items()
+        if id(parameter) in wanted and not any(fnmatchcase(name, p) for p in config.exclude)
     }
     if not chosen:
         raise PracError(

@@ -77,6 +77,11 @@ class Problem:
         finally:
             self.model.train(was_training)
         if self.task.prediction is CLASSIFICATION.prediction:
+            if y.dtype.is_floating_point or y.dtype == torch.bool or y.ndim != 1:
+                raise PracError(
+                    f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected "
+                    f"one integer class an example; for another task pass task=prac.Task(...)"
+                )
             _check_classes(name, examples, outputs.shape)
         try:
             with torch.no_grad():
@@ -100,14 +105,9 @@ def _check_classes(name: str, examples: Examples, shape: torch.Size) -> None:
             f"the model's outputs have shape {tuple(shape)}: expected (examples, classes); for "
             f"another task pass task=prac.Task(...)"
         )
-    labels = getattr(examples, "y", None)
-    if not isinstance(labels, torch.Tensor):
+    labels = examples.labels
+    if labels is None:
         return
-    if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.ndim != 1:
-        raise PracError(
-            f"the {name} labels are {labels.dtype} of shape {tuple(labels.shape)}: expected "
-            f"integer classes of shape ({len(examples)},)"
-        )
     outside = ((labels < 0) | (labels >= shape[1])).nonzero()
     if len(outside):
         first = int(outside[0])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.files import read_settings
+from prac.files import read_json, read_settings
 from prac.ledger import Ledger, Level, ledger, read_levels
 
 if TYPE_CHECKING:
@@ -67,12 +67,28 @@ class Search:
     @property
     def finished(self) -> bool:
         """Whether every level is complete."""
-        return len(self.levels) == self.settings["levels"] + 1
+        return len(self.levels) == int(self.settings["levels"]) + 1
 
     @property
     def tickets(self) -> Tickets:
         """The tickets by level: `search.tickets[8]`."""
         return Tickets(self.path)
+
+    def level_path(self, level: int) -> Path:
+        """Return the folder of a level."""
+        return self.path / "levels" / f"{level:02d}"
+
+    def retrain_path(self, level: int) -> Path:
+        """Return where `prac find --retrain` keeps the retraining of a level's ticket."""
+        return self.path / "retrain" / f"{level:02d}"
+
+    def retrained(self, level: int) -> dict[str, Any] | None:
+        """Return the summary of a ticket's retraining, accuracies and cost; None where none is."""
+        path = self.retrain_path(level) / "summary.json"
+        if not path.exists():
+            return None
+        summary: dict[str, Any] = read_json(path)
+        return summary
 
     def subset(self, level: int) -> Subset:
         """Return the set that a level trains on.
@@ -82,7 +98,7 @@ class Search:
         """
         from prac.subset import Subset
 
-        return Subset.load(self.path / "levels" / f"{level:02d}" / "subset.safetensors")
+        return Subset.load(self.level_path(level) / "subset.safetensors")
 
     def cost(self, level: int) -> Ledger:
         """Return what finding the ticket of a level cost, beside IMP's cost for it."""

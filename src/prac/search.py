@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from prac.algorithms.schedule import batch_sizes
 from prac.checkpoint import RunFolder, environment
 from prac.config import Rewind, SearchConfig
 from prac.cost import Cost
+from prac.data.examples import class_counts
 from prac.errors import PracError
 from prac.evaluate import predictions
 from prac.files import write_json
@@ -142,9 +144,15 @@ class _Running:
         """Write what a level starts from, and make it the state to resume from."""
         path = self.folder.level(state.level)
         sizes = {name: len(part) for name, part in chosen.parts.items()} if chosen else {}
-        where = {"level": state.level, "density": density(state.masks), "set_parts": sizes}
-        provenance = {**where, "settings": dict(self.settings), "format_of": "prac"}
+        provenance = {
+            "level": state.level,
+            "density": density(state.masks),
+            "set_parts": sizes,
+            "settings": dict(self.settings),
+            "versions": {"prac": version("prac-lth"), "torch": torch.__version__},
+        }
         Ticket(state.weights, state.masks, provenance).save(path / "ticket.safetensors")
+        provenance["by_class"] = class_counts(self.problem.train, state.members)
         subset = Subset.of(self.problem.train, state.members, provenance)
         subset.save(path / "subset.safetensors")
         self.folder.commit(state)
@@ -234,7 +242,7 @@ class _Running:
         full = plan_for(self.config.train, total, total)
         scored = full.epochs * len(self.problem.val) if self.problem.val is not None else 0
         trained = full.iterations * total / full.iterations_per_epoch
-        ticket = Ticket.load(self.folder.level(state.level) / "ticket.safetensors")
+        subset = Subset.load(self.folder.level(state.level) / "subset.safetensors")
         summary = Level(
             index=state.level,
             density=density(state.masks),
@@ -242,8 +250,10 @@ class _Running:
             prunable=sum(mask.numel() for mask in state.masks.values()),
             set_size=len(state.members),
             total=total,
-            set_parts=ticket.provenance["set_parts"],
+            set_parts=subset.provenance["set_parts"],
+            set_by_class=subset.provenance["by_class"],
             epochs=-(-state.step // plan.iterations_per_epoch),
+            planned_epochs=plan.epochs,
             iterations=state.step,
             planned_iterations=plan.iterations,
             stopped_early=not untrained and state.step < plan.iterations,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -46,7 +47,6 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@functools.cache
 def hints(cls: type) -> dict[str, Any]:
     """Return the resolved type of each field of a settings dataclass."""
     return typing.get_type_hints(cls)
@@ -66,9 +66,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check types and bounds, and turn whole numbers into floats where floats are meant."""
+        types_of = hints(type(self))
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            hint = hints(type(self))[field.name]
-            value = checked(flag_of(field), getattr(self, field.name), hint)
+            value = checked(flag_of(field), getattr(self, field.name), types_of[field.name])
             check_bounds(flag_of(field), value, field.metadata.get("bounds", {}))
             # Frozen dataclasses are set once more here, so that 1 and 1.0 are one configuration.
             object.__setattr__(self, field.name, value)
@@ -105,28 +105,35 @@ def _described(hint: Any) -> str:
     return names.get(hint, f"a {getattr(hint, '__name__', hint)}")
 
 
+LIMITS = (
+    ("at_least", "at least", operator.ge),
+    ("at_most", "at most", operator.le),
+    ("above", "above", operator.gt),
+    ("below", "below", operator.lt),
+)
+
+
 def check_bounds(name: str, value: Any, bounds: Mapping[str, float | None]) -> None:
     """Raise a PracError unless every number of `value` is finite and within `bounds`."""
+    limits = [
+        (word, holds, bound)
+        for key, word, holds in LIMITS
+        if (bound := bounds.get(key)) is not None
+    ]
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
-        limits = (
-            ("at_least", "at least", lambda n, b: n >= b),
-            ("at_most", "at most", lambda n, b: n <= b),
-            ("above", "above", lambda n, b: n > b),
-            ("below", "below", lambda n, b: n < b),
-        )
-        wanted = [f"{word} {bounds[k]:g}" for k, word, _ in limits if bounds.get(k) is not None]
-        met = all(test(number, bounds[k]) for k, _, test in limits if bounds.get(k) is not None)
+        met = all(holds(number, bound) for _, holds, bound in limits)
         if not math.isfinite(number) or not met:
-            expected = " and ".join(wanted) or "a finite number"
-            raise PracError(f"{name} is {number!r}: expected {expected}")
+            wanted = " and ".join(f"{word} {bound:g}" for word, _, bound in limits)
+            raise PracError(f"{name} is {number!r}: expected {wanted or 'a finite number'}")
 
 
 def leaves(cls: type) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any], Any]]:
     """Yield (path, field, type) of every setting below a settings dataclass, in order."""
+    types_of = hints(cls)
     for field in dataclasses.fields(cls):
-        hint = hints(cls)[field.name]
+        hint = types_of[field.name]
         if isinstance(hint, type) and issubclass(hint, Settings):
             for path, leaf, leaf_hint in leaves(hint):
                 yield (field.name, *path), leaf, leaf_hint
@@ -158,8 +165,9 @@ def from_flat(cls: type[S], values: Mapping[str, Any]) -> S:
 
 def _built(cls: type[S], values: Mapping[str, Any]) -> S:
     arguments: dict[str, Any] = {}
+    types_of = hints(cls)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        hint = hints(cls)[field.name]
+        hint = types_of[field.name]
         if isinstance(hint, type) and issubclass(hint, Settings):
             arguments[field.name] = _built(hint, values)
         elif flag_of(field) in values:

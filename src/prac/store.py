@@ -26,7 +26,8 @@ FORMAT = 1
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, header: Any) -> None:
     """Write tensors and a JSON header, atomically; the same content gives the same bytes."""
-    whole = {"kind": kind, "format": FORMAT, **header}
+    # As a reader will find it: keys that are numbers become text, tuples lists.
+    whole = json.loads(json.dumps({"kind": kind, "format": FORMAT, **header}))
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     whole["digest"] = content_digest(plain, whole)
     text = json.dumps(whole, sort_keys=True)
@@ -67,6 +68,21 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     return tensors, header
 
 
+def kind_of(path: Path) -> str:
+    """Return what kind of file `write_tensors` wrote.
+
+    Raises:
+        PracError: If it is none of prac's.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return str(json.loads((file.metadata() or {})["prac"])["kind"])
+    except FileNotFoundError as error:
+        raise PracError(f"{path}: there is no such file") from error
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise PracError(f"{path}: is not one of prac's files, or is damaged") from error
+
+
 def pack(mask: Tensor) -> Tensor:
     """Return a bool tensor as uint8 (ceil(n / 8),), eight values a byte."""
     return torch.from_numpy(np.packbits(mask.cpu().numpy().reshape(-1)))
@@ -85,5 +101,5 @@ def content_digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> 
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -29,7 +29,8 @@ def disagreements(dense: Tensor, pruned: Tensor) -> Tensor:
     """
     if dense.shape != pruned.shape:
         raise ValueError(f"{len(dense)} dense predictions stand against {len(pruned)} pruned ones")
-    return (dense != pruned).nonzero().squeeze(1)
+    differing: Tensor = (dense != pruned).nonzero().squeeze(1)
+    return differing
 
 
 def union(first: Tensor, second: Tensor) -> Tensor:

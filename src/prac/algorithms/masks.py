@@ -100,16 +100,18 @@ def prune(
 
 
 def _prune_group(scores: Tensors, masks: Tensors, fraction: float, allow_empty: bool) -> Masks:
-    candidates = {name: mask.clone() for name, mask in masks.items()}
+    # Laid out by index, whatever the weights' memory format is: order in memory breaks no ties.
+    candidates = {
+        name: mask.clone(memory_format=torch.contiguous_format) for name, mask in masks.items()
+    }
     if not allow_empty:
         for name, mask in candidates.items():
             if mask.any():
                 mask.view(-1)[_strongest(scores[name], mask)] = False
-    count = round(fraction * sum(int(mask.sum()) for mask in masks.values()))
-    values = torch.cat([scores[name][mask] for name, mask in candidates.items()])
-    count = min(count, values.numel())
+    count = min(round(fraction * kept(masks)), kept(candidates))
     if count == 0:
         return {name: mask.clone() for name, mask in masks.items()}
+    values = torch.cat([scores[name][mask] for name, mask in candidates.items()])
     threshold = values.kthvalue(count).values
     # Everything below the threshold goes; of those equal to it, only as many as the count needs.
     ties_to_prune = count - int((values < threshold).sum())
@@ -117,7 +119,7 @@ def _prune_group(scores: Tensors, masks: Tensors, fraction: float, allow_empty: 
     for name, mask in masks.items():
         below = candidates[name] & (scores[name] < threshold)
         tied = candidates[name] & (scores[name] == threshold)
-        chosen = tied & (tied.view(-1).cumsum(0).view_as(tied) <= ties_to_prune)
+        chosen = tied & (tied.reshape(-1).cumsum(0).view_as(tied) <= ties_to_prune)
         ties_to_prune -= int(chosen.sum())
         result[name] = mask & ~below & ~chosen
     return result

@@ -6,6 +6,7 @@ a DataLoader. Both answer to `len`, `stream` and `fingerprint`.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -33,6 +34,10 @@ class Examples(Protocol):
     @property
     def source_indices(self) -> Tensor:
         """int64 (n,): each example's position in the data set it was split from."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """int64 (n,), each example's class; None where targets are no classes or not in memory."""
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -86,6 +91,14 @@ class TensorExamples:
                 digest.update(_raw(part))
         return digest.hexdigest()
 
+    @property
+    def labels(self) -> Tensor | None:
+        """int64 (n,), the targets where they are classes."""
+        is_class = (
+            self.y.ndim == 1 and not self.y.is_floating_point() and self.y.dtype != torch.bool
+        )
+        return self.y if is_class else None
+
     def to(self, device: torch.device) -> TensorExamples:
         """Return the same examples lying on `device`."""
         if self.x.device == device:
@@ -130,7 +143,8 @@ class MapExamples:
         """Hold the dataset.
 
         Raises:
-            PracError: If it has no length or no examples, or if `unaugmented` has another length.
+            PracError: If it has no length or no examples, if `unaugmented` has another length, or
+                if the first example is no pair of tensors, arrays or numbers.
         """
         try:
             length = len(dataset)  # type: ignore[arg-type]
@@ -150,6 +164,11 @@ class MapExamples:
         self.workers = workers
         self.device = device or torch.device("cpu")
         self.source_indices = torch.arange(length) if source_indices is None else source_indices
+        if len(self.source_indices) != length:
+            raise PracError(
+                f"the data set has {length} examples but {len(self.source_indices)} source indices"
+            )
+        _check_pair(self.unaugmented[0])
 
     def __len__(self) -> int:
         """Return n."""
@@ -162,21 +181,21 @@ class MapExamples:
         count = min(FINGERPRINT_SAMPLES, len(self))
         for i in np.linspace(0, len(self) - 1, count).astype(int).tolist():
             for value in self.unaugmented[i]:
-                digest.update(_raw(torch.as_tensor(value)))
+                tensor = torch.as_tensor(value)
+                digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+                digest.update(_raw(tensor))
         return digest.hexdigest()
+
+    @property
+    def labels(self) -> Tensor | None:
+        """int64 (n,) where the dataset has them as a tensor `labels`."""
+        labels = getattr(self.unaugmented, "labels", None)
+        return labels if isinstance(labels, Tensor) and len(labels) == len(self) else None
 
     def to(self, device: torch.device) -> MapExamples:
         """Return the same examples with batches sent to `device`."""
-        moved = MapExamples(
-            self.dataset,
-            self.pipeline,
-            unaugmented=self.unaugmented,
-            workers=self.workers,
-            device=device,
-            source_indices=self.source_indices,
-        )
-        if "fingerprint" in self.__dict__:
-            moved.__dict__["fingerprint"] = self.fingerprint
+        moved = copy.copy(self)
+        moved.device = device
         return moved
 
     def stream(
@@ -195,6 +214,32 @@ class MapExamples:
             batch_seed = None if seed is None else derived_seed(seed, number)
             x = x.to(self.device, non_blocking=True)
             yield self.pipeline(x, batch_seed), y.to(self.device, non_blocking=True)
+
+
+class LazyPairs(Dataset[tuple[Tensor, Tensor]]):
+    """Chosen examples of an image sequence with its labels, as a map-style dataset of (x, y)."""
+
+    def __init__(self, images: Any, labels: Tensor, indices: Tensor) -> None:
+        """Hold `images[i]`, uint8 (c, h, w), with `labels[i]` for each i of `indices`."""
+        self._images, self._indices = images, indices
+        self.labels = labels[indices]
+
+    def __len__(self) -> int:
+        """Return how many are chosen."""
+        return len(self._indices)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        """Return the chosen example at a position."""
+        return self._images[int(self._indices[position])], self.labels[position]
+
+
+def class_counts(examples: Examples, members: Tensor | None = None) -> list[int] | None:
+    """Return how many (of the `members`) are of each class; None where classes are not known."""
+    labels = examples.labels
+    if labels is None or int(labels.min()) < 0:
+        return None
+    counted = labels.cpu() if members is None else labels.cpu()[members]
+    return torch.bincount(counted, minlength=int(labels.max()) + 1).tolist()
 
 
 def as_examples(data: Any) -> Examples:
@@ -216,6 +261,21 @@ def as_examples(data: Any) -> Examples:
         f"the data is a {type(data).__name__}: expected a map-style dataset of (x, y) or a pair "
         f"of tensors"
     )
+
+
+def _check_pair(example: Any) -> None:
+    if not isinstance(example, (tuple, list)) or len(example) != 2:
+        raise PracError(
+            f"example 0 of the data set is a {type(example).__name__}: expected a pair (x, y)"
+        )
+    for part, value in zip("xy", example, strict=True):
+        try:
+            torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise PracError(
+                f"{part} of example 0 of the data set is a {type(value).__name__}: expected a "
+                f"tensor, an array or a number: convert it in the data set's transform"
+            ) from error
 
 
 def _raw(tensor: Tensor) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,11 +121,15 @@ def _download(hub_id: str) -> Any:
 
 @contextmanager
 def _quiet(datasets: Any) -> Iterator[None]:
-    """Keep progress bars off the terminal, whose only writer is the command line."""
+    """Keep progress bars and retry notices off the terminal; what matters comes as the error."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
     enabled = not datasets.are_progress_bars_disabled()
+    logger.setLevel(logging.ERROR)
     datasets.disable_progress_bars()
     try:
         yield
     finally:
+        logger.setLevel(level)
         if enabled:
             datasets.enable_progress_bars()

@@ -1,0 +1,74 @@
+"""The `prac` command. It knows its subcommands by name and imports only the one that runs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from prac import __version__
+from prac.errors import PracError, unknown_name
+
+COMMANDS = {
+    "find": "search for tickets; the same command again resumes",
+    "retrain": "train one ticket alone on all data",
+    "inspect": "describe a ticket, a run, a subset or a data set",
+}
+
+USAGE_ERROR = 2
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 2 for a user's mistake, 130 on Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(given)
+    except PracError as error:
+        print(f"prac: error: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("\nprac: interrupted; the same command continues", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as `prac inspect ... | head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if given else USAGE_ERROR
+    if given[0] in ("-V", "--version"):
+        print(f"prac {__version__}")
+        return 0
+    if given[0] not in COMMANDS:
+        raise unknown_name("command", given[0], COMMANDS)
+    command = importlib.import_module(f"prac.cli.{given[0]}")
+    try:
+        return int(command.run(given[1:]))
+    except SystemExit as stop:
+        # --help and --print_config end so.
+        return int(stop.code or 0)
+
+
+def usage() -> str:
+    """Return the text of `prac --help`."""
+    rows = "\n".join(f"  {name:<9} {about}" for name, about in COMMANDS.items())
+    return f"""usage: prac COMMAND [OPTIONS]
+
+Find winning lottery tickets (sparse trainable subnetworks) with less data.
+
+commands:
+{rows}
+
+options:
+  -h, --help     show this, or with a command what it takes
+  -V, --version  show the version
+
+start with:
+  prac find --preset quickstart
+  prac find --data cifar10 --model resnet20s --levels 8 --out runs/mine"""

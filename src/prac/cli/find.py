@@ -1,0 +1,169 @@
+"""`prac find`: search for tickets, and retrain some of them at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prac.cli.options import Parser, add_config_file, add_settings, last_given, reader, values_of
+from prac.describe import search_summary
+from prac.errors import PracError, unknown_name
+from prac.files import read_settings
+from prac.progress import Progress
+from prac.recipes import METHODS, PRESETS, Recipe
+from prac.results import Search
+from prac.settings import flat, from_flat
+
+EPILOG = "presets:\n" + "\n".join(f"  {n}\n      {p.about}" for n, p in PRESETS.items())
+
+
+def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
+    """Return the parser of `prac find`, with a preset's and a method's defaults put in."""
+    made = Parser(
+        prog="prac find",
+        description="Search for tickets. The same command again resumes, or says it is done.",
+        epilog=EPILOG,
+    )
+    made.add_argument("--preset", default=None, metavar="NAME", help="start from these settings")
+    made.add_argument(
+        "--method",
+        default="prac",
+        metavar="{prac,imp}",
+        help="subset and stop rule by one name (default: prac)",
+    )
+    add_config_file(made)
+    made.add_argument("--out", default=None, metavar="DIR", help="run folder (default: runs/NAME)")
+    made.add_argument("--subset", default=None, metavar="FILE", help="search on a set found before")
+    made.add_argument(
+        "--retrain",
+        type=reader("retrain", tuple[int, ...], {"at_least": 0}),
+        default=(),
+        metavar="N,...",
+        help="levels whose tickets are retrained at the end, on all data (default: none)",
+    )
+    made.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    made.add_argument("--json", action="store_true", help="print a summary for machines")
+    made.add_argument("--quiet", action="store_true", help="show no progress")
+    add_settings(made, Recipe, "search")
+    if defaults:
+        made.set_defaults(dict(defaults))
+    return made
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `prac find` and return its exit status."""
+    preset, method = (last_given(arguments, option) for option in ("--preset", "--method"))
+    options = parser(_defaults(preset, method)).parse_args(list(arguments))
+    if options.config and any(_names_preset(str(path)) for path in options.config):
+        raise PracError("a --config file cannot name a preset or a method: give them as options")
+    recipe = from_flat(Recipe, values_of(options, Recipe))
+    retrain = _levels(options.retrain, recipe.search.levels)
+    out = Path(options.out or f"runs/{_name(options.preset, recipe, options.method)}")
+    if options.subset is not None and not Path(options.subset).is_file():
+        raise PracError(f"{options.subset}: there is no such file: expected a subset for --subset")
+    progress = Progress(quiet=options.quiet)
+    if _is_finished(out, recipe, retrain, options.subset):
+        progress.say(f"{out}: already finished")
+    else:
+        _search(out, recipe, retrain, options, progress)
+    return _show(out, options.json)
+
+
+def _defaults(preset: str | None, method: str | None) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in PRESETS:
+            raise unknown_name("preset", preset, PRESETS)
+        values |= {**PRESETS[preset].settings, "retrain": PRESETS[preset].retrain}
+    if method is not None and method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    return {**values, **METHODS[method or "prac"]}
+
+
+def _names_preset(path: str) -> bool:
+    text = Path(path).read_text()
+    return any(line.split(":")[0].strip() in ("preset", "method") for line in text.splitlines())
+
+
+def _name(preset: str | None, recipe: Recipe, method: str) -> str:
+    problem = preset or f"{Path(recipe.data.name).name}-{recipe.model.name.rpartition(':')[2]}"
+    return f"{problem}-{method}".replace("/", "-").replace(":", "-")
+
+
+def _levels(levels: Sequence[int], last: int) -> tuple[int, ...]:
+    beyond = [level for level in levels if level > last]
+    if beyond:
+        raise PracError(f"retrain names level {beyond[0]}, but the search ends at level {last}")
+    return tuple(sorted(set(levels)))
+
+
+def _is_finished(out: Path, recipe: Recipe, retrain: Sequence[int], subset: str | None) -> bool:
+    """Say whether there is nothing left to do, without loading any data."""
+    if not (out / "config.yaml").exists():
+        return False
+    known = read_settings(out)
+    wanted = {**flat(recipe), **({"subset_rule": "fixed"} if subset is not None else {})}
+    if subset is not None or any(known.get(name) != value for name, value in wanted.items()):
+        return False
+    search = Search.load(out)
+    return search.finished and all(search.retrained(level) is not None for level in retrain)
+
+
+def _search(
+    out: Path, recipe: Recipe, retrain: Sequence[int], options: Any, progress: Progress
+) -> None:
+    from prac.recipes import load_data, load_model
+    from prac.retraining import retrain as retrain_ticket
+    from prac.search import find
+    from prac.subset import Subset
+
+    subset = Subset.load(options.subset) if options.subset is not None else None
+    progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
+    data = load_data(recipe.data)
+    model = load_model(recipe, data.shape, len(data.classes))
+    about = {**flat(recipe.model), **flat(recipe.data), "classes": list(data.classes)}
+    with progress:
+        search = find(
+            model,
+            data.train,
+            recipe.search,
+            val=data.val,
+            out=out,
+            subset=subset,
+            device=options.device,
+            recipe=about,
+            watch=progress,
+        )
+        for level in retrain:
+            retrain_ticket(
+                search.tickets[level],
+                model,
+                data.train,
+                recipe.search.train,
+                val=data.val,
+                test=data.test,
+                seed=recipe.search.seed,
+                out=search.retrain_path(level),
+                device=options.device,
+                watch=progress,
+            )
+
+
+def _show(out: Path, as_json: bool) -> int:
+    search = Search.load(out)
+    if as_json:
+        json.dump(search_summary(search), sys.stdout, indent=2)
+        print()
+    else:
+        from rich.console import Console
+
+        from prac.tables import search_table
+
+        Console(highlight=False).print(search_table(search_summary(search)))
+        print(f"tickets: {out}/levels/*/ticket.safetensors")
+    return 0

@@ -1,0 +1,37 @@
+"""`prac inspect`: what a ticket, a run, a subset or a data set holds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from prac.cli.options import Parser
+from prac.describe import describe
+
+
+def parser() -> Parser:
+    """Return the parser of `prac inspect`."""
+    made = Parser(
+        prog="prac inspect",
+        description="Describe a ticket file, a run folder, a subset file or a data set.",
+    )
+    made.add_argument("what", metavar="WHAT", help="a file, a folder, or a data set's name")
+    made.add_argument("--json", action="store_true", help="print it for machines")
+    return made
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `prac inspect` and return its exit status."""
+    options = parser().parse_args(list(arguments))
+    facts = describe(options.what)
+    if options.json:
+        json.dump(facts, sys.stdout, indent=2)
+        print()
+        return 0
+    from rich.console import Console
+
+    from prac.tables import table_of
+
+    Console(highlight=False).print(table_of(facts))
+    return 0

@@ -1,0 +1,154 @@
+"""Settings dataclasses as command-line options: names, defaults and help come from the fields."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NoReturn, Union
+
+import yaml
+from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser, Namespace
+
+from prac.errors import PracError
+from prac.settings import Settings, check_bounds, checked, flag_of, leaves
+
+
+class Parser(ArgumentParser):  # type: ignore[misc]
+    """An argument parser whose every complaint is one PracError line."""
+
+    def __init__(self, **arguments: Any) -> None:
+        """Make a parser; abbreviations are off, since a new option could change their meaning."""
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **arguments,
+        )
+
+    def error(self, message: str, *rest: Any, **more: Any) -> NoReturn:
+        """Raise what was wrong with the command line, offering the nearest names."""
+        line = " ".join(message.split())
+        line = re.sub(r'^Parser key "(\w+)": ', "", line)
+        found = re.match(r"(?:unrecognized arguments: |Option ')([^\s'=]+)", line)
+        if found:
+            raise _unknown_option(found.group(1), self)
+        raise PracError(line)
+
+
+def _unknown_option(given: str, parser: Parser) -> PracError:
+    known = sorted(o for o in parser._option_string_actions if o.startswith("--"))
+    if not given.startswith("-"):
+        known = [option[2:].replace("-", "_") for option in known]
+    near = difflib.get_close_matches(given, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"see {parser.prog} --help"
+    return PracError(f"unknown option {given}: {hint}")
+
+
+def add_settings(parser: Parser, cls: type[Settings], title: str) -> None:
+    """Add an option for every setting below `cls`, in a help group for each class of settings."""
+    groups: dict[tuple[str, ...], Any] = {}
+    for path, field, hint in leaves(cls):
+        place = path[:-1]
+        if place not in groups:
+            groups[place] = parser.add_argument_group(f"{(*place, title)[0]} settings")
+        flag = flag_of(field)
+        option = "--" + flag.replace("_", "-")
+        text = f"{field.metadata['help']} (default: {_shown(field.default)})".replace("%", "%%")
+        if hint is bool:
+            action = ActionYesNo(yes_prefix="", no_prefix="no-")
+            groups[place].add_argument(option, action=action, default=field.default, help=text)
+            continue
+        groups[place].add_argument(
+            option,
+            type=reader(flag, hint, field.metadata["bounds"]),
+            default=field.default,
+            metavar=field.metadata["unit"] or _metavar(hint),
+            help=text,
+        )
+
+
+def add_config_file(parser: Parser) -> None:
+    """Add `--config FILE`, YAML of options by name; options after it win."""
+    parser.add_argument(
+        "--config", action=ActionConfigFile, help="YAML file of options by name; later ones win"
+    )
+
+
+def reader(flag: str, hint: Any, bounds: Mapping[str, float | None]) -> Callable[[Any], Any]:
+    """Return what turns an option's text, or a YAML value, into a checked setting."""
+
+    def read(given: Any) -> Any:
+        value = given
+        if isinstance(given, str):
+            value = _parsed(given, hint)
+        value = checked(flag, value, hint)
+        check_bounds(flag, value, bounds)
+        return value
+
+    return read
+
+
+def _parsed(text: str, hint: Any) -> Any:
+    """Return text as YAML reads it where the hint asks for more than text; commas make lists."""
+    inner = _without_none(hint)
+    if inner is not hint and text in ("none", "null", ""):
+        return None
+    if typing.get_origin(inner) is tuple:
+        if text.strip() in ("", "[]"):
+            return []
+        element = typing.get_args(inner)[0]
+        return [_parsed(part.strip(), element) for part in text.strip("[]").split(",")]
+    if inner is str or typing.get_origin(inner) is Literal:
+        return text
+    if inner is float:
+        try:
+            return float(text)  # YAML 1.1 takes 1e-4 for text.
+        except ValueError:
+            return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _without_none(hint: Any) -> Any:
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return next(a for a in typing.get_args(hint) if a is not type(None))
+    return hint
+
+
+def _metavar(hint: Any) -> str:
+    inner = _without_none(hint)
+    if typing.get_origin(inner) is Literal:
+        return "{" + ",".join(map(str, typing.get_args(inner))) + "}"
+    if typing.get_origin(inner) is tuple:
+        name = _metavar(typing.get_args(inner)[0])
+        return f"{name},..."
+    return {int: "N", float: "X", str: "NAME"}.get(inner, "VALUE")
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def last_given(arguments: Sequence[str], option: str) -> str | None:
+    """Return the value that an option is last given, before the parser that it shapes is made."""
+    value = None
+    for position, argument in enumerate(arguments):
+        if argument == option and position + 1 < len(arguments):
+            value = arguments[position + 1]
+        elif argument.startswith(f"{option}="):
+            value = argument.partition("=")[2]
+    return value
+
+
+def values_of(parsed: Namespace, cls: type[Settings]) -> dict[str, Any]:
+    """Return {flat name: value} of the settings among parsed options."""
+    return {flag_of(field): parsed[flag_of(field)] for _, field, _ in leaves(cls)}

@@ -1,0 +1,105 @@
+"""`prac retrain`: train one ticket alone on all data."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.cli.options import Parser, add_config_file, add_settings, last_given, values_of
+from prac.errors import PracError
+from prac.progress import Progress
+from prac.recipes import Recipe
+from prac.settings import flat, from_flat
+
+if TYPE_CHECKING:
+    from prac.retraining import History
+    from prac.ticket import Ticket
+
+
+def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
+    """Return the parser of `prac retrain`, with a ticket's own settings as defaults."""
+    made = Parser(
+        prog="prac retrain",
+        description="Train a ticket alone on all data, by its search's settings unless told "
+        "otherwise. The same command again resumes.",
+    )
+    made.add_argument("ticket", metavar="TICKET", help="a ticket file")
+    add_config_file(made)
+    made.add_argument(
+        "--out", default=None, metavar="DIR", help="folder (default: runs/retrain-DIGEST)"
+    )
+    made.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    made.add_argument("--json", action="store_true", help="print a summary for machines")
+    made.add_argument("--quiet", action="store_true", help="show no progress")
+    add_settings(made, Recipe, "search")
+    if defaults:
+        made.set_defaults(dict(defaults))
+    return made
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `prac retrain` and return its exit status."""
+    path = parser().parse_args(list(arguments)).ticket
+    from prac.ticket import Ticket
+
+    ticket = Ticket.load(path)
+    known = ticket.provenance.get("settings", {})
+    names = flat(Recipe())
+    own = {name: value for name, value in known.items() if name in names}
+    options = parser(own).parse_args(list(arguments))
+    if "data" not in own and last_given(arguments, "--data") is None:
+        raise PracError(
+            f"{path}: was found from Python and does not say on which data: pass --data and --model"
+        )
+    recipe = from_flat(Recipe, values_of(options, Recipe))
+    out = Path(options.out or f"runs/retrain-{ticket.digest[:12]}-seed{recipe.search.seed}")
+    history = _train(ticket, recipe, out, options)
+    _show(history, out, options.json)
+    return 0
+
+
+def _train(ticket: Ticket, recipe: Recipe, out: Path, options: Any) -> History:
+    from prac.recipes import load_data, load_model
+    from prac.retraining import read_history, retrain
+
+    progress = Progress(quiet=options.quiet)
+    progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
+    data = load_data(recipe.data)
+    model = load_model(recipe, data.shape, len(data.classes))
+    about = flat(recipe.data) | flat(recipe.model)
+    with progress:
+        retrain(
+            ticket,
+            model,
+            data.train,
+            recipe.search.train,
+            val=data.val,
+            test=data.test,
+            seed=recipe.search.seed,
+            out=out,
+            device=options.device,
+            recipe=about,
+            watch=progress,
+        )
+    return read_history(out)
+
+
+def _show(history: History, out: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        json.dump({"out": str(out), **asdict(history)}, sys.stdout, indent=2)
+        print()
+        return
+    accuracies = {"validation": history.val_accuracy, "test": history.test_accuracy}
+    shown = ", ".join(f"{k} accuracy {v:.2%}" for k, v in accuracies.items() if v is not None)
+    print(
+        f"density {history.density:.2%}: {shown or 'no held-out data'} (best epoch "
+        f"{history.best_epoch}, {history.cost.iterations} iterations, {history.cost.seconds:.1f} s)"
+    )
+    print(f"trained weights: {out}/trained.safetensors")

@@ -1,0 +1,141 @@
+"""What a run, ticket, subset or data set holds, as plain values ready for JSON and for tables.
+
+Runs are described without torch; what holds tensors imports it when asked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.errors import PracError
+from prac.files import read_json
+from prac.recipes import DataConfig
+from prac.results import Search
+
+if TYPE_CHECKING:
+    from prac.subset import Subset
+    from prac.ticket import Ticket
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Return what a run folder, a ticket or subset file, or a data set holds; "kind" says which.
+
+    Raises:
+        PracError: If it is none of them.
+    """
+    path = Path(name)
+    if (path / "config.yaml").is_file():
+        return search_summary(Search.load(path))
+    if path.suffix == ".safetensors":
+        return describe_file(path)
+    return describe_data(DataConfig(name=name))
+
+
+def search_summary(search: Search) -> dict[str, Any]:
+    """Return a run's levels, costs, retrained accuracies, settings and environment."""
+    dense = search.retrained(0)
+    levels = []
+    for level in search.levels:
+        retrained = search.retrained(level.index)
+        cost = search.cost(level.index)
+        row = level.to_json() | {"ledger": cost.to_json(), "retrained": retrained}
+        row["ticket"] = str(search.level_path(level.index) / "ticket.safetensors")
+        if retrained and dense and dense["test_accuracy"] is not None:
+            row["against_dense"] = retrained["test_accuracy"] - dense["test_accuracy"]
+        levels.append(row)
+    environment = search.path / "environment.json"
+    return {
+        "kind": "run",
+        "path": str(search.path),
+        "finished": search.finished,
+        "levels": levels,
+        "settings": search.settings,
+        "environment": read_json(environment) if environment.exists() else {},
+    }
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return what a tensor file of prac's holds.
+
+    Raises:
+        PracError: If it is none, or damaged.
+    """
+    from prac.store import kind_of
+    from prac.subset import Subset
+    from prac.ticket import Ticket
+
+    kind = kind_of(path)
+    if kind == "ticket":
+        return describe_ticket(Ticket.load(path)) | {"path": str(path)}
+    if kind == "subset":
+        return describe_subset(Subset.load(path)) | {"path": str(path)}
+    raise PracError(f"{path}: holds {kind}: expected a ticket or a subset; its run tells the rest")
+
+
+def describe_ticket(ticket: Ticket) -> dict[str, Any]:
+    """Return a ticket's densities by layer and its provenance."""
+    layers = [
+        {
+            "name": name,
+            "shape": list(mask.shape),
+            "kept": int(mask.sum()),
+            "weights": mask.numel(),
+            "density": int(mask.sum()) / mask.numel(),
+        }
+        for name, mask in ticket.masks.items()
+    ]
+    return {
+        "kind": "ticket",
+        "level": ticket.level,
+        "density": ticket.density,
+        "kept": sum(layer["kept"] for layer in layers),
+        "prunable": sum(layer["weights"] for layer in layers),
+        "parameters": sum(weight.numel() for weight in ticket.weights.values()),
+        "layers": layers,
+        "digest": ticket.digest,
+        "provenance": ticket.provenance,
+    }
+
+
+def describe_subset(subset: Subset) -> dict[str, Any]:
+    """Return a set's size, its size by class where classes are known, and its provenance."""
+    return {
+        "kind": "subset",
+        "size": len(subset),
+        "total": subset.total,
+        "share": len(subset) / subset.total,
+        "by_class": subset.provenance.get("by_class"),
+        "fingerprint": subset.fingerprint,
+        "provenance": subset.provenance,
+    }
+
+
+def describe_data(config: DataConfig) -> dict[str, Any]:
+    """Return the splits of a data set, their sizes by class, and how it is normalised.
+
+    Raises:
+        PracError: If the data set is not known or is at fault.
+    """
+    from prac.data.examples import class_counts
+    from prac.recipes import load_data
+
+    data = load_data(config)
+    splits = {"train": data.train, "validation": data.val, "test": data.test}
+    rows = {}
+    for name, examples in splits.items():
+        if examples is not None:
+            rows[name] = {
+                "examples": len(examples),
+                "by_class": class_counts(examples),
+                "fingerprint": examples.fingerprint,
+            }
+    return {
+        "kind": "data",
+        "name": config.name,
+        "input_shape": list(data.shape),
+        "classes": list(data.classes),
+        "mean": list(data.pipeline.mean),
+        "std": list(data.pipeline.std),
+        "splits": rows,
+    }

@@ -1,0 +1,119 @@
+"""Progress that a person can follow: one live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from prac.training import Event
+
+PLAIN_SECONDS = 10.0
+
+
+class Progress:
+    """A watcher of search and retraining events that writes to standard error."""
+
+    def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
+        """Choose a live line or plain ones by whether the console is a terminal."""
+        self.console = console or Console(stderr=True, highlight=False)
+        self.quiet = quiet
+        self._live: Live | None = None
+        self._task = ""
+        self._last_plain = 0.0
+        self._iteration = 0
+        self._clock = time.monotonic()
+
+    def say(self, line: str) -> None:
+        """Show one line that stays."""
+        if not self.quiet:
+            self.console.print(Text(line))
+
+    def __enter__(self) -> Progress:
+        """Start the live line where there is a terminal."""
+        if self.console.is_terminal and not self.quiet:
+            self._live = Live(Text(""), console=self.console, transient=True, auto_refresh=False)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the live line away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        if self.quiet:
+            return
+        facts = event.facts
+        if event.kind == "level":
+            self._start(f"level {event.level}/{facts['levels']}", facts)
+            self.say(
+                f"level {event.level}/{facts['levels']}: density {facts['density']:.3f}, "
+                f"{facts['set_size']} of {facts['total']} examples, "
+                f"up to {facts['iterations']} iterations"
+            )
+        elif event.kind == "retrain":
+            self._start(f"retraining ticket {event.level}", facts)
+            self.say(
+                f"retraining ticket {event.level}: density {facts['density']:.3f}, all data, "
+                f"{facts['iterations']} iterations"
+            )
+        elif event.kind == "epoch":
+            self._epoch(facts)
+        elif event.kind == "scoring":
+            self._passing(f"{self._task}: scoring all data")
+        elif event.kind == "pruned":
+            self.say(
+                f"  trained {facts['iterations']} iterations; "
+                f"the next level's set has {facts['next_set_size']} examples"
+            )
+        elif event.kind == "retrained" and facts["test_accuracy"] is not None:
+            self.say(f"  test accuracy {facts['test_accuracy']:.4f}")
+
+    def _start(self, task: str, facts: Any) -> None:
+        self._task, self._iteration = task, facts["iteration"]
+        self._clock = self._last_plain = time.monotonic()
+
+    def _epoch(self, facts: Any) -> None:
+        now = time.monotonic()
+        rate = (facts["iteration"] - self._iteration) / max(now - self._clock, 1e-9)
+        left = (facts["iterations"] - facts["iteration"]) / max(rate, 1e-9)
+        line = (
+            f"{self._task}: epoch {facts['epoch']}/{facts['epochs']}, "
+            f"{rate:.0f} iterations/s, at most {_duration(left)} left in it, "
+            f"loss {facts['train_loss']:.3f}"
+        )
+        if facts.get("val_accuracy") is not None:
+            line += f", validation {facts['val_accuracy']:.4f}"
+        if facts["mask_distance"] is not None:
+            line += f", mask distance {facts['mask_distance']:.4f}"
+        self._passing(line)
+
+    def _passing(self, line: str) -> None:
+        """Show a line that the next one replaces; without a terminal, one every ten seconds."""
+        now = time.monotonic()
+        if self._live is not None:
+            self._live.update(Text(line, overflow="ellipsis", no_wrap=True), refresh=True)
+        elif now - self._last_plain >= PLAIN_SECONDS:
+            self._last_plain = now
+            self.console.print(Text("  " + line), soft_wrap=True)
+            sys.stderr.flush()
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -1,0 +1,310 @@
+"""From names to things: presets, data sets and models, as the command line and run folders say them.
+
+The settings here import no torch; `load` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from prac.config import SearchConfig
+from prac.errors import PracError
+from prac.settings import Settings, setting
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from prac.data.augment import Pipeline
+    from prac.data.examples import Examples
+    from prac.data.sources.types import Source, Splits
+
+
+@dataclass(frozen=True)
+class DataConfig(Settings):
+    """Which examples, and how they reach the network."""
+
+    name: str = setting("digits", "data set: a name, a path, or hf:owner/name", flag="data")
+    limit: int | None = setting(
+        None, "use only the first N training examples, validation included", at_least=2
+    )
+    val_fraction: float = setting(
+        0.1, "share of the training examples held out for validation", at_least=0, below=1
+    )
+    val_seed: int = setting(0, "which examples are held out", at_least=0)
+    val_indices: str | None = setting(
+        None, ".npy file of the indices held out, instead of a share", unit="FILE"
+    )
+    crop: int = setting(0, "pixels of padding for random crops; 0 for none", at_least=0)
+    flip: bool = setting(False, "mirror half of the training images at random")
+    normalize: Literal["auto", "none"] = setting(
+        "auto", "by the set's known mean and deviation, else by measured ones; or not at all"
+    )
+    image_size: int | None = setting(None, "bring images to N x N pixels", at_least=1)
+    image_column: str | None = setting(None, "column of the images, in tables", unit="NAME")
+    label_column: str | None = setting(None, "column of the labels, in tables", unit="NAME")
+    memory_limit: float = setting(
+        8.0, "GB of decoded images to hold; beyond it they are decoded as needed", above=0
+    )
+    workers: int = setting(2, "processes that decode images that are not in memory", at_least=0)
+
+
+@dataclass(frozen=True)
+class ModelConfig(Settings):
+    """Which network."""
+
+    name: str = setting(
+        "lenet_300_100", "network: a name, or package.module:callable", flag="model"
+    )
+    stem: Literal["auto", "small", "imagenet"] = setting(
+        "auto", "first layers of resnet18 and resnet50; auto is small up to 64 pixels"
+    )
+
+
+@dataclass(frozen=True)
+class Recipe(Settings):
+    """Everything that the outcome of a search depends on."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    "prac": {"subset_rule": "prac", "stop_rule": "stable"},
+    "imp": {"subset_rule": "all", "stop_rule": "never"},
+}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings by flat name, and what they are.
+
+    Attributes:
+        about: One line for people.
+        settings: Differences from the defaults.
+        retrain: Levels whose tickets are retrained at the end of a search.
+    """
+
+    about: str
+    settings: Mapping[str, Any]
+    retrain: tuple[int, ...] = ()
+
+
+_PAPER: dict[str, Any] = {
+    "epochs": 182,
+    "milestones": [91, 136],
+    "lr": 0.1,
+    "batch_size": 128,
+    "weight_decay": 1e-4,
+    "val_fraction": 0.1,
+    "crop": 4,
+    "flip": True,
+    "levels": 15,
+    "rewind": "epoch:3",
+}
+_LOW = {"lr": 0.01, "rewind": "init"}
+_WARM_UP = {"lr": 0.03, "warmup": 15, "rewind": "init"}
+_NETWORKS = {"resnet20s": "ResNet-20s", "resnet56s": "ResNet-56s", "vgg16_bn": "VGG-16"}
+_CIFAR = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+
+
+def _presets() -> dict[str, Preset]:
+    presets = {
+        "quickstart": Preset(
+            "LeNet-300-100 on scikit-learn's digits: the whole method in a minute",
+            {
+                "model": "lenet_300_100",
+                "data": "digits",
+                "layers": "linear",
+                "levels": 8,
+                "epochs": 40,
+                "milestones": [25, 35],
+                "lr": 0.05,
+                "batch_size": 32,
+                "epsilon": 0.015,
+                "arm": "at-once",
+                "seed": 0,
+            },
+            retrain=(0, 2, 4, 6, 8),
+        ),
+        "mnist-lenet": Preset(
+            "LeNet-300-100 on MNIST, after Frankle and Carbin (arXiv 1803.03635)",
+            {
+                "model": "lenet_300_100",
+                "data": "mnist",
+                "layers": "linear",
+                "levels": 15,
+                "iterations": 50_000,
+                "optimizer": "adam",
+                "lr": 1.2e-3,
+                "weight_decay": 0.0,
+                "schedule": "constant",
+                "batch_size": 60,
+                "val_fraction": 1 / 12,
+                "arm": "at-once",
+            },
+        ),
+    }
+    for model, network in _NETWORKS.items():
+        for data, name in _CIFAR.items():
+            base = {**_PAPER, "model": model, "data": data}
+            title = f"{network} on {name}"
+            presets[f"{data}-{model}"] = Preset(f"{title}, the paper's standard setting", base)
+            if model != "vgg16_bn":
+                presets[f"{data}-{model}-low"] = Preset(
+                    f"{title}, low learning rate, from initialisation", {**base, **_LOW}
+                )
+            if model == "resnet20s":
+                presets[f"{data}-{model}-warmup"] = Preset(
+                    f"{title}, with warm-up, from initialisation", {**base, **_WARM_UP}
+                )
+    for model, network in {"vgg16_bn": "VGG-16", "resnet18": "ResNet-18"}.items():
+        presets[f"tiny_imagenet-{model}"] = Preset(
+            f"{network} on Tiny-ImageNet, the paper's standard setting",
+            {**_PAPER, "model": model, "data": "tiny_imagenet", "batch_size": 512},
+        )
+    return presets
+
+
+PRESETS: dict[str, Preset] = _presets()
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """A data set ready for training.
+
+    Attributes:
+        train: Training examples, validation held out.
+        val: Held-out examples; None where none are.
+        test: The data set's own test split; None where it has none.
+        classes: Class names by label.
+        shape: Of one input.
+        pipeline: What is done to a training batch.
+    """
+
+    train: Examples
+    val: Examples | None
+    test: Examples | None
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    pipeline: Pipeline
+
+
+def load_data(config: DataConfig) -> LoadedData:
+    """Return the configured data set, split.
+
+    Raises:
+        PracError: On a name or a path that is not known, or data at fault.
+    """
+    import torch
+
+    from prac.data.sources import load
+
+    splits = load(
+        config.name,
+        image_size=config.image_size,
+        image_column=config.image_column,
+        label_column=config.label_column,
+        memory_limit=int(config.memory_limit * 1e9),
+    )
+    train_indices, val_indices = _split(splits, config)
+    images = splits.train.images
+    pipeline = _pipeline(splits, config, train_indices)
+    plain = replace(pipeline, crop_padding=0, flip=False)
+    val = None
+    if val_indices is not None and len(val_indices):
+        val = _examples(splits.train, val_indices, plain, config)
+    elif val_indices is None and splits.val is not None:
+        val = _examples(splits.val, None, plain, config)
+    return LoadedData(
+        train=_examples(splits.train, train_indices, pipeline, config),
+        val=val,
+        test=None if splits.test is None else _examples(splits.test, None, plain, config),
+        classes=splits.train.classes,
+        shape=tuple(images.shape[1:] if isinstance(images, torch.Tensor) else images.shape),
+        pipeline=pipeline,
+    )
+
+
+def load_model(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Return the recipe's network for inputs of a shape, initialised from the recipe's seed.
+
+    Raises:
+        PracError: On a name that is not known, or inputs that the network does not take.
+    """
+    import torch
+
+    from prac.models import build
+
+    # Feature vectors are images of one row to a network that flattens them.
+    image_shape = shape if len(shape) == 3 else (1, 1, math.prod(shape))
+    with torch.random.fork_rng([]):
+        torch.manual_seed(recipe.search.seed)
+        return build(
+            recipe.model.name, image_shape=image_shape, classes=classes, stem=recipe.model.stem
+        )
+
+
+def _split(splits: Splits, config: DataConfig) -> tuple[Any, Any]:
+    """Return training and validation indices; None for validation that the data set ships."""
+    import torch
+
+    from prac.data.split import read_index_file, split_indices
+
+    n = len(splits.train.labels)
+    if config.limit is not None:
+        if config.limit > n:
+            raise PracError(f"limit is {config.limit}, but there are only {n} training examples")
+        n = config.limit
+    if config.val_indices is not None:
+        val = read_index_file(config.val_indices, n)
+        held_out = torch.zeros(n, dtype=torch.bool)
+        held_out[val] = True
+        return (~held_out).nonzero().squeeze(1), val
+    if splits.val is not None:
+        return torch.arange(n), None
+    return split_indices(n, fraction=config.val_fraction, seed=config.val_seed)
+
+
+def _pipeline(splits: Splits, config: DataConfig, train_indices: Any) -> Pipeline:
+    import torch
+
+    from prac.data.augment import Pipeline, channel_statistics
+
+    images = splits.train.images
+    is_picture = not isinstance(images, torch.Tensor) or images.ndim == 4
+    if (config.crop or config.flip) and not is_picture:
+        raise PracError(
+            f"crop and flip are for pictures, but an input has shape {tuple(images.shape[1:])}: "
+            f"leave them out"
+        )
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    if config.normalize == "auto":
+        if splits.statistics is not None:
+            mean, std = splits.statistics.mean, splits.statistics.std
+        elif isinstance(images, torch.Tensor):
+            mean, std = channel_statistics(images[train_indices])
+        else:
+            # A sample tells the mean of a set that does not fit in memory well enough.
+            some = train_indices[:: max(1, len(train_indices) // 2048)].tolist()
+            mean, std = channel_statistics(torch.stack([images[i] for i in some]))
+    return Pipeline(mean, std, config.crop, config.flip)
+
+
+def _examples(source: Source, indices: Any, pipeline: Pipeline, config: DataConfig) -> Examples:
+    import torch
+
+    from prac.data.examples import LazyPairs, MapExamples, TensorExamples
+
+    if indices is None:
+        indices = torch.arange(len(source.labels))
+    if isinstance(source.images, torch.Tensor):
+        return TensorExamples(
+            source.images[indices], source.labels[indices], pipeline, source_indices=indices
+        )
+    pairs = LazyPairs(source.images, source.labels, indices)
+    return MapExamples(pairs, pipeline, workers=config.workers, source_indices=indices)
