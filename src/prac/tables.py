@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -168,7 +169,7 @@ def _provenance(values: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _table(*columns: str) -> Table:
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for number, column in enumerate(columns):
         table.add_column(escape(column), justify="left" if number == 0 else "right")
     return table

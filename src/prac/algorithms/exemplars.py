@@ -29,8 +29,7 @@ def disagreements(dense: Tensor, pruned: Tensor) -> Tensor:
     """
     if dense.shape != pruned.shape:
         raise ValueError(f"{len(dense)} dense predictions stand against {len(pruned)} pruned ones")
-    differing: Tensor = (dense != pruned).nonzero().squeeze(1)
-    return differing
+    return (dense != pruned).nonzero().squeeze(1)
 
 
 def union(first: Tensor, second: Tensor) -> Tensor:
@@ -39,7 +38,8 @@ def union(first: Tensor, second: Tensor) -> Tensor:
     >>> union(torch.tensor([3, 1]), torch.tensor([1, 2])).tolist()
     [1, 2, 3]
     """
-    return torch.cat([first, second]).unique(sorted=True)
+    both: Tensor = torch.cat([first, second]).unique(sorted=True)
+    return both
 
 
 def topped_up(chosen: Tensor, table: ForgettingTable, *, least: int, seed: int) -> Tensor:

@@ -1,0 +1,90 @@
+"""Example sets: disagreements, unions, and sets filled up with the next hardest examples."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prac.algorithms.exemplars import disagreements, topped_up, union
+from prac.algorithms.forgetting import ForgettingTable
+
+SETS = st.lists(st.integers(0, 20), unique=True)
+
+
+def indices(values):
+    return torch.tensor(list(values), dtype=torch.int64)
+
+
+def table_of(events):
+    n = len(events)
+    counts = torch.tensor(events, dtype=torch.int32)
+    return ForgettingTable(counts, torch.ones(n).bool(), torch.zeros(n).bool())
+
+
+def test_cep_are_the_examples_predicted_differently():
+    dense, pruned = torch.tensor([0, 1, 2, 3]), torch.tensor([0, 2, 2, 0])
+    assert disagreements(dense, pruned).tolist() == [1, 3]
+
+
+def test_networks_that_agree_have_no_cep():
+    found = disagreements(torch.arange(3), torch.arange(3))
+    assert found.dtype == torch.int64
+    assert found.shape == (0,)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2))))
+def test_cep_are_what_a_walk_over_the_predictions_finds(pairs):
+    dense = torch.tensor([d for d, _ in pairs], dtype=torch.int32)
+    pruned = torch.tensor([p for _, p in pairs], dtype=torch.int32)
+    expected = [i for i, (d, p) in enumerate(pairs) if d != p]
+    assert disagreements(dense, pruned).tolist() == expected
+
+
+def test_predictions_of_other_data_are_refused():
+    with pytest.raises(ValueError, match="3 dense predictions stand against 2 pruned"):
+        disagreements(torch.arange(3), torch.arange(2))
+
+
+@given(SETS, SETS)
+def test_a_union_is_python_s(first, second):
+    found = union(indices(first), indices(second))
+    assert found.dtype == torch.int64
+    assert found.tolist() == sorted({*first, *second})
+
+
+def test_a_small_set_takes_the_most_forgotten_of_the_others():
+    table = table_of([0, 9, 3, 7, 0])
+    assert topped_up(indices([1]), table, least=3, seed=0).tolist() == [1, 2, 3]
+
+
+def test_a_set_that_is_large_enough_comes_back_sorted():
+    table = table_of([5, 5, 5, 5])
+    assert topped_up(indices([3, 0]), table, least=2, seed=0).tolist() == [0, 3]
+
+
+def test_ties_are_drawn_from_the_seed():
+    table = table_of([0] * 1000)
+    chosen = [topped_up(indices([]), table, least=10, seed=seed).tolist() for seed in (0, 0, 1)]
+    assert chosen[0] == chosen[1]
+    assert chosen[0] != chosen[2]
+    # By index they would be 0 to 9, a single class where data is sorted by class.
+    assert max(chosen[0]) > 100
+
+
+@given(
+    events=st.lists(st.integers(0, 3), min_size=1, max_size=12),
+    chosen=st.sets(st.integers(0, 11)),
+    least=st.integers(0, 15),
+    seed=st.integers(0, 5),
+)
+def test_topping_up_reaches_the_count_with_none_easier_than_those_left_out(
+    events, chosen, least, seed
+):
+    n = len(events)
+    chosen = {i for i in chosen if i < n}
+    found = topped_up(indices(chosen), table_of(events), least=least, seed=seed).tolist()
+    assert found == sorted(set(found))
+    assert len(found) == max(len(chosen), min(least, n))
+    assert chosen <= set(found)
+    added, left = set(found) - chosen, set(range(n)) - set(found)
+    assert not added or not left or min(events[i] for i in added) >= max(events[i] for i in left)

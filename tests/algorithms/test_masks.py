@@ -1,0 +1,195 @@
+"""Masks: exact counts, ties in order, layers that survive, against a stable argsort."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prac.algorithms.masks import density, kept, magnitude, ones, prune, random_scores
+
+# Few distinct values, so that ties within and across layers are the rule.
+SCORES = st.sampled_from([0.0, 0.5, 1.0, 2.0, float("inf")])
+
+
+@st.composite
+def scored_masks(draw):
+    """Draw scores and masks of one to four layers, empty and fully pruned ones among them."""
+    scores, masks = {}, {}
+    for name in "abcd"[: draw(st.integers(1, 4))]:
+        shape = draw(st.sampled_from([(0,), (1,), (5,), (2, 3), (2, 1, 2, 2)]))
+        size = torch.Size(shape).numel()
+        row = st.lists(SCORES, min_size=size, max_size=size)
+        bits = st.lists(st.booleans(), min_size=size, max_size=size)
+        scores[name] = torch.tensor(draw(row), dtype=torch.float32).view(shape)
+        masks[name] = torch.tensor(draw(bits), dtype=torch.bool).view(shape)
+    return scores, masks
+
+
+FRACTIONS = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.2, 0.5, 1.0]))
+
+
+def slowly_pruned(scores, masks, fraction, allow_empty):
+    """Rank every kept weight in one Python list, weakest first; a stable sort orders the ties."""
+    ranked = [
+        (scores[name].reshape(-1)[i].item(), name, i)
+        for name, mask in masks.items()
+        for i in range(mask.numel())
+        if mask.reshape(-1)[i]
+    ]
+    ranked.sort(key=lambda weight: weight[0])
+    count = round(fraction * len(ranked))
+    if not allow_empty:
+        last = {name: (name, i) for _, name, i in ranked}
+        ranked = [weight for weight in ranked if weight[1:] not in last.values()]
+    result = {name: mask.clone().reshape(-1) for name, mask in masks.items()}
+    for _, name, i in ranked[:count]:
+        result[name][i] = False
+    return {name: result[name].view(mask.shape) for name, mask in masks.items()}
+
+
+def as_lists(masks):
+    return {name: mask.tolist() for name, mask in masks.items()}
+
+
+def test_the_smallest_magnitudes_go_first_over_all_layers():
+    weights = {"a": torch.tensor([-3.0, 0.1]), "b": torch.tensor([[0.2], [-4.0]])}
+    masks = prune(magnitude(weights), ones(weights), 0.5)
+    assert as_lists(masks) == {"a": [True, False], "b": [[False], [True]]}
+
+
+def test_layer_scope_prunes_the_same_share_of_each():
+    scores = {"a": torch.tensor([1.0, 2.0, 3.0, 4.0]), "b": torch.tensor([10.0, 30.0, 20.0, 40.0])}
+    masks = prune(scores, ones(scores), 0.5, scope="layer")
+    assert as_lists(masks) == {"a": [False, False, True, True], "b": [False, True, False, True]}
+    # Ranked together, all the weights of the weaker layer but one go.
+    assert kept({"a": prune(scores, ones(scores), 0.5)["a"]}) == 1
+
+
+def test_equal_scores_go_in_order_of_layer_and_index():
+    scores = {"b": torch.ones(3), "a": torch.ones(3)}
+    masks = prune(scores, ones(scores), 4 / 6, allow_empty=True)
+    assert as_lists(masks) == {"b": [False] * 3, "a": [False, True, True]}
+
+
+def test_ties_across_layers_fill_the_count_from_the_earlier_one():
+    scores = {"a": torch.tensor([2.0, 1.0, 2.0]), "b": torch.tensor([0.0, 2.0, 3.0])}
+    masks = prune(scores, ones(scores), 0.5)
+    assert as_lists(masks) == {"a": [False, False, True], "b": [False, True, True]}
+
+
+def test_a_layer_keeps_its_strongest_weight_at_extreme_sparsity():
+    scores = {"weak": torch.tensor([0.1, 0.3, 0.2]), "strong": torch.arange(10.0) + 1}
+    masks = prune(scores, ones(scores), 0.99)
+    assert masks["weak"].tolist() == [False, True, False]
+    assert masks["strong"].nonzero().tolist() == [[9]]
+    assert kept(prune(scores, ones(scores), 0.8)) == 13 - round(0.8 * 13)
+
+
+def test_allow_empty_lets_a_layer_go():
+    scores = {"weak": torch.tensor([0.1, 0.3, 0.2]), "strong": torch.arange(10.0) + 1}
+    masks = prune(scores, ones(scores), 3 / 13, allow_empty=True)
+    assert kept({"weak": masks["weak"]}) == 0
+    assert kept(masks) == 10
+    assert kept(prune(scores, ones(scores), 1.0, allow_empty=True)) == 0
+
+
+def test_an_emptied_layer_stays_empty():
+    scores = {"a": torch.ones(2), "b": torch.ones(4)}
+    masks = {"a": torch.zeros(2, dtype=torch.bool), "b": torch.ones(4, dtype=torch.bool)}
+    assert as_lists(prune(scores, masks, 0.5)) == {
+        "a": [False, False],
+        "b": [False, False, True, True],
+    }
+
+
+@given(scored_masks(), FRACTIONS, st.booleans())
+def test_global_pruning_is_the_stable_sort(case, fraction, allow_empty):
+    scores, masks = case
+    expected = slowly_pruned(scores, masks, fraction, allow_empty)
+    assert as_lists(prune(scores, masks, fraction, allow_empty=allow_empty)) == as_lists(expected)
+
+
+@given(scored_masks(), FRACTIONS, st.booleans())
+def test_layer_pruning_is_the_stable_sort_of_each_layer(case, fraction, allow_empty):
+    scores, masks = case
+    expected = {}
+    for name in masks:
+        alone = {name: scores[name]}, {name: masks[name]}
+        expected |= slowly_pruned(*alone, fraction, allow_empty)
+    found = prune(scores, masks, fraction, scope="layer", allow_empty=allow_empty)
+    assert as_lists(found) == as_lists(expected)
+
+
+@given(scored_masks(), FRACTIONS, st.sampled_from(["global", "layer"]), st.booleans())
+def test_masks_are_nested_and_what_was_given_is_left_alone(case, fraction, scope, allow_empty):
+    scores, masks = case
+    before = as_lists(masks)
+    pruned = prune(scores, masks, fraction, scope=scope, allow_empty=allow_empty)
+    assert as_lists(masks) == before
+    for name, mask in masks.items():
+        assert not (pruned[name] & ~mask).any()
+        assert pruned[name].untyped_storage().data_ptr() != mask.untyped_storage().data_ptr() or (
+            mask.numel() == 0
+        )
+        if not allow_empty:
+            assert pruned[name].any() == mask.any()
+
+
+def test_densities_fall_as_powers_of_the_share_kept():
+    weights = {"a": torch.randn(40, 50), "b": torch.randn(8000)}
+    masks = ones(weights)
+    count = 10_000
+    assert density(masks) == 1
+    for level in range(1, 16):
+        masks = prune(random_scores(weights, level), masks, 0.2)
+        count -= round(0.2 * count)
+        assert kept(masks) == count
+        assert density(masks) == pytest.approx(0.8**level, abs=1e-3)
+
+
+def test_memory_format_does_not_order_ties():
+    weight = torch.ones(2, 3, 2, 2)
+    plain = prune({"w": weight}, ones({"w": weight}), 0.5)
+    weight = weight.to(memory_format=torch.channels_last)
+    assert torch.equal(prune({"w": weight}, ones({"w": weight}), 0.5)["w"], plain["w"])
+
+
+@pytest.mark.parametrize("fraction", [-1e-9, 1 + 1e-9, float("nan")])
+def test_a_fraction_outside_its_bounds_is_refused(fraction):
+    scores = {"a": torch.ones(2)}
+    with pytest.raises(ValueError, match="expected a share from 0 to 1"):
+        prune(scores, ones(scores), fraction)
+
+
+def test_a_score_that_is_not_a_number_is_refused_where_its_weight_is_kept():
+    scores = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([float("nan"), 1.0])}
+    with pytest.raises(ValueError, match="layer 'b' has a kept weight whose score"):
+        prune(scores, ones(scores), 0.25)
+    masks = {**ones(scores), "b": torch.tensor([False, True])}
+    assert prune(scores, masks, 0.4)["b"].tolist() == [False, True]
+
+
+def test_layers_that_differ_are_named():
+    scores = {"a": torch.ones(2), "b": torch.ones(2)}
+    with pytest.raises(ValueError, match=r"layers differ: \['b', 'c'\]"):
+        prune(scores, {"a": scores["a"].bool(), "c": scores["b"].bool()}, 0.2)
+    with pytest.raises(ValueError, match=r"layer 'b' has shapes \(2,\) and \(3,\)"):
+        prune(scores, {"a": scores["a"].bool(), "b": torch.ones(3).bool()}, 0.2)
+
+
+def test_no_layers_are_pruned_to_none():
+    assert prune({}, {}, 0.2) == {}
+    assert density({}) == 1
+
+
+def test_random_scores_depend_on_the_seed_and_the_shapes_alone():
+    first = {"a": torch.zeros(100), "b": torch.zeros(10, 10)}
+    second = {"a": torch.randn(100), "b": torch.randn(10, 10)}
+    state = torch.get_rng_state()
+    scores = random_scores(first, seed=0)
+    assert torch.equal(torch.get_rng_state(), state)
+    again = random_scores(second, seed=0)
+    assert all(torch.equal(scores[name], again[name]) for name in scores)
+    assert not torch.equal(scores["a"], scores["b"].view(-1))
+    assert not torch.equal(scores["a"], random_scores(first, seed=1)["a"])
+    assert all(((0 <= s) & (s < 1)).all() for s in scores.values())

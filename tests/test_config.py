@@ -1,0 +1,311 @@
+"""Settings: every field's type and bounds, pairs that contradict, names misspelt, round trips."""
+
+import dataclasses
+import math
+import typing
+from dataclasses import dataclass
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prac.config import (
+    PruneConfig,
+    Rewind,
+    SearchConfig,
+    StopConfig,
+    SubsetConfig,
+    TrainConfig,
+)
+from prac.errors import PracError
+from prac.settings import Settings, flag_of, flat, from_flat, leaves, setting
+
+LEAVES = {flag_of(field): (path, field, hint) for path, field, hint in leaves(SearchConfig)}
+# Written down a second time on purpose: a bound lost from its field shows here.
+BOUNDS = {
+    "levels": ">=1",
+    "seed": ">=0",
+    "epochs": ">=1",
+    "iterations": ">=1",
+    "batch_size": ">=1",
+    "lr": ">0",
+    "momentum": ">=0 <1",
+    "weight_decay": ">=0",
+    "milestones": ">=0",
+    "gamma": ">0 <=1",
+    "warmup": ">=0",
+    "drop_fraction": ">0 <1",
+    "threshold": ">=0",
+    "kept_fraction": ">0 <=1",
+    "epsilon": ">0",
+    "window": ">=1",
+}
+
+
+def made(name, value):
+    """Return the smallest settings object that holds one changed setting, and that setting."""
+    path, field, _ = LEAVES[name]
+    cls = SearchConfig
+    for part in path[:-1]:
+        cls = typing.get_type_hints(cls)[part]
+    return getattr(cls(**{field.name: value}), field.name)
+
+
+def core(hint):
+    """Return a type without its None, and a tuple's element type."""
+    arguments = [a for a in typing.get_args(hint) if a not in (type(None), Ellipsis)]
+    if typing.get_origin(hint) is typing.Literal or not arguments:
+        return hint
+    return core(arguments[0])
+
+
+def is_tuple(name):
+    return typing.get_origin(LEAVES[name][2]) is tuple
+
+
+def just_outside(bound):
+    """Yield the values nearest to a bound that break it."""
+    limit = float(bound.lstrip("<>="))
+    if bound.startswith((">=", "<=")):
+        toward = -math.inf if bound[0] == ">" else math.inf
+        yield math.nextafter(limit, toward)
+        yield limit - 1 if bound[0] == ">" else limit + 1
+    else:
+        yield limit
+        yield limit - 1 if bound[0] == ">" else limit + 1
+
+
+def broken_values():
+    for name, bounds in BOUNDS.items():
+        whole = core(LEAVES[name][2]) is int
+        for bound in bounds.split():
+            for value in just_outside(bound):
+                if not whole or value == int(value):
+                    yield name, int(value) if whole else value
+        if not whole:
+            yield name, math.nan
+            yield name, math.inf
+
+
+@pytest.mark.parametrize(("name", "value"), list(broken_values()))
+def test_a_value_out_of_bounds_is_refused_by_name(name, value):
+    with pytest.raises(PracError) as error:
+        made(name, (value,) if is_tuple(name) else value)
+    assert str(error.value).startswith(f"{name} is ")
+    assert "expected" in str(error.value)
+
+
+def test_the_edges_themselves_are_allowed():
+    edges = {"levels": 1, "seed": 0, "momentum": 0.0, "gamma": 1.0, "kept_fraction": 1.0}
+    edges |= {"threshold": 0, "weight_decay": 0.0, "window": 1, "batch_size": 1, "warmup": 0.0}
+    for name, value in edges.items():
+        assert made(name, value) == value
+    assert made("milestones", (0.0,)) == (0.0,)
+
+
+def test_no_bounded_number_is_missing_above():
+    numbers = {
+        name for name, (_, _, hint) in LEAVES.items() if core(hint) in (int, float)
+    }
+    assert numbers == set(BOUNDS)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_default_stands_and_has_its_help(name):
+    _, field, _ = LEAVES[name]
+    assert made(name, field.default) == field.default
+    assert field.metadata["help"]
+
+
+def wrong_types():
+    wrong = {int: (1.0, True, "1"), float: ("0.1", True), bool: (1, "yes"), str: (1,)}
+    for name, (_, _, hint) in LEAVES.items():
+        kind = core(hint)
+        if typing.get_origin(kind) is typing.Literal:
+            values = ("nonsense", 3)
+        else:
+            values = wrong[kind]
+        yield from ((name, (value,) if is_tuple(name) else value) for value in values)
+        if type(None) not in typing.get_args(hint):
+            yield name, None
+        if is_tuple(name):
+            yield name, "text"
+
+
+@pytest.mark.parametrize(("name", "value"), list(wrong_types()))
+def test_a_value_of_another_type_is_refused_by_name(name, value):
+    with pytest.raises(PracError) as error:
+        made(name, value)
+    assert name in str(error.value)
+
+
+def test_a_choice_misspelt_gets_the_nearest():
+    with pytest.raises(PracError, match="unknown optimizer 'adamv': did you mean 'adamw' or 'adam"):
+        TrainConfig(optimizer="adamv")
+    with pytest.raises(PracError, match="unknown subset_rule 'prak': did you mean 'prac'"):
+        SubsetConfig(rule="prak")
+
+
+def test_whole_numbers_are_floats_where_floats_are_meant():
+    config = TrainConfig(lr=1, milestones=[80, 120], epochs=160)
+    assert config == TrainConfig(lr=1.0, milestones=(80.0, 120.0), epochs=160)
+    assert type(config.lr) is float
+    assert [type(m) for m in config.milestones] == [float, float]
+
+
+def test_settings_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().lr = 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"milestones": (5, 3)}, r"milestones are \[5.0, 3.0\]: expected an ascending list"),
+        ({"milestones": (5, 5)}, "expected an ascending list"),
+        ({"epochs": 10, "milestones": (5, 10)}, "milestone 10 comes at or after the end of 10 ep"),
+        ({"iterations": 9, "milestones": (9,)}, "milestone 9 comes at or after the end of 9 iter"),
+        ({"schedule": "cosine", "milestones": (5,)}, "milestones are set but schedule is 'cosine'"),
+        ({"schedule": "constant", "milestones": (5,)}, "they need 'multi-step'"),
+        ({"epochs": 10, "warmup": 10}, "warmup is 10 epochs: expected less than the length, 10"),
+        ({"epochs": 10, "iterations": 5, "warmup": 6}, "warmup is 6 iterations"),
+    ],
+)
+def test_contradictory_training_settings_are_refused(settings, message):
+    with pytest.raises(PracError, match=message):
+        TrainConfig(**settings)
+
+
+def test_milestones_count_in_the_unit_of_the_length():
+    assert TrainConfig(epochs=10, iterations=1000, milestones=(500,)).milestones == (500.0,)
+    assert TrainConfig(epochs=10, milestones=(9.5,), warmup=9.5).warmup == 9.5
+
+
+@pytest.mark.parametrize(
+    ("rewind", "train"),
+    [("epoch:4", {"epochs": 3}), ("iteration:8", {"iterations": 7})],
+)
+def test_a_rewind_point_after_the_end_is_refused(rewind, train):
+    with pytest.raises(PracError, match=f"rewind is '{rewind}' but the dense training has only"):
+        SearchConfig(rewind=rewind, train=TrainConfig(**train))
+
+
+def test_a_rewind_point_at_the_end_is_allowed():
+    SearchConfig(rewind="epoch:3", train=TrainConfig(epochs=3))
+    SearchConfig(rewind="iteration:7", train=TrainConfig(iterations=7))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "at", "keeps_weights"),
+    [
+        ("init", "epoch", 0, False),
+        ("epoch:0", "epoch", 0, False),
+        ("epoch:12", "epoch", 12, False),
+        ("iteration:500", "iteration", 500, False),
+        ("learning-rate", "learning-rate", 0, True),
+        ("none", "none", 0, True),
+    ],
+)
+def test_rewind_points_are_read(text, kind, at, keeps_weights):
+    rewind = Rewind.parse(text)
+    assert (rewind.kind, rewind.at, rewind.keeps_weights) == (kind, at, keeps_weights)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "epoch", "epoch:", "epoch:-1", "epoch:1.5", "epoch:1:2", "step:3", "init:1", "none:1"]
+    + ["epoch: 3", "epoch:³", "epoch:٣", "Init", "learning_rate"],
+)
+def test_other_rewind_points_are_refused(text):
+    with pytest.raises(PracError, match="expected init, epoch:N, iteration:N, learning-rate or no"):
+        SearchConfig(rewind=text)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("epoch", "epochs"), ("momentun", "momentum"), ("stoprule", "stop_rule"), ("drop", "drop_f")],
+)
+def test_a_name_misspelt_gets_the_nearest(name, nearest):
+    with pytest.raises(PracError, match=f"unknown setting '{name}': did you mean .*'{nearest}"):
+        from_flat(SearchConfig, {name: 1})
+
+
+def test_flat_names_are_distinct_and_stand_for_their_own_part():
+    assert len(list(leaves(SearchConfig))) == len(LEAVES)
+    config = from_flat(SearchConfig, {"stop_rule": "never", "subset_rule": "cet", "score": "random"})
+    assert config.stop == StopConfig(rule="never")
+    assert config.subset == SubsetConfig(rule="cet")
+    assert config.prune == PruneConfig(score="random")
+    assert config.train == TrainConfig()
+
+
+def test_imp_is_all_data_without_an_early_stop_and_can_be_changed():
+    assert flat(SearchConfig.imp(levels=3)) == {
+        **flat(SearchConfig(levels=3)),
+        "subset_rule": "all",
+        "stop_rule": "never",
+    }
+    assert SearchConfig.imp(stop=StopConfig()).stop.rule == "stable"
+
+
+@dataclass(frozen=True)
+class Inner(Settings):
+    share: float = setting(0.5, "a share", flag="inner_share", above=0, below=1)
+
+
+@dataclass(frozen=True)
+class Outer(Settings):
+    inner: Inner = dataclasses.field(default_factory=Inner)
+    names: tuple[str, ...] = setting((), "names")
+    maybe: int | None = setting(None, "maybe a number", at_least=0)
+
+
+def test_settings_nest_by_flat_name():
+    values = {"inner_share": 0.25, "names": ["a"], "maybe": 3}
+    assert from_flat(Outer, values) == Outer(Inner(0.25), ("a",), 3)
+    assert flat(Outer(Inner(0.25), ("a",), 3)) == values
+    with pytest.raises(PracError, match="inner_share is 1.0: expected above 0 and below 1"):
+        from_flat(Outer, {"inner_share": 1})
+    with pytest.raises(PracError, match=r"inner is 1: expected a Inner"):
+        Outer(inner=1)
+
+
+def numbers(low, high, **bounds):
+    return st.floats(low, high, allow_nan=False, **bounds)
+
+
+CONFIGS = st.builds(
+    SearchConfig,
+    levels=st.integers(1, 40),
+    rewind=st.sampled_from(["init", "epoch:1", "iteration:9", "learning-rate", "none"]),
+    seed=st.integers(0, 2**63),
+    train=st.builds(
+        TrainConfig,
+        epochs=st.integers(20, 200),
+        iterations=st.none() | st.integers(20, 10**9),
+        optimizer=st.sampled_from(["sgd", "adam", "adamw"]),
+        lr=numbers(0, 100, exclude_min=True),
+        milestones=st.lists(numbers(0, 19), unique=True).map(sorted),
+        momentum=numbers(0, 1, exclude_max=True),
+        weight_decay=numbers(0, 1),
+    ),
+    prune=st.builds(
+        PruneConfig,
+        drop_fraction=numbers(0, 1, exclude_min=True, exclude_max=True),
+        include=st.lists(st.text(max_size=5), max_size=3),
+        allow_empty=st.booleans(),
+    ),
+    subset=st.builds(
+        SubsetConfig, kept_fraction=st.none() | numbers(0, 1, exclude_min=True)
+    ),
+    stop=st.builds(StopConfig, epsilon=numbers(0, 1, exclude_min=True)),
+)
+
+
+@given(CONFIGS)
+def test_what_flat_writes_from_flat_reads_also_through_yaml(config):
+    values = flat(config)
+    assert list(values) == list(LEAVES)
+    assert from_flat(SearchConfig, values) == config
+    assert from_flat(SearchConfig, yaml.safe_load(yaml.safe_dump(values))) == config
