@@ -105,9 +105,7 @@ def test_the_edges_themselves_are_allowed():
 
 
 def test_no_bounded_number_is_missing_above():
-    numbers = {
-        name for name, (_, _, hint) in LEAVES.items() if core(hint) in (int, float)
-    }
+    numbers = {name for name, (_, _, hint) in LEAVES.items() if core(hint) in (int, float)}
     assert numbers == set(BOUNDS)
 
 
@@ -122,10 +120,7 @@ def wrong_types():
     wrong = {int: (1.0, True, "1"), float: ("0.1", True), bool: (1, "yes"), str: (1,)}
     for name, (_, _, hint) in LEAVES.items():
         kind = core(hint)
-        if typing.get_origin(kind) is typing.Literal:
-            values = ("nonsense", 3)
-        else:
-            values = wrong[kind]
+        values = ("nonsense", 3) if typing.get_origin(kind) is typing.Literal else wrong[kind]
         yield from ((name, (value,) if is_tuple(name) else value) for value in values)
         if type(None) not in typing.get_args(hint):
             yield name, None
@@ -141,7 +136,7 @@ def test_a_value_of_another_type_is_refused_by_name(name, value):
 
 
 def test_a_choice_misspelt_gets_the_nearest():
-    with pytest.raises(PracError, match="unknown optimizer 'adamv': did you mean 'adamw' or 'adam"):
+    with pytest.raises(PracError, match=r"unknown optimizer 'adamv': did you mean .*'adamw'"):
         TrainConfig(optimizer="adamv")
     with pytest.raises(PracError, match="unknown subset_rule 'prak': did you mean 'prac'"):
         SubsetConfig(rule="prak")
@@ -214,8 +209,22 @@ def test_rewind_points_are_read(text, kind, at, keeps_weights):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "epoch", "epoch:", "epoch:-1", "epoch:1.5", "epoch:1:2", "step:3", "init:1", "none:1"]
-    + ["epoch: 3", "epoch:³", "epoch:٣", "Init", "learning_rate"],
+    [
+        "",
+        "epoch",
+        "epoch:",
+        "epoch:-1",
+        "epoch:1.5",
+        "epoch:1:2",
+        "step:3",
+        "init:1",
+        "none:1",
+        "epoch: 3",
+        "epoch:³",
+        "epoch:٣",
+        "Init",
+        "learning_rate",
+    ],
 )
 def test_other_rewind_points_are_refused(text):
     with pytest.raises(PracError, match="expected init, epoch:N, iteration:N, learning-rate or no"):
@@ -224,7 +233,12 @@ def test_other_rewind_points_are_refused(text):
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("epoch", "epochs"), ("momentun", "momentum"), ("stoprule", "stop_rule"), ("drop", "drop_f")],
+    [
+        ("epoch", "epochs"),
+        ("momentun", "momentum"),
+        ("stoprule", "stop_rule"),
+        ("drop_rate", "drop_fraction"),
+    ],
 )
 def test_a_name_misspelt_gets_the_nearest(name, nearest):
     with pytest.raises(PracError, match=f"unknown setting '{name}': did you mean .*'{nearest}"):
@@ -233,7 +247,9 @@ def test_a_name_misspelt_gets_the_nearest(name, nearest):
 
 def test_flat_names_are_distinct_and_stand_for_their_own_part():
     assert len(list(leaves(SearchConfig))) == len(LEAVES)
-    config = from_flat(SearchConfig, {"stop_rule": "never", "subset_rule": "cet", "score": "random"})
+    config = from_flat(
+        SearchConfig, {"stop_rule": "never", "subset_rule": "cet", "score": "random"}
+    )
     assert config.stop == StopConfig(rule="never")
     assert config.subset == SubsetConfig(rule="cet")
     assert config.prune == PruneConfig(score="random")
@@ -265,9 +281,9 @@ def test_settings_nest_by_flat_name():
     values = {"inner_share": 0.25, "names": ["a"], "maybe": 3}
     assert from_flat(Outer, values) == Outer(Inner(0.25), ("a",), 3)
     assert flat(Outer(Inner(0.25), ("a",), 3)) == values
-    with pytest.raises(PracError, match="inner_share is 1.0: expected above 0 and below 1"):
+    with pytest.raises(PracError, match=r"inner_share is 1\.0: expected above 0 and below 1"):
         from_flat(Outer, {"inner_share": 1})
-    with pytest.raises(PracError, match=r"inner is 1: expected a Inner"):
+    with pytest.raises(PracError, match="inner is 1: expected a Inner"):
         Outer(inner=1)
 
 
@@ -293,12 +309,10 @@ CONFIGS = st.builds(
     prune=st.builds(
         PruneConfig,
         drop_fraction=numbers(0, 1, exclude_min=True, exclude_max=True),
-        include=st.lists(st.text(max_size=5), max_size=3),
+        include=st.lists(st.sampled_from(["*.weight", "conv?", "é: #'", ""]), max_size=3),
         allow_empty=st.booleans(),
     ),
-    subset=st.builds(
-        SubsetConfig, kept_fraction=st.none() | numbers(0, 1, exclude_min=True)
-    ),
+    subset=st.builds(SubsetConfig, kept_fraction=st.none() | numbers(0, 1, exclude_min=True)),
     stop=st.builds(StopConfig, epsilon=numbers(0, 1, exclude_min=True)),
 )
 

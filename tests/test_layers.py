@@ -18,7 +18,7 @@ LAYERS = (
     ("config", "cost", "settings", "state", "task"),
     ("data", "files", "models", "modules", "store", "world"),
     ("checkpoint", "evaluate", "ledger", "loop", "problem", "subset", "ticket", "training"),
-    ("results", "retraining", "rules", "search"),
+    ("levels", "results", "retraining", "rules", "search"),
     ("describe", "progress", "recipes", "tables"),
     ("cli", "__main__"),
 )

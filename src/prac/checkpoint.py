@@ -18,7 +18,7 @@ from torch import Tensor
 from prac.algorithms.forgetting import ForgettingTable
 from prac.cost import Cost
 from prac.errors import PracError
-from prac.files import Lock, read_settings, write_atomic, write_json
+from prac.files import Lock, check_same, read_json, read_settings, write_atomic, write_json
 from prac.state import RunState
 from prac.store import pack, read_tensors, unpack, write_tensors
 
@@ -28,48 +28,57 @@ GENERATIONS = 2
 class RunFolder:
     """One run's folder, held by one process while it is open.
 
+    A folder begun with other settings or another identity is refused, naming what differs.
+
     Args:
         path: The folder; made if it is not there.
-        settings: Resolved settings, JSON values by flat name. A folder begun with others is
-            refused, naming the fields that differ.
-        environment: Versions, hardware and fingerprints, recorded once.
+        settings: By flat name, JSON values; kept in config.yaml.
+        identity: What the run is about beyond its settings, such as the data's fingerprint, JSON
+            values; kept in environment.json.
+        versions: Of software and hardware; kept there too, for the record.
     """
 
     def __init__(
-        self, path: Path, settings: Mapping[str, Any], environment: Mapping[str, Any]
+        self,
+        path: Path,
+        settings: Mapping[str, Any],
+        identity: Mapping[str, Any],
+        versions: Mapping[str, Any],
     ) -> None:
         """Name the folder; `with` opens it."""
         self.path = path
-        self.settings = json.loads(json.dumps(dict(settings)))
-        self.environment = environment
+        # As JSON gives them back, so that what is compared is what was written.
+        self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+        self.identity: dict[str, Any] = json.loads(json.dumps(dict(identity)))
+        self.versions = dict(versions)
         self._lock = Lock(path)
 
     def __enter__(self) -> RunFolder:
-        """Lock the folder, and check or write its settings.
+        """Lock the folder, and check what it was begun with, or begin it.
 
         Raises:
-            PracError: If another process holds it, it was begun with other settings, or it cannot
-                be written to.
+            PracError: If another process holds it, it was begun otherwise, it holds something
+                else, or it cannot be written to.
         """
         if self.path.exists() and not self.path.is_dir():
             raise PracError(f"{self.path}: is a file: expected a folder for --out")
+        config, about = self.path / "config.yaml", self.path / "environment.json"
         try:
-            known = self._known_settings()
-            if (
-                known is None
-                and self.path.exists()
-                and any(entry.name != ".lock" for entry in self.path.iterdir())
+            if config.exists():
+                check_same(self.path, read_settings(self.path), self.settings)
+                check_same(self.path, read_json(about), self.identity)
+                self._lock.__enter__()
+                return self
+            # A crash may have left a hidden file, or environment.json, but nothing to lose.
+            if self.path.exists() and any(
+                not entry.name.startswith(".") and entry != about for entry in self.path.iterdir()
             ):
                 raise PracError(
-                    f"{self.path}: holds files but no run: choose an empty or a new folder for --out"
+                    f"{self.path}: holds files but no run: choose an empty or new folder for --out"
                 )
-            if known is not None:
-                self._check_same(known)
             self._lock.__enter__()
-            if known is None:
-                text = yaml.safe_dump(self.settings, sort_keys=False)
-                write_json(self.path / "environment.json", self.environment)
-                write_atomic(self.path / "config.yaml", text.encode())
+            write_json(about, {**self.versions, **self.identity})
+            write_atomic(config, yaml.safe_dump(self.settings, sort_keys=False).encode())
         except OSError as error:
             raise PracError(f"{self.path}: cannot be written to: {error.strerror}") from error
         return self
@@ -147,21 +156,6 @@ class RunFolder:
     @staticmethod
     def _number(path: Path) -> int:
         return int(path.stem)
-
-    def _known_settings(self) -> dict[str, Any] | None:
-        return read_settings(self.path) if (self.path / "config.yaml").exists() else None
-
-    def _check_same(self, known: Mapping[str, Any]) -> None:
-        differing = [
-            f"{name} (there {known.get(name)!r}, here {self.settings.get(name)!r})"
-            for name in {**known, **self.settings}
-            if known.get(name) != self.settings.get(name)
-        ]
-        if differing:
-            raise PracError(
-                f"{self.path}: was begun with other settings: {', '.join(differing)}; "
-                f"use the same settings to resume, or another --out"
-            )
 
 
 def environment() -> dict[str, Any]:

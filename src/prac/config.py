@@ -134,18 +134,13 @@ class SearchConfig(Settings):
         """Check each setting, then those that depend on each other."""
         super().__post_init__()
         rewind = Rewind.parse(self.rewind)
-        if rewind.kind == "epoch" and self.train.iterations is None:
-            if rewind.at > self.train.epochs:
-                raise PracError(
-                    f"rewind is {self.rewind!r} but the dense training has only "
-                    f"{self.train.epochs} epochs: rewind earlier or train longer"
-                )
-        if rewind.kind == "iteration" and self.train.iterations is not None:
-            if rewind.at > self.train.iterations:
-                raise PracError(
-                    f"rewind is {self.rewind!r} but the dense training has only "
-                    f"{self.train.iterations} iterations: rewind earlier or train longer"
-                )
+        unit = "epoch" if self.train.iterations is None else "iteration"
+        length = self.train.iterations or self.train.epochs
+        if rewind.kind == unit and rewind.at > length:
+            raise PracError(
+                f"rewind is {self.rewind!r} but the dense training has only {length} {unit}s: "
+                f"rewind earlier or train longer"
+            )
 
     @classmethod
     def prac(cls, **settings: Any) -> SearchConfig:

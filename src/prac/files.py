@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -71,6 +72,20 @@ def read_settings(run: Path) -> dict[str, Any]:
     return settings
 
 
+def check_same(run: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise a PracError unless a run folder was begun with all that is `wanted`, by name."""
+    differing = [
+        f"{name} (there {known.get(name)!r}, here {value!r})"
+        for name, value in wanted.items()
+        if name not in known or known[name] != value
+    ]
+    if differing:
+        raise PracError(
+            f"{run}: was begun with other settings: {', '.join(differing)}; "
+            f"use the same settings to resume, or another --out"
+        )
+
+
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -86,7 +101,7 @@ def _umask() -> int:
 
 
 class Lock:
-    """One process's hold on a folder; the system drops it when the process ends, however it does."""
+    """One process's hold on a folder; the system drops it when the process ends, in any way."""
 
     def __init__(self, folder: Path) -> None:
         """Name the folder; `with` takes the hold."""

@@ -1,4 +1,4 @@
-"""What tickets cost: each level's work, the search's, and iterative magnitude pruning's beside it."""
+"""What tickets cost: a level's work, the search's, and iterative magnitude pruning's beside it."""
 
 from __future__ import annotations
 

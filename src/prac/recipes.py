@@ -1,6 +1,6 @@
-"""From names to things: presets, data sets and models, as the command line and run folders say them.
+"""From names to things: presets, data sets and models, as command lines and run folders say them.
 
-The settings here import no torch; `load` does.
+The settings here import no torch; what loads does.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ class DataConfig(Settings):
 class ModelConfig(Settings):
     """Which network."""
 
-    name: str = setting(
-        "lenet_300_100", "network: a name, or package.module:callable", flag="model"
-    )
+    name: str = setting("resnet20s", "network: a name, or package.module:callable", flag="model")
     stem: Literal["auto", "small", "imagenet"] = setting(
         "auto", "first layers of resnet18 and resnet50; auto is small up to 64 pixels"
     )
@@ -73,9 +71,10 @@ class Recipe(Settings):
 
 
 METHODS: dict[str, dict[str, Any]] = {
-    "prac": {"subset_rule": "prac", "stop_rule": "stable"},
-    "imp": {"subset_rule": "all", "stop_rule": "never"},
+    "prac": {"subset_rule": "prac", "stop_rule": "stable", "score": "magnitude"},
+    "imp": {"subset_rule": "all", "stop_rule": "never", "score": "magnitude"},
 }
+"""A method is a name for its parts: subset rule, stop rule and score."""
 
 
 @dataclass(frozen=True)
@@ -304,7 +303,17 @@ def _examples(source: Source, indices: Any, pipeline: Pipeline, config: DataConf
         indices = torch.arange(len(source.labels))
     if isinstance(source.images, torch.Tensor):
         return TensorExamples(
-            source.images[indices], source.labels[indices], pipeline, source_indices=indices
+            source.images[indices],
+            source.labels[indices],
+            pipeline,
+            source_indices=indices,
+            classes=source.classes,
         )
     pairs = LazyPairs(source.images, source.labels, indices)
-    return MapExamples(pairs, pipeline, workers=config.workers, source_indices=indices)
+    return MapExamples(
+        pairs,
+        pipeline,
+        workers=config.workers,
+        source_indices=indices,
+        classes=source.classes,
+    )

@@ -69,7 +69,9 @@ def retrain(
     recipe: Mapping[str, Any] | None = None,
     watch: Watch = no_watch,
 ) -> tuple[M, History]:
-    """Train a ticket alone on all data for the full schedule; return the best model and its history.
+    """Train a ticket alone on all data for the full schedule; return the model and its history.
+
+    The model has the weights of the epoch with the best validation accuracy.
 
     Args:
         ticket: Mask and weights; a ticket of a fine-tuning search is fine-tuned.
@@ -82,7 +84,8 @@ def retrain(
         out: A folder from which the same call resumes; None keeps nothing.
         task: Loss and correctness.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        recipe: How model and data were made, JSON values; recorded, and compared on resuming.
+        recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
+            and compared on resuming.
         watch: Called with an Event as training goes on.
 
     Raises:
@@ -94,17 +97,12 @@ def retrain(
     test_examples = None if test is None else as_examples(test).to(world.device)
     if test_examples is not None:
         problem.check("test", test_examples)
-    settings = {
-        **flat(config),
-        **(recipe or {}),
-        "seed": seed,
-        "ticket": ticket.digest,
-        "fingerprint": problem.train.fingerprint,
-    }
+    settings = {**flat(config), **(recipe or {}), "seed": seed}
+    identity = {"ticket": ticket.digest, "fingerprint": problem.train.fingerprint}
     with ExitStack() as stack:
         if out is None:
             out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
-        folder = stack.enter_context(RunFolder(Path(out), settings, environment()))
+        folder = stack.enter_context(RunFolder(Path(out), settings, identity, environment()))
         if not (folder.path / "summary.json").exists():
             _run(ticket, problem, test_examples, config, seed, folder, watch)
         trained, _ = read_tensors(folder.path / "trained.safetensors", "trained")

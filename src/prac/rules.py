@@ -6,15 +6,18 @@ Each is a plain function. `find` takes anyone's own in place of the one its sett
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
+import torch
 from torch import Tensor
 
 from prac.algorithms.exemplars import disagreements, topped_up, union
 from prac.algorithms.forgetting import ForgettingTable, forgettable, hardest
 from prac.algorithms.masks import magnitude, random_scores
 from prac.algorithms.stability import stable
-from prac.config import StopConfig, SubsetConfig
+from prac.config import SearchConfig, StopConfig, SubsetConfig
+from prac.errors import PracError
 from prac.world import derived_seed
 
 
@@ -79,6 +82,31 @@ class Rules:
     stop: StopRule
     score: Callable[[Mapping[str, Tensor], int], Mapping[str, Tensor]]
 
+    @classmethod
+    def of(
+        cls,
+        config: SearchConfig,
+        *,
+        choose: SubsetRule | None = None,
+        stop: StopRule | None = None,
+        score: Score | None = None,
+    ) -> Rules:
+        """Return the configured parts, with anyone's own in their place where given.
+
+        An own subset rule may look at predictions, so these are made for it.
+        """
+        least = config.train.batch_size
+        return cls(
+            choose=subset_rule(config.subset, least=least, seed=config.seed)
+            if choose is None
+            else partial(checked_choice, choose),
+            scores_data=choose is not None or config.subset.rule in ("prac", "cep"),
+            stop=stop or stop_rule(config.stop),
+            score=score_rule(config.prune.score, config.seed)
+            if score is None
+            else lambda weights, level: score(weights),
+        )
+
 
 def critical_for_training(evidence: Evidence, config: SubsetConfig) -> Tensor:
     """Return the CET by threshold, or by count where a kept fraction is set."""
@@ -130,3 +158,27 @@ def score_rule(name: str, seed: int) -> Callable[[Mapping[str, Tensor], int], Ma
     if name == "random":
         return lambda weights, level: random_scores(weights, derived_seed(seed, "score", level))
     return lambda weights, level: magnitude(weights)
+
+
+def checked_choice(choose: SubsetRule, evidence: Evidence) -> Chosen:
+    """Return what anyone's own subset rule chooses, each index once, ascending.
+
+    Raises:
+        PracError: If it chooses nothing, or anything but indices of training examples.
+    """
+    found = choose(evidence)
+    chosen = found if isinstance(found, Chosen) else Chosen(torch.as_tensor(found))
+    members = chosen.members
+    where = f"the subset rule's choice after level {evidence.level}"
+    if members.dtype != torch.int64 or members.ndim != 1 or len(members) == 0:
+        raise PracError(
+            f"{where} is {members.dtype} of shape {tuple(members.shape)}: expected at least one "
+            f"int64 index"
+        )
+    members = members.unique(sorted=True)
+    if members[0] < 0 or members[-1] >= len(evidence.table):
+        raise PracError(
+            f"{where} has indices {int(members[0])} to {int(members[-1])}: expected 0 to "
+            f"{len(evidence.table) - 1}"
+        )
+    return replace(chosen, members=members)

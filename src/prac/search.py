@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +14,22 @@ import torch
 from torch import Tensor, nn
 
 from prac.algorithms.forgetting import ForgettingTable
-from prac.algorithms.masks import Masks, density, kept, ones, prune
-from prac.algorithms.schedule import batch_sizes
+from prac.algorithms.masks import Masks, density, ones, prune
+from prac.algorithms.schedule import Plan
 from prac.checkpoint import RunFolder, environment
 from prac.config import Rewind, SearchConfig
 from prac.cost import Cost
-from prac.data.examples import class_counts
 from prac.errors import PracError
 from prac.evaluate import predictions
-from prac.files import write_json
-from prac.ledger import Level
-from prac.modules import masked, prunable, restore_, snapshot
+from prac.levels import write_start, write_summary, write_trained
+from prac.modules import prunable, restore_, snapshot
 from prac.problem import Problem
 from prac.results import Search
-from prac.rules import (
-    Chosen,
-    Evidence,
-    Rules,
-    Score,
-    StopRule,
-    SubsetRule,
-    score_rule,
-    stop_rule,
-    subset_rule,
-)
+from prac.rules import Chosen, Evidence, Rules, Score, StopRule, SubsetRule
 from prac.settings import flat
-from prac.state import RunState, Weights
-from prac.store import write_tensors
+from prac.state import RunState
 from prac.subset import Subset
 from prac.task import CLASSIFICATION, Task
-from prac.ticket import Ticket
 from prac.training import Event, Training, Watch, no_watch, plan_for, train_level
 from prac.world import World, derived_seed
 
@@ -82,7 +68,8 @@ def find(
         stop: Mask distances so far -> whether to stop the level, instead of the configured rule.
         score: Weights -> scores, higher being worth keeping, instead of the configured score.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        recipe: How model and data were made, JSON values; recorded, and compared on resuming.
+        recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
+            and compared on resuming.
         watch: Called with an Event as the search goes on.
 
     Raises:
@@ -94,179 +81,152 @@ def find(
         raise PracError("subset_rule is 'fixed' but no subset is given: pass --subset FILE")
     world = World.choose(device, config.train.precision)
     problem = Problem.of(model, train, val, task=task, world=world)
-    members = torch.arange(len(problem.train)) if subset is None else _members(problem, subset)
-    rules = _rules(config, choose, stop, score)
-    names = list(prunable(problem.model, config.prune))
-    mark = _rewind_step(problem, config, members)
-    custom = {"task": None if task is CLASSIFICATION else task, "choose": choose, "stop": stop}
-    custom["score"] = score
-    settings = {
-        **flat(config),
-        **(recipe or {}),
-        **{name: _name(part) for name, part in custom.items() if part is not None},
+    rules = Rules.of(config, choose=choose, stop=stop, score=score)
+    first = _first_state(problem, config, subset)
+    _check_rewind_point(config, len(first.members), len(problem.train))
+    parts = {"task": task, "choose": choose, "stop": stop, "score": score}
+    identity = {
         "architecture": architecture(problem.model),
         "fingerprint": problem.train.fingerprint,
+        "classes": list(problem.train.classes),
+        "subset": None if subset is None else subset.digest,
+        "own_parts": {
+            name: _name(part)
+            for name, part in parts.items()
+            if part is not None and part is not CLASSIFICATION
+        },
     }
-    with RunFolder(Path(out), settings, environment()) as folder:
-        if not _complete(folder, config):
-            first = _first_state(problem, names, members)
-            search = _Running(problem, folder, config, rules, mark, settings, watch)
-            search.run(folder.resume() or search.begin(first))
+    settings = {**flat(config), **(recipe or {})}
+    with RunFolder(Path(out), settings, identity, environment()) as folder:
+        provenance = {**folder.identity, "settings": folder.settings, "versions": folder.versions}
+        search = _Search(problem, folder, config, rules, provenance, watch)
+        if not search.is_complete():
+            search.run(folder.resume() or search.begin(first, Chosen(first.members)))
         watch(Event("finished", config.levels, {"out": str(out)}))
     return Search.load(out)
 
 
 @dataclass(frozen=True)
-class _Running:
+class _Search:
     """A search under way: what all its levels share."""
 
     problem: Problem
     folder: RunFolder
     config: SearchConfig
     rules: Rules
-    mark: int | None
-    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
     watch: Watch
 
     def run(self, state: RunState) -> None:
-        """Go through the levels: train, gather evidence, prune, choose, rewind."""
+        """Go through the levels: train, gather evidence, choose, prune, rewind."""
         while state.level < self.config.levels:
-            self.watch(Event("level", state.level, self._level_facts(state)))
-            state = train_level(self.problem, self.folder, state, self._training(state), self.watch)
-            state, evidence = self._gather(state)
+            training = self.training(state)
+            self.watch(Event("level", state.level, self.facts(state, training.plan)))
+            state = train_level(self.problem, self.folder, state, training, self.watch)
+            state, evidence = self.gather(state)
             chosen = self.rules.choose(evidence)
-            self._end_level(state, evidence, chosen)
-            state = self.begin(self._next(state, chosen.members), chosen)
-        self._write_summary(state, {}, untrained=True)
+            self.end(state, evidence, chosen)
+            state = self.begin(self.pruned_and_rewound(state, chosen.members), chosen)
+        self.summarise(state)
         self.folder.forget_states()
 
-    def begin(self, state: RunState, chosen: Chosen | None = None) -> RunState:
-        """Write what a level starts from, and make it the state to resume from."""
-        path = self.folder.level(state.level)
-        sizes = {name: len(part) for name, part in chosen.parts.items()} if chosen else {}
-        provenance = {
-            "level": state.level,
-            "density": density(state.masks),
-            "set_parts": sizes,
-            "settings": dict(self.settings),
-            "versions": {"prac": version("prac-lth"), "torch": torch.__version__},
-        }
-        Ticket(state.weights, state.masks, provenance).save(path / "ticket.safetensors")
-        provenance["by_class"] = class_counts(self.problem.train, state.members)
-        subset = Subset.of(self.problem.train, state.members, provenance)
-        subset.save(path / "subset.safetensors")
-        self.folder.commit(state)
-        return state
-
-    def _training(self, state: RunState) -> Training:
-        train = self.config.train
-        total = len(self.problem.train)
-        plan = plan_for(train, len(state.members), total, self.config.subset.scaling)
-        if state.level and Rewind.parse(self.config.rewind).kind == "none":
+    def training(self, state: RunState) -> Training:
+        """Return how a level is trained: its length follows its set's size."""
+        plan = plan_for(
+            self.config.train,
+            len(state.members),
+            len(self.problem.train),
+            self.config.subset.scaling,
+        )
+        if state.level and self.rewind.kind == "none":
             plan = plan.fine_tuning()
         return Training(
             plan,
-            train,
+            self.config.train,
             seed=derived_seed(self.config.seed, "level", state.level),
-            candidate=partial(self._pruned, state),
+            candidate=partial(self.pruned, state),
             stop=self.rules.stop,
-            mark=self.mark if state.level == 0 else None,
+            mark=_rewind_step(self.rewind, plan) if state.level == 0 else None,
         )
 
-    def _pruned(self, state: RunState, weights: Mapping[str, Tensor]) -> Masks:
-        prune_config = self.config.prune
-        try:
-            return prune(
-                self.rules.score(weights, state.level),
-                state.masks,
-                prune_config.drop_fraction,
-                scope=prune_config.scope,
-                allow_empty=prune_config.allow_empty,
-            )
-        except ValueError as error:
-            raise PracError(f"level {state.level} cannot be pruned: {error}") from error
+    def gather(self, state: RunState) -> tuple[RunState, Evidence]:
+        """Return what a level has shown; predictions only where the rule looks at them.
 
-    def _gather(self, state: RunState) -> tuple[RunState, Evidence]:
-        """Return what the level has shown; predictions only where the rule looks at them."""
+        They are the best epoch's: the dense network's are made once, after level 0.
+        """
         evidence = Evidence(state.level, state.members, state.table)
         if not self.rules.scores_data:
             return state, evidence
-        started = time.perf_counter()
         self.watch(Event("scoring", state.level, {}))
-        assert state.best is not None, "a trained level has a best epoch"
-        restore_(self.problem.model, state.best)
+        started = time.perf_counter()
         problem = self.problem
+        assert state.best is not None, "a trained level has a best epoch"
+        restore_(problem.model, state.best)
         found = predictions(problem.model, problem.train, problem.task, problem.world)
-        state = state.costing(
-            Cost(examples_scored=len(found), seconds=time.perf_counter() - started)
-        )
+        seconds = time.perf_counter() - started
+        state = state.costing(Cost(examples_scored=len(found), seconds=seconds))
         if state.level == 0:
             state = replace(state, dense_predictions=found)
             return state, replace(evidence, dense=found)
         return state, replace(evidence, dense=state.dense_predictions, pruned=found)
 
-    def _next(self, state: RunState, members: Tensor) -> RunState:
-        """Prune with the last epoch's mask and restore the rewind point's weights and buffers."""
-        weights = state.rewind
-        if Rewind.parse(self.config.rewind).keeps_weights:
-            weights = state.weights
-        assert weights is not None and state.candidate is not None, "the rewind point comes first"
+    def pruned(self, state: RunState, weights: Mapping[str, Tensor]) -> Masks:
+        """Return the masks that pruning `weights` gives: the last epoch's become the next level's.
+
+        Raises:
+            PracError: If a score is not a number.
+        """
+        settings = self.config.prune
+        try:
+            return prune(
+                self.rules.score(weights, state.level),
+                state.masks,
+                settings.drop_fraction,
+                scope=settings.scope,
+                allow_empty=settings.allow_empty,
+            )
+        except ValueError as error:
+            raise PracError(f"level {state.level} cannot be pruned: {error}") from error
+
+    def pruned_and_rewound(self, state: RunState, members: Tensor) -> RunState:
+        """Return the state in which the next level starts."""
+        weights = state.weights if self.rewind.keeps_weights else state.rewind
+        assert weights is not None, "the rewind point comes before a level's end"
+        assert state.candidate is not None, "a trained level has a candidate mask"
         return state.at_next_level(weights, state.candidate, members)
 
-    def _end_level(self, state: RunState, evidence: Evidence, chosen: Chosen) -> None:
+    def begin(self, state: RunState, chosen: Chosen) -> RunState:
+        """Write what a level starts from, and make it the state to resume from."""
         path = self.folder.level(state.level)
-        assert state.best is not None, "a trained level has a best epoch"
-        trained: Weights = masked(state.best, state.masks)
-        header = {"level": state.level, "epoch": state.best_epoch}
-        write_tensors(path / "trained.safetensors", trained, "trained", header)
-        found = evidence.dense if evidence.pruned is None else evidence.pruned
-        tensors = {
-            "members": state.members,
-            "events": state.table.events,
-            "learned": state.table.learned,
-            "chosen": chosen.members,
-            **dict(chosen.parts),
-            **({} if found is None else {"predictions": found}),
-        }
-        header = {"level": state.level, "fingerprint": self.problem.train.fingerprint}
-        write_tensors(path / "examples.safetensors", tensors, "examples", header)
-        self._write_summary(state, chosen.parts)
+        write_start(path, state, self.problem, chosen, self.provenance)
+        self.folder.commit(state)
+        return state
+
+    def end(self, state: RunState, evidence: Evidence, chosen: Chosen) -> None:
+        """Write what a level has trained and shown."""
+        write_trained(self.folder.level(state.level), state, evidence, chosen)
+        self.summarise(state)
         facts = {"next_set_size": len(chosen.members), "iterations": state.step}
         self.watch(Event("pruned", state.level + 1, facts))
 
-    def _write_summary(
-        self, state: RunState, next_parts: Mapping[str, Tensor], *, untrained: bool = False
-    ) -> None:
-        plan = self._training(state).plan
+    def summarise(self, state: RunState) -> None:
+        """Write the summary that makes a level complete."""
         total = len(self.problem.train)
         full = plan_for(self.config.train, total, total)
-        scored = full.epochs * len(self.problem.val) if self.problem.val is not None else 0
-        trained = full.iterations * total / full.iterations_per_epoch
-        subset = Subset.load(self.folder.level(state.level) / "subset.safetensors")
-        summary = Level(
-            index=state.level,
-            density=density(state.masks),
-            kept=kept(state.masks),
-            prunable=sum(mask.numel() for mask in state.masks.values()),
-            set_size=len(state.members),
-            total=total,
-            set_parts=subset.provenance["set_parts"],
-            set_by_class=subset.provenance["by_class"],
-            epochs=-(-state.step // plan.iterations_per_epoch),
-            planned_epochs=plan.epochs,
-            iterations=state.step,
-            planned_iterations=plan.iterations,
-            stopped_early=not untrained and state.step < plan.iterations,
-            best_epoch=state.best_epoch,
-            best_val_accuracy=state.best_accuracy if state.best_accuracy >= 0 else None,
-            mask_distances=state.distances,
-            cost=state.cost,
-            imp=Cost(full.iterations, round(trained), scored),
-        )
-        write_json(self.folder.level(state.level) / "summary.json", summary.to_json())
+        plan = self.training(state).plan
+        write_summary(self.folder.level(state.level), state, self.problem, plan, full)
 
-    def _level_facts(self, state: RunState) -> dict[str, Any]:
-        plan = self._training(state).plan
+    def is_complete(self) -> bool:
+        """Say whether the last level's summary is there."""
+        return (self.folder.level(self.config.levels) / "summary.json").exists()
+
+    @property
+    def rewind(self) -> Rewind:
+        """Where levels start from."""
+        return Rewind.parse(self.config.rewind)
+
+    def facts(self, state: RunState, plan: Plan) -> dict[str, Any]:
+        """Return what a person may want to know of a level that begins."""
         return {
             "levels": self.config.levels,
             "density": density(state.masks),
@@ -279,81 +239,39 @@ class _Running:
 
 def architecture(model: nn.Module) -> str:
     """Return the model's class and a digest of its tensors' names and shapes."""
-    import hashlib
-
     shapes = "".join(f"{name}{tuple(v.shape)}" for name, v in model.state_dict().items())
     return f"{type(model).__name__}-{hashlib.sha256(shapes.encode()).hexdigest()[:12]}"
 
 
-def _rules(
-    config: SearchConfig, choose: SubsetRule | None, stop: StopRule | None, score: Score | None
-) -> Rules:
-    own_score: Callable[[Mapping[str, Tensor], int], Mapping[str, Tensor]]
-    if score is None:
-        own_score = score_rule(config.prune.score, config.seed)
-    else:
-        own_score = lambda weights, level: score(weights)  # noqa: E731
-    if choose is None:
-        rule = subset_rule(config.subset, least=config.train.batch_size, seed=config.seed)
-    else:
-        rule = partial(_checked_choice, choose)
-    return Rules(
-        choose=rule,
-        scores_data=choose is not None or config.subset.rule in ("prac", "cep"),
-        stop=stop or stop_rule(config.stop),
-        score=own_score,
-    )
+def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) -> RunState:
+    """Return the dense network at its initialisation, on all data or on the set given.
 
-
-def _checked_choice(choose: SubsetRule, evidence: Evidence) -> Chosen:
-    found = choose(evidence)
-    chosen = found if isinstance(found, Chosen) else Chosen(torch.as_tensor(found))
-    members = chosen.members
-    if members.dtype != torch.int64 or members.ndim != 1 or len(members) == 0:
-        raise PracError(
-            f"the subset rule gave {members.dtype} of shape {tuple(members.shape)} after level "
-            f"{evidence.level}: expected at least one int64 index"
-        )
-    members = members.unique(sorted=True)
-    if members[0] < 0 or members[-1] >= len(evidence.table):
-        raise PracError(
-            f"the subset rule gave indices {int(members[0])} to {int(members[-1])} after level "
-            f"{evidence.level}: expected 0 to {len(evidence.table) - 1}"
-        )
-    return replace(chosen, members=members)
-
-
-def _members(problem: Problem, subset: Subset) -> Tensor:
-    members = subset.indices_for(problem.train)
-    if len(members) == 0:
-        raise PracError("the subset is empty: expected at least one example")
-    return members
-
-
-def _first_state(problem: Problem, names: list[str], members: Tensor) -> RunState:
+    Raises:
+        PracError: If nothing is prunable, or the subset is not of this data.
+    """
+    total = len(problem.train)
+    members = torch.arange(total) if subset is None else subset.indices_for(problem.train)
+    names = prunable(problem.model, config.prune)
     weights = snapshot(problem.model)
     masks = ones({name: weights[name] for name in names})
-    return RunState(0, 0, weights, masks, members, ForgettingTable.empty(len(problem.train)))
+    return RunState(0, 0, weights, masks, members, ForgettingTable.empty(total))
 
 
-def _rewind_step(problem: Problem, config: SearchConfig, members: Tensor) -> int | None:
-    rewind = Rewind.parse(config.rewind)
+def _rewind_step(rewind: Rewind, plan: Plan) -> int | None:
+    """Return the rewind point in iterations of the dense training; None where weights are kept."""
     if rewind.keeps_weights:
         return None
-    plan = plan_for(config.train, len(members), len(problem.train), config.subset.scaling)
-    step = rewind.at
-    if rewind.kind == "epoch":
-        step *= len(batch_sizes(len(members), config.train.batch_size))
-    if step > plan.iterations:
+    return rewind.at * (plan.iterations_per_epoch if rewind.kind == "epoch" else 1)
+
+
+def _check_rewind_point(config: SearchConfig, kept: int, total: int) -> None:
+    plan = plan_for(config.train, kept, total, config.subset.scaling)
+    step = _rewind_step(Rewind.parse(config.rewind), plan)
+    if step is not None and step > plan.iterations:
         raise PracError(
             f"rewind is {config.rewind!r}, iteration {step}, but the dense training has only "
             f"{plan.iterations} iterations: rewind earlier or train longer"
         )
-    return step
-
-
-def _complete(folder: RunFolder, config: SearchConfig) -> bool:
-    return (folder.level(config.levels) / "summary.json").exists()
 
 
 def _name(part: object) -> str:

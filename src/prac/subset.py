@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prac.data.examples import Examples
 from prac.errors import PracError
-from prac.store import read_tensors, write_tensors
+from prac.store import content_digest, read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,19 @@ class Subset:
         """Return how many examples are in the set."""
         return len(self.indices)
 
+    @property
+    def digest(self) -> str:
+        """Hex digest of the indices and of the data they belong to."""
+        return content_digest({"indices": self.indices}, {"fingerprint": self.fingerprint})
+
     def indices_for(self, train: Examples) -> Tensor:
         """Return the indices, for the training set they belong to.
 
         Raises:
-            PracError: If `train` is another one.
+            PracError: If `train` is another one, or the set is empty.
         """
+        if len(self) == 0:
+            raise PracError("the subset is empty: expected at least one example")
         if train.fingerprint != self.fingerprint:
             raise PracError(
                 f"the subset belongs to other data: its training set has {self.total} examples and "

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
-
-MAX_CLASSES = 20
 
 
 def table_of(facts: Mapping[str, Any]) -> RenderableType:
@@ -57,22 +55,19 @@ def run_tables(facts: Mapping[str, Any]) -> RenderableType:
 
 
 def set_table(facts: Mapping[str, Any]) -> Table:
-    """Return the sizes of each level's set, by part and by class."""
-    classes = facts["settings"].get("classes") or []
-    counts = [level.get("set_by_class") or [] for level in facts["levels"]]
-    shown = max(map(len, counts), default=0)
-    shown = shown if shown <= MAX_CLASSES else 0
-    names = [str(classes[i]) if i < len(classes) else str(i) for i in range(shown)]
-    table = _table("set of level", "examples", "CET", "CEP", *names)
-    for level, by_class in zip(facts["levels"], counts, strict=True):
-        parts = level["set_parts"]
-        table.add_row(
-            str(level["index"]),
-            str(level["set_size"]),
-            str(parts.get("cet", "-")),
-            str(parts.get("cep", "-")),
-            *(str(count) for count in by_class[:shown]),
-        )
+    """Return the sizes of the levels' sets, by part and by class: a column a level."""
+    levels = facts["levels"]
+    table = _table("set of level", *(str(level["index"]) for level in levels))
+    table.add_row("examples", *(str(level["set_size"]) for level in levels))
+    for part in sorted({part for level in levels for part in level["set_parts"]}):
+        sizes = (level["set_parts"].get(part) for level in levels)
+        table.add_row(part.upper(), *("-" if size is None else str(size) for size in sizes))
+    counts = [level["set_by_class"] for level in levels]
+    if counts and all(counts):
+        table.add_section()
+        for label, name in enumerate(_names(facts["environment"], max(map(len, counts)))):
+            row = (by_class[label] if label < len(by_class) else 0 for by_class in counts)
+            table.add_row(name, *map(str, row))
     return table
 
 
@@ -121,12 +116,11 @@ def subset_tables(facts: Mapping[str, Any]) -> RenderableType:
         f"subset of {facts['size']} of {facts['total']} examples ({facts['share']:.1%}), "
         f"for data {facts['fingerprint'][:12]}"
     )
-    settings = facts["provenance"].get("settings", {})
     parts: list[RenderableType] = [title]
     if facts["by_class"]:
-        names = settings.get("classes") or range(len(facts["by_class"]))
+        names = _names(facts["provenance"], len(facts["by_class"]))
         parts.append(_counts(names, facts["by_class"]))
-    return Group(*parts, *_provenance(settings))
+    return Group(*parts, *_provenance(facts["provenance"].get("settings", {})))
 
 
 def data_tables(facts: Mapping[str, Any]) -> RenderableType:
@@ -145,7 +139,7 @@ def data_tables(facts: Mapping[str, Any]) -> RenderableType:
         )
     parts: list[RenderableType] = [title, table]
     train = facts["splits"]["train"]["by_class"]
-    if train and len(train) <= MAX_CLASSES:
+    if train:
         parts.append(_counts(facts["classes"], train))
     if facts["mean"]:
         mean = ", ".join(f"{m:.4f}" for m in facts["mean"])
@@ -154,11 +148,17 @@ def data_tables(facts: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def _counts(names: Iterable[Any], counts: Iterable[int]) -> Table:
+def _counts(names: Iterable[str], counts: Iterable[int]) -> Table:
     table = _table("class", "examples")
     for name, count in zip(names, counts, strict=False):
-        table.add_row(escape(str(name)), str(count))
+        table.add_row(escape(name), str(count))
     return table
+
+
+def _names(known: Mapping[str, Any], count: int) -> list[str]:
+    """Return class names, or their numbers where no names are known."""
+    names = list(known.get("classes") or [])
+    return [str(names[i]) if i < len(names) else str(i) for i in range(count)]
 
 
 def _provenance(values: Mapping[str, Any]) -> list[RenderableType]:
@@ -169,9 +169,11 @@ def _provenance(values: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(escape(column), justify="left" if number == 0 else "right")
+        # Folded, never cut: a figure without its end is another figure.
+        justify: Literal["left", "right"] = "left" if number == 0 else "right"
+        table.add_column(escape(column), justify=justify, overflow="fold")
     return table
 
 

@@ -189,7 +189,6 @@ def metrics(
     state: RunState, segment: Segment, plan: Plan, validation: Mapping[str, float]
 ) -> dict[str, Any]:
     """Return an epoch's line of metrics: only what the seed determines, so no times."""
-    new_distance = len(state.distances) and state.candidate is not None
     return {
         "level": state.level,
         "epoch": _epoch(segment, plan),
@@ -201,7 +200,7 @@ def metrics(
         "train_loss": segment.loss,
         "train_accuracy": float(segment.correct.float().mean()),
         **validation,
-        "mask_distance": state.distances[-1] if new_distance else None,
+        "mask_distance": state.distances[-1] if state.distances else None,
     }
 
 

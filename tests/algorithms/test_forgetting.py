@@ -1,5 +1,7 @@
 """Forgetting statistics, against a walk through every example's history of presentations."""
 
+import itertools
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def history_of(epochs, example):
 
 
 def events_in(history):
-    return sum(now and not then for now, then in zip(history, history[1:], strict=False))
+    return sum(now and not then for now, then in itertools.pairwise(history))
 
 
 def tables(*, events, learned):

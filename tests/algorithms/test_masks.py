@@ -192,4 +192,4 @@ def test_random_scores_depend_on_the_seed_and_the_shapes_alone():
     assert all(torch.equal(scores[name], again[name]) for name in scores)
     assert not torch.equal(scores["a"], scores["b"].view(-1))
     assert not torch.equal(scores["a"], random_scores(first, seed=1)["a"])
-    assert all(((0 <= s) & (s < 1)).all() for s in scores.values())
+    assert all(((s >= 0) & (s < 1)).all() for s in scores.values())

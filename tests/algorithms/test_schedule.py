@@ -73,9 +73,7 @@ def test_without_scaling_the_iterations_stay():
 )
 def test_a_length_in_iterations_scales_too(scaling, iterations, milestones, warmup):
     # epochs has a default wherever iterations can be given: the iterations win.
-    plan = plan_of(
-        50, epochs=999, iterations=80, milestones=(40, 60), warmup=16, scaling=scaling
-    )
+    plan = plan_of(50, epochs=999, iterations=80, milestones=(40, 60), warmup=16, scaling=scaling)
     assert (plan.iterations, plan.iterations_per_epoch) == (iterations, 5)
     assert (plan.milestones, plan.warmup) == (milestones, warmup)
 
@@ -117,9 +115,7 @@ def test_a_milestone_never_scales_to_nothing():
 )
 def test_every_plan_can_be_trained(kept, batch_size, length, at, scaling):
     (full,) = length.values()
-    plan = plan_of(
-        kept, batch_size=batch_size, scaling=scaling, milestones=(at * full,), **length
-    )
+    plan = plan_of(kept, batch_size=batch_size, scaling=scaling, milestones=(at * full,), **length)
     assert plan.iterations_per_epoch == len(batch_sizes(kept, batch_size))
     assert plan.iterations >= plan.iterations_per_epoch
     assert 1 <= plan.milestones[0] <= max(plan.iterations, 1)

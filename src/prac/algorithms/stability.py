@@ -1,4 +1,4 @@
-"""When a mask has settled: the early stop of You et al. 2020 (arXiv 1909.11957), as PrAC uses it."""
+"""When a mask has settled: the early stop of You et al. 2020 (arXiv 1909.11957), as in PrAC."""
 
 from __future__ import annotations
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prac.cli.options import Parser, add_config_file, add_settings, last_given, reader, values_of
+from prac.cli.options import Parser, add_config_file, add_settings, early_value, reader, values_of
 from prac.describe import search_summary
 from prac.errors import PracError, unknown_name
-from prac.files import read_settings
+from prac.files import check_same, read_settings
 from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
 from prac.results import Search
@@ -57,17 +58,21 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac find` and return its exit status."""
-    preset, method = (last_given(arguments, option) for option in ("--preset", "--method"))
+    preset, method = (early_value(arguments, name) for name in ("preset", "method"))
     options = parser(_defaults(preset, method)).parse_args(list(arguments))
-    if options.config and any(_names_preset(str(path)) for path in options.config):
-        raise PracError("a --config file cannot name a preset or a method: give them as options")
     recipe = from_flat(Recipe, values_of(options, Recipe))
+    if options.subset is not None:
+        search = replace(recipe.search, subset=replace(recipe.search.subset, rule="fixed"))
+        recipe = replace(recipe, search=search)
+        if not Path(options.subset).is_file():
+            raise PracError(f"{options.subset}: there is no such file: expected a subset file")
     retrain = _levels(options.retrain, recipe.search.levels)
-    out = Path(options.out or f"runs/{_name(options.preset, recipe, options.method)}")
-    if options.subset is not None and not Path(options.subset).is_file():
-        raise PracError(f"{options.subset}: there is no such file: expected a subset for --subset")
+    out = Path(options.out or f"runs/{_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
-    if _is_finished(out, recipe, retrain, options.subset):
+    if (out / "config.yaml").exists():
+        # Before any data is loaded, which may take long.
+        check_same(out, read_settings(out), flat(recipe))
+    if options.subset is None and _is_finished(out, retrain):
         progress.say(f"{out}: already finished")
     else:
         _search(out, recipe, retrain, options, progress)
@@ -75,24 +80,24 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _defaults(preset: str | None, method: str | None) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+    """Return a preset's settings and a method's; a method that is asked for wins."""
+    values = dict(METHODS["prac"])
     if preset is not None:
         if preset not in PRESETS:
             raise unknown_name("preset", preset, PRESETS)
         values |= {**PRESETS[preset].settings, "retrain": PRESETS[preset].retrain}
-    if method is not None and method not in METHODS:
-        raise unknown_name("method", method, METHODS)
-    return {**values, **METHODS[method or "prac"]}
+    if method is not None:
+        if method not in METHODS:
+            raise unknown_name("method", method, METHODS)
+        values |= METHODS[method]
+    return values
 
 
-def _names_preset(path: str) -> bool:
-    text = Path(path).read_text()
-    return any(line.split(":")[0].strip() in ("preset", "method") for line in text.splitlines())
-
-
-def _name(preset: str | None, recipe: Recipe, method: str) -> str:
-    problem = preset or f"{Path(recipe.data.name).name}-{recipe.model.name.rpartition(':')[2]}"
-    return f"{problem}-{method}".replace("/", "-").replace(":", "-")
+def _name(recipe: Recipe, options: Any) -> str:
+    """Return a run folder's name, of what someone would call the run."""
+    own = f"{Path(recipe.data.name).name}-{recipe.model.name.rpartition(':')[2]}"
+    parts = [options.preset or own, options.method, "subset" if options.subset else ""]
+    return "-".join(filter(None, parts)).replace("/", "-").replace(":", "-")
 
 
 def _levels(levels: Sequence[int], last: int) -> tuple[int, ...]:
@@ -102,13 +107,9 @@ def _levels(levels: Sequence[int], last: int) -> tuple[int, ...]:
     return tuple(sorted(set(levels)))
 
 
-def _is_finished(out: Path, recipe: Recipe, retrain: Sequence[int], subset: str | None) -> bool:
-    """Say whether there is nothing left to do, without loading any data."""
+def _is_finished(out: Path, retrain: Sequence[int]) -> bool:
+    """Say whether there is nothing left to do."""
     if not (out / "config.yaml").exists():
-        return False
-    known = read_settings(out)
-    wanted = {**flat(recipe), **({"subset_rule": "fixed"} if subset is not None else {})}
-    if subset is not None or any(known.get(name) != value for name, value in wanted.items()):
         return False
     search = Search.load(out)
     return search.finished and all(search.retrained(level) is not None for level in retrain)
@@ -126,7 +127,7 @@ def _search(
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data)
     model = load_model(recipe, data.shape, len(data.classes))
-    about = {**flat(recipe.model), **flat(recipe.data), "classes": list(data.classes)}
+    about = {**flat(recipe.model), **flat(recipe.data)}
     with progress:
         search = find(
             model,

@@ -8,16 +8,22 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NoReturn, Union
 
 import yaml
-from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser, Namespace
+from jsonargparse import (  # type: ignore[attr-defined]
+    ActionConfigFile,
+    ActionYesNo,
+    ArgumentParser,
+    Namespace,
+)
 
 from prac.errors import PracError
 from prac.settings import Settings, check_bounds, checked, flag_of, leaves
 
 
-class Parser(ArgumentParser):  # type: ignore[misc]
+class Parser(ArgumentParser):
     """An argument parser whose every complaint is one PracError line."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -32,19 +38,19 @@ class Parser(ArgumentParser):  # type: ignore[misc]
         """Raise what was wrong with the command line, offering the nearest names."""
         line = " ".join(message.split())
         line = re.sub(r'^Parser key "(\w+)": ', "", line)
-        found = re.match(r"(?:unrecognized arguments: |Option ')([^\s'=]+)", line)
-        if found:
-            raise _unknown_option(found.group(1), self)
-        raise PracError(line)
+        unknown = re.match(r"unrecognized arguments: (\S+)|Option '(.+)' is not accepted", line)
+        if unknown is None:
+            raise PracError(line)
+        option, key = unknown.groups()
+        raise self._unknown(option or key)
 
-
-def _unknown_option(given: str, parser: Parser) -> PracError:
-    known = sorted(o for o in parser._option_string_actions if o.startswith("--"))
-    if not given.startswith("-"):
-        known = [option[2:].replace("-", "_") for option in known]
-    near = difflib.get_close_matches(given, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"see {parser.prog} --help"
-    return PracError(f"unknown option {given}: {hint}")
+    def _unknown(self, given: str) -> PracError:
+        """Return the error for an option, or a key of a config file, that is not known."""
+        options = sorted(o for o in self._option_string_actions if o.startswith("--"))
+        name = "--" + given.partition("=")[0].lstrip("-").replace("_", "-")
+        near = difflib.get_close_matches(name, options, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"see {self.prog} --help"
+        return PracError(f"unknown option {given}: {hint}")
 
 
 def add_settings(parser: Parser, cls: type[Settings], title: str) -> None:
@@ -138,8 +144,27 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def last_given(arguments: Sequence[str], option: str) -> str | None:
-    """Return the value that an option is last given, before the parser that it shapes is made."""
+def early_value(arguments: Sequence[str], name: str) -> str | None:
+    """Return what an option is given, before the parser is made whose defaults depend on it.
+
+    The last one on the command line wins over one in a `--config` file.
+    """
+    if last := _last_given(arguments, f"--{name}"):
+        return last
+    path = _last_given(arguments, "--config")
+    if path is None or not Path(path).is_file():
+        return None
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PracError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise PracError(f"{path}: expected a mapping of options, such as 'epochs: 20'")
+    given = values.get(name)
+    return None if given is None else str(given)
+
+
+def _last_given(arguments: Sequence[str], option: str) -> str | None:
     value = None
     for position, argument in enumerate(arguments):
         if argument == option and position + 1 < len(arguments):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.cli.options import Parser, add_config_file, add_settings, last_given, values_of
+from prac.cli.options import Parser, add_config_file, add_settings, early_value, values_of
 from prac.errors import PracError
 from prac.progress import Progress
 from prac.recipes import Recipe
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     names = flat(Recipe())
     own = {name: value for name, value in known.items() if name in names}
     options = parser(own).parse_args(list(arguments))
-    if "data" not in own and last_given(arguments, "--data") is None:
+    if "data" not in own and early_value(arguments, "data") is None:
         raise PracError(
             f"{path}: was found from Python and does not say on which data: pass --data and --model"
         )

@@ -28,6 +28,10 @@ class Examples(Protocol):
     """A fixed, indexed set of examples."""
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by label; empty where they are not known."""
+
+    @property
     def fingerprint(self) -> str:
         """Hex digest of the content: two sets with the same one hold the same examples."""
 
@@ -63,6 +67,7 @@ class TensorExamples:
         y: Tensor,
         pipeline: Pipeline | None = None,
         source_indices: Tensor | None = None,
+        classes: tuple[str, ...] = (),
     ) -> None:
         """Hold (n, ...) inputs `x` and (n, ...) targets `y`.
 
@@ -75,6 +80,7 @@ class TensorExamples:
             raise PracError("the data set is empty: expected at least one example")
         self.x, self.y = x, y
         self.pipeline = pipeline or Pipeline()
+        self.classes = classes
         self.source_indices = torch.arange(len(x)) if source_indices is None else source_indices
 
     def __len__(self) -> int:
@@ -104,7 +110,11 @@ class TensorExamples:
         if self.x.device == device:
             return self
         moved = TensorExamples(
-            self.x.to(device), self.y.to(device), self.pipeline, self.source_indices
+            self.x.to(device),
+            self.y.to(device),
+            self.pipeline,
+            self.source_indices,
+            self.classes,
         )
         moved.__dict__["fingerprint"] = self.fingerprint
         return moved
@@ -139,6 +149,7 @@ class MapExamples:
         workers: int = 0,
         device: torch.device | None = None,
         source_indices: Tensor | None = None,
+        classes: tuple[str, ...] = (),
     ) -> None:
         """Hold the dataset.
 
@@ -163,6 +174,7 @@ class MapExamples:
         self.pipeline = pipeline or Pipeline()
         self.workers = workers
         self.device = device or torch.device("cpu")
+        self.classes = classes
         self.source_indices = torch.arange(length) if source_indices is None else source_indices
         if len(self.source_indices) != length:
             raise PracError(

@@ -91,6 +91,8 @@ def load(
     except OSError as error:
         place = error.filename or path
         raise PracError(f"{place}: cannot be read ({error.strerror or error})") from error
+    if path.is_absolute() or len(path.parts) > 1:
+        raise PracError(f"{path}: there is no such file or folder: expected a data set")
     unknown = unknown_name("data set", name, known_names())
     raise PracError(f"{unknown}; a path that exists or hf:owner/name is expected too")
 

@@ -1,0 +1,39 @@
+"""Sphinx settings: the pages are Markdown, the API comes from the docstrings. Builds offline."""
+
+import prac
+
+project = "prac"
+author = "The prac-lth authors"
+copyright = "2026, The prac-lth authors"
+version = release = prac.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinxcontrib.programoutput",
+]
+exclude_patterns = ["_build"]
+# `this` in a docstring is code.
+default_role = "code"
+# The folder of results may be empty.
+suppress_warnings = ["toc.empty_glob"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+# Set here and not on each page, so that what is public looks alike on all of them.
+autodoc_default_options = {"members": True, "special-members": "__len__, __getitem__"}
+# Attributes listed in a class's docstring would come a second time from its fields.
+napoleon_use_ivar = True
+napoleon_numpy_docstring = False
+
+# Only commands are copied, not what they print.
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
+html_theme = "furo"
+html_title = f"prac {release}"

@@ -1,0 +1,261 @@
+"""A run folder: refuses other settings, goes on from the newest whole state."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prac.algorithms.forgetting import ForgettingTable
+from prac.checkpoint import RunFolder, from_tensors, to_tensors
+from prac.cost import Cost
+from prac.errors import PracError
+from prac.state import RunState
+from prac.store import read_tensors, write_tensors
+
+SETTINGS = {"levels": 3, "lr": 1e-05, "milestones": [80.0], "rule": "prac", "iterations": None}
+
+
+def state_of(step=0, **fields):
+    # Against the alphabet: the model's order, in which ties are broken, is no sorted one.
+    masks = {
+        "z.weight": torch.tensor([[True, False, True]]),
+        "a.weight": torch.tensor([False] * 9 + [True]),
+    }
+    weights = {name: torch.rand(mask.shape) for name, mask in masks.items()}
+    members = torch.tensor([0, 2])
+    table = ForgettingTable.empty(3).update(members, torch.tensor([True, False]))
+    return RunState(
+        **{
+            "level": 1,
+            "step": step,
+            "weights": weights,
+            "masks": masks,
+            "members": members,
+            "table": table,
+            **fields,
+        }
+    )
+
+
+def full_state():
+    masks = {name: ~mask for name, mask in state_of().masks.items()}
+    return state_of(
+        7,
+        optimizer={"0/momentum_buffer": torch.rand(1, 3), "0/step": torch.tensor(7.0)},
+        rewind={"z.weight": torch.rand(1, 3), "n/a": torch.tensor(3)},
+        candidate=masks,
+        distances=(0.25, 0.1),
+        best={"z.weight": torch.rand(1, 3)},
+        best_accuracy=0.75,
+        best_epoch=2,
+        dense_predictions=torch.tensor([1, 0, 2], dtype=torch.int32),
+        cost=Cost(5, 10, 15, 2.5),
+    )
+
+
+def plain(value):
+    """Return a state, or a part of it, as comparable values that keep the order of masks."""
+    if isinstance(value, torch.Tensor):
+        return str(value.dtype), tuple(value.shape), value.tolist()
+    if dataclasses.is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return value
+
+
+def assert_same(first, second):
+    assert plain(first) == plain(second)
+    for group in ("masks", "candidate"):
+        mine, other = getattr(first, group), getattr(second, group)
+        assert list(mine or {}) == list(other or {})
+
+
+@pytest.mark.parametrize("make", [state_of, full_state])
+def test_a_state_comes_back_from_disk_with_its_masks_in_order(tmp_path, make):
+    state = make()
+    tensors, header = to_tensors(state)
+    write_tensors(tmp_path / "s", tensors, "state", header)
+    assert_same(from_tensors(*read_tensors(tmp_path / "s", "state")), state)
+
+
+@given(
+    shapes=st.lists(st.lists(st.integers(0, 4), max_size=3).map(tuple), max_size=4),
+    names=st.permutations(["z", "a", "m/x", "b.weight"]),
+    has_candidate=st.booleans(),
+    distances=st.lists(st.floats(0, 1), max_size=3).map(tuple),
+)
+def test_states_of_any_shape_come_back(shapes, names, has_candidate, distances):
+    masks = {name: torch.rand(shape) < 0.5 for name, shape in zip(names, shapes, strict=False)}
+    candidate = {name: ~mask for name, mask in masks.items()} if has_candidate else None
+    state = state_of(masks=masks, candidate=candidate, distances=distances)
+    tensors, header = to_tensors(state)
+    assert_same(from_tensors(tensors, json.loads(json.dumps(header))), state)
+
+
+def folder(path, identity=None, versions=None, **changes):
+    identity = {"fingerprint": "ab", "labels": [1]} if identity is None else identity
+    return RunFolder(path, {**SETTINGS, **changes}, identity, versions or {"torch": "9"})
+
+
+def lines(path):
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def newest(path):
+    return sorted((path / "state").iterdir())[-1]
+
+
+def test_a_folder_keeps_its_settings_and_environment(tmp_path):
+    with folder(tmp_path / "run") as run:
+        assert run.resume() is None
+        about = json.loads((run.path / "environment.json").read_text())
+        assert about == {"torch": "9", "fingerprint": "ab", "labels": [1]}
+        assert yaml.safe_load((run.path / "config.yaml").read_text()) == SETTINGS
+        assert run.level(5) == tmp_path / "run" / "levels" / "05"
+    # Another version of torch may resume: it is recorded, not compared.
+    with folder(tmp_path / "run", versions={"torch": "10"}):
+        pass
+    assert json.loads((run.path / "environment.json").read_text()) == about
+
+
+def test_other_settings_are_refused_naming_the_fields_that_differ(tmp_path):
+    with folder(tmp_path):
+        pass
+    with pytest.raises(PracError) as error, folder(tmp_path, levels=4, lr=0.1, new=1):
+        pass
+    message = str(error.value)
+    assert message.startswith(f"{tmp_path}: was begun with other settings: ")
+    for part in (
+        "levels (there 3, here 4)",
+        "lr (there 1e-05, here 0.1)",
+        "new (there None, here 1)",
+    ):
+        assert part in message
+    assert "milestones" not in message
+    assert "rule" not in message
+
+
+def test_another_identity_is_refused(tmp_path):
+    with folder(tmp_path):
+        pass
+    message = r"labels \(there \[1\], here \[2\]\)"
+    with (
+        pytest.raises(PracError, match=message) as error,
+        folder(tmp_path, {"fingerprint": "ab", "labels": (2,)}),
+    ):
+        pass
+    assert "fingerprint" not in str(error.value)
+
+
+def test_what_a_crash_at_the_very_start_left_is_no_hindrance(tmp_path):
+    (tmp_path / "environment.json").write_text("{}")
+    (tmp_path / ".config.yaml.x1").write_text("lev")
+    with folder(tmp_path):
+        pass
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == SETTINGS
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(PracError, match="holds files but no run"), folder(tmp_path):
+        pass
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(PracError, match="is a file"), folder(tmp_path / "thesis.tex"):
+        pass
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    with (
+        folder(tmp_path),
+        pytest.raises(PracError, match="is working in this folder"),
+        folder(tmp_path),
+    ):
+        pass
+    with folder(tmp_path):
+        pass
+
+
+def test_a_run_goes_on_from_the_newest_state_and_two_are_kept(tmp_path):
+    with folder(tmp_path) as run:
+        for step in (1, 2, 3):
+            run.commit(state_of(step), {"step": step})
+        assert len(list((tmp_path / "state").iterdir())) == 2
+        expected = state_of(4)
+        run.commit(expected, {"step": 4})
+    with folder(tmp_path) as run:
+        assert_same(run.resume(), expected)
+        assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4]
+        run.commit(state_of(5))
+    with folder(tmp_path) as run:
+        assert run.resume().step == 5
+
+
+def test_newest_is_by_number_also_past_powers_of_ten(tmp_path):
+    with folder(tmp_path) as run:
+        for step in range(1, 13):
+            run.commit(state_of(step))
+        assert run.resume().step == 12
+
+
+def test_metrics_beyond_the_state_are_cut_off(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1), {"step": 1})
+        run.commit(state_of(2), {"step": 2})
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 3}\n{"st')
+    with folder(tmp_path) as run:
+        run.resume()
+        run.commit(state_of(3), {"step": 3})
+    assert lines(tmp_path) == [{"step": 1}, {"step": 2}, {"step": 3}]
+
+
+def test_metrics_before_the_first_state_are_cut_off(tmp_path):
+    with folder(tmp_path):
+        (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    with folder(tmp_path) as run:
+        assert run.resume() is None
+        run.commit(state_of(1), {"step": 1})
+    assert lines(tmp_path) == [{"step": 1}]
+
+
+@pytest.mark.parametrize("fault", ["truncated", "flipped", "empty"])
+def test_a_damaged_newest_state_gives_way_to_the_one_before(tmp_path, fault):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1), {"step": 1})
+        run.commit(state_of(2), {"step": 2})
+    content = bytearray(newest(tmp_path).read_bytes())
+    content[-1] ^= 1
+    damaged = {"truncated": content[:-9], "flipped": content, "empty": b""}[fault]
+    newest(tmp_path).write_bytes(damaged)
+    with folder(tmp_path) as run:
+        assert run.resume().step == 1
+        assert lines(tmp_path) == [{"step": 1}]
+        run.commit(state_of(2), {"step": 2})
+        assert run.resume().step == 2
+    assert lines(tmp_path) == [{"step": 1}, {"step": 2}]
+
+
+def test_when_every_state_is_damaged_the_newest_is_named_and_none_removed(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1))
+        run.commit(state_of(2))
+    for path in (tmp_path / "state").iterdir():
+        path.write_bytes(b"")
+    with folder(tmp_path) as run:
+        with pytest.raises(PracError, match="no whole state is left: start again") as error:
+            run.resume()
+        assert str(newest(tmp_path)) in str(error.value)
+    assert len(list((tmp_path / "state").iterdir())) == 2
+
+
+def test_forgotten_states_are_gone(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1), {"step": 1})
+        run.forget_states()
+        assert list((tmp_path / "state").iterdir()) == []
+    assert lines(tmp_path) == [{"step": 1}]

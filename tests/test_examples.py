@@ -1,0 +1,313 @@
+"""Indexed examples and augmentation: both kinds give the same, and what a slow loop would give."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prac.data.augment import Pipeline, channel_statistics, crop_and_flip
+from prac.data.examples import LazyPairs, MapExamples, TensorExamples, as_examples
+from prac.errors import PracError
+from prac.world import derived_seed
+
+PIPELINE = Pipeline((0.4, 0.5), (0.2, 0.3), crop_padding=2, flip=True)
+BATCHES = [torch.tensor([3, 1, 4]), torch.tensor([9, 0])]
+
+
+class Pairs:
+    """A plain map-style dataset."""
+
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, index):
+        return self.x[index], self.y[index]
+
+
+def data(n=10, dtype=torch.uint8):
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randint(256, (n, 2, 6, 5), generator=draw, dtype=torch.uint8)
+    return x.to(dtype), torch.randint(4, (n,), generator=draw)
+
+
+def both_kinds(pipeline=PIPELINE):
+    x, y = data()
+    names = {"classes": ("cat", "dog")}
+    return TensorExamples(x, y, pipeline, **names), MapExamples(Pairs(x, y), pipeline, **names)
+
+
+@pytest.mark.parametrize("seed", [None, 0, 5])
+def test_both_kinds_stream_the_same(seed):
+    tensors, pairs = both_kinds()
+    assert len(tensors) == len(pairs) == 10
+    for first, second in zip(
+        tensors.stream(BATCHES, seed=seed), pairs.stream(BATCHES, seed=seed), strict=True
+    ):
+        assert torch.equal(first[0], second[0])
+        assert torch.equal(first[1], second[1])
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_batches_hold_the_examples_of_their_indices(kind):
+    x, y = data()
+    (first, labels), (second, _) = both_kinds(Pipeline())[kind].stream(BATCHES)
+    assert first.dtype == torch.float32
+    assert torch.equal(first, x[[3, 1, 4]].float() / 255)
+    assert torch.equal(labels, y[[3, 1, 4]])
+    assert torch.equal(second, x[[9, 0]].float() / 255)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_without_a_seed_nothing_is_augmented(kind):
+    plain = Pipeline(PIPELINE.mean, PIPELINE.std)
+    examples, unaugmented = both_kinds()[kind], both_kinds(plain)[kind]
+    for got, expected in zip(examples.stream(BATCHES), unaugmented.stream(BATCHES), strict=True):
+        assert torch.equal(got[0], expected[0])
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_seed_gives_its_own_augmentation_every_time(kind):
+    examples = both_kinds()[kind]
+    draws = [torch.cat([x for x, _ in examples.stream(BATCHES, seed=seed)]) for seed in (0, 0, 1)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+    assert not torch.equal(draws[0], torch.cat([x for x, _ in examples.stream(BATCHES)]))
+
+
+def test_the_batches_of_a_stream_are_augmented_each_in_their_own_way():
+    batch = torch.arange(10)
+    (first, _), (second, _) = both_kinds()[0].stream([batch, batch], seed=0)
+    assert not torch.equal(first, second)
+
+
+def test_scoring_passes_take_the_unaugmented_set():
+    x, y = data()
+    examples = MapExamples(Pairs(255 - x, y), unaugmented=Pairs(x, y))
+    ((trained_on, _),) = examples.stream([torch.tensor([2])], seed=0)
+    ((scored, _),) = examples.stream([torch.tensor([2])])
+    assert torch.equal(trained_on[0], (255 - x[2]).float() / 255)
+    assert torch.equal(scored[0], x[2].float() / 255)
+    assert examples.fingerprint == MapExamples(Pairs(x, y)).fingerprint
+
+
+def test_source_indices_count_up_unless_told():
+    x, y = data(3)
+    assert TensorExamples(x, y).source_indices.tolist() == [0, 1, 2]
+    told = torch.tensor([7, 2, 5])
+    assert TensorExamples(x, y, source_indices=told).source_indices.tolist() == [7, 2, 5]
+    assert MapExamples(Pairs(x, y), source_indices=told).source_indices.tolist() == [7, 2, 5]
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_moved_examples_are_the_same_examples(kind):
+    examples = both_kinds()[kind]
+    moved = examples.to(torch.device("meta" if kind == 0 else "cpu"))
+    assert moved.fingerprint == examples.fingerprint
+    assert moved.pipeline == examples.pipeline
+    assert moved.classes == examples.classes == ("cat", "dog")
+    assert moved.source_indices.tolist() == list(range(10))
+    assert len(moved) == 10
+
+
+@pytest.mark.parametrize("kind", ["tensors", "pairs"])
+def test_the_fingerprint_changes_with_every_value_label_order_and_type(kind):
+    def fingerprint(x, y):
+        both = TensorExamples(x, y) if kind == "tensors" else MapExamples(Pairs(x, y))
+        return both.fingerprint
+
+    x, y = data()
+    prints = [fingerprint(x, y)]
+    assert prints[0] == fingerprint(x.clone(), y.clone())
+    for position in [(0, 0, 0, 0), (5, 1, 3, 2), (9, 1, 5, 4)]:
+        changed = x.clone()
+        changed[position] ^= 1
+        prints.append(fingerprint(changed, y))
+    relabelled = y.clone()
+    relabelled[9] += 1
+    swapped = [1, 0, *range(2, 10)]
+    prints += [
+        fingerprint(x, relabelled),
+        fingerprint(x[swapped], y[swapped]),
+        fingerprint(x[:9], y[:9]),
+        fingerprint(x.view(torch.int8), y),
+        fingerprint(x, y.to(torch.int32)),
+        fingerprint(x.transpose(2, 3).reshape(x.shape), y),
+        fingerprint(x.view(10, 2, 5, 6), y),
+    ]
+    assert len(set(prints)) == len(prints)
+
+
+def test_the_fingerprint_does_not_hang_on_the_layout_in_memory():
+    x, y = data()
+    strided = x.to(memory_format=torch.channels_last)
+    assert TensorExamples(strided, y).fingerprint == TensorExamples(x, y).fingerprint
+
+
+def test_a_large_map_style_set_is_fingerprinted_from_a_sample_with_both_ends():
+    x = torch.zeros(5000, 1)
+    y = torch.zeros(5000, dtype=torch.int64)
+    fetched = []
+
+    class Noting(Pairs):
+        def __getitem__(self, index):
+            fetched.append(index)
+            return super().__getitem__(index)
+
+    first = MapExamples(Noting(x, y)).fingerprint
+    assert len(fetched) < 300
+    assert {0, 4999} <= set(fetched)
+    assert first != MapExamples(Pairs(torch.zeros(4999, 1), y[:4999])).fingerprint
+
+
+def slowly_augmented(image, top, left, mirrored, padding):
+    channels, height, width = image.shape
+    padded = np.zeros((channels, height + 2 * padding, width + 2 * padding), image.dtype)
+    padded[:, padding : padding + height, padding : padding + width] = image
+    crop = padded[:, top : top + height, left : left + width]
+    return crop[:, :, ::-1] if mirrored else crop
+
+
+@given(
+    n=st.integers(1, 6),
+    height=st.integers(1, 5),
+    width=st.integers(1, 5),
+    padding=st.integers(0, 3),
+    flip=st.booleans(),
+    seed=st.integers(0, 2**40),
+)
+def test_augmentation_is_a_crop_of_each_padded_image_and_its_mirror(
+    n, height, width, padding, flip, seed
+):
+    images = torch.arange(1, n * 2 * height * width + 1).view(n, 2, height, width)
+    got = crop_and_flip(images, padding, flip, seed).numpy()
+    draw = torch.Generator().manual_seed(derived_seed(seed, "augment"))
+    tops = torch.randint(2 * padding + 1, (n, 1), generator=draw)[:, 0].tolist()
+    lefts = torch.randint(2 * padding + 1, (n, 1), generator=draw)[:, 0].tolist()
+    mirrors = (torch.rand(n, 1, generator=draw)[:, 0] < 0.5).tolist()
+    for i in range(n):
+        expected = slowly_augmented(
+            images[i].numpy(), tops[i], lefts[i], flip and mirrors[i], padding
+        )
+        np.testing.assert_array_equal(got[i], expected)
+
+
+def test_every_shift_and_both_mirrors_occur():
+    image = torch.zeros(1, 1, 3, 3, dtype=torch.uint8)
+    image[0, 0, 1, 0] = 1
+    seen = crop_and_flip(image.expand(2000, 1, 3, 3), 1, True, seed=0)
+    where = {tuple(i[0].nonzero().flatten().tolist()) for i in seen}
+    # The pixel moves by up to one each way; left of the edge it is gone; mirrored, it is right.
+    assert where == {(r, c) for r in range(3) for c in range(3)} | {()}
+    mirrored = crop_and_flip(image.expand(2000, 1, 3, 3), 0, True, seed=0)[:, 0, 1, 2].float()
+    assert 0.45 < mirrored.mean() < 0.55
+
+
+def test_augmentation_leaves_the_caller_s_random_numbers_alone():
+    state = torch.get_rng_state()
+    PIPELINE(data()[0], seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_normalisation_by_hand():
+    stored = torch.tensor([[[[0, 255]], [[51, 102]]]], dtype=torch.uint8)
+    values = Pipeline((0.5, 0.2), (0.5, 0.1))(stored)
+    expected = torch.tensor([[[[-1.0, 1.0]], [[0.0, 2.0]]]])
+    torch.testing.assert_close(values, expected)
+
+
+def test_floats_are_taken_as_they_are_and_any_number_of_dimensions_normalised():
+    stored = torch.tensor([[1.0, 20.0], [3.0, 40.0]], dtype=torch.float64)
+    assert torch.equal(Pipeline()(stored), stored.float())
+    torch.testing.assert_close(
+        Pipeline((2.0, 30.0), (1.0, 10.0))(stored), torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+    )
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_channel_statistics_are_numpy_s(chunk):
+    x = data(7)[0]
+    for stored, scale in [(x, 255), (x.float(), 1), (x[:, :, 0, 0], 255)]:
+        values = stored.double().numpy() / scale
+        axes = tuple(i for i in range(values.ndim) if i != 1)
+        mean, std = channel_statistics(stored, chunk)
+        np.testing.assert_allclose(mean, values.mean(axes), rtol=1e-9)
+        np.testing.assert_allclose(std, values.std(axes), rtol=1e-6)
+
+
+def test_a_channel_without_spread_is_divided_by_one():
+    stored = torch.full((4, 1, 2, 2), 51, dtype=torch.uint8)
+    mean, std = channel_statistics(stored)
+    assert mean == pytest.approx((0.2,))
+    assert std == (1.0,)
+
+
+def test_data_of_each_kind_becomes_examples():
+    x, y = data()
+    assert isinstance(as_examples((x, y)), TensorExamples)
+    assert isinstance(as_examples([x.numpy(), y.numpy()]), TensorExamples)
+    assert isinstance(as_examples(Pairs(x, y)), MapExamples)
+    examples = TensorExamples(x, y)
+    assert as_examples(examples) is examples
+
+
+def test_an_examples_protocol_of_one_s_own_is_taken_as_it_is():
+    class Own:
+        fingerprint = "f"
+        source_indices = torch.arange(1)
+
+        def stream(self, batches, *, seed=None):
+            return iter(())
+
+    own = Own()
+    assert as_examples(own) is own
+
+
+def test_lazy_pairs_are_the_chosen_ones():
+    x, y = data()
+    chosen = LazyPairs(list(x), y, torch.tensor([4, 2]))
+    assert len(chosen) == 2
+    assert torch.equal(chosen[0][0], x[4])
+    assert chosen[1][1] == y[2]
+
+
+class Endless:
+    def __getitem__(self, index):
+        return torch.zeros(1), 0
+
+
+class Rows(Pairs):
+    def __getitem__(self, index):
+        return {"image": self.x[index], "label": self.y[index]}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TensorExamples(torch.zeros(3), torch.zeros(2)), "3 inputs but 2 targets"),
+        (lambda: TensorExamples(torch.zeros(0), torch.zeros(0)), "the data set is empty"),
+        (lambda: MapExamples([]), "the data set is empty"),
+        (lambda: MapExamples(Endless()), "the data set has no length"),
+        (lambda: as_examples(3), "the data is a int: expected a map-style dataset"),
+        (lambda: as_examples(Rows(*data())), r"example 0 .* is a dict: expected a pair \(x, y\)"),
+        (
+            lambda: as_examples(Pairs([object()], [1])),
+            "x of example 0 .* is a object: expected a te",
+        ),
+        (lambda: as_examples(Pairs([1.0], ["cat"])), "y of example 0 of the data set is a str"),
+        (
+            lambda: MapExamples(Pairs(*data()), unaugmented=Pairs(*data(9))),
+            "the unaugmented data set has 9 examples, the training set 10",
+        ),
+        (
+            lambda: MapExamples(Pairs(*data()), source_indices=torch.arange(9)),
+            "10 examples but 9 source indices",
+        ),
+    ],
+)
+def test_data_that_cannot_be_used_is_refused(make, message):
+    with pytest.raises(PracError, match=message):
+        make()

@@ -1,0 +1,251 @@
+"""Bytes on disk: packed masks, tensor files of the wrong kind or damaged, atomic writes, locks."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prac import files
+from prac.errors import PracError
+from prac.files import Lock, read_json, read_settings, write_atomic, write_json
+from prac.store import FORMAT, pack, read_tensors, unpack, write_tensors
+
+
+@given(st.lists(st.integers(0, 5), max_size=4).map(tuple), st.integers(0, 99))
+def test_a_mask_packs_into_an_eighth_and_comes_back(shape, seed):
+    mask = torch.randint(2, shape, generator=torch.Generator().manual_seed(seed)).bool()
+    packed = pack(mask)
+    assert packed.dtype == torch.uint8
+    assert packed.shape == (-(-mask.numel() // 8),)
+    unpacked = unpack(packed, shape)
+    assert unpacked.dtype == torch.bool
+    assert torch.equal(unpacked, mask)
+
+
+def test_a_mask_that_is_not_laid_out_in_order_packs_by_index():
+    mask = torch.rand(3, 5, generator=torch.Generator().manual_seed(0)) < 0.5
+    assert torch.equal(pack(mask.t()), pack(mask.t().contiguous()))
+
+
+def tensors():
+    return {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(3), "c": torch.ones(0, 2)}
+
+
+def written(path, **header):
+    write_tensors(path, tensors(), "ticket", {"level": 3, **header})
+    return path
+
+
+def test_tensors_and_header_come_back(tmp_path):
+    path = written(
+        tmp_path / "new folder" / "file", list=[1, [2]], tuple=(1,), counts={10: 1, 9: 2}
+    )
+    found, header = read_tensors(path, "ticket")
+    assert found.keys() == tensors().keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors().items())
+    assert header["level"] == 3
+    # As JSON has them.
+    assert (header["tuple"], header["counts"]) == ([1], {"10": 1, "9": 2})
+
+
+def test_tied_and_strided_tensors_are_stored_each_for_itself(tmp_path):
+    base = torch.arange(6.0).view(2, 3)
+    write_tensors(tmp_path / "f", {"a": base, "b": base, "t": base.t()}, "ticket", {})
+    found, _ = read_tensors(tmp_path / "f", "ticket")
+    assert torch.equal(found["a"], base)
+    assert torch.equal(found["b"], base)
+    assert torch.equal(found["t"], base.t())
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    reordered = dict(reversed(tensors().items()))
+    write_tensors(tmp_path / "other", reordered, "ticket", {"z": 1, "level": 3})
+    assert written(tmp_path / "f", z=1).read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def refused(path, kind="ticket"):
+    with pytest.raises(PracError) as error:
+        read_tensors(path, kind)
+    assert str(error.value).startswith(f"{path}: ")
+    return str(error.value)
+
+
+def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
+    assert "holds a ticket: expected a subset" in refused(written(tmp_path / "f"), "subset")
+
+
+def test_a_newer_format_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr("prac.store.FORMAT", FORMAT + 1)
+    path = written(tmp_path / "f")
+    monkeypatch.undo()
+    assert f"has format {FORMAT + 1}, this prac reads format {FORMAT}: update" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {"prac": "not json"}, {"prac": "[]"}, {"prac": '{"kind": "ticket"}'}]
+)
+def test_someone_else_s_safetensors_file_is_refused(tmp_path, metadata):
+    path = tmp_path / "f"
+    path.write_bytes(safetensors.torch.save({"w": torch.ones(1)}, metadata))
+    assert "not one of prac's: expected a ticket file" in refused(path)
+
+
+def test_what_is_no_tensor_file_is_refused(tmp_path):
+    assert "there is no such file" in refused(tmp_path / "absent")
+    refused(tmp_path)
+    for content in (b"", b"PK\x03\x04 a zip", b"{}", b"\xff" * 64):
+        (tmp_path / "f").write_bytes(content)
+        assert "is not a ticket file, or is damaged" in refused(tmp_path / "f")
+
+
+def test_a_truncated_file_is_refused_at_any_length(tmp_path):
+    whole = written(tmp_path / "f").read_bytes()
+    for length in {0, 1, 7, 8, 9, len(whole) // 2, len(whole) - 24, len(whole) - 1}:
+        (tmp_path / "f").write_bytes(whole[:length])
+        refused(tmp_path / "f")
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path):
+    path = written(tmp_path / "f")
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1
+        path.write_bytes(damaged)
+        refused(path)
+
+
+def test_a_write_replaces_the_file_whole_with_ordinary_rights(tmp_path):
+    path = tmp_path / "deep" / "er" / "f"
+    mask = os.umask(0o027)
+    try:
+        write_atomic(path, b"old")
+        write_atomic(path, b"new")
+    finally:
+        os.umask(mask)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert os.listdir(path.parent) == ["f"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step):
+    path = tmp_path / "f"
+    write_atomic(path, b"old")
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, step, fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_content_is_on_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    order = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            files.os, name, lambda *a, _real=real, _name=name: (order.append(_name), _real(*a))[1]
+        )
+    write_atomic(tmp_path / "f", b"x")
+    assert order == ["fsync", "replace", "fsync"]
+
+
+def test_json_comes_back_and_faults_name_the_file(tmp_path):
+    path = tmp_path / "f.json"
+    write_json(path, {"b": [1, 0.5, None], "a": "é"})
+    assert read_json(path) == {"b": [1, 0.5, None], "a": "é"}
+    path.write_text("{")
+    with pytest.raises(PracError, match=r"f\.json: is not JSON"):
+        read_json(path)
+    path.write_bytes(b"\xff\xfe\xfd")
+    with pytest.raises(PracError, match=r"f\.json: is not JSON"):
+        read_json(path)
+    with pytest.raises(PracError, match=r"absent: cannot be read: No such file"):
+        read_json(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"a: [", "is not YAML"), (b"\xff\xfe\xfd", "is not YAML"), (b"- 1", "expected a mapping")],
+)
+def test_settings_that_cannot_be_read_are_refused(tmp_path, content, message):
+    with pytest.raises(PracError, match="is not a run folder"):
+        read_settings(tmp_path)
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(PracError, match=rf"config\.yaml: {message}"):
+        read_settings(tmp_path)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from prac.files import Lock
+with Lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+TRY = """
+import sys
+from pathlib import Path
+from prac.errors import PracError
+from prac.files import Lock
+try:
+    with Lock(Path(sys.argv[1])):
+        print("held")
+except PracError as error:
+    print(error)
+"""
+
+
+def attempt(folder):
+    command = [sys.executable, "-c", TRY, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_second_process_is_refused_until_the_first_lets_go(tmp_path):
+    folder = tmp_path / "run"
+    with Lock(folder):
+        refusal = attempt(folder)
+        assert refusal.startswith(f"{folder}: process {os.getpid()} is working in this folder")
+        # The refused one has not taken the first one's name away.
+        assert attempt(folder) == refusal
+    assert attempt(folder) == "held"
+
+
+def test_a_killed_process_holds_nothing(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(PracError, match=f"process {holder.pid} is working"), Lock(tmp_path):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    with Lock(tmp_path):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+def test_an_error_inside_gives_the_hold_up(tmp_path):
+    with pytest.raises(ZeroDivisionError), Lock(tmp_path):
+        1 / 0  # noqa: B018
+    with Lock(tmp_path):
+        pass
+
+
+def test_the_header_is_readable_without_prac(tmp_path):
+    path = written(tmp_path / "f")
+    with safetensors.safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["prac"])
+    assert (header["kind"], header["format"], header["level"]) == ("ticket", FORMAT, 3)
