@@ -206,6 +206,11 @@ def test_every_shift_and_both_mirrors_occur():
     assert 0.45 < mirrored.mean() < 0.55
 
 
+def test_zero_is_a_seed_like_any_other():
+    stored, _ = data()
+    assert not torch.equal(PIPELINE(stored, 0), PIPELINE(stored))
+
+
 def test_augmentation_leaves_the_caller_s_random_numbers_alone():
     state = torch.get_rng_state()
     PIPELINE(data()[0], seed=3)

@@ -28,6 +28,9 @@ def test_a_set_knows_its_examples_in_the_training_set_and_in_the_source():
 
 def test_a_set_is_refused_on_other_data():
     subset = Subset.of(training_set(), torch.tensor([1, 4]), {})
+    relabelled = TensorExamples(torch.arange(6).float(), torch.ones(6))
+    with pytest.raises(PracError, match="the subset belongs to other data"):
+        subset.indices_for(relabelled)
     other = training_set(7)
     with pytest.raises(PracError) as error:
         subset.indices_for(other)

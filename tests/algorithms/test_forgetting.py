@@ -116,6 +116,12 @@ def test_the_hardest_are_the_never_learned_then_the_most_forgotten():
     ]
 
 
+def test_none_or_fewer_of_the_hardest_are_none_and_too_many_are_all():
+    table = tables(events=[1, 2, 3], learned=[True] * 3)
+    found = [hardest(table, indices(0, 2), count).tolist() for count in (-1, 0, 9)]
+    assert found == [[], [], [0, 2]]
+
+
 def test_ties_among_the_hardest_go_to_the_lower_index():
     table = tables(events=[2] * 5, learned=[True] * 5)
     assert hardest(table, indices(4, 1, 3), 2).tolist() == [1, 3]

@@ -1,0 +1,88 @@
+"""What several tests start from: scikit-learn's digits as tensors, small networks, quick settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+import prac
+
+Pair = tuple[Tensor, Tensor]
+
+
+@pytest.fixture(scope="session")
+def digits() -> Pair:
+    """All 1,797 digits: float (n, 1, 8, 8) in 0..1, and labels."""
+    bunch = load_digits()
+    return torch.tensor(bunch.images / 16, dtype=torch.float32)[:, None], torch.tensor(bunch.target)
+
+
+@pytest.fixture
+def train(digits: Pair) -> Pair:
+    return digits[0][:300], digits[1][:300]
+
+
+@pytest.fixture
+def val(digits: Pair) -> Pair:
+    return digits[0][300:400], digits[1][300:400]
+
+
+class SmallNet(nn.Sequential):
+    """A convolution with BatchNorm and a classifier: buffers to rewind, two kinds of weight."""
+
+    def __init__(self, channels: int = 6, seed: int = 0) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            super().__init__(
+                nn.Conv2d(1, channels, 3, padding=1),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Flatten(),
+                nn.Linear(channels * 16, 10),
+            )
+
+
+@pytest.fixture
+def small_net() -> Callable[..., SmallNet]:
+    return SmallNet
+
+
+def quick(method: str = "prac", **changes: object) -> prac.SearchConfig:
+    """Return a search of three short levels that stops on nothing but its length."""
+    settings: dict[str, object] = {
+        "levels": 3,
+        "train": prac.TrainConfig(epochs=3, batch_size=50, lr=0.1, milestones=(2,)),
+        "prune": prac.PruneConfig(layers="conv+linear"),
+    }
+    make = getattr(prac.SearchConfig, method)
+    config: prac.SearchConfig = make(**{**settings, **changes})
+    return config
+
+
+@pytest.fixture
+def config() -> Callable[..., prac.SearchConfig]:
+    return quick
+
+
+def files(run: Path, *patterns: str) -> dict[str, bytes]:
+    """Return the bytes of a run's files that match, by path."""
+    chosen = patterns or ("levels/*/ticket.safetensors", "levels/*/subset.safetensors")
+    found = sorted(path for pattern in chosen for path in run.glob(pattern))
+    return {str(path.relative_to(run)): path.read_bytes() for path in found}
+
+
+@pytest.fixture
+def run_files() -> Callable[..., dict[str, bytes]]:
+    return files
+
+
+@pytest.fixture(autouse=True)
+def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    yield
