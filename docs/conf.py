@@ -1,6 +1,9 @@
 """Sphinx settings: the pages are Markdown, the API comes from the docstrings. Builds offline."""
 
+import dataclasses
+
 import prac
+from prac.settings import Settings, flag_of
 
 project = "prac"
 author = "The prac-lth authors"
@@ -25,6 +28,8 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+# Defaults as the code writes them: `no_watch`, not `<function no_watch at 0x...>`.
+autodoc_preserve_defaults = True
 # Set here and not on each page, so that what is public looks alike on all of them.
 autodoc_default_options = {"members": True, "special-members": "__len__, __getitem__"}
 # Attributes listed in a class's docstring would come a second time from its fields.
@@ -37,3 +42,19 @@ copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = f"prac {release}"
+
+
+def add_settings(app, what, name, obj, options, lines):
+    """Append the help of each setting, which lies on its field, to its class's docstring."""
+    if what == "class" and isinstance(obj, type) and issubclass(obj, Settings):
+        for field in dataclasses.fields(obj):
+            if "help" in field.metadata:
+                lines += [f":param {field.name}: {field.metadata['help']}"]
+                if flag_of(field) != field.name:
+                    lines[-1] += f" (``{flag_of(field)}`` on the command line and in YAML)"
+                lines[-1] += "."
+
+
+def setup(app):
+    """Connect the above."""
+    app.connect("autodoc-process-docstring", add_settings)

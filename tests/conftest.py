@@ -1,8 +1,8 @@
-"""What several tests start from: scikit-learn's digits as tensors, small networks, quick settings."""
+"""What several tests start from: digits as tensors, a small network, quick settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,6 +83,5 @@ def run_files() -> Callable[..., dict[str, bytes]]:
 
 
 @pytest.fixture(autouse=True)
-def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    yield

@@ -32,7 +32,7 @@ BOUNDS = {
     "lr": ">0",
     "momentum": ">=0 <1",
     "weight_decay": ">=0",
-    "milestones": ">=0",
+    "milestones": ">0",
     "gamma": ">0 <=1",
     "warmup": ">=0",
     "drop_fraction": ">0 <1",
@@ -101,7 +101,7 @@ def test_the_edges_themselves_are_allowed():
     edges |= {"threshold": 0, "weight_decay": 0.0, "window": 1, "batch_size": 1, "warmup": 0.0}
     for name, value in edges.items():
         assert made(name, value) == value
-    assert made("milestones", (0.0,)) == (0.0,)
+    assert made("milestones", (0.5,)) == (0.5,)
 
 
 def test_no_bounded_number_is_missing_above():
@@ -302,7 +302,7 @@ CONFIGS = st.builds(
         iterations=st.none() | st.integers(20, 10**9),
         optimizer=st.sampled_from(["sgd", "adam", "adamw"]),
         lr=numbers(0, 100, exclude_min=True),
-        milestones=st.lists(numbers(0, 19), unique=True).map(sorted),
+        milestones=st.lists(numbers(0, 19, exclude_min=True), unique=True).map(sorted),
         momentum=numbers(0, 1, exclude_max=True),
         weight_decay=numbers(0, 1),
     ),

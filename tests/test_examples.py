@@ -1,10 +1,13 @@
 """Indexed examples and augmentation: both kinds give the same, and what a slow loop would give."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import Dataset
 
 from prac.data.augment import Pipeline, channel_statistics, crop_and_flip
 from prac.data.examples import LazyPairs, MapExamples, TensorExamples, as_examples
@@ -253,7 +256,8 @@ def test_a_channel_without_spread_is_divided_by_one():
 def test_data_of_each_kind_becomes_examples():
     x, y = data()
     assert isinstance(as_examples((x, y)), TensorExamples)
-    assert isinstance(as_examples([x.numpy(), y.numpy()]), TensorExamples)
+    assert isinstance(as_examples((x.numpy(), y.numpy())), TensorExamples)
+    assert isinstance(as_examples([(x[0], 1), (x[1], 0)]), MapExamples)
     assert isinstance(as_examples(Pairs(x, y)), MapExamples)
     examples = TensorExamples(x, y)
     assert as_examples(examples) is examples
@@ -316,3 +320,43 @@ class Rows(Pairs):
 def test_data_that_cannot_be_used_is_refused(make, message):
     with pytest.raises(PracError, match=message):
         make()
+
+
+class TestAugmentingDatasets:
+    """A dataset that augments by itself: told, not guessed; and the same again on resuming."""
+
+    class Noisy(Dataset):
+        def __init__(self, draw):
+            self.draw = draw
+
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, index):
+            return torch.tensor([float(index), self.draw()]), index % 3
+
+    class Plain(Dataset):
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, index):
+            return torch.tensor([float(index), 0.0]), index % 3
+
+    def test_it_is_refused_without_its_plain_twin(self):
+        with pytest.raises(PracError, match=r"another one each time.*unaugmented=plain"):
+            MapExamples(self.Noisy(random.random))
+
+    @pytest.mark.parametrize("draw", [random.random, np.random.rand], ids=["python", "numpy"])
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_it_augments_alike_from_the_same_seed_only(self, draw, workers):
+        examples = MapExamples(self.Noisy(draw), unaugmented=self.Plain(), workers=workers)
+        batches = [torch.arange(6), torch.arange(6, 12)]
+
+        def drawn(seed):
+            return torch.cat([x[:, 1] for x, _ in examples.stream(batches, seed=seed)])
+
+        before = random.getstate(), np.random.get_state()[1].tolist()
+        assert torch.equal(drawn(5), drawn(5))
+        assert not torch.equal(drawn(5), drawn(6))
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+        assert torch.equal(drawn(None), torch.zeros(12))

@@ -19,7 +19,9 @@ from prac.world import World, derived_seed
 NEVER = prac.StopConfig(rule="never")
 
 
-def test_a_search_gives_a_ticket_for_every_pruning_and_dense(small_net, train, val, config, tmp_path):
+def test_a_search_gives_a_ticket_for_every_pruning_and_dense(
+    small_net, train, val, config, tmp_path
+):
     search = prac.find(small_net(), train, config(stop=NEVER), val=val, out=tmp_path / "run")
     assert search.finished
     assert [level.index for level in search.levels] == [0, 1, 2, 3]
@@ -167,9 +169,10 @@ def test_the_set_is_the_union_of_cet_and_cep(small_net, train, val, config, tmp_
         assert cet | cep <= set(search.subset(k + 1).indices.tolist())
         if len(cet | cep) >= 50:
             assert cet | cep == set(search.subset(k + 1).indices.tolist())
-    assert search.levels[1].set_parts == {"cet": len(search.subset(1)), "cep": 0} or len(
-        search.subset(1)
-    ) == 50
+    assert (
+        search.levels[1].set_parts == {"cet": len(search.subset(1)), "cep": 0}
+        or len(search.subset(1)) == 50
+    )
 
 
 def read(path):
@@ -186,9 +189,7 @@ def test_cet_alone_looks_at_no_predictions(small_net, train, config, tmp_path):
     assert sets[1] < sets[0]
 
 
-def test_cep_alone_keeps_all_data_until_a_pruned_network_exists(
-    small_net, train, config, tmp_path
-):
+def test_cep_alone_keeps_all_data_until_a_pruned_network_exists(small_net, train, config, tmp_path):
     settings = config(subset=SubsetConfig(rule="cep"), stop=NEVER)
     search = prac.find(small_net(), train, settings, out=tmp_path / "run")
     assert search.levels[1].set_size == 300
@@ -281,9 +282,7 @@ def test_excluded_layers_are_never_pruned_and_none_is_emptied(small_net, train, 
     )
     search = prac.find(small_net(), train, settings, out=tmp_path / "a")
     assert list(search.tickets[4].masks) == ["5.weight"]
-    extreme = config(
-        levels=6, prune=prac.PruneConfig(layers="conv+linear", drop_fraction=0.9)
-    )
+    extreme = config(levels=6, prune=prac.PruneConfig(layers="conv+linear", drop_fraction=0.9))
     search = prac.find(small_net(), train, extreme, out=tmp_path / "b")
     assert [int(mask.sum()) for mask in search.tickets[6].masks.values()] == [1, 1]
 
@@ -312,8 +311,8 @@ def test_other_settings_are_refused_by_name(small_net, train, digits, config, tm
     prac.find(small_net(), train, config(), out=tmp_path / "run")
     with pytest.raises(prac.PracError, match=r"levels \(there 3, here 4\)"):
         prac.find(small_net(), train, config(levels=4), out=tmp_path / "run")
+    other = digits[0][:301], digits[1][:301]
     with pytest.raises(prac.PracError, match="fingerprint"):
-        other = digits[0][:301], digits[1][:301]
         prac.find(small_net(), other, config(), out=tmp_path / "run")
     with pytest.raises(prac.PracError, match="architecture"):
         prac.find(small_net(channels=7), train, config(), out=tmp_path / "run")
@@ -342,9 +341,7 @@ class TestReuse:
         search = prac.find(small_net(), train, config(), out=tmp_path / "a")
         other = digits[0][1:301], digits[1][1:301]
         with pytest.raises(prac.PracError, match=r"subset belongs to other data.*fingerprint"):
-            prac.find(
-                small_net(), other, config(), subset=search.subset(1), out=tmp_path / "b"
-            )
+            prac.find(small_net(), other, config(), subset=search.subset(1), out=tmp_path / "b")
         assert not (tmp_path / "b").exists()
 
     def test_another_set_in_the_same_folder_is_refused(self, small_net, train, config, tmp_path):
@@ -408,7 +405,7 @@ class TestOwnParts:
         def broken(weights):
             return {name: weight * float("nan") for name, weight in weights.items()}
 
-        with pytest.raises(prac.PracError, match="level 0 cannot be pruned.*not a number"):
+        with pytest.raises(prac.PracError, match=r"level 0 cannot be pruned.*not a number"):
             prac.find(small_net(), train, config(), out=tmp_path / "run", score=broken)
 
     def test_another_task_by_its_loss_and_what_counts_as_right(self, digits, config, tmp_path):
@@ -484,7 +481,7 @@ class TestMistakes:
 
     def test_a_loss_that_diverges(self, small_net, train, config, tmp_path):
         settings = config(train=prac.TrainConfig(epochs=3, batch_size=50, lr=1e30))
-        with pytest.raises(prac.PracError, match="not finite at level 0, epoch 1.*lower --lr"):
+        with pytest.raises(prac.PracError, match=r"not finite at level 0, epoch 1.*lower --lr"):
             prac.find(small_net(), train, settings, out=tmp_path / "run")
 
 

@@ -29,9 +29,8 @@ class TrainConfig(Settings):
         "multi-step", "shape of the learning rate"
     )
     milestones: tuple[float, ...] = setting(
-        (), "when a multi-step rate falls, in epochs (in iterations where they are the length)",
-        at_least=0,
-    )  # fmt: skip
+        (), "when a multi-step rate falls, in the unit of the length", above=0
+    )
     gamma: float = setting(0.1, "factor of the rate at each milestone", above=0, at_most=1)
     warmup: float = setting(0.0, "linear warm-up, in the unit of the length", at_least=0)
     precision: Literal["auto", "fp32", "bf16"] = setting(

@@ -71,7 +71,7 @@ class Search:
 
     @property
     def tickets(self) -> Tickets:
-        """The tickets by level: `search.tickets[8]`."""
+        """The tickets by level, as in `search.tickets[8]`."""
         return Tickets(self.path)
 
     def level_path(self, level: int) -> Path:

@@ -42,7 +42,7 @@ class Evidence:
 
     @property
     def exemplars(self) -> Tensor:
-        """The CEP: what the dense and the pruned network predict differently; empty at level 0."""
+        """The CEP, which the dense and the pruned network predict differently; empty at level 0."""
         if self.dense is None or self.pruned is None:
             return self.members[:0]
         return disagreements(self.dense, self.pruned)

@@ -47,7 +47,7 @@ class Ticket:
 
     @property
     def digest(self) -> str:
-        """Hex digest of weights and masks: what the ticket is, wherever it came from."""
+        """Hex digest of weights and masks, which are what the ticket is, wherever it came from."""
         tensors = {WEIGHT + name: weight for name, weight in self.weights.items()}
         tensors |= {MASK + name: mask for name, mask in self.masks.items()}
         return content_digest(tensors, {})

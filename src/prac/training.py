@@ -28,7 +28,8 @@ class Event:
     """Something a person may want to see while a run goes on.
 
     Attributes:
-        kind: "level" (one begins), "epoch", "scoring", "pruned" or "finished".
+        kind: "level" (one begins), "epoch", "scoring", "pruned" or "finished" in a search;
+            "retrain", "epoch" and "retrained" in a retraining.
         level: Prunings done so far.
         facts: What is known of it, by name.
     """

@@ -99,14 +99,14 @@ def scaled_plan(
     """Return the plan of a training on `kept` of `total` examples.
 
     The full length on all data is N0 iterations. With scaling "linear" (the paper's
-    N = |D|/|D0| * N0) the epochs stay and each is shorter; with "epochs" (the published code's)
+    `N = |D|/|D0| * N0`) the epochs stay and each is shorter; with "epochs" (the published code's)
     their number shrinks by the same ratio too, so iterations fall with its square; with "none" the
     iterations stay N0. Milestones and warm-up shrink with the length. However small the set, one
     epoch over it is trained and the first milestone leaves at least one iteration before it.
 
     Args:
-        kept: |D|, examples trained on; at least 1.
-        total: |D0|, all training examples.
+        kept: `|D|`, examples trained on; at least 1.
+        total: `|D0|`, all training examples.
         batch_size: Examples an iteration.
         lr: Peak learning rate.
         epochs: Full length in epochs; this or `iterations`.

@@ -23,7 +23,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     """Return the parser of `prac retrain`, with a ticket's own settings as defaults."""
     made = Parser(
         prog="prac retrain",
-        description="Train a ticket alone on all data, by its search's settings unless told "
+        description="Train a ticket alone on all data, by its search's settings unless told\n"
         "otherwise. The same command again resumes.",
     )
     made.add_argument("ticket", metavar="TICKET", help="a ticket file")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -22,6 +24,7 @@ from prac.errors import PracError
 from prac.world import derived_seed
 
 FINGERPRINT_SAMPLES = 256
+REPEATED_SAMPLES = 8
 
 
 class Examples(Protocol):
@@ -33,7 +36,7 @@ class Examples(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest of the content: two sets with the same one hold the same examples."""
+        """Hex digest of the content; two sets with the same one hold the same examples."""
 
     @property
     def source_indices(self) -> Tensor:
@@ -181,6 +184,28 @@ class MapExamples:
                 f"the data set has {length} examples but {len(self.source_indices)} source indices"
             )
         _check_pair(self.unaugmented[0])
+        self._check_unaugmented()
+
+    def _check_unaugmented(self) -> None:
+        """Raise a PracError where fetching an example twice gives two different ones.
+
+        Its fingerprint could then not be told again, and the CEP passes would score augmented data.
+        """
+        for index in range(min(len(self), REPEATED_SAMPLES)):
+            if self._sample_digest(index) != self._sample_digest(index):
+                raise PracError(
+                    f"example {index} of the data set is another one each time, as random "
+                    f"augmentation makes it: pass prac.data.MapExamples(augmented, "
+                    f"unaugmented=plain) with the same examples without it"
+                )
+
+    def _sample_digest(self, index: int) -> bytes:
+        digest = hashlib.sha256()
+        for value in self.unaugmented[index]:
+            tensor = torch.as_tensor(value)
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(_raw(tensor))
+        return digest.digest()
 
     def __len__(self) -> int:
         """Return n."""
@@ -192,10 +217,7 @@ class MapExamples:
         digest = hashlib.sha256(f"sampled {len(self)}".encode())
         count = min(FINGERPRINT_SAMPLES, len(self))
         for i in np.linspace(0, len(self) - 1, count).astype(int).tolist():
-            for value in self.unaugmented[i]:
-                tensor = torch.as_tensor(value)
-                digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-                digest.update(_raw(tensor))
+            digest.update(self._sample_digest(i))
         return digest.hexdigest()
 
     @property
@@ -213,7 +235,10 @@ class MapExamples:
     def stream(
         self, batches: Sequence[Tensor], *, seed: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x, y) collated by the DataLoader and finished on the device."""
+        """Yield (x, y) collated by the DataLoader and finished on the device.
+
+        An augmenting dataset may draw from torch's, NumPy's or Python's generator: all are seeded.
+        """
         loader = DataLoader(
             self.unaugmented if seed is None else self.dataset,
             batch_sampler=[batch.tolist() for batch in batches],
@@ -222,10 +247,11 @@ class MapExamples:
             # Workers seed themselves from this, so that a resumed epoch augments alike.
             generator=torch.Generator().manual_seed(seed or 0),
         )
-        for number, (x, y) in enumerate(loader):
-            batch_seed = None if seed is None else derived_seed(seed, number)
-            x = x.to(self.device, non_blocking=True)
-            yield self.pipeline(x, batch_seed), y.to(self.device, non_blocking=True)
+        with _seeded_generators(seed):
+            for number, (x, y) in enumerate(loader):
+                batch_seed = None if seed is None else derived_seed(seed, number)
+                x = x.to(self.device, non_blocking=True)
+                yield self.pipeline(x, batch_seed), y.to(self.device, non_blocking=True)
 
 
 class LazyPairs(Dataset[tuple[Tensor, Tensor]]):
@@ -262,7 +288,7 @@ def as_examples(data: Any) -> Examples:
     """
     if isinstance(data, (TensorExamples, MapExamples)):
         return data
-    if isinstance(data, (tuple, list)) and len(data) == 2:
+    if isinstance(data, tuple) and len(data) == 2:
         x, y = (torch.as_tensor(part) for part in data)
         return TensorExamples(x, y)
     if all(hasattr(data, name) for name in ("stream", "fingerprint", "source_indices")):
@@ -273,6 +299,22 @@ def as_examples(data: Any) -> Examples:
         f"the data is a {type(data).__name__}: expected a map-style dataset of (x, y) or a pair "
         f"of tensors"
     )
+
+
+@contextmanager
+def _seeded_generators(seed: int | None) -> Iterator[None]:
+    """Seed Python's and NumPy's global generators for a while; torch's the loop has seeded."""
+    if seed is None:
+        yield
+        return
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(derived_seed(seed, "numpy") % 2**32)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
 
 
 def _check_pair(example: Any) -> None:
