@@ -1,6 +1,7 @@
 """Sphinx settings: the pages are Markdown, the API comes from the docstrings. Builds offline."""
 
 import dataclasses
+import re
 
 import prac
 from prac.settings import Settings, flag_of
@@ -55,6 +56,13 @@ def add_settings(app, what, name, obj, options, lines):
                 lines[-1] += "."
 
 
+def readable_defaults(app, what, name, obj, options, signature, returns):
+    """Write a dataclass's defaults as names, and those made anew each time as `...`."""
+    plain = re.sub(r"<function (\w+)[^>]*>", r"\1", signature or "").replace("<factory>", "...")
+    return plain.replace("~", "") or None, returns
+
+
 def setup(app):
     """Connect the above."""
+    app.connect("autodoc-process-signature", readable_defaults)
     app.connect("autodoc-process-docstring", add_settings)

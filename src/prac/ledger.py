@@ -96,7 +96,7 @@ class Ledger:
     The cost of ticket k is the training and scoring of levels 0 to k - 1.
 
     Attributes:
-        index: k.
+        index: The ticket's level, k above.
         cost: What the search did.
         imp: What vanilla iterative magnitude pruning does for the same ticket. Its seconds are
             estimated from this search's seconds an example.
