@@ -542,3 +542,19 @@ def test_other_optimisers_and_schedules_search_too(
     )
     assert search.levels[0].best_val_accuracy is not None
     assert search.levels[0].best_val_accuracy > 0.5
+
+
+def test_mixed_precision_trains_other_bits_and_keeps_weights_in_fp32(
+    small_net, train, val, config, tmp_path
+):
+    mixed = prac.TrainConfig(epochs=3, batch_size=50, lr=0.1, milestones=(2,), precision="bf16")
+    one = prac.find(small_net(), train, config(train=mixed), val=val, out=tmp_path / "a")
+    other = prac.find(small_net(), train, config(), val=val, out=tmp_path / "b")
+    assert read_metrics(tmp_path / "a") != read_metrics(tmp_path / "b")
+    assert one.levels[0].best_val_accuracy == pytest.approx(
+        other.levels[0].best_val_accuracy, abs=0.1
+    )
+    assert {weight.dtype for weight in one.tickets[1].weights.values()} == {
+        torch.float32,
+        torch.int64,
+    }

@@ -1,4 +1,7 @@
-"""Progress that a person can follow: one live line on a terminal, plain lines elsewhere."""
+"""Progress that a person can follow: one live line on a terminal, plain lines elsewhere.
+
+The time left is that of the level's full schedule: an early stop comes sooner.
+"""
 
 from __future__ import annotations
 
@@ -91,15 +94,15 @@ class Progress:
         now = time.monotonic()
         rate = (facts["iteration"] - self._iteration) / max(now - self._clock, 1e-9)
         left = (facts["iterations"] - facts["iteration"]) / max(rate, 1e-9)
+        # Short enough for 80 columns in all but the longest runs.
         line = (
-            f"{self._task}: epoch {facts['epoch']}/{facts['epochs']}, "
-            f"{rate:.0f} iterations/s, at most {_duration(left)} left in it, "
-            f"loss {facts['train_loss']:.3f}"
+            f"{self._task}, epoch {facts['epoch']}/{facts['epochs']}, {rate:.0f} it/s, "
+            f"{_duration(left)} left"
         )
-        if facts.get("val_accuracy") is not None:
-            line += f", validation {facts['val_accuracy']:.4f}"
         if facts["mask_distance"] is not None:
-            line += f", mask distance {facts['mask_distance']:.4f}"
+            line += f", mask distance {facts['mask_distance']:.3f}"
+        if facts.get("val_accuracy") is not None:
+            line += f", val {facts['val_accuracy']:.1%}"
         self._passing(line)
 
     def _passing(self, line: str) -> None:

@@ -29,14 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PracError as error:
         print(f"prac: error: {error}", file=sys.stderr)
         return USAGE_ERROR
-    except KeyboardInterrupt:
-        print("\nprac: interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as `prac inspect ... | head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
+    except OSError as error:
+        # A full disk, a folder without permission: the user's to mend, and what is saved is whole.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"prac: error: {where}{error.strerror or error}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("\nprac: interrupted; the same command continues", file=sys.stderr)
+        return INTERRUPTED
 
 def _run(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
