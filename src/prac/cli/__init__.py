@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nprac: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
 
+
 def _run(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
         print(usage())
