@@ -95,6 +95,45 @@ def test_a_ticket_is_retrained_by_its_own_settings_or_by_others(capsys):
     assert "epochs (there 3, here 4)" in err
 
 
+def test_inspect_tells_of_a_retraining(capsys):
+    run_prac(capsys, "find", *QUICK, "--retrain", "2", "--out", "run", "--quiet")
+    status, out, _ = run_prac(capsys, "inspect", "run/retrain/02")
+    assert status == 0
+    assert "2 epochs trained" in out
+    _, out, _ = run_prac(capsys, "inspect", "run/retrain/02", "--json")
+    found = json.loads(out)
+    assert found["kind"] == "retraining"
+    assert found["summary"]["cost"]["iterations"] == 8
+
+
+def test_other_settings_retrain_in_another_folder(capsys):
+    run_prac(capsys, "find", *QUICK, "--out", "run", "--quiet")
+    ticket = "run/levels/02/ticket.safetensors"
+    for options in ([], ["--lr", "0.01"], ["--seed", "1"], []):
+        status, _, err = run_prac(capsys, "retrain", ticket, *options, "--quiet")
+        assert status == 0, err
+    assert len(list(Path("runs").glob("retrain-*"))) == 3
+
+
+def test_a_ticket_found_from_python_asks_for_data_and_model(capsys, train, small_net, config):
+    import prac
+
+    prac.find(small_net(), train, config(levels=1), out="run")
+    ticket = "run/levels/01/ticket.safetensors"
+    for options, missing in (([], "--data"), (["--data", "digits"], "--model")):
+        status, _, err = run_prac(capsys, "retrain", ticket, *options)
+        assert status == 2
+        assert f"pass {missing}" in err
+
+
+def test_a_presets_own_list_gives_way_to_a_shorter_search(capsys):
+    short = ["--levels", "3", "--epochs", "2", "--milestones", "1", "--limit", "200", "--json"]
+    status, out, err = run_prac(capsys, "find", "--preset", "quickstart", *short)
+    assert status == 0, err
+    levels = json.loads(out)["levels"]
+    assert [level["index"] for level in levels if level["retrained"]] == [0, 2]
+
+
 def test_what_find_retrains_is_what_retrain_retrains(capsys):
     run_prac(capsys, "find", *QUICK, "--retrain", "2", "--out", "run", "--quiet")
     _, out, _ = run_prac(capsys, "retrain", "run/levels/02/ticket.safetensors", "--json", "--quiet")
@@ -170,7 +209,7 @@ def test_anyones_own_network_and_arrays(capsys):
     found = json.loads(out)
     assert found["levels"][0]["total"] == 80
     assert found["levels"][1]["retrained"]["test_accuracy"] is not None
-    assert found["path"] == "runs/mine.npz-make-prac"
+    assert found["path"] == "runs/mine-make-prac"
 
 
 def test_inspect_tells_of_runs_tickets_sets_and_data(capsys):
@@ -251,6 +290,7 @@ MISTAKES = {
     "nothing to inspect": (["inspect", "none.safetensors"], "there is no such file"),
     "a missing value": (["find", "--preset"], "--preset"),
     "a missing argument": (["inspect"], "what"),
+    "a model unknown before data is read": (["find", "--data", "x", "--model", "y"], "model 'y'"),
 }
 
 

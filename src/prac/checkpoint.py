@@ -149,6 +149,9 @@ class RunFolder:
         """Remove the states, once the run is complete and nothing is left to resume."""
         for path in self._states():
             path.unlink()
+        folder = self.path / "state"
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
 
     def _states(self) -> list[Path]:
         return sorted((self.path / "state").glob("*.safetensors"))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.errors import PracError
-from prac.files import read_json
+from prac.files import read_json, read_settings
+from prac.ledger import read_metrics
 from prac.recipes import DataConfig
 from prac.results import Search
 
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Return what a run folder, a ticket or subset file, or a data set holds; "kind" says which.
+    """Return what a folder of a run, a tensor file or a data set holds; "kind" says which.
 
     Raises:
         PracError: If it is none of them.
     """
     path = Path(name)
     if (path / "config.yaml").is_file():
-        return search_summary(Search.load(path))
+        search = Search.load(path)
+        return search_summary(search) if "levels" in search.settings else retraining(path)
     if path.suffix == ".safetensors":
         return describe_file(path)
     return describe_data(DataConfig(name=name))
@@ -52,6 +54,20 @@ def search_summary(search: Search) -> dict[str, Any]:
         "levels": levels,
         "settings": search.settings,
         "environment": read_json(environment) if environment.exists() else {},
+    }
+
+
+def retraining(path: Path) -> dict[str, Any]:
+    """Return what a retraining's folder holds, finished or not."""
+    summary, about = path / "summary.json", path / "environment.json"
+    return {
+        "kind": "retraining",
+        "path": str(path),
+        "finished": summary.exists(),
+        "summary": read_json(summary) if summary.exists() else {},
+        "epochs": read_metrics(path),
+        "settings": read_settings(path),
+        "environment": read_json(about) if about.exists() else {},
     }
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from prac.config import SearchConfig
-from prac.errors import PracError
+from prac.config import SearchConfig, TrainConfig
+from prac.errors import PracError, unknown_name
 from prac.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -68,6 +68,16 @@ class Recipe(Settings):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+
+
+@dataclass(frozen=True)
+class RetrainRecipe(Settings):
+    """Everything that the outcome of a retraining depends on, besides the ticket."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    seed: int = setting(0, "source of order and augmentation", at_least=0)
 
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -228,8 +238,8 @@ def load_data(config: DataConfig) -> LoadedData:
     )
 
 
-def load_model(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Return the recipe's network for inputs of a shape, initialised from the recipe's seed.
+def load_model(config: ModelConfig, data: LoadedData, seed: int) -> nn.Module:
+    """Return the configured network for a data set's inputs and classes, initialised from a seed.
 
     Raises:
         PracError: On a name that is not known, or inputs that the network does not take.
@@ -239,12 +249,18 @@ def load_model(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Modul
     from prac.models import build
 
     # Feature vectors are images of one row to a network that flattens them.
-    image_shape = shape if len(shape) == 3 else (1, 1, math.prod(shape))
+    shape = data.shape if len(data.shape) == 3 else (1, 1, math.prod(data.shape))
     with torch.random.fork_rng([]):
-        torch.manual_seed(recipe.search.seed)
-        return build(
-            recipe.model.name, image_shape=image_shape, classes=classes, stem=recipe.model.stem
-        )
+        torch.manual_seed(seed)
+        return build(config.name, image_shape=shape, classes=len(data.classes), stem=config.stem)
+
+
+def check_model_name(name: str) -> None:
+    """Raise a PracError for a model that is not known: before data is loaded, which may be long."""
+    from prac.models import MODELS
+
+    if ":" not in name and name not in MODELS:
+        raise unknown_name("model", name, MODELS)
 
 
 def _split(splits: Splits, config: DataConfig) -> tuple[Any, Any]:

@@ -84,21 +84,18 @@ def find(
     rules = Rules.of(config, choose=choose, stop=stop, score=score)
     first = _first_state(problem, config, subset)
     _check_rewind_point(config, len(first.members), len(problem.train))
-    parts = {"task": task, "choose": choose, "stop": stop, "score": score}
+    own = {"choose": choose, "stop": stop, "score": score, **task.own_parts()}
     identity = {
         "architecture": architecture(problem.model),
         "fingerprint": problem.train.fingerprint,
         "classes": list(problem.train.classes),
         "subset": None if subset is None else subset.digest,
-        "own_parts": {
-            name: _name(part)
-            for name, part in parts.items()
-            if part is not None and part is not CLASSIFICATION
-        },
+        **{f"own_{name}": None if part is None else _name(part) for name, part in own.items()},
     }
     settings = {**flat(config), **(recipe or {})}
     with RunFolder(Path(out), settings, identity, environment()) as folder:
-        provenance = {**folder.identity, "settings": folder.settings, "versions": folder.versions}
+        versions = {name: folder.versions[name] for name in ("prac", "torch")}
+        provenance = {**folder.identity, "settings": folder.settings, "versions": versions}
         search = _Search(problem, folder, config, rules, provenance, watch)
         if not search.is_complete():
             search.run(folder.resume() or search.begin(first, Chosen(first.members)))
@@ -275,5 +272,7 @@ def _check_rewind_point(config: SearchConfig, kept: int, total: int) -> None:
 
 
 def _name(part: object) -> str:
+    if isinstance(part, str):
+        return part
     named = part if hasattr(part, "__qualname__") else type(part)
     return f"{getattr(named, '__module__', '?')}.{getattr(named, '__qualname__', '?')}"

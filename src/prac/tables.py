@@ -15,8 +15,14 @@ from rich.text import Text
 
 def table_of(facts: Mapping[str, Any]) -> RenderableType:
     """Return a description, as `prac.describe` makes them, laid out for a person."""
-    makers = {"run": run_tables, "ticket": ticket_tables, "subset": subset_tables}
-    return makers.get(facts["kind"], data_tables)(facts)
+    makers = {
+        "run": run_tables,
+        "retraining": retraining_tables,
+        "ticket": ticket_tables,
+        "subset": subset_tables,
+        "data": data_tables,
+    }
+    return makers[facts["kind"]](facts)
 
 
 def search_table(facts: Mapping[str, Any]) -> Table:
@@ -51,7 +57,22 @@ def run_tables(facts: Mapping[str, Any]) -> RenderableType:
         set_table(facts),
         ledger_table(facts),
     ]
-    return Group(*parts, *_provenance(facts["settings"]), *_provenance(facts["environment"]))
+    return Group(*parts, *_provenance(facts))
+
+
+def retraining_tables(facts: Mapping[str, Any]) -> RenderableType:
+    """Return a retraining's outcome, or how far it is, and its provenance."""
+    summary = facts["summary"]
+    lines = [f"retraining {facts['path']}: {len(facts['epochs'])} epochs trained"]
+    if summary:
+        lines += [
+            f"density {summary['density']:.2%}, best epoch {summary['best_epoch']}: "
+            f"validation accuracy {_percent(summary['val_accuracy'])}, "
+            f"test accuracy {_percent(summary['test_accuracy'])}",
+        ]
+    else:
+        lines += ["not finished"]
+    return Group(*map(Text, lines), *_provenance(facts))
 
 
 def set_table(facts: Mapping[str, Any]) -> Table:
@@ -106,8 +127,7 @@ def ticket_tables(facts: Mapping[str, Any]) -> RenderableType:
     table.add_section()
     table.add_row("all", "", str(facts["kept"]), str(facts["prunable"]), f"{facts['density']:.2%}")
     title = Text(f"ticket of level {facts['level']}, digest {facts['digest'][:12]}")
-    settings = facts["provenance"].get("settings", {})
-    return Group(title, table, *_provenance(settings))
+    return Group(title, table, *_provenance(facts["provenance"]))
 
 
 def subset_tables(facts: Mapping[str, Any]) -> RenderableType:
@@ -120,7 +140,7 @@ def subset_tables(facts: Mapping[str, Any]) -> RenderableType:
     if facts["by_class"]:
         names = _names(facts["provenance"], len(facts["by_class"]))
         parts.append(_counts(names, facts["by_class"]))
-    return Group(*parts, *_provenance(facts["provenance"].get("settings", {})))
+    return Group(*parts, *_provenance(facts["provenance"]))
 
 
 def data_tables(facts: Mapping[str, Any]) -> RenderableType:
@@ -161,11 +181,15 @@ def _names(known: Mapping[str, Any], count: int) -> list[str]:
     return [str(names[i]) if i < len(names) else str(i) for i in range(count)]
 
 
-def _provenance(values: Mapping[str, Any]) -> list[RenderableType]:
-    if not values:
-        return []
-    pairs = (f"{name}: {json.dumps(value, default=str)}" for name, value in values.items())
-    return [Text(", ".join(pairs), style="dim")]
+def _provenance(facts: Mapping[str, Any]) -> list[RenderableType]:
+    """Return settings and environment, each as one paragraph under its name."""
+    parts: list[RenderableType] = []
+    for name in ("settings", "environment", "versions"):
+        values = facts.get(name) or {}
+        pairs = (f"{key}: {json.dumps(value)}" for key, value in values.items())
+        if values:
+            parts += [Text(f"\n{name}"), Text(", ".join(pairs), style="dim")]
+    return parts
 
 
 def _table(*columns: str) -> Table:

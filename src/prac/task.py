@@ -49,5 +49,15 @@ class Task:
             return self.correct(outputs, targets).to(torch.int32)
         return self.prediction(outputs).to(torch.int32)
 
+    def own_parts(self) -> dict[str, object]:
+        """Return the parts that are not classification's, by name; None for those that are."""
+        parts = {"loss": self.loss, "correct": self.correct, "prediction": self.prediction}
+        usual = (F.cross_entropy, classified_right, predicted_class)
+        return {
+            # No prediction means that `correct` stands in for it.
+            name: None if part is default else part or "correct"
+            for (name, part), default in zip(parts.items(), usual, strict=True)
+        }
+
 
 CLASSIFICATION = Task()

@@ -66,7 +66,8 @@ def run(arguments: Sequence[str]) -> int:
         recipe = replace(recipe, search=search)
         if not Path(options.subset).is_file():
             raise PracError(f"{options.subset}: there is no such file: expected a subset file")
-    retrain = _levels(options.retrain, recipe.search.levels)
+    given = early_value(arguments, "retrain") is not None
+    retrain = _levels(options.retrain, recipe.search.levels, given=given)
     out = Path(options.out or f"runs/{_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
     if (out / "config.yaml").exists():
@@ -95,16 +96,18 @@ def _defaults(preset: str | None, method: str | None) -> dict[str, Any]:
 
 def _name(recipe: Recipe, options: Any) -> str:
     """Return a run folder's name, of what someone would call the run."""
-    own = f"{Path(recipe.data.name).name}-{recipe.model.name.rpartition(':')[2]}"
+    data = Path(recipe.data.name).name.partition(".")[0]
+    own = f"{data}-{recipe.model.name.rpartition(':')[2]}"
     parts = [options.preset or own, options.method, "subset" if options.subset else ""]
     return "-".join(filter(None, parts)).replace("/", "-").replace(":", "-")
 
 
-def _levels(levels: Sequence[int], last: int) -> tuple[int, ...]:
+def _levels(levels: Sequence[int], last: int, *, given: bool) -> tuple[int, ...]:
+    """Return the levels to retrain; a preset's own list gives way to a shorter search."""
     beyond = [level for level in levels if level > last]
-    if beyond:
+    if beyond and given:
         raise PracError(f"retrain names level {beyond[0]}, but the search ends at level {last}")
-    return tuple(sorted(set(levels)))
+    return tuple(sorted(set(levels) - set(beyond)))
 
 
 def _is_finished(out: Path, retrain: Sequence[int]) -> bool:
@@ -118,15 +121,16 @@ def _is_finished(out: Path, retrain: Sequence[int]) -> bool:
 def _search(
     out: Path, recipe: Recipe, retrain: Sequence[int], options: Any, progress: Progress
 ) -> None:
-    from prac.recipes import load_data, load_model
+    from prac.recipes import check_model_name, load_data, load_model
     from prac.retraining import retrain as retrain_ticket
     from prac.search import find
     from prac.subset import Subset
 
     subset = Subset.load(options.subset) if options.subset is not None else None
+    check_model_name(recipe.model.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data)
-    model = load_model(recipe, data.shape, len(data.classes))
+    model = load_model(recipe.model, data, recipe.search.seed)
     about = {**flat(recipe.model), **flat(recipe.data)}
     with progress:
         search = find(

@@ -16,7 +16,7 @@ def parser() -> Parser:
         prog="prac inspect",
         description="Describe a ticket file, a run folder, a subset file or a data set.",
     )
-    made.add_argument("what", metavar="WHAT", help="a file, a folder, or a data set's name")
+    made.add_argument("what", help="a file, a folder, or a data set's name")
     made.add_argument("--json", action="store_true", help="print it for machines")
     return made
 

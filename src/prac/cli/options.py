@@ -30,6 +30,7 @@ class Parser(ArgumentParser):
         """Make a parser; abbreviations are off, since a new option could change their meaning."""
         super().__init__(
             allow_abbrev=False,
+            print_config="--print-config",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             **arguments,
         )
@@ -59,7 +60,7 @@ def add_settings(parser: Parser, cls: type[Settings], title: str) -> None:
     for path, field, hint in leaves(cls):
         place = path[:-1]
         if place not in groups:
-            groups[place] = parser.add_argument_group(f"{(*place, title)[0]} settings")
+            groups[place] = parser.add_argument_group(f"{(title, *place)[-1]} settings")
         flag = flag_of(field)
         option = "--" + flag.replace("_", "-")
         text = f"{field.metadata['help']} (default: {_shown(field.default)})".replace("%", "%%")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prac.cli.options import Parser, add_config_file, add_settings, early_value, values_of
 from prac.errors import PracError
 from prac.progress import Progress
-from prac.recipes import Recipe
+from prac.recipes import RetrainRecipe
 from prac.settings import flat, from_flat
 
 if TYPE_CHECKING:
@@ -29,14 +30,17 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.add_argument("ticket", metavar="TICKET", help="a ticket file")
     add_config_file(made)
     made.add_argument(
-        "--out", default=None, metavar="DIR", help="folder (default: runs/retrain-DIGEST)"
+        "--out",
+        default=None,
+        metavar="DIR",
+        help="folder (default: runs/retrain-DIGEST, of ticket and settings)",
     )
     made.add_argument(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
     made.add_argument("--json", action="store_true", help="print a summary for machines")
     made.add_argument("--quiet", action="store_true", help="show no progress")
-    add_settings(made, Recipe, "search")
+    add_settings(made, RetrainRecipe, "other")
     if defaults:
         made.set_defaults(dict(defaults))
     return made
@@ -49,38 +53,45 @@ def run(arguments: Sequence[str]) -> int:
 
     ticket = Ticket.load(path)
     known = ticket.provenance.get("settings", {})
-    names = flat(Recipe())
-    own = {name: value for name, value in known.items() if name in names}
+    own = {name: known[name] for name in flat(RetrainRecipe()) if name in known}
+    for name in ("data", "model"):
+        if name not in own and early_value(arguments, name) is None:
+            raise PracError(
+                f"{path}: was found from Python and does not name its {name}: pass --{name}"
+            )
     options = parser(own).parse_args(list(arguments))
-    if "data" not in own and early_value(arguments, "data") is None:
-        raise PracError(
-            f"{path}: was found from Python and does not say on which data: pass --data and --model"
-        )
-    recipe = from_flat(Recipe, values_of(options, Recipe))
-    out = Path(options.out or f"runs/retrain-{ticket.digest[:12]}-seed{recipe.search.seed}")
+    recipe = from_flat(RetrainRecipe, values_of(options, RetrainRecipe))
+    out = Path(options.out or f"runs/retrain-{_digest(ticket, recipe)}")
     history = _train(ticket, recipe, out, options)
     _show(history, out, options.json)
     return 0
 
 
-def _train(ticket: Ticket, recipe: Recipe, out: Path, options: Any) -> History:
-    from prac.recipes import load_data, load_model
+def _digest(ticket: Ticket, recipe: RetrainRecipe) -> str:
+    """Return what tells this retraining from any other, for its folder's name."""
+    text = json.dumps([ticket.digest, flat(recipe)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _train(ticket: Ticket, recipe: RetrainRecipe, out: Path, options: Any) -> History:
+    from prac.recipes import check_model_name, load_data, load_model
     from prac.retraining import read_history, retrain
 
     progress = Progress(quiet=options.quiet)
+    check_model_name(recipe.model.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data)
-    model = load_model(recipe, data.shape, len(data.classes))
+    model = load_model(recipe.model, data, recipe.seed)
     about = flat(recipe.data) | flat(recipe.model)
     with progress:
         retrain(
             ticket,
             model,
             data.train,
-            recipe.search.train,
+            recipe.train,
             val=data.val,
             test=data.test,
-            seed=recipe.search.seed,
+            seed=recipe.seed,
             out=out,
             device=options.device,
             recipe=about,
