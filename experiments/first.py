@@ -13,6 +13,7 @@ import json
 import platform
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -100,42 +101,59 @@ def page(results: dict[str, Any]) -> str:
         lines += ["", f"## {spec['title']}", "", f"Data: {spec['data']}.", ""]
         for method in methods:
             shown = " ".join(command(problem, method, "DIR", "runs"))
-            lines += ["```console", f"$ {shown}", "```", ""]
+            broken = textwrap.wrap(shown, 78, break_on_hyphens=False, subsequent_indent="    ")
+            lines += ["```console", "$ " + " \\\n".join(broken), "```", ""]
         lines += tables(methods)
         lines += ["", *reading(methods)]
     return "\n".join(lines) + "\n"
 
 
 def tables(methods: dict[str, Any]) -> list[str]:
-    """Return one table with PrAC's levels beside IMP's."""
-    dense = methods["prac"]["levels"][0]["retrained"]["test_accuracy"]
-    lines = [
-        "| level | density | set | CET | CEP | epochs | iterations | IMP's | saved | only scored "
-        "| seconds | IMP's | test | IMP's |",
-        "|" + "--:|" * 14,
-    ]
-    for ours, theirs in zip(methods["prac"]["levels"], methods["imp"]["levels"], strict=True):
+    """Return what the levels trained, and what the tickets cost and were worth."""
+    pairs = list(zip(methods["prac"]["levels"], methods["imp"]["levels"], strict=True))
+    dense = pairs[0][0]["retrained"]["test_accuracy"]
+    lines = table_head("level", "density", "set", "CET", "CEP", "epochs", "iterations", "IMP's")
+    for ours, theirs in pairs:
         trained = ours["epochs"] > 0
-        parts = ours["set_parts"]
-        cost = ours["ledger"]["cost"]
-        cells = [
-            str(ours["index"]),
+        lines += table_row(
+            ours["index"],
             f"{ours['density']:.2%}",
             f"{ours['set_size']} ({ours['set_size'] / ours['total']:.0%})",
-            str(parts.get("cet", "")),
-            str(parts.get("cep", "")),
+            ours["set_parts"].get("cet", ""),
+            ours["set_parts"].get("cep", ""),
             f"{ours['epochs']}/{ours['planned_epochs']}" if trained else "",
-            str(ours["iterations"]) if trained else "",
-            str(theirs["iterations"]) if trained else "",
+            ours["iterations"] if trained else "",
+            theirs["iterations"] if trained else "",
+        )
+    lines += ["", *table_head(
+        "ticket", "iterations", "IMP's", "saved", "only scored", "IMP's", "seconds", "IMP's",
+        "test", "IMP's",
+    )]  # fmt: skip
+    for ours, theirs in pairs:
+        cost, imp = ours["ledger"]["cost"], theirs["ledger"]["cost"]
+        lines += table_row(
+            ours["index"],
+            cost["iterations"],
+            imp["iterations"],
             f"{ours['ledger']['iterations_saved']:.1%}" if ours["index"] else "",
-            str(cost["examples_scored"]) if ours["index"] else "",
-            f"{cost['seconds']:.0f}" if ours["index"] else "",
-            f"{theirs['ledger']['cost']['seconds']:.0f}" if ours["index"] else "",
+            cost["examples_scored"],
+            imp["examples_scored"],
+            f"{cost['seconds']:.0f}",
+            f"{imp['seconds']:.0f}",
             accuracy(ours, dense),
             accuracy(theirs if ours["index"] else ours, dense),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+        )
     return lines
+
+
+def table_head(*names: str) -> list[str]:
+    """Return the head of a table, its columns set to the right."""
+    return [*table_row(*names), "|" + "--:|" * len(names)]
+
+
+def table_row(*cells: object) -> list[str]:
+    """Return a row of a table."""
+    return ["| " + " | ".join(map(str, cells)) + " |"]
 
 
 def accuracy(level: dict[str, Any], dense: float) -> str:
