@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # Lowest first. A module imports from layers below its own, or from its own without a cycle.
 # The package's __init__ re-exports everything lazily: it stands above them all.
 LAYERS = (
-    ("algorithms", "errors"),
+    ("algorithms", "callables", "errors"),
     ("config", "cost", "settings", "state", "task"),
     ("data", "files", "models", "modules", "store", "world"),
     ("checkpoint", "evaluate", "ledger", "loop", "problem", "subset", "ticket", "training"),

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from prac import __version__
 from prac.algorithms.forgetting import ForgettingTable
 from prac.cost import Cost
 from prac.errors import PracError
@@ -62,26 +64,56 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise PracError(f"{self.path}: is a file: expected a folder for --out")
-        config, about = self.path / "config.yaml", self.path / "environment.json"
         try:
-            if config.exists():
-                check_same(self.path, read_settings(self.path), self.settings)
-                check_same(self.path, read_json(about), self.identity)
-                self._lock.__enter__()
-                return self
-            # A crash may have left a hidden file, or environment.json, but nothing to lose.
-            if self.path.exists() and any(
-                not entry.name.startswith(".") and entry != about for entry in self.path.iterdir()
-            ):
-                raise PracError(
-                    f"{self.path}: holds files but no run: choose an empty or new folder for --out"
-                )
+            self._check_is_ours()
             self._lock.__enter__()
-            write_json(about, {**self.versions, **self.identity})
-            write_atomic(config, yaml.safe_dump(self.settings, sort_keys=False).encode())
+            self._sweep()
+            if not self._is_same_run():
+                self._begin()
         except OSError as error:
             raise PracError(f"{self.path}: cannot be written to: {error.strerror}") from error
         return self
+
+    def _check_is_ours(self) -> None:
+        ours = {"environment.json", "config.yaml", "levels", "state"}
+        if self.path.exists() and not (self.path / "config.yaml").exists():
+            names = {entry.name for entry in self.path.iterdir()}
+            if any(name not in ours and not name.startswith(".") for name in names):
+                raise PracError(
+                    f"{self.path}: holds files but no run: choose an empty or new folder for --out"
+                )
+
+    def _sweep(self) -> None:
+        """Remove the hidden files that a killed process left half-written."""
+        for path in self.path.rglob(".*.*"):
+            if path.is_file():
+                path.unlink()
+
+    def _is_same_run(self) -> bool:
+        """Whether to go on with what is there; until an epoch is trained, nothing is lost if not.
+
+        Raises:
+            PracError: If an epoch was trained with other settings or another identity.
+        """
+        config, about = self.path / "config.yaml", self.path / "environment.json"
+        if not config.exists():
+            return False
+        try:
+            check_same(self.path, read_settings(self.path), self.settings)
+            check_same(self.path, read_json(about), self.identity)
+        except PracError:
+            metrics = self.path / "metrics.jsonl"
+            if metrics.exists() and metrics.stat().st_size:
+                raise
+            return False
+        return True
+
+    def _begin(self) -> None:
+        for name in ("levels", "state"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        write_json(self.path / "environment.json", {**self.versions, **self.identity})
+        text = yaml.safe_dump(self.settings, sort_keys=False)
+        write_atomic(self.path / "config.yaml", text.encode())
 
     def __exit__(
         self,
@@ -140,6 +172,11 @@ class RunFolder:
             return from_tensors(tensors, header)
         if faults:
             raise PracError(f"{faults[0][1]}; no whole state is left: start again in a new folder")
+        if any(self.path.glob("levels/*/summary.json")):
+            raise PracError(
+                f"{self.path}: has finished levels, but its state to resume from is gone: start "
+                f"again in a new folder"
+            )
         if metrics.exists():
             # A crash came after the first line and before the first state.
             os.truncate(metrics, 0)
@@ -163,10 +200,8 @@ class RunFolder:
 
 def environment() -> dict[str, Any]:
     """Return the versions and hardware of this process."""
-    from importlib.metadata import version
-
     return {
-        "prac": version("prac-lth"),
+        "prac": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),

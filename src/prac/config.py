@@ -11,6 +11,8 @@ from typing import Any, Literal
 from prac.errors import PracError
 from prac.settings import Settings, setting
 
+MAX_SEED = 2**63 - 1  # What torch's generators take.
+
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
@@ -98,6 +100,18 @@ class SubsetConfig(Settings):
         "linear", "how a level's length follows the set's size: iterations, or epochs as well"
     )
 
+    def __post_init__(self) -> None:
+        """Check each setting, then those that depend on each other."""
+        super().__post_init__()
+        if self.kept_fraction is not None and self.rule not in ("prac", "cet"):
+            raise PracError(
+                f"kept_fraction is set but subset_rule is {self.rule!r}: it needs 'prac' or 'cet'"
+            )
+        if self.kept_fraction is not None and self.threshold:
+            raise PracError(
+                "kept_fraction and threshold are both set: either one says what CET keeps"
+            )
+
 
 @dataclass(frozen=True)
 class StopConfig(Settings):
@@ -123,7 +137,9 @@ class SearchConfig(Settings):
     rewind: str = setting(
         "init", "what a level starts from: init, epoch:N, iteration:N, learning-rate, or none"
     )
-    seed: int = setting(0, "source of order, augmentation and initialisation", at_least=0)
+    seed: int = setting(
+        0, "source of order, augmentation and initialisation", at_least=0, at_most=MAX_SEED
+    )
     train: TrainConfig = field(default_factory=TrainConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)
     subset: SubsetConfig = field(default_factory=SubsetConfig)
@@ -133,6 +149,11 @@ class SearchConfig(Settings):
         """Check each setting, then those that depend on each other."""
         super().__post_init__()
         rewind = Rewind.parse(self.rewind)
+        if rewind.kind == "none" and self.train.schedule == "cosine":
+            raise PracError(
+                "rewind is 'none' but schedule is 'cosine': fine-tuning trains at the schedule's "
+                "last rate, which cosine brings to zero; use multi-step or constant"
+            )
         unit = "epoch" if self.train.iterations is None else "iteration"
         length = self.train.iterations or self.train.epochs
         if rewind.kind == unit and rewind.at > length:

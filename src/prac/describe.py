@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prac.ticket import Ticket
 
 
-def describe(name: str) -> dict[str, Any]:
+def describe(name: str, *, image_size: int | None = None) -> dict[str, Any]:
     """Return what a folder of a run, a tensor file or a data set holds; "kind" says which.
 
     Raises:
@@ -31,7 +31,7 @@ def describe(name: str) -> dict[str, Any]:
         return search_summary(search) if "levels" in search.settings else retraining(path)
     if path.suffix == ".safetensors":
         return describe_file(path)
-    return describe_data(DataConfig(name=name))
+    return describe_data(DataConfig(name=name, image_size=image_size))
 
 
 def search_summary(search: Search) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prac.data.examples import Examples
+from prac.loop import batch_loss
 from prac.task import Task
 from prac.world import World
 
@@ -35,7 +36,7 @@ def accuracy_and_loss(
     right, loss = [], []
     for outputs, y in forward(model, examples, world):
         right.append(task.correct(outputs, y).sum())
-        loss.append(task.loss(outputs.float(), y).detach() * len(y))
+        loss.append(batch_loss(task, outputs.float(), y).detach() * len(y))
     # One transfer at the end: the loop over batches never waits for the device.
     return (
         float(torch.stack(right).sum()) / len(examples),

@@ -128,7 +128,8 @@ def ledger(levels: list[Level], index: int) -> Ledger:
 
 def read_levels(run: Path) -> list[Level]:
     """Return the levels of a run folder that are complete, in order."""
-    return [Level.read(path) for path in sorted((run / "levels").glob("*/summary.json"))]
+    levels = [Level.read(path) for path in (run / "levels").glob("*/summary.json")]
+    return sorted(levels, key=lambda level: level.index)
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from prac.algorithms.schedule import Plan, batch_sizes
 from prac.config import TrainConfig
 from prac.data.examples import Examples
+from prac.errors import PracError
 from prac.modules import apply_masks_
 from prac.task import Task
 from prac.world import World, derived_seed
@@ -23,13 +24,15 @@ class Segment:
 
     Attributes:
         step: Iterations done when it ended.
+        iterations: Iterations in it.
         ids: int64 (k,), the examples presented, once each.
         correct: bool (k,), whether each was predicted right as it was presented.
-        loss: Mean training loss.
+        loss: Training loss, the mean over batches.
         ends_epoch: Whether the epoch ended here.
     """
 
     step: int
+    iterations: int
     ids: Tensor
     correct: Tensor
     loss: float
@@ -39,6 +42,18 @@ class Segment:
     def loss_is_finite(self) -> bool:
         """Whether training has not diverged."""
         return math.isfinite(self.loss)
+
+    def after(self, earlier: Segment) -> Segment:
+        """Return this segment together with the one before it, as if no mark had parted them."""
+        iterations = earlier.iterations + self.iterations
+        loss = earlier.loss * earlier.iterations + self.loss * self.iterations
+        return replace(
+            self,
+            iterations=iterations,
+            ids=torch.cat([earlier.ids, self.ids]),
+            correct=torch.cat([earlier.correct, self.correct]),
+            loss=loss / iterations,
+        )
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -73,8 +88,8 @@ def fit(
     """Train `model` in place on the members of `data`, yielding a Segment at each break.
 
     Breaks are the epochs' ends, the plan's end, and `mark`. Pruned weights are exactly zero after
-    every step, whatever momentum and weight decay do. Inside a segment nothing waits for the
-    device: losses and outcomes stay there until its end.
+    every step, whatever momentum and weight decay do. Inside a segment nothing is read
+    back from the device: losses and outcomes stay there until its end.
 
     Args:
         model: On the world's device.
@@ -107,7 +122,7 @@ def fit(
         )  # fmt: skip
         step = end
         ends_epoch = step % plan.iterations_per_epoch == 0 or step == plan.iterations
-        yield Segment(step, torch.cat(part), correct, loss, ends_epoch)
+        yield Segment(step, len(part), torch.cat(part), correct, loss, ends_epoch)
 
 
 def _train(
@@ -133,7 +148,7 @@ def _train(
                 group["lr"] = plan.lr_at(step + offset)
             with world.autocast():
                 outputs = model(x)
-                loss = task.loss(outputs, y)
+                loss = batch_loss(task, outputs, y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -141,6 +156,21 @@ def _train(
             losses.append(loss.detach())
             correct.append(task.correct(outputs.detach(), y))
     return float(torch.stack(losses).mean()), torch.cat(correct).cpu()
+
+
+def batch_loss(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the task's loss.
+
+    Raises:
+        PracError: If a target has no output, as a label beyond the model's classes.
+    """
+    try:
+        return task.loss(outputs, targets)
+    except IndexError as error:
+        raise PracError(
+            f"a batch has targets from {targets.min().item()} to {targets.max().item()} for "
+            f"outputs of shape {tuple(outputs.shape)}: {error}"
+        ) from error
 
 
 def epoch_batches(members: Tensor, batch_size: int, seed: int) -> list[Tensor]:

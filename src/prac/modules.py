@@ -74,6 +74,7 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
     return {
         name: value.detach().to("cpu", copy=True).contiguous()
         for name, value in model.state_dict().items()
+        if isinstance(value, Tensor)  # get_extra_state may put anything there.
     }
 
 
@@ -83,7 +84,7 @@ def restore_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     Raises:
         PracError: Naming the first tensor that is missing, too many or of another shape.
     """
-    own = model.state_dict()
+    own = {n: value for n, value in model.state_dict().items() if isinstance(value, Tensor)}
     for name in weights:
         if name not in own:
             raise PracError(f"the weights hold {name!r}, which the model lacks: another model's")
@@ -95,7 +96,8 @@ def restore_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
                 f"weight {name!r} is {tuple(weights[name].shape)}, the model's is "
                 f"{tuple(value.shape)}: these weights are for another model"
             )
-    model.load_state_dict(dict(weights))
+    # Not strict: the names were checked, but for extra state that is no tensor.
+    model.load_state_dict(dict(weights), strict=False)
 
 
 def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prac.data.examples import Examples, as_examples
 from prac.errors import PracError
@@ -41,13 +42,15 @@ class Problem:
         *,
         task: Task = CLASSIFICATION,
         world: World,
+        batch_size: int = 2,
     ) -> Problem:
-        """Return the problem on the world's device, checked with one forward pass.
+        """Return the problem on the world's device, checked with a few examples.
 
         Raises:
             PracError: If the data is of no known kind, its shape does not fit the model, or a
                 label has no output.
         """
+        model = _checked_model(model)
         problem = cls(
             model.to(world.device),
             as_examples(train).to(world.device),
@@ -55,63 +58,127 @@ class Problem:
             task,
             world,
         )
-        for name, examples in (("training", problem.train), ("validation", problem.val)):
-            if examples is not None:
-                problem.check(name, examples)
+        problem.check("training", problem.train)
+        problem.check_step(min(batch_size, 4))
+        if problem.val is not None:
+            problem.check("validation", problem.val)
         return problem
 
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this problem from another, JSON values by name."""
+        return {
+            "fingerprint": self.train.fingerprint,
+            "val_fingerprint": None if self.val is None else self.val.fingerprint,
+            "device": self.world.device.type,
+            "arithmetic": self.world.precision,
+            **self.task.own_parts(),
+        }
+
     def check(self, name: str, examples: Examples) -> None:
-        """Raise a PracError unless the model and the task take the examples."""
-        some = torch.arange(min(len(examples), 2))
-        x, y = next(iter(examples.stream([some])))
+        """Raise a PracError unless the model and the task take the examples in evaluation mode."""
+        x, y = next(iter(examples.stream([torch.arange(min(len(examples), 2))])))
         was_training = self.model.training
         self.model.eval()
         try:
             with torch.no_grad():
-                outputs = self.model(x)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise PracError(
-                f"the model does not take the {name} data: a batch of shape {tuple(x.shape)} and "
-                f"type {x.dtype} gave: {' '.join(str(error).split())}"
-            ) from error
+                outputs = self._outputs(name, x, self.model)
+                if self.task.prediction is CLASSIFICATION.prediction:
+                    _check_classes(name, examples, outputs, y)
+                self._judged(name, outputs, y)
         finally:
             self.model.train(was_training)
-        if self.task.prediction is CLASSIFICATION.prediction:
-            if y.dtype.is_floating_point or y.dtype == torch.bool or y.ndim != 1:
-                raise PracError(
-                    f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected "
-                    f"one integer class an example; for another task pass task=prac.Task(...)"
-                )
-            _check_classes(name, examples, outputs.shape)
-        try:
-            with torch.no_grad():
-                self.task.loss(outputs, y)
-                correct = self.task.correct(outputs, y)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+
+    def check_step(self, examples: int) -> None:
+        """Raise a PracError unless a copy of the model takes a few examples in training mode."""
+        x, y = next(iter(self.train.stream([torch.arange(min(len(self.train), examples))])))
+        with torch.random.fork_rng([self.world.device] if x.is_cuda else []):
+            model = copy.deepcopy(self.model).train()
+            outputs = self._outputs("training", x, model)
+            loss = self._judged("training", outputs, y)
+        if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise PracError(
-                f"the task does not take the model's outputs of shape {tuple(outputs.shape)} with "
-                f"{name} targets of shape {tuple(y.shape)}: {' '.join(str(error).split())}"
-            ) from error
-        if correct.shape != (len(some),) or correct.dtype != torch.bool:
+                f"the task's loss gave {shape} for a batch: expected one number, the batch's mean"
+            )
+        if not loss.requires_grad:
             raise PracError(
-                f"the task's `correct` gave {correct.dtype} of shape {tuple(correct.shape)} for "
-                f"{len(some)} examples: expected one bool an example"
+                "the loss does not depend on any parameter that trains: are all of them frozen?"
             )
 
+    def _outputs(self, name: str, x: Tensor, model: nn.Module) -> Tensor:
+        mode = "training" if model.training else "evaluation"
+        try:
+            outputs: Any = model(x)
+        except ModelFault as error:
+            raise PracError(
+                f"the model does not take the {name} data: a batch of shape {tuple(x.shape)} and "
+                f"type {x.dtype} gave: {_line(error)}"
+            ) from error
+        if not isinstance(outputs, Tensor):
+            raise PracError(
+                f"the model returns a {type(outputs).__name__} in {mode} mode: expected one "
+                f"tensor; wrap the model in a module that returns what the loss takes"
+            )
+        return outputs
 
-def _check_classes(name: str, examples: Examples, shape: torch.Size) -> None:
-    if len(shape) != 2:
+    def _judged(self, name: str, outputs: Tensor, y: Tensor) -> Tensor:
+        try:
+            loss = self.task.loss(outputs, y)
+            judged = {
+                "correct": self.task.correct(outputs.detach(), y),
+                "prediction": self.task.answers(outputs.detach(), y),
+            }
+        except ModelFault as error:
+            raise PracError(
+                f"the task does not take the model's outputs of shape {tuple(outputs.shape)} with "
+                f"{name} targets of shape {tuple(y.shape)}: {_line(error)}"
+            ) from error
+        for part, values in judged.items():
+            wanted = "bool" if part == "correct" else "integer"
+            if values.shape != (len(y),) or (part == "correct" and values.dtype != torch.bool):
+                raise PracError(
+                    f"the task's `{part}` gave {values.dtype} of shape {tuple(values.shape)} for "
+                    f"{len(y)} examples: expected one {wanted} an example"
+                )
+        return loss
+
+
+ModelFault = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _checked_model(model: nn.Module) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise PracError(f"the model is a {type(model).__name__}: expected a torch.nn.Module")
+    if hasattr(model, "_orig_mod"):
         raise PracError(
-            f"the model's outputs have shape {tuple(shape)}: expected (examples, classes); for "
-            f"another task pass task=prac.Task(...)"
+            "the model is wrapped by torch.compile, which renames its weights: pass the module "
+            "itself, compiled in place by model.compile() if at all"
         )
-    labels = examples.labels
-    if labels is None:
-        return
-    outside = ((labels < 0) | (labels >= shape[1])).nonzero()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise PracError("the model has no parameter that trains: are all of them frozen?")
+    return model
+
+
+def _check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) -> None:
+    if outputs.ndim != 2:
+        raise PracError(
+            f"the model's outputs have shape {tuple(outputs.shape)}: expected (examples, classes); "
+            f"for another task pass task=prac.Task(...)"
+        )
+    if y.dtype.is_floating_point or y.dtype == torch.bool or y.ndim != 1:
+        raise PracError(
+            f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected one "
+            f"integer class an example; for another task pass task=prac.Task(...)"
+        )
+    labels = y if examples.labels is None else examples.labels
+    outside = ((labels < 0) | (labels >= outputs.shape[1])).nonzero()
     if len(outside):
         first = int(outside[0])
         raise PracError(
             f"{name} example {first} has label {int(labels[first])}, but the model has "
-            f"{shape[1]} outputs: expected labels from 0 to {shape[1] - 1}"
+            f"{outputs.shape[1]} outputs: expected labels from 0 to {outputs.shape[1] - 1}"
         )

@@ -28,7 +28,7 @@ class DataConfig(Settings):
 
     name: str = setting("digits", "data set: a name, a path, or hf:owner/name", flag="data")
     limit: int | None = setting(
-        None, "use only the first N training examples, validation included", at_least=2
+        None, "use only N training examples, drawn by val_seed, validation included", at_least=2
     )
     val_fraction: float = setting(
         0.1, "share of the training examples held out for validation", at_least=0, below=1
@@ -48,7 +48,6 @@ class DataConfig(Settings):
     memory_limit: float = setting(
         8.0, "GB of decoded images to hold; beyond it they are decoded as needed", above=0
     )
-    workers: int = setting(2, "processes that decode images that are not in memory", at_least=0)
 
 
 @dataclass(frozen=True)
@@ -203,8 +202,12 @@ class LoadedData:
     pipeline: Pipeline
 
 
-def load_data(config: DataConfig) -> LoadedData:
+def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
     """Return the configured data set, split.
+
+    Args:
+        config: Which data, and how it is prepared.
+        workers: Processes that decode images that do not fit in memory.
 
     Raises:
         PracError: On a name or a path that is not known, or data at fault.
@@ -226,13 +229,13 @@ def load_data(config: DataConfig) -> LoadedData:
     plain = replace(pipeline, crop_padding=0, flip=False)
     val = None
     if val_indices is not None and len(val_indices):
-        val = _examples(splits.train, val_indices, plain, config)
+        val = _examples(splits.train, val_indices, plain, workers)
     elif val_indices is None and splits.val is not None:
-        val = _examples(splits.val, None, plain, config)
+        val = _examples(splits.val, None, plain, workers)
     return LoadedData(
-        train=_examples(splits.train, train_indices, pipeline, config),
+        train=_examples(splits.train, train_indices, pipeline, workers),
         val=val,
-        test=None if splits.test is None else _examples(splits.test, None, plain, config),
+        test=None if splits.test is None else _examples(splits.test, None, plain, workers),
         classes=splits.train.classes,
         shape=tuple(images.shape[1:] if isinstance(images, torch.Tensor) else images.shape),
         pipeline=pipeline,
@@ -271,18 +274,25 @@ def _split(splits: Splits, config: DataConfig) -> tuple[Any, Any]:
     from prac.data.split import read_index_file, split_indices
 
     n = len(splits.train.labels)
+    used = torch.arange(n)
     if config.limit is not None:
         if config.limit > n:
             raise PracError(f"limit is {config.limit}, but there are only {n} training examples")
-        n = config.limit
+        # Drawn, not the first: folders by class come sorted.
+        used, _ = split_indices(n, fraction=1 - config.limit / n, seed=config.val_seed)
     if config.val_indices is not None:
-        val = read_index_file(config.val_indices, n)
         held_out = torch.zeros(n, dtype=torch.bool)
-        held_out[val] = True
-        return (~held_out).nonzero().squeeze(1), val
+        held_out[read_index_file(config.val_indices, n)] = True
+        return used[~held_out[used]], used[held_out[used]]
     if splits.val is not None:
-        return torch.arange(n), None
-    return split_indices(n, fraction=config.val_fraction, seed=config.val_seed)
+        return used, None
+    train, val = split_indices(len(used), fraction=config.val_fraction, seed=config.val_seed)
+    if config.val_fraction and not len(val):
+        raise PracError(
+            f"val_fraction is {config.val_fraction:g}, which of {len(used)} examples holds none "
+            f"out: raise it, or set 0 for no validation"
+        )
+    return used[train], used[val]
 
 
 def _pipeline(splits: Splits, config: DataConfig, train_indices: Any) -> Pipeline:
@@ -311,7 +321,7 @@ def _pipeline(splits: Splits, config: DataConfig, train_indices: Any) -> Pipelin
     return Pipeline(mean, std, config.crop, config.flip)
 
 
-def _examples(source: Source, indices: Any, pipeline: Pipeline, config: DataConfig) -> Examples:
+def _examples(source: Source, indices: Any, pipeline: Pipeline, workers: int) -> Examples:
     import torch
 
     from prac.data.examples import LazyPairs, MapExamples, TensorExamples
@@ -330,7 +340,7 @@ def _examples(source: Source, indices: Any, pipeline: Pipeline, config: DataConf
     return MapExamples(
         pairs,
         pipeline,
-        workers=config.workers,
+        workers=workers,
         source_indices=indices,
         classes=source.classes,
     )

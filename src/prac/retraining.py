@@ -93,18 +93,23 @@ def retrain(
     """
     ticket.apply(model)
     world = World.choose(device, config.precision)
-    problem = Problem.of(model, train, val, task=task, world=world)
+    problem = Problem.of(model, train, val, task=task, world=world, batch_size=config.batch_size)
     test_examples = None if test is None else as_examples(test).to(world.device)
     if test_examples is not None:
         problem.check("test", test_examples)
     settings = {**flat(config), **(recipe or {}), "seed": seed}
-    identity = {"ticket": ticket.digest, "fingerprint": problem.train.fingerprint}
+    identity = {
+        "ticket": ticket.digest,
+        **problem.identity(),
+        "test_fingerprint": None if test_examples is None else test_examples.fingerprint,
+    }
     with ExitStack() as stack:
         if out is None:
             out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
         folder = stack.enter_context(RunFolder(Path(out), settings, identity, environment()))
         if not (folder.path / "summary.json").exists():
             _run(ticket, problem, test_examples, config, seed, folder, watch)
+        folder.forget_states()
         trained, _ = read_tensors(folder.path / "trained.safetensors", "trained")
         restore_(problem.model, trained)
         return model, read_history(folder.path)
@@ -130,7 +135,7 @@ def _run(
     plan = plan_for(config, total, total)
     settings = ticket.provenance.get("settings", {})
     if ticket.level and settings.get("rewind") == "none":
-        plan = plan.fine_tuning()
+        plan = plan.fine_tuning(plan)
     state = folder.resume() or RunState(
         level=ticket.level,
         step=0,
@@ -160,5 +165,4 @@ def _run(
         "cost": asdict(state.cost),
     }
     write_json(folder.path / "summary.json", summary)
-    folder.forget_states()
     watch(Event("retrained", ticket.level, {"test_accuracy": accuracy}))

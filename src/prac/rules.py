@@ -108,12 +108,12 @@ class Rules:
         )
 
 
-def critical_for_training(evidence: Evidence, config: SubsetConfig) -> Tensor:
+def critical_for_training(evidence: Evidence, config: SubsetConfig, *, seed: int) -> Tensor:
     """Return the CET by threshold, or by count where a kept fraction is set."""
     if config.kept_fraction is None:
         return forgettable(evidence.table, evidence.members, threshold=config.threshold)
     count = round(config.kept_fraction * len(evidence.table))
-    return hardest(evidence.table, evidence.members, count)
+    return hardest(evidence.table, evidence.members, count, seed=seed)
 
 
 def subset_rule(config: SubsetConfig, *, least: int, seed: int) -> Callable[[Evidence], Chosen]:
@@ -131,12 +131,14 @@ def subset_rule(config: SubsetConfig, *, least: int, seed: int) -> Callable[[Evi
             return Chosen(evidence.members)
         if config.rule == "cep" and evidence.pruned is None:
             return Chosen(evidence.members, {"cep": evidence.exemplars})
-        cet, cep = critical_for_training(evidence, config), evidence.exemplars
+        order_seed = derived_seed(seed, "equally hard", evidence.level)
+        cet = critical_for_training(evidence, config, seed=order_seed)
+        cep = evidence.exemplars
         wanted = {"prac": union(cet, cep), "cet": cet, "cep": cep}[config.rule]
         parts = {"cet": cet, "cep": cep}
         kept_parts = {name: parts[name] for name in parts if config.rule in ("prac", name)}
-        order_seed = derived_seed(seed, "top up", evidence.level)
-        return Chosen(topped_up(wanted, evidence.table, least=least, seed=order_seed), kept_parts)
+        filled = topped_up(wanted, evidence.table, evidence.members, least=least, seed=order_seed)
+        return Chosen(filled, kept_parts)
 
     return choose
 
@@ -164,16 +166,18 @@ def checked_choice(choose: SubsetRule, evidence: Evidence) -> Chosen:
     """Return what anyone's own subset rule chooses, each index once, ascending.
 
     Raises:
-        PracError: If it chooses nothing, or anything but indices of training examples.
+        PracError: If it chooses fewer than two, or anything but indices of training examples.
     """
     found = choose(evidence)
-    chosen = found if isinstance(found, Chosen) else Chosen(torch.as_tensor(found))
-    members = chosen.members
     where = f"the subset rule's choice after level {evidence.level}"
-    if members.dtype != torch.int64 or members.ndim != 1 or len(members) == 0:
+    if not isinstance(found, (Chosen, Tensor)):
+        raise PracError(f"{where} is a {type(found).__name__}: expected an int64 tensor of indices")
+    chosen = found if isinstance(found, Chosen) else Chosen(found)
+    members = chosen.members.cpu()
+    if members.dtype != torch.int64 or members.ndim != 1 or len(members) < 2:
         raise PracError(
-            f"{where} is {members.dtype} of shape {tuple(members.shape)}: expected at least one "
-            f"int64 index"
+            f"{where} is {members.dtype} of shape {tuple(members.shape)}: expected at least two "
+            f"int64 indices"
         )
     members = members.unique(sorted=True)
     if members[0] < 0 or members[-1] >= len(evidence.table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from prac.algorithms.forgetting import ForgettingTable
-from prac.algorithms.masks import Masks, density, ones, prune
+from prac.algorithms.masks import Masks, counts_to_come, density, ones, prune
 from prac.algorithms.schedule import Plan
+from prac.callables import described
 from prac.checkpoint import RunFolder, environment
 from prac.config import Rewind, SearchConfig
 from prac.cost import Cost
@@ -80,17 +82,20 @@ def find(
     elif config.subset.rule == "fixed":
         raise PracError("subset_rule is 'fixed' but no subset is given: pass --subset FILE")
     world = World.choose(device, config.train.precision)
-    problem = Problem.of(model, train, val, task=task, world=world)
+    problem = Problem.of(
+        model, train, val, task=task, world=world, batch_size=config.train.batch_size
+    )
     rules = Rules.of(config, choose=choose, stop=stop, score=score)
     first = _first_state(problem, config, subset)
+    _check_levels(config, first)
     _check_rewind_point(config, len(first.members), len(problem.train))
-    own = {"choose": choose, "stop": stop, "score": score, **task.own_parts()}
+    own = {"choose": choose, "stop": stop, "score": score}
     identity = {
         "architecture": architecture(problem.model),
-        "fingerprint": problem.train.fingerprint,
+        **problem.identity(),
         "classes": list(problem.train.classes),
         "subset": None if subset is None else subset.digest,
-        **{f"own_{name}": None if part is None else _name(part) for name, part in own.items()},
+        **{f"own_{name}": None if part is None else described(part) for name, part in own.items()},
     }
     settings = {**flat(config), **(recipe or {})}
     with RunFolder(Path(out), settings, identity, environment()) as folder:
@@ -99,6 +104,7 @@ def find(
         search = _Search(problem, folder, config, rules, provenance, watch)
         if not search.is_complete():
             search.run(folder.resume() or search.begin(first, Chosen(first.members)))
+        folder.forget_states()
         watch(Event("finished", config.levels, {"out": str(out)}))
     return Search.load(out)
 
@@ -125,7 +131,6 @@ class _Search:
             self.end(state, evidence, chosen)
             state = self.begin(self.pruned_and_rewound(state, chosen.members), chosen)
         self.summarise(state)
-        self.folder.forget_states()
 
     def training(self, state: RunState) -> Training:
         """Return how a level is trained: its length follows its set's size."""
@@ -136,7 +141,7 @@ class _Search:
             self.config.subset.scaling,
         )
         if state.level and self.rewind.kind == "none":
-            plan = plan.fine_tuning()
+            plan = plan.fine_tuning(self.full_plan)
         return Training(
             plan,
             self.config.train,
@@ -171,12 +176,17 @@ class _Search:
         """Return the masks that pruning `weights` gives: the last epoch's become the next level's.
 
         Raises:
-            PracError: If a score is not a number.
+            PracError: If a score is missing or not a number.
         """
         settings = self.config.prune
+        scores = self.rules.score(weights, state.level)
+        if not isinstance(scores, Mapping):
+            raise PracError(
+                f"the score gave a {type(scores).__name__}: expected scores by parameter name"
+            )
         try:
             return prune(
-                self.rules.score(weights, state.level),
+                scores,
                 state.masks,
                 settings.drop_fraction,
                 scope=settings.scope,
@@ -208,10 +218,14 @@ class _Search:
 
     def summarise(self, state: RunState) -> None:
         """Write the summary that makes a level complete."""
+        path, plan = self.folder.level(state.level), self.training(state).plan
+        write_summary(path, state, self.problem, plan, self.full_plan)
+
+    @property
+    def full_plan(self) -> Plan:
+        """The full-length schedule on all data: iterative magnitude pruning's, at every level."""
         total = len(self.problem.train)
-        full = plan_for(self.config.train, total, total)
-        plan = self.training(state).plan
-        write_summary(self.folder.level(state.level), state, self.problem, plan, full)
+        return plan_for(self.config.train, total, total)
 
     def is_complete(self) -> bool:
         """Say whether the last level's summary is there."""
@@ -261,6 +275,25 @@ def _rewind_step(rewind: Rewind, plan: Plan) -> int | None:
     return rewind.at * (plan.iterations_per_epoch if rewind.kind == "epoch" else 1)
 
 
+def _check_levels(config: SearchConfig, first: RunState) -> None:
+    """Raise a PracError where a pruning would find nothing left to prune."""
+    sizes = [mask.numel() for mask in first.masks.values()]
+    settings = config.prune
+    counts = counts_to_come(
+        sizes,
+        settings.drop_fraction,
+        config.levels,
+        scope=settings.scope,
+        allow_empty=settings.allow_empty,
+    )
+    for level, (before, after) in enumerate(itertools.pairwise(counts)):
+        if before == after:
+            raise PracError(
+                f"after {level} prunings {before} of {counts[0]} weights are left, and another "
+                f"prunes none: lower levels from {config.levels} to {level}"
+            )
+
+
 def _check_rewind_point(config: SearchConfig, kept: int, total: int) -> None:
     plan = plan_for(config.train, kept, total, config.subset.scaling)
     step = _rewind_step(Rewind.parse(config.rewind), plan)
@@ -269,10 +302,3 @@ def _check_rewind_point(config: SearchConfig, kept: int, total: int) -> None:
             f"rewind is {config.rewind!r}, iteration {step}, but the dense training has only "
             f"{plan.iterations} iterations: rewind earlier or train longer"
         )
-
-
-def _name(part: object) -> str:
-    if isinstance(part, str):
-        return part
-    named = part if hasattr(part, "__qualname__") else type(part)
-    return f"{getattr(named, '__module__', '?')}.{getattr(named, '__qualname__', '?')}"

@@ -124,9 +124,11 @@ def check_bounds(name: str, value: Any, bounds: Mapping[str, float | None]) -> N
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
         met = all(holds(number, bound) for _, holds, bound in limits)
-        if not math.isfinite(number) or not met:
+        if not math.isfinite(number):
+            raise PracError(f"{name} is {number!r}: expected a finite number")
+        if not met:
             wanted = " and ".join(f"{word} {bound:g}" for word, _, bound in limits)
-            raise PracError(f"{name} is {number!r}: expected {wanted or 'a finite number'}")
+            raise PracError(f"{name} is {number!r}: expected {wanted}")
 
 
 def leaves(cls: type) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any], Any]]:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from prac.callables import described
+
 
 def classified_right(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return bool (n,): whether the highest of (n, classes) outputs is the target class."""
@@ -49,13 +51,12 @@ class Task:
             return self.correct(outputs, targets).to(torch.int32)
         return self.prediction(outputs).to(torch.int32)
 
-    def own_parts(self) -> dict[str, object]:
-        """Return the parts that are not classification's, by name; None for those that are."""
+    def own_parts(self) -> dict[str, str | None]:
+        """Return the parts that are not classification's, described; None for those that are."""
         parts = {"loss": self.loss, "correct": self.correct, "prediction": self.prediction}
         usual = (F.cross_entropy, classified_right, predicted_class)
         return {
-            # No prediction means that `correct` stands in for it.
-            name: None if part is default else part or "correct"
+            f"own_{name}": None if part is default else described(part)
             for (name, part), default in zip(parts.items(), usual, strict=True)
         }
 

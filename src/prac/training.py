@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from prac.algorithms.masks import Masks, kept
-from prac.algorithms.schedule import Plan, scaled_plan
+from prac.algorithms.schedule import Plan, Scaling, scaled_plan
 from prac.algorithms.stability import mask_distance
 from prac.checkpoint import RunFolder
 from prac.config import TrainConfig
@@ -46,7 +46,9 @@ def no_watch(event: Event) -> None:
     """Show nothing."""
 
 
-def plan_for(config: TrainConfig, kept_examples: int, total: int, scaling: Any = "linear") -> Plan:
+def plan_for(
+    config: TrainConfig, kept_examples: int, total: int, scaling: Scaling = "linear"
+) -> Plan:
     """Return the plan of a training on `kept_examples` of `total` examples."""
     return scaled_plan(
         kept=kept_examples,
@@ -89,6 +91,8 @@ class Training:
 
         The rewind point comes first: before it, no mask is stable enough to stop.
         """
+        if state.step == 0:
+            return False
         if state.step >= self.plan.iterations:
             return True
         passed_mark = self.mark is None or state.step >= self.mark
@@ -113,6 +117,7 @@ def train_level(
     if training.is_over(state):
         return state
     started = time.perf_counter()
+    earlier: Segment | None = None
     for segment in fit(
         model,
         optimizer,
@@ -131,15 +136,17 @@ def train_level(
             raise PracError(
                 f"the loss is not finite at level {state.level}, epoch "
                 f"{_epoch(segment, training.plan)}, by iteration {segment.step}: try a lower "
-                f"--lr, a --warmup, or --precision fp32"
+                f"--lr, a --warmup, or --precision fp32, in another --out"
             )
         state, validation = observe(problem, state, segment, training)
         if not segment.ends_epoch:
+            earlier = segment
             continue
+        epoch, earlier = segment if earlier is None else segment.after(earlier), None
         now = time.perf_counter()
         state = replace(state, optimizer=optimizer_tensors(optimizer))
         state = state.costing(Cost(seconds=now - started))
-        facts = metrics(state, segment, training.plan, validation)
+        facts = metrics(state, epoch, training.plan, validation)
         folder.commit(state, facts)
         watch(Event("epoch", state.level, {**facts, "seconds": now - started}))
         started = now
@@ -187,19 +194,19 @@ def _validated(problem: Problem, state: RunState, plan: Plan) -> tuple[RunState,
 
 
 def metrics(
-    state: RunState, segment: Segment, plan: Plan, validation: Mapping[str, float]
+    state: RunState, epoch: Segment, plan: Plan, validation: Mapping[str, float]
 ) -> dict[str, Any]:
     """Return an epoch's line of metrics: only what the seed determines, so no times."""
     return {
         "level": state.level,
-        "epoch": _epoch(segment, plan),
+        "epoch": _epoch(epoch, plan),
         "epochs": plan.epochs,
         "iteration": state.step,
         "iterations": plan.iterations,
         "lr": plan.lr_at(state.step - 1),
         "set_size": len(state.members),
-        "train_loss": segment.loss,
-        "train_accuracy": float(segment.correct.float().mean()),
+        "train_loss": epoch.loss,
+        "train_accuracy": float(epoch.correct.float().mean()),
         **validation,
         "mask_distance": state.distances[-1] if state.distances else None,
     }

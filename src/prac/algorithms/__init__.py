@@ -1,9 +1,10 @@
 """The method's algorithms: pure functions on tensors and numbers, usable in anyone's own loop."""
 
 from prac.algorithms.exemplars import disagreements, topped_up, union
-from prac.algorithms.forgetting import ForgettingTable, forgettable, hardest
+from prac.algorithms.forgetting import ForgettingTable, forgettable, hardest, hardest_first
 from prac.algorithms.masks import (
     Masks,
+    counts_to_come,
     density,
     kept,
     magnitude,
@@ -19,10 +20,12 @@ __all__ = [
     "Masks",
     "Plan",
     "batch_sizes",
+    "counts_to_come",
     "density",
     "disagreements",
     "forgettable",
     "hardest",
+    "hardest_first",
     "kept",
     "magnitude",
     "mask_distance",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from prac.algorithms.forgetting import ForgettingTable
+from prac.algorithms.forgetting import ForgettingTable, hardest_first
 
 
 def disagreements(dense: Tensor, pruned: Tensor) -> Tensor:
@@ -42,32 +42,31 @@ def union(first: Tensor, second: Tensor) -> Tensor:
     return both
 
 
-def topped_up(chosen: Tensor, table: ForgettingTable, *, least: int, seed: int) -> Tensor:
+def topped_up(
+    chosen: Tensor, table: ForgettingTable, members: Tensor, *, least: int, seed: int
+) -> Tensor:
     """Return `chosen`, filled up to `least` examples with the next hardest ones.
 
-    A set smaller than a batch cannot be trained on as the schedule means it. What is added are the
-    examples with the most forgetting events among all others, ties in an order drawn from `seed`
-    (an order by index would fill a data set sorted by class with one class).
+    A set smaller than a batch cannot be trained on as the schedule means it.
 
     Args:
         chosen: int64 (k,), distinct indices.
         table: Forgetting statistics of all n training examples.
+        members: int64 (m,), the examples trained on, of which the statistics are.
         least: How many to reach; n where there are no more.
-        seed: Source of the tie-breaking order.
+        seed: Source of the order among equally hard ones.
 
     Returns:
         int64, ascending, max(k, min(least, n)) indices.
 
     >>> table = ForgettingTable.empty(4)
-    >>> len(topped_up(torch.tensor([2]), table, least=3, seed=0))
+    >>> len(topped_up(torch.tensor([2]), table, torch.arange(4), least=3, seed=0))
     3
     """
     missing = min(least, len(table)) - len(chosen)
     if missing <= 0:
         return chosen.sort().values
-    others = torch.ones(len(table), dtype=torch.bool)
-    others[chosen] = False
-    order = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))
-    order = order[others[order]]
-    order = order[table.events[order].argsort(descending=True, stable=True)]
-    return union(chosen, order[:missing])
+    is_chosen = torch.zeros(len(table), dtype=torch.bool)
+    is_chosen[chosen] = True
+    order = hardest_first(table, members, seed=seed)
+    return union(chosen, order[~is_chosen[order]][:missing])

@@ -81,20 +81,38 @@ def forgettable(table: ForgettingTable, members: Tensor, *, threshold: int = 0) 
     return members[critical].sort().values
 
 
-def hardest(table: ForgettingTable, members: Tensor, count: int) -> Tensor:
+def hardest(table: ForgettingTable, members: Tensor, count: int, *, seed: int) -> Tensor:
     """Return the `count` members with the most forgetting events, never-learned ones first.
 
-    Ties go to the lower index. Fewer are returned where there are fewer members.
+    Ties are broken in an order drawn from `seed`: an order by index would prefer one class in a
+    data set that is sorted by class. Fewer are returned where there are fewer members.
 
     Returns:
         int64, ascending.
 
     >>> table = ForgettingTable.empty(3).update(torch.tensor([0]), torch.tensor([True]))
-    >>> hardest(table, torch.tensor([0, 1, 2]), 2).tolist()
+    >>> hardest(table, torch.tensor([0, 1, 2]), 2, seed=0).tolist()
     [1, 2]
     """
-    members = members.sort().values
+    count = min(max(count, 0), len(members))
+    return hardest_first(table, members, seed=seed)[:count].sort().values
+
+
+def hardest_first(table: ForgettingTable, members: Tensor, *, seed: int) -> Tensor:
+    """Return all n examples from the hardest to the easiest, ties in an order drawn from `seed`.
+
+    Never-learned members come first, then members by their forgetting events, then the examples
+    outside `members`, of which training has shown nothing.
+
+    Returns:
+        int64 (n,), a permutation.
+
+    >>> table = ForgettingTable.empty(3).update(torch.tensor([0]), torch.tensor([True]))
+    >>> hardest_first(table, torch.tensor([0, 1]), seed=0).tolist()
+    [1, 0, 2]
+    """
     never_learned = torch.iinfo(torch.int32).max
-    difficulty = table.events[members].masked_fill(~table.learned[members], never_learned)
-    order = difficulty.argsort(descending=True, stable=True)
-    return members[order[: max(count, 0)]].sort().values
+    difficulty = torch.full_like(table.events, -1)
+    difficulty[members] = table.events[members].masked_fill(~table.learned[members], never_learned)
+    order = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))
+    return order[difficulty[order].argsort(descending=True, stable=True)]

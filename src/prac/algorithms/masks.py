@@ -5,7 +5,7 @@ A mask set is `dict[name, bool tensor]`: True keeps a weight. Every function ret
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -130,6 +130,25 @@ def _strongest(scores: Tensor, mask: Tensor) -> int:
     positions = mask.reshape(-1).nonzero().squeeze(1)
     values = scores.reshape(-1)[positions]
     return int(positions[(values == values.max()).nonzero()[-1]])
+
+
+def counts_to_come(
+    sizes: Sequence[int], fraction: float, prunings: int, *, scope: Scope, allow_empty: bool
+) -> list[int]:
+    """Return how many weights remain after 0 to `prunings` prunings of dense layers of `sizes`.
+
+    >>> counts_to_come([10, 5], 0.5, 4, scope="global", allow_empty=False)
+    [15, 7, 3, 2, 2]
+    """
+    groups = [(sum(sizes), len(sizes))] if scope == "global" else [(size, 1) for size in sizes]
+    remaining = [size for size, _ in groups]
+    counts = [sum(remaining)]
+    for _ in range(prunings):
+        for i, (_, layers) in enumerate(groups):
+            least = 0 if allow_empty else layers
+            remaining[i] -= min(round(fraction * remaining[i]), max(remaining[i] - least, 0))
+        counts.append(sum(remaining))
+    return counts
 
 
 def kept(masks: Tensors) -> int:

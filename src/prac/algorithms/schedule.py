@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """Epochs begun: the last may be partial."""
+        """Epochs begun, the last one maybe partial."""
         return math.ceil(self.iterations / self.iterations_per_epoch)
 
     def lr_at(self, iteration: int) -> float:
@@ -72,13 +72,14 @@ class Plan:
             return float(self.lr * self.gamma**passed)
         return self.lr
 
-    def fine_tuning(self) -> Plan:
-        """Return a plan of this length at the last learning rate this one reaches.
+    def fine_tuning(self, full: Plan) -> Plan:
+        """Return a plan of this length at the last learning rate that the `full` one reaches.
 
-        >>> Plan(10, 5, lr=1.0, milestones=(5,)).fine_tuning().lr_at(0)
+        >>> full = Plan(10, 5, lr=1.0, milestones=(5,))
+        >>> Plan(2, 1, lr=1.0).fine_tuning(full).lr_at(0)
         0.1
         """
-        last = self.lr_at(self.iterations - 1)
+        last = full.lr_at(full.iterations - 1)
         return replace(self, lr=last, schedule="constant", milestones=(), warmup=0)
 
 
@@ -138,7 +139,8 @@ def scaled_plan(
         wanted = full * kept / total
     else:
         wanted = length * kept / total * (per_epoch if iterations is None else kept / total)
-    count = max(round(wanted), per_epoch)
+    # At least an epoch, but never longer than what was asked for on all data.
+    count = max(round(wanted), min(full, per_epoch))
     share = count / full if full else 1.0
     return Plan(
         iterations=count,

@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"prac: error: {where}{error.strerror or error}", file=sys.stderr)
         return USAGE_ERROR
+    except MemoryError as error:
+        print(f"prac: error: not enough memory: {error or 'try smaller data'}", file=sys.stderr)
+        return USAGE_ERROR
     except KeyboardInterrupt:
         print("\nprac: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
@@ -76,4 +79,4 @@ options:
 
 start with:
   prac find --preset quickstart
-  prac find --data cifar10 --model resnet20s --levels 8 --out runs/mine"""
+  prac find --preset cifar10-resnet20s --data data/cifar10 --retrain 0,5,10,15"""

@@ -9,7 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prac.cli.options import Parser, add_config_file, add_settings, early_value, reader, values_of
+from prac.cli.options import (
+    Parser,
+    add_config_file,
+    add_settings,
+    add_workers,
+    check_exclusive,
+    early_value,
+    reader,
+    values_of,
+)
 from prac.describe import search_summary
 from prac.errors import PracError, unknown_name
 from prac.files import check_same, read_settings
@@ -48,6 +57,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.add_argument(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
+    add_workers(made)
     made.add_argument("--json", action="store_true", help="print a summary for machines")
     made.add_argument("--quiet", action="store_true", help="show no progress")
     add_settings(made, Recipe, "search")
@@ -59,7 +69,12 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 def run(arguments: Sequence[str]) -> int:
     """Run `prac find` and return its exit status."""
     preset, method = (early_value(arguments, name) for name in ("preset", "method"))
-    options = parser(_defaults(preset, method)).parse_args(list(arguments))
+    check_exclusive(arguments)
+    defaults = _defaults(preset, method)
+    if early_value(arguments, "epochs") is not None:
+        # The user's length takes the place of a preset's, whatever that counts in.
+        defaults.pop("iterations", None)
+    options = parser(defaults).parse_args(list(arguments))
     recipe = from_flat(Recipe, values_of(options, Recipe))
     if options.subset is not None:
         search = replace(recipe.search, subset=replace(recipe.search.subset, rule="fixed"))
@@ -129,7 +144,7 @@ def _search(
     subset = Subset.load(options.subset) if options.subset is not None else None
     check_model_name(recipe.model.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
-    data = load_data(recipe.data)
+    data = load_data(recipe.data, workers=options.workers)
     model = load_model(recipe.model, data, recipe.search.seed)
     about = {**flat(recipe.model), **flat(recipe.data)}
     with progress:

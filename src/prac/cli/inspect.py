@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from prac.cli.options import Parser
+from prac.cli.options import Parser, reader
 from prac.describe import describe
 
 
@@ -17,6 +17,13 @@ def parser() -> Parser:
         description="Describe a ticket file, a run folder, a subset file or a data set.",
     )
     made.add_argument("what", help="a file, a folder, or a data set's name")
+    made.add_argument(
+        "--image-size",
+        type=reader("image_size", int | None, {"at_least": 1}),
+        default=None,
+        metavar="N",
+        help="bring a data set's images to N x N pixels (default: none)",
+    )
     made.add_argument("--json", action="store_true", help="print it for machines")
     return made
 
@@ -24,7 +31,7 @@ def parser() -> Parser:
 def run(arguments: Sequence[str]) -> int:
     """Run `prac inspect` and return its exit status."""
     options = parser().parse_args(list(arguments))
-    facts = describe(options.what)
+    facts = describe(options.what, image_size=options.image_size)
     if options.json:
         json.dump(facts, sys.stdout, indent=2)
         print()

@@ -43,6 +43,8 @@ class Parser(ArgumentParser):
         if unknown is None:
             raise PracError(line)
         option, key = unknown.groups()
+        if option and not option.startswith("-"):
+            raise PracError(f"unexpected argument {option!r}: see {self.prog} --help")
         raise self._unknown(option or key)
 
     def _unknown(self, given: str) -> PracError:
@@ -81,6 +83,17 @@ def add_config_file(parser: Parser) -> None:
     """Add `--config FILE`, YAML of options by name; options after it win."""
     parser.add_argument(
         "--config", action=ActionConfigFile, help="YAML file of options by name; later ones win"
+    )
+
+
+def add_workers(parser: Parser) -> None:
+    """Add `--workers N`, which changes nothing but the speed."""
+    parser.add_argument(
+        "--workers",
+        type=reader("workers", int, {"at_least": 0}),
+        default=2,
+        metavar="N",
+        help="processes that decode images that do not fit in memory (default: 2)",
     )
 
 
@@ -150,11 +163,13 @@ def early_value(arguments: Sequence[str], name: str) -> str | None:
 
     The last one on the command line wins over one in a `--config` file.
     """
-    if last := _last_given(arguments, f"--{name}"):
+    if last := _last_given(arguments, f"--{name.replace('_', '-')}"):
         return last
     path = _last_given(arguments, "--config")
-    if path is None or not Path(path).is_file():
+    if path is None:
         return None
+    if not Path(path).is_file():
+        raise PracError(f"{path}: there is no such file: expected a YAML file for --config")
     try:
         values = yaml.safe_load(Path(path).read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -173,6 +188,23 @@ def _last_given(arguments: Sequence[str], option: str) -> str | None:
         elif argument.startswith(f"{option}="):
             value = argument.partition("=")[2]
     return value
+
+
+EXCLUSIVE = (
+    ("epochs", "iterations"),
+    ("val_indices", "val_fraction"),
+    ("include", "layers"),
+    ("subset", "subset_rule"),
+)
+
+
+def check_exclusive(arguments: Sequence[str]) -> None:
+    """Raise a PracError where two options are given that say the same thing in two ways."""
+    for pair in EXCLUSIVE:
+        first, second = (f"--{name.replace('_', '-')}" for name in pair)
+        given = [_last_given(arguments, option) for option in (first, second)]
+        if all(value not in (None, "none") for value in given):
+            raise PracError(f"{first} and {second} are both given: leave one out")
 
 
 def values_of(parsed: Namespace, cls: type[Settings]) -> dict[str, Any]:

@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.cli.options import Parser, add_config_file, add_settings, early_value, values_of
+from prac.cli.options import (
+    Parser,
+    add_config_file,
+    add_settings,
+    add_workers,
+    check_exclusive,
+    early_value,
+    values_of,
+)
 from prac.errors import PracError
 from prac.progress import Progress
 from prac.recipes import RetrainRecipe
@@ -38,6 +46,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.add_argument(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
+    add_workers(made)
     made.add_argument("--json", action="store_true", help="print a summary for machines")
     made.add_argument("--quiet", action="store_true", help="show no progress")
     add_settings(made, RetrainRecipe, "other")
@@ -59,6 +68,9 @@ def run(arguments: Sequence[str]) -> int:
             raise PracError(
                 f"{path}: was found from Python and does not name its {name}: pass --{name}"
             )
+    check_exclusive(arguments)
+    if early_value(arguments, "epochs") is not None:
+        own.pop("iterations", None)
     options = parser(own).parse_args(list(arguments))
     recipe = from_flat(RetrainRecipe, values_of(options, RetrainRecipe))
     out = Path(options.out or f"runs/retrain-{_digest(ticket, recipe)}")
@@ -80,7 +92,7 @@ def _train(ticket: Ticket, recipe: RetrainRecipe, out: Path, options: Any) -> Hi
     progress = Progress(quiet=options.quiet)
     check_model_name(recipe.model.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
-    data = load_data(recipe.data)
+    data = load_data(recipe.data, workers=options.workers)
     model = load_model(recipe.model, data, recipe.seed)
     about = flat(recipe.data) | flat(recipe.model)
     with progress:

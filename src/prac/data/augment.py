@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -27,23 +28,31 @@ class Pipeline:
     flip: bool = False
 
     def __call__(self, stored: Tensor, seed: int | None = None) -> Tensor:
-        """Return float32 (n, ...) from stored (n, ...), uint8 images being (n, c, h, w).
+        """Return the network's input (n, ...) from stored (n, ...); uint8 images are (n, c, h, w).
 
         Args:
-            stored: uint8 (scaled to 0..1) or float (taken as it is).
+            stored: uint8, which becomes float32 from 0 to 1, or anything else, left as it is.
             seed: Source of the augmentation; None leaves it out, as for evaluation.
         """
         if seed is not None and (self.crop_padding or self.flip):
             stored = crop_and_flip(stored, self.crop_padding, self.flip, seed)
-        values = stored.to(torch.float32)
-        if stored.dtype == torch.uint8:
-            values = values / 255
+        values = stored.to(torch.float32) / 255 if stored.dtype == torch.uint8 else stored
         if self.mean:
-            shape = (1, -1) + (1,) * (values.ndim - 2)
-            mean = torch.tensor(self.mean, device=values.device).view(shape)
-            std = torch.tensor(self.std, device=values.device).view(shape)
+            mean, std = _constants(self.mean, self.std, values.ndim, values.device)
             values = (values - mean) / std
         return values
+
+
+@functools.cache
+def _constants(
+    mean: tuple[float, ...], std: tuple[float, ...], ndim: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation shaped for a batch, on its device: copied there once."""
+    shape = (1, -1) + (1,) * (ndim - 2)
+    return (
+        torch.tensor(mean, device=device).view(shape),
+        torch.tensor(std, device=device).view(shape),
+    )
 
 
 def crop_and_flip(images: Tensor, padding: int, flip: bool, seed: int) -> Tensor:

@@ -81,7 +81,9 @@ class TensorExamples:
             raise PracError(f"the data has {len(x)} inputs but {len(y)} targets: expected as many")
         if len(x) == 0:
             raise PracError("the data set is empty: expected at least one example")
-        self.x, self.y = x, y
+        # Losses take classes as int64; NumPy's are often int32.
+        is_class = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+        self.x, self.y = x, y.to(torch.int64) if is_class else y
         self.pipeline = pipeline or Pipeline()
         self.classes = classes
         self.source_indices = torch.arange(len(x)) if source_indices is None else source_indices
@@ -247,7 +249,7 @@ class MapExamples:
             # Workers seed themselves from this, so that a resumed epoch augments alike.
             generator=torch.Generator().manual_seed(seed or 0),
         )
-        with _seeded_generators(seed):
+        with _seeded_generators(seed), _one_line_from_workers():
             for number, (x, y) in enumerate(loader):
                 batch_seed = None if seed is None else derived_seed(seed, number)
                 x = x.to(self.device, non_blocking=True)
@@ -289,8 +291,8 @@ def as_examples(data: Any) -> Examples:
     if isinstance(data, (TensorExamples, MapExamples)):
         return data
     if isinstance(data, tuple) and len(data) == 2:
-        x, y = (torch.as_tensor(part) for part in data)
-        return TensorExamples(x, y)
+        x, y = data
+        return TensorExamples(_as_tensor(x), _as_tensor(y))
     if all(hasattr(data, name) for name in ("stream", "fingerprint", "source_indices")):
         return data  # type: ignore[no-any-return]
     if hasattr(data, "__getitem__"):
@@ -299,6 +301,14 @@ def as_examples(data: Any) -> Examples:
         f"the data is a {type(data).__name__}: expected a map-style dataset of (x, y) or a pair "
         f"of tensors"
     )
+
+
+def _as_tensor(part: Any) -> Tensor:
+    """Return a tensor as it is, and anything else as one; NumPy's usual float64 as float32."""
+    if isinstance(part, Tensor):
+        return part
+    tensor = torch.as_tensor(part)
+    return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
 
 
 @contextmanager
@@ -315,6 +325,18 @@ def _seeded_generators(seed: int | None) -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
+
+
+@contextmanager
+def _one_line_from_workers() -> Iterator[None]:
+    """Take a PracError that a loading process raised out of the traceback it comes in."""
+    try:
+        yield
+    except PracError as error:
+        _, in_worker, last = str(error).strip().rpartition("PracError: ")
+        if not in_worker:
+            raise
+        raise PracError(" ".join(last.split())) from None
 
 
 def _check_pair(example: Any) -> None:
