@@ -267,7 +267,7 @@ MISTAKES = {
     "not a number": (["find", "--epochs", "many"], "epochs is 'many': expected a whole number"),
     "a fraction of epochs": (["find", "--epochs", "1.5"], "epochs is 1.5: expected a whole"),
     "out of range": (["find", "--drop-fraction", "1"], "drop_fraction is 1.0: expected above 0"),
-    "not finite": (["find", "--lr", "nan"], "lr is nan: expected above 0"),
+    "not finite": (["find", "--lr", "nan"], "lr is nan: expected a finite number"),
     "an unknown choice": (["find", "--schedule", "cosin"], "did you mean 'cosine'?"),
     "a list out of order": (["find", "--milestones", "5,3"], "expected an ascending list"),
     "a milestone at the end": (["find", "--epochs", "5", "--milestones", "5"], "at or after the"),

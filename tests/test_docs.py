@@ -97,7 +97,7 @@ def test_a_command_of_a_page_parses(place: str, words: list[str]) -> None:
         assert main(words) == 0
         return
     # This one ends the program instead of returning what was parsed.
-    arguments = [word for word in words[1:] if word != "--print_config"]
+    arguments = [word for word in words[1:] if word != "--print-config"]
     try:
         options = PARSERS[words[0]]().parse_args(arguments)
     except PracError as error:

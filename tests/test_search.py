@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -277,14 +279,23 @@ def test_layer_scope_prunes_every_layer_alike(small_net, train, config, tmp_path
 
 def test_excluded_layers_are_never_pruned_and_none_is_emptied(small_net, train, config, tmp_path):
     settings = config(
-        levels=4,
+        levels=3,
         prune=prac.PruneConfig(layers="conv+linear", drop_fraction=0.9, exclude=("0.*",)),
     )
     search = prac.find(small_net(), train, settings, out=tmp_path / "a")
-    assert list(search.tickets[4].masks) == ["5.weight"]
-    extreme = config(levels=6, prune=prac.PruneConfig(layers="conv+linear", drop_fraction=0.9))
+    assert list(search.tickets[3].masks) == ["5.weight"]
+    extreme = config(levels=3, prune=prac.PruneConfig(layers="conv+linear", drop_fraction=0.9))
     search = prac.find(small_net(), train, extreme, out=tmp_path / "b")
-    assert [int(mask.sum()) for mask in search.tickets[6].masks.values()] == [1, 1]
+    assert [int(mask.sum()) for mask in search.tickets[3].masks.values()] == [1, 1]
+
+
+def test_a_pruning_that_would_prune_nothing_is_refused_at_the_start(
+    small_net, train, config, tmp_path
+):
+    prune = prac.PruneConfig(layers="conv+linear", drop_fraction=0.9)
+    with pytest.raises(prac.PracError, match=r"after 3 prunings 2 of 1014 .* from 4 to 3"):
+        prac.find(small_net(), train, config(levels=4, prune=prune), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
@@ -307,17 +318,40 @@ def test_a_finished_run_is_recognised_and_nothing_is_trained(small_net, train, c
     assert not (tmp_path / "run" / "state").exists()
 
 
-def test_other_settings_are_refused_by_name(small_net, train, digits, config, tmp_path):
-    prac.find(small_net(), train, config(), out=tmp_path / "run")
-    with pytest.raises(prac.PracError, match=r"levels \(there 3, here 4\)"):
-        prac.find(small_net(), train, config(levels=4), out=tmp_path / "run")
+def test_other_settings_are_refused_by_name(small_net, train, val, digits, config, tmp_path):
+    def find(model=None, data=train, **options):
+        settings = options.pop("settings", config())
+        prac.find(model or small_net(), data, settings, out=tmp_path / "run", **options)
+
+    find(val=val)
     other = digits[0][:301], digits[1][:301]
-    with pytest.raises(prac.PracError, match="fingerprint"):
-        prac.find(small_net(), other, config(), out=tmp_path / "run")
-    with pytest.raises(prac.PracError, match="architecture"):
-        prac.find(small_net(channels=7), train, config(), out=tmp_path / "run")
-    with pytest.raises(prac.PracError, match=r"own_stop \(there None"):
-        prac.find(small_net(), train, config(), out=tmp_path / "run", stop=lambda distances: True)
+    for fault, options in {
+        r"levels \(there 3, here 4\)": {"settings": config(levels=4)},
+        "there .* here": {"data": other},
+        "architecture": {"model": small_net(channels=7)},
+        r"own_stop \(there None": {"stop": lambda distances: True},
+        r"own_score \(there None": {"score": lambda weights: weights},
+        "own_loss": {"task": prac.Task(loss=nn.CrossEntropyLoss(label_smoothing=0.1))},
+        "val_fingerprint": {"val": other},
+    }.items():
+        with pytest.raises(prac.PracError, match=fault):
+            find(**{"val": val, **options})
+    with pytest.raises(prac.PracError, match=r"val_fingerprint .*here None"):
+        find()
+
+
+def test_nothing_is_lost_by_other_settings_before_an_epoch_is_trained(
+    small_net, train, config, tmp_path
+):
+    with pytest.raises(prac.PracError, match="not finite"):
+        prac.find(small_net(), train, with_lr(config(), 1e30), out=tmp_path / "run")
+    search = prac.find(small_net(), train, with_lr(config(), 0.1), out=tmp_path / "run")
+    assert search.finished
+    assert search.settings["lr"] == 0.1
+
+
+def with_lr(config: prac.SearchConfig, lr: float) -> prac.SearchConfig:
+    return replace(config, train=replace(config.train, lr=lr))
 
 
 class TestReuse:
@@ -347,7 +381,7 @@ class TestReuse:
     def test_another_set_in_the_same_folder_is_refused(self, small_net, train, config, tmp_path):
         search = prac.find(small_net(), train, config(stop=NEVER), out=tmp_path / "a")
         prac.find(small_net(), train, config(), subset=search.subset(1), out=tmp_path / "b")
-        with pytest.raises(prac.PracError, match="subset"):
+        with pytest.raises(prac.PracError, match=r"subset \(there '"):
             prac.find(small_net(), train, config(), subset=search.subset(0), out=tmp_path / "b")
 
     def test_a_fixed_rule_needs_a_set(self, small_net, train, config, tmp_path):
@@ -389,10 +423,12 @@ class TestOwnParts:
     @pytest.mark.parametrize(
         ("choice", "fault"),
         [
-            (torch.tensor([], dtype=torch.int64), "at least one"),
-            (torch.tensor([300]), "expected 0 to 299"),
-            (torch.tensor([-1]), "expected 0 to 299"),
-            (torch.tensor([0.5]), "int64"),
+            (torch.tensor([], dtype=torch.int64), "at least two"),
+            (torch.tensor([7]), "at least two"),
+            (torch.tensor([7, 300]), "expected 0 to 299"),
+            (torch.tensor([-1, 7]), "expected 0 to 299"),
+            (torch.tensor([0.5, 1.5]), "int64"),
+            ("all", "is a str: expected an int64 tensor"),
         ],
     )
     def test_a_choice_of_no_examples_is_refused(
@@ -451,6 +487,59 @@ class TestMistakes:
             "validation example 7 has label 10",
             small_net(), train, config(), val=(x, wrong), tmp_path=tmp_path,
         )  # fmt: skip
+
+    def test_a_label_that_no_check_has_seen(self, small_net, train, config, tmp_path):
+        class Pairs(torch.utils.data.Dataset):
+            def __len__(self):
+                return 100
+
+            def __getitem__(self, index):
+                return train[0][index], 10 if index == 50 else int(train[1][index])
+
+        with pytest.raises(prac.PracError, match=r"targets from 0 to 10 for outputs of shape"):
+            prac.find(small_net(), Pairs(), config(), out=tmp_path / "run")
+
+    def test_integer_labels_of_any_width_will_do(self, small_net, train, config, tmp_path):
+        narrow = train[0].numpy(), train[1].numpy().astype("int32")
+        one = prac.find(small_net(), narrow, config(levels=1), out=tmp_path / "a")
+        other = prac.find(small_net(), train, config(levels=1), out=tmp_path / "b")
+        assert one.tickets[1].digest == other.tickets[1].digest
+
+    @pytest.mark.parametrize(
+        ("task", "fault"),
+        [
+            (prac.Task(loss=nn.CrossEntropyLoss(reduction="none")), "expected one number"),
+            (prac.Task(correct=lambda outputs, y: outputs), "`correct` gave"),
+            (prac.Task(correct=lambda outputs, y: outputs.argmax(1)), "expected one bool an"),
+            (prac.Task(prediction=lambda outputs: outputs), "`prediction` gave"),
+            (prac.Task(loss=lambda outputs, y: outputs.missing), "does not take the model's"),
+        ],
+    )
+    def test_a_task_that_does_not_fit(self, small_net, train, config, tmp_path, task, fault):
+        self.refused(fault, small_net(), train, config(), task=task, tmp_path=tmp_path)
+
+    @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+    def test_models_that_cannot_be_trained(self, small_net, train, config, tmp_path):
+        class Twice(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = small_net()
+
+            def forward(self, x):
+                return (self.net(x), self.net(x)) if self.training else self.net(x)
+
+        frozen = small_net().requires_grad_(False)
+        one_by_one = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+        single = config(train=prac.TrainConfig(epochs=2, batch_size=1))
+        compiled = torch.compile(small_net())
+        for model, settings, fault in (
+            (Twice(), config(), "returns a tuple in training mode"),
+            (frozen, config(), "no parameter that trains"),
+            (one_by_one, single, "Expected more than 1 value per channel"),
+            (compiled, config(), r"model\.compile\(\)"),
+            ("net", config(), "is a str: expected a torch.nn.Module"),
+        ):
+            self.refused(fault, model, train, settings, tmp_path=tmp_path)
 
     def test_labels_that_are_no_classes(self, small_net, train, config, tmp_path):
         x, y = train

@@ -71,7 +71,11 @@ class RunFolder:
             if not self._is_same_run():
                 self._begin()
         except OSError as error:
+            self._lock.release()
             raise PracError(f"{self.path}: cannot be written to: {error.strerror}") from error
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def _check_is_ours(self) -> None:
@@ -122,7 +126,7 @@ class RunFolder:
         trace: TracebackType | None,
     ) -> None:
         """Let go of the folder."""
-        self._lock.__exit__(kind, error, trace)
+        self._lock.release()
 
     def level(self, index: int) -> Path:
         """Return the folder of a level."""

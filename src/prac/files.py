@@ -140,5 +140,9 @@ class Lock:
         trace: TracebackType | None,
     ) -> None:
         """Give the hold up."""
+        self.release()
+
+    def release(self) -> None:
+        """Give the hold up, if it was taken."""
         if self._file is not None:
             self._file.close()

@@ -121,7 +121,7 @@ class Problem:
             )
         return outputs
 
-    def _judged(self, name: str, outputs: Tensor, y: Tensor) -> Tensor:
+    def _judged(self, name: str, outputs: Tensor, y: Tensor) -> Any:
         try:
             loss = self.task.loss(outputs, y)
             judged = {

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"prac: error: {where}{error.strerror or error}", file=sys.stderr)
         return USAGE_ERROR
     except MemoryError as error:
-        print(f"prac: error: not enough memory: {error or 'try smaller data'}", file=sys.stderr)
+        detail = " ".join(str(error).split()) or "try smaller images or batches"
+        print(f"prac: error: not enough memory: {detail}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("\nprac: interrupted; the same command continues", file=sys.stderr)
@@ -59,7 +60,7 @@ def _run(given: list[str]) -> int:
     try:
         return int(command.run(given[1:]))
     except SystemExit as stop:
-        # --help and --print_config end so.
+        # --help and --print-config end so.
         return int(stop.code or 0)
 
 
