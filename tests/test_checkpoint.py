@@ -123,9 +123,24 @@ def test_a_folder_keeps_its_settings_and_environment(tmp_path):
     assert json.loads((run.path / "environment.json").read_text()) == about
 
 
+def begun(path):
+    """Begin a run with one line of metrics and one state: it has something to lose."""
+    with folder(path) as run:
+        run.commit(state_of(1), {"step": 1})
+
+
+def contents(path):
+    """Return every file's bytes by path but the lock's, which says who came last."""
+    return {
+        str(entry.relative_to(path)): entry.read_bytes()
+        for entry in path.rglob("*")
+        if entry.is_file() and entry.name != ".lock"
+    }
+
+
 def test_other_settings_are_refused_naming_the_fields_that_differ(tmp_path):
-    with folder(tmp_path):
-        pass
+    begun(tmp_path)
+    before = contents(tmp_path)
     with pytest.raises(PracError) as error, folder(tmp_path, levels=4, lr=0.1, new=1):
         pass
     message = str(error.value)
@@ -138,11 +153,15 @@ def test_other_settings_are_refused_naming_the_fields_that_differ(tmp_path):
         assert part in message
     assert "milestones" not in message
     assert "rule" not in message
+    assert contents(tmp_path) == before
+    # The refusal let go of the folder: it opens with what it was begun with.
+    with folder(tmp_path) as run:
+        assert run.resume().step == 1
 
 
 def test_another_identity_is_refused(tmp_path):
-    with folder(tmp_path):
-        pass
+    begun(tmp_path)
+    before = contents(tmp_path)
     message = r"labels \(there \[1\], here \[2\]\)"
     with (
         pytest.raises(PracError, match=message) as error,
@@ -150,11 +169,108 @@ def test_another_identity_is_refused(tmp_path):
     ):
         pass
     assert "fingerprint" not in str(error.value)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("metrics", [None, ""], ids=["no metrics", "empty metrics"])
+@pytest.mark.parametrize("other", ["settings", "identity"])
+def test_until_a_line_of_metrics_is_there_another_run_begins_the_folder_anew(
+    tmp_path, other, metrics
+):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1))
+        run.level(0).mkdir(parents=True)
+        (run.level(0) / "summary.json").write_text("{}")
+        if metrics is not None:
+            (tmp_path / "metrics.jsonl").write_text(metrics)
+    settings = {"levels": 4} if other == "settings" else {}
+    identity = {"fingerprint": "cd"} if other == "identity" else None
+    with folder(tmp_path, identity, {"torch": "10"}, **settings) as run:
+        assert run.resume() is None
+        assert not (tmp_path / "levels").exists()
+        assert not (tmp_path / "state").exists()
+        assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == {**SETTINGS, **settings}
+        about = json.loads((tmp_path / "environment.json").read_text())
+        assert about == {"torch": "10", **(identity or {"fingerprint": "ab", "labels": [1]})}
+        run.commit(state_of(1), {"step": 1})
+    # Now it is this run's, and the one that was there first is another.
+    with pytest.raises(PracError, match="was begun with other settings"), folder(tmp_path):
+        pass
+
+
+def test_the_same_settings_go_on_before_the_first_line_too(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1))
+    with folder(tmp_path, versions={"torch": "10"}) as run:
+        assert run.resume().step == 1
+    assert json.loads((tmp_path / "environment.json").read_text())["torch"] == "9"
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json"])
+def test_a_damaged_description_is_written_anew_unless_something_was_trained(tmp_path, name):
+    with folder(tmp_path):
+        pass
+    whole = contents(tmp_path)
+    (tmp_path / name).write_text("{")
+    with folder(tmp_path) as run:
+        assert contents(tmp_path) == whole
+        run.commit(state_of(1), {"step": 1})
+    (tmp_path / name).write_text("{")
+    before = contents(tmp_path)
+    with pytest.raises(PracError, match=f"{name}: is not"), folder(tmp_path):
+        pass
+    assert contents(tmp_path) == before
+
+
+def test_what_a_killed_process_left_half_written_is_swept(tmp_path):
+    begun(tmp_path)
+    before = contents(tmp_path)
+    with folder(tmp_path) as run:
+        run.level(0).mkdir(parents=True)
+    for left in (
+        ".config.yaml.k3_x9abc",
+        "state/.00000002.safetensors.ab12cd34",
+        "levels/00/.ticket.safetensors.q1w2e3r4",
+        "levels/00/.summary.json.zzzzzzzz",
+    ):
+        (tmp_path / left).write_text("half")
+    with folder(tmp_path) as run:
+        assert contents(tmp_path) == before
+        assert (tmp_path / ".lock").exists()
+        assert run.resume().step == 1
+
+
+def test_another_process_s_half_written_files_are_left_while_it_holds_the_folder(tmp_path):
+    with folder(tmp_path):
+        (tmp_path / ".config.yaml.k3_x9abc").write_text("half")
+        with pytest.raises(PracError, match="is working in this folder"), folder(tmp_path):
+            pass
+        assert (tmp_path / ".config.yaml.k3_x9abc").exists()
+
+
+@pytest.mark.parametrize("name", [".gitlab-ci.yml", ".env.local", "levels/.notes.txt"])
+def test_a_folder_with_someone_elses_hidden_files_is_refused(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(PracError, match="but no run"), folder(tmp_path):
+        pass
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_hidden_files_put_beside_a_run_are_left(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1), {"step": 1})
+    (tmp_path / ".notes.txt").write_text("mine")
+    (tmp_path / "state" / ".00000002.safetensors.abcd1234").write_text("half")
+    with folder(tmp_path):
+        pass
+    assert (tmp_path / ".notes.txt").read_text() == "mine"
+    assert not (tmp_path / "state" / ".00000002.safetensors.abcd1234").exists()
 
 
 def test_what_a_crash_at_the_very_start_left_is_no_hindrance(tmp_path):
     (tmp_path / "environment.json").write_text("{}")
-    (tmp_path / ".config.yaml.x1").write_text("lev")
+    (tmp_path / ".config.yaml.x1y2z3w4").write_text("lev")
     with folder(tmp_path):
         pass
     assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == SETTINGS
@@ -162,7 +278,7 @@ def test_what_a_crash_at_the_very_start_left_is_no_hindrance(tmp_path):
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(PracError, match="holds files but no run"), folder(tmp_path):
+    with pytest.raises(PracError, match="holds thesis.tex but no run"), folder(tmp_path):
         pass
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(PracError, match="is a file"), folder(tmp_path / "thesis.tex"):
@@ -259,3 +375,41 @@ def test_forgotten_states_are_gone(tmp_path):
         run.forget_states()
         assert not (tmp_path / "state").exists()
     assert lines(tmp_path) == [{"step": 1}]
+
+
+def test_a_folder_of_states_is_left_where_something_else_is_in_it(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1), {"step": 1})
+        (tmp_path / "state" / "notes.txt").write_text("mine")
+        run.forget_states()
+    assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["notes.txt"]
+
+
+def test_forgetting_where_there_is_no_state_does_nothing(tmp_path):
+    with folder(tmp_path) as run:
+        run.forget_states()
+    assert not (tmp_path / "state").exists()
+
+
+def test_finished_levels_without_a_state_are_not_started_over(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1), {"step": 1})
+        run.level(0).mkdir(parents=True)
+        (run.level(0) / "summary.json").write_text("{}")
+        run.forget_states()
+    before = contents(tmp_path)
+    with folder(tmp_path) as run:
+        with pytest.raises(PracError, match=r"has finished levels, but its state .* is gone") as e:
+            run.resume()
+        assert str(e.value).startswith(f"{tmp_path}: ")
+        assert "\n" not in str(e.value)
+    assert contents(tmp_path) == before
+
+
+def test_an_unfinished_level_without_a_state_is_no_hindrance(tmp_path):
+    with folder(tmp_path) as run:
+        run.level(0).mkdir(parents=True)
+        (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    with folder(tmp_path) as run:
+        assert run.resume() is None
+    assert lines(tmp_path) == []

@@ -1,11 +1,13 @@
 """Settings: every field's type and bounds, pairs that contradict, names misspelt, round trips."""
 
+import contextlib
 import dataclasses
 import math
 import typing
 from dataclasses import dataclass
 
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ LEAVES = {flag_of(field): (path, field, hint) for path, field, hint in leaves(Se
 # Written down a second time on purpose: a bound lost from its field shows here.
 BOUNDS = {
     "levels": ">=1",
-    "seed": ">=0",
+    "seed": ">=0 <=9223372036854775807",
     "epochs": ">=1",
     "iterations": ">=1",
     "batch_size": ">=1",
@@ -86,14 +88,15 @@ def broken_values():
         if not whole:
             yield name, math.nan
             yield name, math.inf
+            yield name, -math.inf
 
 
 @pytest.mark.parametrize(("name", "value"), list(broken_values()))
 def test_a_value_out_of_bounds_is_refused_by_name(name, value):
     with pytest.raises(PracError) as error:
         made(name, (value,) if is_tuple(name) else value)
-    assert str(error.value).startswith(f"{name} is ")
-    assert "expected" in str(error.value)
+    assert str(error.value).startswith(f"{name} is {value!r}: expected ")
+    assert (str(error.value).endswith(": expected a finite number")) == (not math.isfinite(value))
 
 
 def test_the_edges_themselves_are_allowed():
@@ -102,6 +105,25 @@ def test_the_edges_themselves_are_allowed():
     for name, value in edges.items():
         assert made(name, value) == value
     assert made("milestones", (0.5,)) == (0.5,)
+    assert made("seed", 2**63 - 1) == 2**63 - 1
+
+
+def test_the_largest_seed_is_one_that_torch_takes():
+    torch.Generator().manual_seed(made("seed", 2**63 - 1))
+    with pytest.raises(PracError, match="seed is 9223372036854775808: expected at least 0 and at"):
+        SearchConfig(seed=2**63)
+
+
+def test_one_element_of_many_out_of_bounds_is_refused():
+    for wrong, message in ((math.nan, "finite number"), (0.0, "above 0")):
+        with pytest.raises(PracError, match=f"milestones is {wrong}: expected .*{message}"):
+            TrainConfig(milestones=(1.0, wrong, 3.0))
+
+
+@pytest.mark.parametrize("name", ["seed", "epochs", "lr"])
+def test_a_number_beyond_every_float_is_refused_if_at_all_by_name(name):
+    with contextlib.suppress(PracError):
+        made(name, 10**400)
 
 
 def test_no_bounded_number_is_missing_above():
@@ -175,6 +197,37 @@ def test_contradictory_training_settings_are_refused(settings, message):
 def test_milestones_count_in_the_unit_of_the_length():
     assert TrainConfig(epochs=10, iterations=1000, milestones=(500,)).milestones == (500.0,)
     assert TrainConfig(epochs=10, milestones=(9.5,), warmup=9.5).warmup == 9.5
+
+
+@pytest.mark.parametrize("rule", ["all", "cep", "fixed"])
+def test_a_share_that_cet_keeps_needs_a_rule_with_cet(rule):
+    message = f"kept_fraction is set but subset_rule is '{rule}': it needs 'prac' or 'cet'"
+    with pytest.raises(PracError, match=message):
+        SubsetConfig(rule=rule, kept_fraction=0.5)
+    with pytest.raises(PracError, match=message):
+        from_flat(SearchConfig, {"subset_rule": rule, "kept_fraction": 1})
+    assert SubsetConfig(rule=rule, threshold=1).threshold == 1
+
+
+@pytest.mark.parametrize("rule", ["prac", "cet"])
+def test_cet_keeps_a_share_or_what_a_threshold_says(rule):
+    assert SubsetConfig(rule=rule, kept_fraction=0.5).kept_fraction == 0.5
+    assert SubsetConfig(rule=rule, kept_fraction=0.5, threshold=0).kept_fraction == 0.5
+    assert SubsetConfig(rule=rule, threshold=2).threshold == 2
+    with pytest.raises(PracError, match="kept_fraction and threshold are both set"):
+        SubsetConfig(rule=rule, kept_fraction=0.5, threshold=1)
+
+
+def test_fine_tuning_at_the_end_of_a_cosine_is_refused():
+    cosine = TrainConfig(schedule="cosine")
+    with pytest.raises(PracError, match="rewind is 'none' but schedule is 'cosine'"):
+        SearchConfig(rewind="none", train=cosine)
+    with pytest.raises(PracError, match="use multi-step or constant"):
+        from_flat(SearchConfig, {"rewind": "none", "schedule": "cosine"})
+    for rewind in ("init", "epoch:1", "iteration:9", "learning-rate"):
+        assert SearchConfig(rewind=rewind, train=cosine).rewind == rewind
+    for schedule in ("multi-step", "constant"):
+        assert SearchConfig(rewind="none", train=TrainConfig(schedule=schedule)).rewind == "none"
 
 
 @pytest.mark.parametrize(
@@ -295,7 +348,7 @@ CONFIGS = st.builds(
     SearchConfig,
     levels=st.integers(1, 40),
     rewind=st.sampled_from(["init", "epoch:1", "iteration:9", "learning-rate", "none"]),
-    seed=st.integers(0, 2**63),
+    seed=st.integers(0, 2**63 - 1),
     train=st.builds(
         TrainConfig,
         epochs=st.integers(20, 200),
@@ -312,7 +365,16 @@ CONFIGS = st.builds(
         include=st.lists(st.sampled_from(["*.weight", "conv?", "é: #'", ""]), max_size=3),
         allow_empty=st.booleans(),
     ),
-    subset=st.builds(SubsetConfig, kept_fraction=st.none() | numbers(0, 1, exclude_min=True)),
+    subset=st.builds(
+        SubsetConfig,
+        rule=st.sampled_from(["prac", "cet"]),
+        kept_fraction=st.none() | numbers(0, 1, exclude_min=True),
+    )
+    | st.builds(
+        SubsetConfig,
+        rule=st.sampled_from(["all", "prac", "cet", "cep", "fixed"]),
+        threshold=st.integers(0, 9),
+    ),
     stop=st.builds(StopConfig, epsilon=numbers(0, 1, exclude_min=True)),
 )
 

@@ -1,5 +1,6 @@
 """Indexed examples and augmentation: both kinds give the same, and what a slow loop would give."""
 
+import os
 import random
 
 import numpy as np
@@ -137,11 +138,13 @@ def test_the_fingerprint_changes_with_every_value_label_order_and_type(kind):
         fingerprint(x[swapped], y[swapped]),
         fingerprint(x[:9], y[:9]),
         fingerprint(x.view(torch.int8), y),
-        fingerprint(x, y.to(torch.int32)),
+        fingerprint(x, y.to(torch.float32)),
         fingerprint(x.transpose(2, 3).reshape(x.shape), y),
         fingerprint(x.view(10, 2, 5, 6), y),
     ]
     assert len(set(prints)) == len(prints)
+    # A tensor of classes is held as int64, whichever integers it came as.
+    assert (fingerprint(x, y.to(torch.int32)) == prints[0]) == (kind == "tensors")
 
 
 def test_the_fingerprint_does_not_hang_on_the_layout_in_memory():
@@ -229,10 +232,98 @@ def test_normalisation_by_hand():
 
 def test_floats_are_taken_as_they_are_and_any_number_of_dimensions_normalised():
     stored = torch.tensor([[1.0, 20.0], [3.0, 40.0]], dtype=torch.float64)
-    assert torch.equal(Pipeline()(stored), stored.float())
-    torch.testing.assert_close(
-        Pipeline((2.0, 30.0), (1.0, 10.0))(stored), torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
-    )
+    assert torch.equal(Pipeline()(stored), stored)
+    expected = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+    for dtype in (torch.float32, torch.float64):
+        torch.testing.assert_close(
+            Pipeline((2.0, 30.0), (1.0, 10.0))(stored.to(dtype)), expected.to(dtype)
+        )
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int8,
+        torch.bool,
+        torch.complex64,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("seed", [None, 0])
+def test_every_type_but_uint8_is_left_as_it_is(dtype, seed):
+    stored = torch.tensor([[0, 1, 100], [2, 3, 127]]).to(dtype)
+    values = Pipeline()(stored, seed)
+    assert values.dtype == dtype
+    assert torch.equal(values, stored)
+
+
+def test_uint8_becomes_float32_from_0_to_1():
+    stored = torch.arange(256, dtype=torch.uint8).view(64, 4)
+    values = Pipeline()(stored)
+    assert values.dtype == torch.float32
+    assert torch.equal(values, torch.arange(256, dtype=torch.float32).view(64, 4) / 255)
+
+
+@pytest.mark.parametrize("kind", ["tensors", "pairs"])
+def test_token_ids_reach_the_network_as_integers(kind):
+    x, y = torch.tensor([[5, 70000], [2**40, 0]]), torch.tensor([1, 0])
+    examples = TensorExamples(x, y) if kind == "tensors" else MapExamples(Pairs(x, y))
+    for seed in (None, 3):
+        ((tokens, labels),) = examples.stream([torch.tensor([1, 0])], seed=seed)
+        assert tokens.dtype == labels.dtype == torch.int64
+        assert tokens.tolist() == [[2**40, 0], [5, 70000]]
+        assert labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (3, 2), (2, 3, 1)])
+def test_integer_targets_of_any_shape_become_int64(dtype, shape):
+    values = torch.tensor([0, 1, 2, 3, 100, 5]).view(shape)
+    examples = TensorExamples(torch.zeros(shape[0], 1), values.to(dtype))
+    assert examples.y.dtype == torch.int64
+    assert torch.equal(examples.y, values)
+    assert (examples.labels is not None) == (len(shape) == 1)
+    ((_, targets),) = examples.stream([torch.tensor([1])])
+    assert targets.dtype == torch.int64
+    assert torch.equal(targets, values[[1]])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bool])
+def test_other_targets_are_left_as_they_are(dtype):
+    y = torch.tensor([[0, 1], [1, 1]]).to(dtype)
+    examples = TensorExamples(torch.zeros(2, 1), y)
+    assert examples.y.dtype == dtype
+    assert torch.equal(examples.y, y)
+    assert TensorExamples(torch.zeros(2, 1), y[:, 0]).labels is None
+
+
+def test_numpy_s_float64_becomes_float32_and_its_int32_classes_int64():
+    rows = np.array([[1.5, 2.25], [-0.5, 1e-3]])
+    examples = as_examples((rows, np.array([1, 0], dtype=np.int32)))
+    assert examples.x.dtype == torch.float32
+    assert examples.y.dtype == torch.int64
+    np.testing.assert_array_equal(examples.x.numpy(), rows.astype(np.float32))
+    assert examples.labels.tolist() == [1, 0]
+    # Targets of a regression are to meet the network's float32 as well.
+    assert as_examples((rows, rows[:, 0])).y.dtype == torch.float32
+    # Other types say what is meant.
+    for dtype in (np.float32, np.float16, np.uint8, np.int64):
+        assert as_examples((rows.astype(dtype), [0, 1])).x.numpy().dtype == dtype
+
+
+def test_a_tensor_s_type_is_the_caller_s_choice():
+    x, y = torch.rand(3, 2, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
+    examples = as_examples((x, y))
+    assert examples.x.dtype == examples.y.dtype == torch.float64
+    ((inputs, targets),) = examples.stream([torch.tensor([2, 0])])
+    assert inputs.dtype == targets.dtype == torch.float64
+    assert torch.equal(inputs, x[[2, 0]])
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
@@ -320,6 +411,67 @@ class Rows(Pairs):
 def test_data_that_cannot_be_used_is_refused(make, message):
     with pytest.raises(PracError, match=message):
         make()
+
+
+class Failing(Dataset):
+    """Raises what it is given at example 7, which no check at the start fetches."""
+
+    def __init__(self, make, cause=False):
+        self.make, self.cause = make, cause
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        if index == 7:
+            if self.cause:
+                try:
+                    os.stat("/nowhere/at/all")
+                except OSError as error:
+                    raise self.make() from error
+            raise self.make()
+        return torch.zeros(1), 0
+
+
+def refused():
+    return PracError("/data/cat.png: cannot be read: it is no image")
+
+
+class TestErrorsInLoading:
+    """What a data set raises, in this process or a worker."""
+
+    # Few cases: torch may wait five seconds for each worker of a loader that has failed.
+    @pytest.mark.parametrize(
+        ("workers", "cause", "seed"),
+        [(0, False, 0), (0, True, None), (1, False, None), (1, True, 0), (2, True, 0)],
+    )
+    def test_a_refusal_is_its_own_one_line(self, workers, cause, seed):
+        # Without the checks at the start, that fetch the first few examples.
+        examples = MapExamples(Failing(refused, cause), unaugmented=Clean(), workers=workers)
+        examples.unaugmented = examples.dataset
+        with pytest.raises(PracError) as error:
+            list(examples.stream([torch.arange(5), torch.arange(5, 10)], seed=seed))
+        assert str(error.value) == "/data/cat.png: cannot be read: it is no image"
+        assert type(error.value) is PracError
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_other_errors_stay_what_they_are(self, workers):
+        examples = MapExamples(Failing(Odd), unaugmented=Clean(), workers=workers)
+        with pytest.raises(Odd, match="odd"):
+            list(examples.stream([torch.arange(5, 10)], seed=0))
+
+
+class Odd(ValueError):
+    def __init__(self, message="odd"):
+        super().__init__(message)
+
+
+class Clean(Dataset):
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        return torch.zeros(1), 0
 
 
 class TestAugmentingDatasets:

@@ -510,7 +510,9 @@ class TestMistakes:
         [
             (prac.Task(loss=nn.CrossEntropyLoss(reduction="none")), "expected one number"),
             (prac.Task(correct=lambda outputs, y: outputs), "`correct` gave"),
-            (prac.Task(correct=lambda outputs, y: outputs.argmax(1)), "expected one bool an"),
+            (prac.Task(correct=lambda outputs, y: outputs.argmax(1)), "one bool an example"),
+            (prac.Task(correct=lambda outputs, y: [True] * len(y)), "gave list for"),
+            (prac.Task(prediction=lambda outputs: outputs.max(1).values), "one integer an"),
             (prac.Task(prediction=lambda outputs: outputs), "`prediction` gave"),
             (prac.Task(loss=lambda outputs, y: outputs.missing), "does not take the model's"),
         ],
@@ -563,7 +565,7 @@ class TestMistakes:
     def test_a_folder_with_something_else(self, small_net, train, config, tmp_path):
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "thesis.tex").write_text("precious")
-        with pytest.raises(prac.PracError, match="holds files but no run"):
+        with pytest.raises(prac.PracError, match="holds thesis.tex but no run"):
             prac.find(small_net(), train, config(), out=tmp_path / "run")
         assert (tmp_path / "run" / "thesis.tex").read_text() == "precious"
         assert len(list((tmp_path / "run").iterdir())) == 1

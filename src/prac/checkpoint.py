@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +21,24 @@ from prac import __version__
 from prac.algorithms.forgetting import ForgettingTable
 from prac.cost import Cost
 from prac.errors import PracError
-from prac.files import Lock, check_same, read_json, read_settings, write_atomic, write_json
+from prac.files import (
+    Lock,
+    check_same,
+    has_trained,
+    read_json,
+    read_settings,
+    write_atomic,
+    write_json,
+)
 from prac.state import RunState
 from prac.store import pack, read_tensors, unpack, write_tensors
 
 GENERATIONS = 2
+
+# What write_atomic leaves of this folder's files where a process is killed in the middle of it.
+LEFTOVER = re.compile(
+    r"\.(config\.yaml|environment\.json|summary\.json|\w+\.safetensors)\.[a-z0-9_]{8}"
+)
 
 
 class RunFolder:
@@ -79,19 +93,23 @@ class RunFolder:
         return self
 
     def _check_is_ours(self) -> None:
-        ours = {"environment.json", "config.yaml", "levels", "state"}
-        if self.path.exists() and not (self.path / "config.yaml").exists():
-            names = {entry.name for entry in self.path.iterdir()}
-            if any(name not in ours and not name.startswith(".") for name in names):
+        """Raise a PracError for a folder that holds anything but a run, or a run's beginnings."""
+        if not self.path.exists() or (self.path / "config.yaml").exists():
+            return
+        ours = {".lock", "environment.json"}
+        for entry in self.path.iterdir():
+            if entry.name not in ours and not LEFTOVER.fullmatch(entry.name):
                 raise PracError(
-                    f"{self.path}: holds files but no run: choose an empty or new folder for --out"
+                    f"{self.path}: holds {entry.name} but no run: choose an empty or new folder "
+                    f"for --out"
                 )
 
     def _sweep(self) -> None:
-        """Remove the hidden files that a killed process left half-written."""
-        for path in self.path.rglob(".*.*"):
-            if path.is_file():
-                path.unlink()
+        """Remove the files that a killed process left half-written."""
+        for folder in (self.path, self.path / "state", *self.path.glob("levels/*")):
+            for path in folder.glob(".*"):
+                if LEFTOVER.fullmatch(path.name):
+                    path.unlink()
 
     def _is_same_run(self) -> bool:
         """Whether to go on with what is there; until an epoch is trained, nothing is lost if not.
@@ -106,13 +124,13 @@ class RunFolder:
             check_same(self.path, read_settings(self.path), self.settings)
             check_same(self.path, read_json(about), self.identity)
         except PracError:
-            metrics = self.path / "metrics.jsonl"
-            if metrics.exists() and metrics.stat().st_size:
+            if has_trained(self.path):
                 raise
             return False
         return True
 
     def _begin(self) -> None:
+        # What a run that trained no epoch left; without a config.yaml there is none of it.
         for name in ("levels", "state"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         write_json(self.path / "environment.json", {**self.versions, **self.identity})

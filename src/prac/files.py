@@ -74,6 +74,12 @@ def read_settings(run: Path) -> dict[str, Any]:
     return settings
 
 
+def has_trained(run: Path) -> bool:
+    """Say whether a run folder holds an epoch's work, which other settings must not overwrite."""
+    metrics = run / "metrics.jsonl"
+    return metrics.exists() and metrics.stat().st_size > 0
+
+
 def check_same(run: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise a PracError unless a run folder was begun with all that is `wanted`, by name."""
     differing = [

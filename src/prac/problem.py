@@ -124,23 +124,33 @@ class Problem:
     def _judged(self, name: str, outputs: Tensor, y: Tensor) -> Any:
         try:
             loss = self.task.loss(outputs, y)
-            judged = {
-                "correct": self.task.correct(outputs.detach(), y),
-                "prediction": self.task.answers(outputs.detach(), y),
-            }
+            judged = {"correct": self.task.correct(outputs.detach(), y)}
+            if self.task.prediction is not None:
+                judged["prediction"] = self.task.prediction(outputs.detach())
         except ModelFault as error:
             raise PracError(
                 f"the task does not take the model's outputs of shape {tuple(outputs.shape)} with "
                 f"{name} targets of shape {tuple(y.shape)}: {_line(error)}"
             ) from error
         for part, values in judged.items():
-            wanted = "bool" if part == "correct" else "integer"
-            if values.shape != (len(y),) or (part == "correct" and values.dtype != torch.bool):
-                raise PracError(
-                    f"the task's `{part}` gave {values.dtype} of shape {tuple(values.shape)} for "
-                    f"{len(y)} examples: expected one {wanted} an example"
-                )
+            _check_judged(part, values, len(y))
         return loss
+
+
+def _check_judged(part: str, values: Any, examples: int) -> None:
+    """Raise a PracError unless a task's part gave one value an example, of the type it should."""
+    wanted = "bool" if part == "correct" else "integer"
+    shown = type(values).__name__
+    if isinstance(values, Tensor):
+        is_bool = values.dtype == torch.bool
+        is_integer = not (values.is_floating_point() or values.is_complex())
+        if values.shape == (examples,) and (is_bool if part == "correct" else is_integer):
+            return
+        shown = f"{values.dtype} of shape {tuple(values.shape)}"
+    raise PracError(
+        f"the task's `{part}` gave {shown} for {examples} examples: expected a tensor with one "
+        f"{wanted} an example"
+    )
 
 
 ModelFault = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError)

@@ -94,7 +94,10 @@ def checked(name: str, value: Any, hint: Any) -> Any:
             raise PracError(f"{name} is {value!r}: expected a list")
         return tuple(checked(name, element, arguments[0]) for element in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise PracError(f"{name} is too large: expected a finite number") from error
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise PracError(f"{name} is {value!r}: expected {_described(hint)}")
     return value
@@ -124,11 +127,15 @@ def check_bounds(name: str, value: Any, bounds: Mapping[str, float | None]) -> N
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
         met = all(holds(number, bound) for _, holds, bound in limits)
-        if not math.isfinite(number):
+        if isinstance(number, float) and not math.isfinite(number):
             raise PracError(f"{name} is {number!r}: expected a finite number")
         if not met:
-            wanted = " and ".join(f"{word} {bound:g}" for word, _, bound in limits)
+            wanted = " and ".join(f"{word} {_exact(bound)}" for word, _, bound in limits)
             raise PracError(f"{name} is {number!r}: expected {wanted}")
+
+
+def _exact(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def leaves(cls: type) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any], Any]]:

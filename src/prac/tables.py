@@ -186,7 +186,8 @@ def _provenance(facts: Mapping[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for name in ("settings", "environment", "versions"):
         values = facts.get(name) or {}
-        pairs = (f"{key}: {json.dumps(value)}" for key, value in values.items())
+        known = {key: value for key, value in values.items() if value is not None}
+        pairs = (f"{key}: {json.dumps(value)}" for key, value in known.items())
         if values:
             parts += [Text(f"\n{name}"), Text(", ".join(pairs), style="dim")]
     return parts

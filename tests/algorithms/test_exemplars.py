@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from prac.algorithms.exemplars import disagreements, topped_up, union
 from prac.algorithms.forgetting import ForgettingTable
 
+FORGOTTEN = st.integers(0, 3) | st.none()  # None: never learned.
 SETS = st.lists(st.integers(0, 20), unique=True)
 
 
@@ -16,9 +17,10 @@ def indices(values):
 
 
 def table_of(events):
-    n = len(events)
-    counts = torch.tensor(events, dtype=torch.int32)
-    return ForgettingTable(counts, torch.ones(n).bool(), torch.zeros(n).bool())
+    """Return a table of these counts of events, None where an example was never learned."""
+    counts = torch.tensor([count or 0 for count in events], dtype=torch.int32)
+    learned = torch.tensor([count is not None for count in events], dtype=torch.bool)
+    return ForgettingTable(counts, learned, torch.zeros(len(events)).bool())
 
 
 def test_cep_are_the_examples_predicted_differently():
@@ -54,17 +56,33 @@ def test_a_union_is_python_s(first, second):
 
 def test_a_small_set_takes_the_most_forgotten_of_the_others():
     table = table_of([0, 9, 3, 7, 0])
-    assert topped_up(indices([1]), table, least=3, seed=0).tolist() == [1, 2, 3]
+    assert topped_up(indices([1]), table, torch.arange(5), least=3, seed=0).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_small_set_takes_the_never_learned_first_and_what_was_left_out_last(seed):
+    # 4 and 5 were not trained on: no events and never right, of which nothing can be told.
+    table = table_of([0, 3, None, 0, None, None])
+    found = [
+        topped_up(indices([3]), table, indices([3, 2, 1, 0]), least=least, seed=seed).tolist()
+        for least in range(7)
+    ]
+    assert found[:5] == [[3], [3], [2, 3], [1, 2, 3], [0, 1, 2, 3]]
+    assert found[5] in ([0, 1, 2, 3, 4], [0, 1, 2, 3, 5])
+    assert found[6] == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_set_that_is_large_enough_comes_back_sorted():
     table = table_of([5, 5, 5, 5])
-    assert topped_up(indices([3, 0]), table, least=2, seed=0).tolist() == [0, 3]
+    assert topped_up(indices([3, 0]), table, torch.arange(4), least=2, seed=0).tolist() == [0, 3]
 
 
 def test_ties_are_drawn_from_the_seed():
     table = table_of([0] * 1000)
-    chosen = [topped_up(indices([]), table, least=10, seed=seed).tolist() for seed in (0, 0, 1)]
+    chosen = [
+        topped_up(indices([]), table, torch.arange(1000), least=10, seed=seed).tolist()
+        for seed in (0, 0, 1)
+    ]
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
     # By index they would be 0 to 9, a single class where data is sorted by class.
@@ -72,19 +90,27 @@ def test_ties_are_drawn_from_the_seed():
 
 
 @given(
-    events=st.lists(st.integers(0, 3), min_size=1, max_size=12),
+    events=st.lists(FORGOTTEN, min_size=1, max_size=12),
     chosen=st.sets(st.integers(0, 11)),
+    members=st.sets(st.integers(0, 11)),
     least=st.integers(0, 15),
     seed=st.integers(0, 5),
 )
 def test_topping_up_reaches_the_count_with_none_easier_than_those_left_out(
-    events, chosen, least, seed
+    events, chosen, members, least, seed
 ):
+    def difficulty(i):
+        if i not in members:
+            return -1
+        return float("inf") if events[i] is None else events[i]
+
     n = len(events)
-    chosen = {i for i in chosen if i < n}
-    found = topped_up(indices(chosen), table_of(events), least=least, seed=seed).tolist()
+    chosen, members = ({i for i in some if i < n} for some in (chosen, members))
+    result = topped_up(indices(chosen), table_of(events), indices(members), least=least, seed=seed)
+    assert result.dtype == torch.int64
+    found = result.tolist()
     assert found == sorted(set(found))
     assert len(found) == max(len(chosen), min(least, n))
     assert chosen <= set(found)
     added, left = set(found) - chosen, set(range(n)) - set(found)
-    assert not added or not left or min(events[i] for i in added) >= max(events[i] for i in left)
+    assert not added or not left or min(map(difficulty, added)) >= max(map(difficulty, left))

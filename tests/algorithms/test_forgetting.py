@@ -2,11 +2,12 @@
 
 import itertools
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.algorithms.forgetting import ForgettingTable, forgettable, hardest
+from prac.algorithms.forgetting import ForgettingTable, forgettable, hardest, hardest_first
 
 N = 6
 # An epoch presents some examples, each right or wrong; None leaves one out.
@@ -109,7 +110,7 @@ def test_the_never_learned_are_critical_whatever_the_threshold():
 def test_the_hardest_are_the_never_learned_then_the_most_forgotten():
     table = tables(events=[1, 0, 5, 0], learned=[True, True, True, False])
     everyone = indices(3, 2, 1, 0)
-    assert [hardest(table, everyone, count).tolist() for count in (1, 2, 3)] == [
+    assert [hardest(table, everyone, count, seed=0).tolist() for count in (1, 2, 3)] == [
         [3],
         [2, 3],
         [0, 2, 3],
@@ -118,21 +119,86 @@ def test_the_hardest_are_the_never_learned_then_the_most_forgotten():
 
 def test_none_or_fewer_of_the_hardest_are_none_and_too_many_are_all():
     table = tables(events=[1, 2, 3], learned=[True] * 3)
-    found = [hardest(table, indices(0, 2), count).tolist() for count in (-1, 0, 9)]
+    found = [hardest(table, indices(0, 2), count, seed=0).tolist() for count in (-1, 0, 9)]
     assert found == [[], [], [0, 2]]
 
 
-def test_ties_among_the_hardest_go_to_the_lower_index():
-    table = tables(events=[2] * 5, learned=[True] * 5)
-    assert hardest(table, indices(4, 1, 3), 2).tolist() == [1, 3]
+@pytest.mark.parametrize("learned", [True, False])
+def test_ties_among_the_hardest_are_drawn_from_the_seed(learned):
+    table = tables(events=[2] * 100, learned=[learned] * 100)
+    even = torch.arange(0, 100, 2)
+    found = [hardest(table, even, 10, seed=seed).tolist() for seed in (0, 0, 1)]
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+    assert all(i % 2 == 0 for i in found[0])
+    # How the members are listed does not matter.
+    assert hardest(table, even.flip(0), 10, seed=0).tolist() == found[0]
 
 
-@given(EPOCHS, MEMBERS, st.integers(-1, N + 2))
-def test_the_hardest_are_the_head_of_a_sorted_list(epochs, members, count):
+def test_a_data_set_sorted_by_class_does_not_give_one_class_only():
+    labels = torch.arange(10).repeat_interleave(100)
+    tied = tables(events=[1] * 1000, learned=[True] * 1000)
+    for seed in range(5):
+        drawn = labels[hardest(tied, torch.arange(1000), 100, seed=seed)]
+        counts = torch.bincount(drawn, minlength=10)
+        assert counts.min() >= 1
+        assert counts.max() <= 30
+
+
+def test_every_tied_example_is_drawn_by_some_seed():
+    table = tables(events=[0, 2, 2, 2, 5], learned=[True] * 5)
+    everyone = torch.arange(5)
+    found = {tuple(hardest(table, everyone, 2, seed=seed).tolist()) for seed in range(50)}
+    assert found == {(1, 4), (2, 4), (3, 4)}
+
+
+def test_the_order_is_never_learned_then_events_then_those_left_out():
+    # 1 and 4 are no members, whatever the table says of them.
+    table = tables(events=[0, 9, 7, 2, 0, 0], learned=[True, True, True, True, False, False])
+    for seed in range(5):
+        order = hardest_first(table, indices(0, 2, 3, 5), seed=seed)
+        assert order.dtype == torch.int64
+        assert order[:4].tolist() == [5, 2, 3, 0]
+        assert sorted(order[4:].tolist()) == [1, 4]
+
+
+def test_a_never_learned_member_comes_before_any_count_of_events():
+    table = tables(events=[2**31 - 2, 0], learned=[True, False])
+    assert hardest_first(table, indices(0, 1), seed=0).tolist() == [1, 0]
+
+
+def test_the_caller_s_random_numbers_and_table_are_left_alone():
+    table = tables(events=[1, 0, 3], learned=[True, False, True])
+    state = torch.get_rng_state()
+    hardest_first(table, indices(0, 1), seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert table.events.tolist() == [1, 0, 3]
+
+
+@given(EPOCHS, MEMBERS, st.integers(0, 2**63 - 1))
+def test_the_order_is_a_stable_sort_of_a_shuffle_by_difficulty(epochs, members, seed):
+    def difficulty(example):
+        history = history_of(epochs, example)
+        if example not in members:
+            return -1
+        return events_in(history) if any(history) else float("inf")
+
+    shuffled = torch.randperm(N, generator=torch.Generator().manual_seed(seed)).tolist()
+    expected = sorted(shuffled, key=lambda example: -difficulty(example))
+    assert hardest_first(told(epochs), indices(*members), seed=seed).tolist() == expected
+
+
+@given(EPOCHS, MEMBERS, st.integers(-1, N + 2), st.integers(0, 5))
+def test_the_hardest_are_the_head_of_a_sorted_list(epochs, members, count, seed):
     def difficulty(example):
         history = history_of(epochs, example)
         return events_in(history) if any(history) else float("inf")
 
-    ranked = sorted(members, key=lambda example: (-difficulty(example), example))
-    expected = sorted(ranked[: max(count, 0)])
-    assert hardest(told(epochs), indices(*members), count).tolist() == expected
+    result = hardest(told(epochs), indices(*members), count, seed=seed)
+    assert result.dtype == torch.int64
+    found = result.tolist()
+    assert found == sorted(set(found))
+    assert set(found) <= set(members)
+    # Whoever of equally hard ones is drawn, the difficulties are those of the list's head.
+    ranked = sorted(map(difficulty, members), reverse=True)
+    assert sorted(map(difficulty, found), reverse=True) == ranked[: max(count, 0)]

@@ -5,7 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.algorithms.masks import density, kept, magnitude, ones, prune, random_scores
+from prac.algorithms.masks import (
+    counts_to_come,
+    density,
+    kept,
+    magnitude,
+    ones,
+    prune,
+    random_scores,
+)
 
 # Few distinct values, so that ties within and across layers are the rule.
 SCORES = st.sampled_from([0.0, 0.5, 1.0, 2.0, float("inf")])
@@ -193,3 +201,37 @@ def test_random_scores_depend_on_the_seed_and_the_shapes_alone():
     assert not torch.equal(scores["a"], scores["b"].view(-1))
     assert not torch.equal(scores["a"], random_scores(first, seed=1)["a"])
     assert all(((s >= 0) & (s < 1)).all() for s in scores.values())
+
+
+def test_counts_to_come_by_hand():
+    # Half of 15 is 7.5, which goes to even: 8; of 7 4, of 3 2, and then two layers keep one each.
+    assert counts_to_come([10, 5], 0.5, 4, scope="global", allow_empty=False) == [15, 7, 3, 2, 2]
+    # By layer: 10, 5, 3, 1, 1 and 5, 3, 1, 1, 1.
+    assert counts_to_come([10, 5], 0.5, 4, scope="layer", allow_empty=False) == [15, 8, 4, 2, 2]
+    assert counts_to_come([3], 1.0, 2, scope="global", allow_empty=True) == [3, 0, 0]
+    assert counts_to_come([3, 2], 1.0, 2, scope="layer", allow_empty=False) == [5, 2, 2]
+    assert counts_to_come([], 0.5, 2, scope="global", allow_empty=False) == [0, 0, 0]
+    assert counts_to_come([7], 0.5, 0, scope="layer", allow_empty=True) == [7]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 30), max_size=5),
+    fraction=FRACTIONS,
+    prunings=st.integers(0, 12),
+    scope=st.sampled_from(["global", "layer"]),
+    allow_empty=st.booleans(),
+    seed=st.integers(0, 5),
+)
+def test_counts_to_come_are_those_of_really_pruning(
+    sizes, fraction, prunings, scope, allow_empty, seed
+):
+    weights = {str(i): torch.zeros(size) for i, size in enumerate(sizes)}
+    masks = ones(weights)
+    counts = [kept(masks)]
+    for number in range(prunings):
+        # The scores change from one pruning to the next, as they do when weights are trained.
+        scores = random_scores(weights, seed + number)
+        masks = prune(scores, masks, fraction, scope=scope, allow_empty=allow_empty)
+        counts.append(kept(masks))
+    found = counts_to_come(sizes, fraction, prunings, scope=scope, allow_empty=allow_empty)
+    assert found == counts

@@ -89,11 +89,34 @@ def test_a_last_epoch_may_be_partial():
 
 
 @pytest.mark.parametrize("scaling", ["linear", "epochs", "none"])
-@pytest.mark.parametrize("length", [{"epochs": 1}, {"iterations": 1}])
+@pytest.mark.parametrize("length", [{"epochs": 1}, {"iterations": 16}])
 def test_however_small_the_set_one_epoch_is_trained(scaling, length):
     plan = plan_of(30, scaling=scaling, batch_size=2, **length)
     assert plan.iterations >= plan.iterations_per_epoch == 15
     assert plan_of(1, scaling=scaling, **length).iterations >= 1
+
+
+@pytest.mark.parametrize("scaling", ["linear", "epochs", "none"])
+@pytest.mark.parametrize("kept", [100, 99, 50, 40, 31])
+def test_a_length_below_an_epoch_is_neither_stretched_nor_shrunk(kept, scaling):
+    # 100 examples are 10 batches, 31 are 3 as the last joins the one before: but for those, an
+    # epoch is at least the 4 iterations asked for.
+    settings = {"iterations": 4, "milestones": (2, 3), "warmup": 1, "scaling": scaling}
+    plan = plan_of(kept, **settings)
+    if kept == 31 and scaling != "none":
+        assert (plan.iterations, plan.milestones) == (3, (2, 2))
+        return
+    assert (plan.iterations, plan.milestones, plan.warmup) == (4, (2, 3), 1)
+    assert rates(plan) == pytest.approx([1.0, 1.0, 0.1, 0.01])
+
+
+@pytest.mark.parametrize("scaling", ["linear", "epochs"])
+def test_the_floor_is_the_shorter_of_an_epoch_and_the_full_length(scaling):
+    # Linear asks for 1.2 of 12 and the square for 0.1: an epoch over 10 of 100 is 5 of 2.
+    assert plan_of(10, batch_size=2, iterations=12, scaling=scaling).iterations == 5
+    assert plan_of(10, batch_size=2, iterations=5, scaling=scaling).iterations == 5
+    assert plan_of(10, batch_size=2, iterations=3, scaling=scaling).iterations == 3
+    assert plan_of(10, batch_size=2, iterations=1, scaling=scaling).iterations == 1
 
 
 def test_a_milestone_never_scales_to_nothing():
@@ -117,7 +140,11 @@ def test_every_plan_can_be_trained(kept, batch_size, length, at, scaling):
     (full,) = length.values()
     plan = plan_of(kept, batch_size=batch_size, scaling=scaling, milestones=(at * full,), **length)
     assert plan.iterations_per_epoch == len(batch_sizes(kept, batch_size))
-    assert plan.iterations >= plan.iterations_per_epoch
+    whole = plan_of(100, batch_size=batch_size, **length)
+    assert whole.iterations == full * (
+        1 if "iterations" in length else len(batch_sizes(100, batch_size))
+    )
+    assert min(whole.iterations, plan.iterations_per_epoch) <= plan.iterations <= whole.iterations
     assert 1 <= plan.milestones[0] <= max(plan.iterations, 1)
     assert plan.lr_at(0) == 1.0
     # The milestone lies where it lay in the full length, to within rounding.
@@ -166,8 +193,20 @@ def test_cosine_starts_where_the_warm_up_ends():
 @pytest.mark.parametrize("schedule", ["multi-step", "cosine", "constant"])
 def test_fine_tuning_stays_at_the_last_rate(schedule):
     milestones = (4, 6) if schedule == "multi-step" else ()
-    plan = Plan(8, 4, lr=1.0, schedule=schedule, milestones=milestones, warmup=2)
-    tuned = plan.fine_tuning()
+    full = Plan(8, 4, lr=1.0, schedule=schedule, milestones=milestones, warmup=2)
+    tuned = full.fine_tuning(full)
     assert (tuned.iterations, tuned.iterations_per_epoch) == (8, 4)
-    assert rates(tuned) == [rates(plan)[-1]] * 8
+    assert rates(tuned) == [rates(full)[-1]] * 8
     assert schedule != "multi-step" or rates(tuned)[0] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("schedule", ["multi-step", "cosine", "constant"])
+def test_a_short_fine_tuning_takes_the_last_rate_of_the_full_training(schedule):
+    milestones = (4, 6) if schedule == "multi-step" else ()
+    full = Plan(8, 4, lr=1.0, schedule=schedule, milestones=milestones, warmup=2)
+    # By itself it is so short that its last rate is another one: all warm-up, or one fall only.
+    short = Plan(2, 1, lr=1.0, schedule=schedule, milestones=milestones and (1,), warmup=1)
+    assert schedule == "constant" or rates(short)[-1] != pytest.approx(rates(full)[-1])
+    tuned = short.fine_tuning(full)
+    assert (tuned.iterations, tuned.iterations_per_epoch, tuned.epochs) == (2, 1, 2)
+    assert rates(tuned) == [rates(full)[-1]] * 2

@@ -140,6 +140,7 @@ def counts_to_come(
     >>> counts_to_come([10, 5], 0.5, 4, scope="global", allow_empty=False)
     [15, 7, 3, 2, 2]
     """
+    sizes = [size for size in sizes if size]
     groups = [(sum(sizes), len(sizes))] if scope == "global" else [(size, 1) for size in sizes]
     remaining = [size for size, _ in groups]
     counts = [sum(remaining)]

@@ -21,7 +21,7 @@ from prac.cli.options import (
 )
 from prac.describe import search_summary
 from prac.errors import PracError, unknown_name
-from prac.files import check_same, read_settings
+from prac.files import check_same, has_trained, read_settings
 from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
 from prac.results import Search
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     retrain = _levels(options.retrain, recipe.search.levels, given=given)
     out = Path(options.out or f"runs/{_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
-    if (out / "config.yaml").exists():
+    if has_trained(out):
         # Before any data is loaded, which may take long.
         check_same(out, read_settings(out), flat(recipe))
     if options.subset is None and _is_finished(out, retrain):

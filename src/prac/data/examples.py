@@ -333,7 +333,7 @@ def _one_line_from_workers() -> Iterator[None]:
     try:
         yield
     except PracError as error:
-        _, in_worker, last = str(error).strip().rpartition("PracError: ")
+        _, in_worker, last = str(error).strip().rpartition("prac.errors.PracError: ")
         if not in_worker:
             raise
         raise PracError(" ".join(last.split())) from None
