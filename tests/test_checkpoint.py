@@ -278,7 +278,7 @@ def test_what_a_crash_at_the_very_start_left_is_no_hindrance(tmp_path):
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(PracError, match="holds thesis.tex but no run"), folder(tmp_path):
+    with pytest.raises(PracError, match=r"holds thesis\.tex but no run"), folder(tmp_path):
         pass
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(PracError, match="is a file"), folder(tmp_path / "thesis.tex"):

@@ -565,7 +565,7 @@ class TestMistakes:
     def test_a_folder_with_something_else(self, small_net, train, config, tmp_path):
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "thesis.tex").write_text("precious")
-        with pytest.raises(prac.PracError, match="holds thesis.tex but no run"):
+        with pytest.raises(prac.PracError, match=r"holds thesis\.tex but no run"):
             prac.find(small_net(), train, config(), out=tmp_path / "run")
         assert (tmp_path / "run" / "thesis.tex").read_text() == "precious"
         assert len(list((tmp_path / "run").iterdir())) == 1
