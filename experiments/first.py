@@ -33,8 +33,8 @@ PROBLEMS: dict[str, dict[str, Any]] = {
     "cifar10": {
         "title": "ResNet-20s on 5,000 CIFAR-10 images, 4 prunings",
         "data": (
-            "CIFAR-10 (JPEG 75): the first 5,000 training images, 500 of them for validation, "
-            "and all 10,000 test images"
+            "CIFAR-10 (JPEG 75): 5,000 training images drawn with seed 0, 500 of them for "
+            "validation, and all 10,000 test images"
         ),
         "options": (
             "--model resnet20s --limit 5000 --levels 4 --epochs 12 --milestones 6,9 "

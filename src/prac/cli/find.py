@@ -12,8 +12,8 @@ from typing import Any
 from prac.cli.options import (
     Parser,
     add_config_file,
+    add_run_options,
     add_settings,
-    add_workers,
     check_exclusive,
     early_value,
     reader,
@@ -54,12 +54,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         metavar="N,...",
         help="levels whose tickets are retrained at the end, on all data (default: none)",
     )
-    made.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
-    )
-    add_workers(made)
-    made.add_argument("--json", action="store_true", help="print a summary for machines")
-    made.add_argument("--quiet", action="store_true", help="show no progress")
+    add_run_options(made)
     add_settings(made, Recipe, "search")
     if defaults:
         made.set_defaults(dict(defaults))

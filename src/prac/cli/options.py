@@ -86,8 +86,11 @@ def add_config_file(parser: Parser) -> None:
     )
 
 
-def add_workers(parser: Parser) -> None:
-    """Add `--workers N`, which changes nothing but the speed."""
+def add_run_options(parser: Parser) -> None:
+    """Add what says how a command runs and what it prints, none of it a setting."""
+    parser.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
     parser.add_argument(
         "--workers",
         type=reader("workers", int, {"at_least": 0}),
@@ -95,6 +98,8 @@ def add_workers(parser: Parser) -> None:
         metavar="N",
         help="processes that decode images that do not fit in memory (default: 2)",
     )
+    parser.add_argument("--json", action="store_true", help="print a summary for machines")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def reader(flag: str, hint: Any, bounds: Mapping[str, float | None]) -> Callable[[Any], Any]:

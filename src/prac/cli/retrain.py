@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from prac.cli.options import (
     Parser,
     add_config_file,
+    add_run_options,
     add_settings,
-    add_workers,
     check_exclusive,
     early_value,
     values_of,
@@ -43,12 +43,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         metavar="DIR",
         help="folder (default: runs/retrain-DIGEST, of ticket and settings)",
     )
-    made.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
-    )
-    add_workers(made)
-    made.add_argument("--json", action="store_true", help="print a summary for machines")
-    made.add_argument("--quiet", action="store_true", help="show no progress")
+    add_run_options(made)
     add_settings(made, RetrainRecipe, "other")
     if defaults:
         made.set_defaults(dict(defaults))
