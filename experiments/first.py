@@ -86,9 +86,8 @@ def page(results: dict[str, Any]) -> str:
         "page and `first.json` from their summaries.",
         "",
         f"Hardware: CPU ({machine['processor']}), {machine['threads']} threads, no GPU. "
-        f"torch {machine['torch']}, Python {machine['python']}. One seed (0): differences of a few "
-        "tenths of a point on MNIST, and of a point or two on CIFAR-10, are within what another "
-        "seed would change.",
+        f"torch {machine['torch']}, Python {machine['python']}. One seed (0): these runs do not say "
+        "how much another seed would change, so small differences in accuracy mean nothing here.",
         "",
         "*Saved* counts training iterations up to that ticket, the paper's way. *Only scored* are "
         "examples predicted without training on them, for validation and for the CEP passes: the "
@@ -190,7 +189,7 @@ def reading(methods: dict[str, Any]) -> list[str]:
             f"The tickets of both methods are far over the dense network ({over[0]:+.1f} and "
             f"{over[1]:+.1f} points). That is no praise of them: on so short a schedule the dense "
             "network, which starts from its initialisation, is far from converged, while tickets "
-            "start from its weights after the first epoch, and sparser networks learn faster here. "
+            "start from its weights after the first epoch and, in these runs, learned faster. "
             "What the table shows of the methods is their costs and the distance between them.",
         ]
     return text
