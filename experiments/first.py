@@ -87,7 +87,8 @@ def page(results: dict[str, Any]) -> str:
         "",
         f"Hardware: CPU ({machine['processor']}), {machine['threads']} threads, no GPU. "
         f"torch {machine['torch']}, Python {machine['python']}. One seed (0): these runs do not "
-        "say how much another seed would change, so small differences in accuracy mean nothing here.",
+        "say how much another seed would change, so "
+        "small differences in accuracy mean nothing here.",
         "",
         "*Saved* counts training iterations up to that ticket, the paper's way. *Only scored* are "
         "examples predicted without training on them, for validation and for the CEP passes: the "
