@@ -212,6 +212,18 @@ def test_anyones_own_network_and_arrays(capsys):
     assert found["path"] == "runs/mine-make-prac"
 
 
+def test_a_limit_that_draws_no_held_out_example_is_refused(capsys):
+    np.save("held_out.npy", np.arange(3))
+    held_out = ["--val-indices", "held_out.npy"]
+    faults = 0
+    for seed in range(5):
+        limit = ["--limit", "10", "--val-seed", str(seed), "--out", f"run-{seed}", "--quiet"]
+        status, _, err = run_prac(capsys, "find", *QUICK, *held_out, *limit)
+        faults += status == 2
+        assert status == 0 or "none of the held-out examples of held_out.npy" in err
+    assert faults, "three of 1,442 examples are seldom among ten"
+
+
 def test_inspect_tells_of_runs_tickets_sets_and_data(capsys):
     run_prac(capsys, "find", *QUICK, "--out", "run", "--quiet")
     status, out, _ = run_prac(capsys, "inspect", "run/levels/01/ticket.safetensors")

@@ -79,7 +79,7 @@ def write_summary(path: Path, state: RunState, problem: Problem, plan: Plan, ful
         total=total,
         set_parts=subset.provenance["set_parts"],
         set_by_class=subset.provenance["by_class"],
-        epochs=-(-state.step // plan.iterations_per_epoch),
+        epochs=plan.epochs_begun(state.step),
         planned_epochs=plan.epochs,
         iterations=state.step,
         planned_iterations=plan.iterations,

@@ -283,7 +283,14 @@ def _split(splits: Splits, config: DataConfig) -> tuple[Any, Any]:
     if config.val_indices is not None:
         held_out = torch.zeros(n, dtype=torch.bool)
         held_out[read_index_file(config.val_indices, n)] = True
-        return used[~held_out[used]], used[held_out[used]]
+        train, val = used[~held_out[used]], used[held_out[used]]
+        if not len(train) or not len(val):
+            part = "held-out" if len(train) else "training"
+            raise PracError(
+                f"limit is {config.limit}: none of the {part} examples of {config.val_indices} is "
+                f"among those drawn: raise it, or draw others by val_seed"
+            )
+        return train, val
     if splits.val is not None:
         return used, None
     train, val = split_indices(len(used), fraction=config.val_fraction, seed=config.val_seed)

@@ -133,10 +133,11 @@ def train_level(
         mark=training.mark,
     ):
         if not segment.loss_is_finite:
+            epoch_number = training.plan.epochs_begun(segment.step)
             raise PracError(
-                f"the loss is not finite at level {state.level}, epoch "
-                f"{_epoch(segment, training.plan)}, by iteration {segment.step}: try a lower "
-                f"--lr, a --warmup, or --precision fp32, in another --out"
+                f"the loss is not finite at level {state.level}, epoch {epoch_number}, by "
+                f"iteration {segment.step}: try a lower --lr, a --warmup, or --precision fp32, in "
+                f"another --out"
             )
         state, validation = observe(problem, state, segment, training)
         if not segment.ends_epoch:
@@ -183,7 +184,7 @@ def observe(
 
 def _validated(problem: Problem, state: RunState, plan: Plan) -> tuple[RunState, dict[str, float]]:
     """Return the state with the best epoch so far; without validation data that is the last."""
-    epoch = -(-state.step // plan.iterations_per_epoch)
+    epoch = plan.epochs_begun(state.step)
     if problem.val is None:
         return replace(state, best=state.weights, best_epoch=epoch), {}
     accuracy, loss = accuracy_and_loss(problem.model, problem.val, problem.task, problem.world)
@@ -199,7 +200,7 @@ def metrics(
     """Return an epoch's line of metrics: only what the seed determines, so no times."""
     return {
         "level": state.level,
-        "epoch": _epoch(epoch, plan),
+        "epoch": plan.epochs_begun(state.step),
         "epochs": plan.epochs,
         "iteration": state.step,
         "iterations": plan.iterations,
@@ -210,7 +211,3 @@ def metrics(
         **validation,
         "mask_distance": state.distances[-1] if state.distances else None,
     }
-
-
-def _epoch(segment: Segment, plan: Plan) -> int:
-    return -(-segment.step // plan.iterations_per_epoch)

@@ -53,7 +53,15 @@ class Plan:
     @property
     def epochs(self) -> int:
         """Epochs begun, the last one maybe partial."""
-        return math.ceil(self.iterations / self.iterations_per_epoch)
+        return self.epochs_begun(self.iterations)
+
+    def epochs_begun(self, iterations: int) -> int:
+        """Return in how many epochs the first `iterations` lie.
+
+        >>> [Plan(10, 5, lr=1.0).epochs_begun(done) for done in (0, 1, 5, 6)]
+        [0, 1, 1, 2]
+        """
+        return math.ceil(iterations / self.iterations_per_epoch)
 
     def lr_at(self, iteration: int) -> float:
         """Return the learning rate of an iteration, counted from 0.
