@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prac.algorithms.forgetting import ForgettingTable
-from prac.checkpoint import RunFolder, from_tensors, to_tensors
+from prac.checkpoint import RunFolder
 from prac.cost import Cost
 from prac.errors import PracError
 from prac.state import RunState
+from prac.state_file import from_tensors, to_tensors
 from prac.store import read_tensors, write_tensors
 
 SETTINGS = {"levels": 3, "lr": 1e-05, "milestones": [80.0], "rule": "prac", "iterations": None}
@@ -52,6 +53,9 @@ def full_state():
         best={"z.weight": torch.rand(1, 3)},
         best_accuracy=0.75,
         best_epoch=2,
+        epoch_losses=torch.tensor([2.5, 1.25]),
+        epoch_examples=3,
+        epoch_correct=1,
         dense_predictions=torch.tensor([1, 0, 2], dtype=torch.int32),
         cost=Cost(5, 10, 15, 2.5),
     )
