@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     ("algorithms", "callables", "errors"),
     ("config", "cost", "settings", "state", "task"),
-    ("data", "files", "models", "modules", "store", "world"),
+    ("data", "files", "lock", "models", "modules", "pace", "store", "world"),
     (
         "checkpoint",
         "evaluate",

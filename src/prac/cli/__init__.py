@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from prac import __version__
 from prac.errors import PracError, unknown_name
+from prac.pace import Interrupted
 
 COMMANDS = {
     "find": "search for tickets; the same command again resumes",
@@ -22,10 +23,16 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 2 for a user's mistake, 130 on Ctrl-C."""
+    """Run the command line and return its exit status.
+
+    0; 2 for a user's mistake; 130, 143 or 129 where SIGINT, SIGTERM or SIGHUP stopped it; 75 where
+    SIGUSR1 or --max-seconds did, after saving.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(given)
+        status = _run(given)
+        sys.stdout.flush()  # A full disk behind it is told here, not by the interpreter's end.
+        return status
     except PracError as error:
         print(f"prac: error: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -34,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        # A full disk, a folder without permission: the user's to mend, and what is saved is whole.
+        # Data that has gone, output on a full disk: the user's to mend, and what is saved is whole.
         where = f"{error.filename}: " if error.filename else ""
         print(f"prac: error: {where}{error.strerror or error}", file=sys.stderr)
         return USAGE_ERROR
@@ -42,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         detail = " ".join(str(error).split()) or "try smaller images or batches"
         print(f"prac: error: not enough memory: {detail}", file=sys.stderr)
         return USAGE_ERROR
+    except Interrupted as stop:
+        print(f"prac: {stop}; the same command continues", file=sys.stderr)
+        return stop.status
     except KeyboardInterrupt:
         print("\nprac: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
