@@ -22,7 +22,7 @@ from prac.cli.options import (
 )
 from prac.describe import search_summary
 from prac.errors import PracError, unknown_name
-from prac.files import check_same, has_trained, read_settings
+from prac.files import check_same, has_trained, read_settings, state_paths
 from prac.pace import Pace
 from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
@@ -124,11 +124,16 @@ def _levels(levels: Sequence[int], last: int, *, given: bool) -> tuple[int, ...]
 
 
 def _is_finished(out: Path, retrain: Sequence[int]) -> bool:
-    """Say whether there is nothing left to do."""
+    """Say whether there is nothing left to do, not even to remove states."""
     if not (out / "config.yaml").exists():
         return False
     search = Search.load(out)
-    return search.finished and all(search.retrained(level) is not None for level in retrain)
+    folders = (out, *(search.retrain_path(level) for level in retrain))
+    return (
+        search.finished
+        and all(search.retrained(level) is not None for level in retrain)
+        and not any(state_paths(folder) for folder in folders)
+    )
 
 
 def _search(
