@@ -14,11 +14,13 @@ from prac.cli.options import (
     add_config_file,
     add_run_options,
     add_settings,
+    check_config,
     check_exclusive,
     early_value,
     values_of,
 )
 from prac.errors import PracError
+from prac.fields import shown
 from prac.progress import Progress
 from prac.recipes import RetrainRecipe
 from prac.settings import flat, from_flat
@@ -52,6 +54,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac retrain` and return its exit status."""
+    check_config(arguments)
     path = parser().parse_args(list(arguments)).ticket
     from prac.ticket import Ticket
 
@@ -63,6 +66,12 @@ def run(arguments: Sequence[str]) -> int:
             raise PracError(
                 f"{path}: was found from Python and does not name its {name}: pass --{name}"
             )
+    if ":" in str(own.get("model")) and early_value(arguments, "model") is None:
+        # Code that the file alone names is never imported: the file may be anyone's.
+        raise PracError(
+            f"{path}: names code of its own as its model: pass --model {shown(own['model'])[1:-1]} "
+            f"if you trust that code"
+        )
     check_exclusive(arguments)
     if early_value(arguments, "epochs") is not None:
         own.pop("iterations", None)
