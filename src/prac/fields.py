@@ -81,7 +81,10 @@ def _check_plain(value: Any, depth: int) -> None:
 
 def shown(value: Any) -> str:
     """Return a value as one short line, whatever it holds."""
-    text = _SHORT.repr(value)
+    try:
+        text = " ".join(_SHORT.repr(value).split())
+    except ValueError:  # A whole number of more digits than Python shows.
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -16,7 +16,9 @@ from prac.cli.options import (
     add_settings,
     check_config,
     check_exclusive,
+    check_used,
     early_value,
+    reader,
     values_of,
 )
 from prac.errors import PracError
@@ -41,6 +43,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     add_config_file(made)
     made.add_argument(
         "--out",
+        type=reader("out", str | None, {}),
         default=None,
         metavar="DIR",
         help="folder (default: runs/retrain-DIGEST, of ticket and settings)",
@@ -77,6 +80,7 @@ def run(arguments: Sequence[str]) -> int:
         own.pop("iterations", None)
     options = parser(own).parse_args(list(arguments))
     recipe = from_flat(RetrainRecipe, values_of(options, RetrainRecipe))
+    check_used(arguments, flat(recipe))
     out = Path(options.out or f"runs/retrain-{_digest(ticket, recipe)}")
     history = _train(ticket, recipe, out, options)
     _show(history, out, options.json)

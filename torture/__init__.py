@@ -1,0 +1,1 @@
+"""Attacks on prac that take longer, or go further, than its tests."""
