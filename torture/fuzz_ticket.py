@@ -60,7 +60,7 @@ def fuzz(seconds: int, corpus: Path) -> dict[str, Any]:
 
 def _child(counts: Path, arguments: Sequence[str]) -> None:
     """Fuzz until the time is over; atheris ends the process."""
-    import atheris
+    import atheris  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     with atheris.instrument_imports(include=[f"prac.{name}" for name in INSTRUMENTED]):
         from torture import hostile

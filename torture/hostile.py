@@ -250,7 +250,8 @@ def with_wrong_layouts(whole: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"{name} has more facts", joined({**header, name: {**facts, "x": 1}}, content)
         yield f"{name} is a list", joined({**header, name: []}, content)
     yield "a hole", joined(header, b"\0" * 8 + content)
-    for metadata in (None, [], {"prac": 1}, {"prac": None}, "x", {"prac": {}}):
+    wrong: tuple[Any, ...] = (None, [], {"prac": 1}, {"prac": None}, "x", {"prac": {}})
+    for metadata in wrong:
         changed = {**header, "__metadata__": metadata}
         yield f"metadata is {metadata!r}", joined(changed, content)
     for text in (b"", b"null", b"3", b"[]", b"{", b"\xff\xfe{}", b"[" * 100_000, b'{"a":' * 50_000,
