@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import functools
-import json
 import re
 import types
 import typing
@@ -22,6 +20,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
 )
 
 from prac.errors import PracError
+from prac.fields import strict_yaml
 from prac.settings import Settings, check_bounds, checked, flag_of, leaves
 
 
@@ -208,34 +207,13 @@ def _read_options(path: str) -> dict[str, Any]:
     if len(content) > OPTIONS_LIMIT:
         raise PracError(f"{path}: has more than {OPTIONS_LIMIT} bytes: expected options by name")
     try:
-        values = _plain_yaml(content)
-    # What its constructors raise is anything: a date without such a day, an empty number.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise PracError(f"{path}: is not YAML: {reason}") from error
+        values = strict_yaml(content)
+    except ValueError as error:
+        raise PracError(f"{path}: is not YAML: {error}") from error
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise PracError(f"{path}: expected a mapping of options, such as 'epochs: 20'")
     if "config" in values:
         raise PracError(f"{path}: names another file as config: expected all options in one")
-    return values
-
-
-@functools.lru_cache(maxsize=4)
-def _plain_yaml(content: bytes) -> Any:
-    """Return a YAML value, without what lets a few bytes stand for a great many."""
-    text, depth = content.decode(), 0
-    for event in yaml.parse(text, yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise ValueError("it has an alias (*): write the value out")
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > 8:
-            raise ValueError("it is nested too deep")
-    values = yaml.safe_load(text)
-    try:
-        json.dumps(values)
-    except TypeError as error:
-        raise ValueError("it holds a date, a set or bytes: put text into quotes") from error
     return values
 
 
