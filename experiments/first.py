@@ -48,7 +48,9 @@ PROBLEMS: dict[str, dict[str, Any]] = {
 def command(problem: str, method: str, data: str, runs: str) -> list[str]:
     """Return the `prac find` command of one run."""
     spec = PROBLEMS[problem]
-    options = ["--method", method, "--data", f"{data}/{problem}", *spec["options"].split()]
+    # Without an early stop there is nothing to arm.
+    own = spec["options"] if method == "prac" else spec["options"].replace("--arm at-once ", "")
+    options = ["--method", method, "--data", f"{data}/{problem}", *own.split()]
     options += ["--retrain", spec["retrain"][method], "--out", f"{runs}/first-{problem}-{method}"]
     return ["prac", "find", *options]
 

@@ -44,14 +44,16 @@ def state_of(step=0, **fields):
 
 
 def full_state():
+    weights = state_of().weights
     masks = {name: ~mask for name, mask in state_of().masks.items()}
     return state_of(
         7,
         optimizer={"0/momentum_buffer": torch.rand(1, 3), "0/step": torch.tensor(7.0)},
-        rewind={"z.weight": torch.rand(1, 3), "n/a": torch.tensor(3)},
+        weights=weights,
+        rewind={name: torch.rand_like(weight) for name, weight in weights.items()},
         candidate=masks,
         distances=(0.25, 0.1),
-        best={"z.weight": torch.rand(1, 3)},
+        best={name: torch.rand_like(weight) for name, weight in weights.items()},
         best_accuracy=0.75,
         best_epoch=2,
         epoch_losses=torch.tensor([2.5, 1.25]),
@@ -89,7 +91,7 @@ def test_a_state_comes_back_from_disk_with_its_masks_in_order(tmp_path, make):
 
 
 @given(
-    shapes=st.lists(st.lists(st.integers(0, 4), max_size=3).map(tuple), max_size=4),
+    shapes=st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), max_size=4),
     names=st.permutations(["z", "a", "m/x", "b.weight"]),
     has_candidate=st.booleans(),
     distances=st.lists(st.floats(0, 1), max_size=3).map(tuple),
@@ -97,7 +99,8 @@ def test_a_state_comes_back_from_disk_with_its_masks_in_order(tmp_path, make):
 def test_states_of_any_shape_come_back(shapes, names, has_candidate, distances):
     masks = {name: torch.rand(shape) < 0.5 for name, shape in zip(names, shapes, strict=False)}
     candidate = {name: ~mask for name, mask in masks.items()} if has_candidate else None
-    state = state_of(masks=masks, candidate=candidate, distances=distances)
+    weights = {name: torch.rand(mask.shape) for name, mask in masks.items()}
+    state = state_of(weights=weights, masks=masks, candidate=candidate, distances=distances)
     tensors, header = to_tensors(state)
     assert_same(from_tensors(tensors, json.loads(json.dumps(header))), state)
 

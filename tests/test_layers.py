@@ -15,8 +15,8 @@ SOURCE = Path(__file__).parents[1] / "src"
 # The package's __init__ re-exports everything lazily: it stands above them all.
 LAYERS = (
     ("algorithms", "callables", "errors"),
-    ("config", "cost", "settings", "state", "task"),
-    ("data", "files", "lock", "models", "modules", "pace", "store", "world"),
+    ("config", "cost", "fields", "settings", "state", "task"),
+    ("container", "data", "files", "lock", "models", "modules", "pace", "store", "world"),
     (
         "checkpoint",
         "evaluate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -376,8 +377,9 @@ class TestCommand:
         search = prac.find(small_net(), train, settings, out=tmp_path / "run")
         for level, accuracy in ((0, 0.9), (2, 0.875)):
             search.retrain_path(level).mkdir(parents=True)
-            summary = json.dumps({"test_accuracy": accuracy})
-            (search.retrain_path(level) / "summary.json").write_text(summary)
+            summary = {"best_epoch": 1, "val_accuracy": None, "test_accuracy": accuracy}
+            summary |= {"density": search.levels[level].density, "cost": asdict(Cost())}
+            (search.retrain_path(level) / "summary.json").write_text(json.dumps(summary))
         console = Console(width=100)
         with console.capture() as capture:
             console.print(search_table(search_summary(search)))

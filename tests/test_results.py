@@ -9,7 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from prac.cli.find import parser
+from prac.cli.find import _defaults, parser
+from prac.cli.options import check_used, values_of
+from prac.recipes import Recipe
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,5 +35,7 @@ def test_the_commands_shown_are_commands():
     first = script("first")
     for problem, settings in first.PROBLEMS.items():
         for method in settings["retrain"]:
-            options = parser().parse_args(first.command(problem, method, "DIR", "runs")[2:])
+            arguments = first.command(problem, method, "DIR", "runs")[2:]
+            options = parser(_defaults(None, method)).parse_args(arguments)
             assert options.retrain[-1] == options.levels
+            check_used(arguments, values_of(options, Recipe))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prac import files
-from prac.errors import PracError
+from prac.errors import Damaged, PracError
 from prac.files import append, cut, read_json, read_settings, write_atomic, write_json
 from prac.lock import Lock
 from prac.store import FORMAT, pack, read_tensors, unpack, write_tensors
@@ -73,11 +73,12 @@ def test_the_same_content_gives_the_same_bytes(tmp_path):
     assert written(tmp_path / "f", z=1).read_bytes() == (tmp_path / "other").read_bytes()
 
 
-def refused(path, kind="ticket"):
-    with pytest.raises(PracError) as error:
+def refused(path, kind="ticket", error=PracError):
+    with pytest.raises(error) as caught:
         read_tensors(path, kind)
-    assert str(error.value).startswith(f"{path}: ")
-    return str(error.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
@@ -91,21 +92,26 @@ def test_a_newer_format_is_refused_with_the_remedy(tmp_path, monkeypatch):
     assert f"has format {FORMAT + 1}, this prac reads format {FORMAT}: update" in refused(path)
 
 
-@pytest.mark.parametrize(
-    "metadata", [None, {"prac": "not json"}, {"prac": "[]"}, {"prac": '{"kind": "ticket"}'}]
-)
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_someone_else_s_safetensors_file_is_refused(tmp_path, metadata):
     path = tmp_path / "f"
     path.write_bytes(safetensors.torch.save({"w": torch.ones(1)}, metadata))
     assert "not one of prac's: expected a ticket file" in refused(path)
 
 
+@pytest.mark.parametrize("text", ["not json", "[]", '{"kind": "ticket"}', "[" * 10**5])
+def test_a_header_that_is_none_is_damage(tmp_path, text):
+    path = tmp_path / "f"
+    path.write_bytes(safetensors.torch.save({"w": torch.ones(1)}, {"prac": text}))
+    assert "is damaged: its header" in refused(path, error=Damaged)
+
+
 def test_what_is_no_tensor_file_is_refused(tmp_path):
     assert "there is no such file" in refused(tmp_path / "absent")
-    refused(tmp_path)
+    assert "is a folder: expected a ticket file" in refused(tmp_path)
     for content in (b"", b"PK\x03\x04 a zip", b"{}", b"\xff" * 64):
         (tmp_path / "f").write_bytes(content)
-        assert "is not a ticket file, or is damaged" in refused(tmp_path / "f")
+        assert "is damaged: it is not a whole ticket file" in refused(tmp_path / "f", error=Damaged)
 
 
 def test_a_truncated_file_is_refused_at_any_length(tmp_path):

@@ -1,1 +1,1 @@
-"""Faults on purpose: what `make torture` and the short versions in the tests strike runs with."""
+"""Faults and attacks on purpose: what `make torture`, and shorter the tests, try prac with."""

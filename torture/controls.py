@@ -26,13 +26,13 @@ def broken_code(works: Sequence[Work], scratch: Path, *, seed: int) -> list[Blow
             mock.patch("prac.files.os", _Replaced(fsync=_sync_folders_only)),
             partial(power.failures, limit=16, seed=seed),
         ),
-        "files are written in place": (
-            mock.patch("prac.files.os", _Replaced(replace=_copy)),
-            partial(kills.at_file_operations, limit=16, seed=seed, places=("write",)),
+        "metrics are not cut back to the state": (
+            mock.patch("prac.checkpoint.cut"),
+            partial(kills.at_every_stage, stages=("before a state",)),
         ),
         "dropout and augmentation go on from where the process was": (
             _forgetful_seeds(),
-            kills.at_every_stage,
+            partial(kills.at_every_stage, stages=("in the middle of an epoch",)),
         ),
     }
     blows = []
@@ -57,14 +57,6 @@ class _Replaced:
 def _sync_folders_only(descriptor: int) -> None:
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.fsync(descriptor)
-
-
-def _copy(source: str, target: str) -> None:
-    content = Path(source).read_bytes()
-    os.unlink(source)
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.write(descriptor, content)
-    os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -46,11 +46,13 @@ class Case:
     scratch: Path
 
 
-def at_every_stage(works: Sequence[Work], scratch: Path) -> list[Blow]:
+def at_every_stage(
+    works: Sequence[Work], scratch: Path, stages: Sequence[str] = tuple(STAGES)
+) -> list[Blow]:
     """Kill each command once at each named stage."""
     cases = [
-        Case(f"kill -9 {stage}", work, (fault,), scratch)
-        for stage, fault in STAGES.items()
+        Case(f"kill -9 {stage}", work, (STAGES[stage],), scratch)
+        for stage in stages
         for work in works
     ]
     return shared_out(kill, cases)

@@ -30,8 +30,8 @@ from prac.files import (
 )
 from prac.lock import Lock
 from prac.state import RunState
-from prac.state_file import from_tensors, to_tensors
-from prac.store import read_tensors, write_tensors
+from prac.state_file import check_like, read_state, to_tensors
+from prac.store import write_tensors
 from prac.world import World
 
 GENERATIONS = 2
@@ -189,7 +189,7 @@ class RunFolder:
             PracError: If there are states and all are damaged, or one is of another prac, or the
                 run was begun under other versions and changes are not accepted.
         """
-        state, faults = self._newest_whole()
+        state, faults = self._newest_whole(first)
         if state is None:
             self._check_nothing_is_lost(faults)
             return None
@@ -200,19 +200,19 @@ class RunFolder:
             self._note(f"{fault}: going on from the state before it")
         return state
 
-    def _newest_whole(self) -> tuple[RunState | None, list[tuple[Path, Damaged]]]:
+    def _newest_whole(self, first: RunState) -> tuple[RunState | None, list[tuple[Path, Damaged]]]:
         faults = []
         for path in reversed(state_paths(self.path).values()):
             try:
-                tensors, header = read_tensors(path, "state")
-                state = from_tensors(tensors, header)
-                if self._metrics_length() < header["metrics_bytes"]:
+                state, metrics_bytes = read_state(path)
+                check_like(state, first, path)
+                if self._metrics_length() < metrics_bytes:
                     raise Damaged(f"{path}: tells of lines that {self._metrics} has not")
             except Damaged as error:
                 faults.append((path, error))
                 continue
-            if self._metrics_length() > header["metrics_bytes"]:
-                cut(self._metrics, header["metrics_bytes"])
+            if self._metrics_length() > metrics_bytes:
+                cut(self._metrics, metrics_bytes)
             return state, faults
         return None, faults
 

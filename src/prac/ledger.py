@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prac.cost import Cost
 from prac.errors import PracError
+from prac.fields import Fields, damaged, fits, shown
 from prac.files import read_json
 
 
@@ -73,20 +75,49 @@ class Level:
         """Return the level of a summary.json.
 
         Raises:
-            PracError: If the file is damaged.
+            PracError: If the file cannot be read, or is damaged.
         """
-        values = read_json(path)
-        try:
-            return cls(
-                **{
-                    **values,
-                    "cost": Cost(**values["cost"]),
-                    "imp": Cost(**values["imp"]),
-                    "mask_distances": tuple(values["mask_distances"]),
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise PracError(f"{path}: is not a level's summary: {error}") from error
+        fields = Fields(path, read_summary(path), "summary")
+        kinds = typing.get_type_hints(cls)
+        values: dict[str, Any] = {
+            name: cost_of(path, fields.take(name, dict))
+            if kind is Cost
+            else fields.take(name, kind, at_least=0)
+            for name, kind in kinds.items()
+        }
+        fields.end()
+        if not values["total"]:
+            raise damaged(path, "its summary is of no examples")
+        return cls(**{**values, "mask_distances": tuple(values["mask_distances"])})
+
+
+def read_summary(path: Path) -> Any:
+    """Return the value of a summary.json.
+
+    Raises:
+        PracError: If it cannot be read or is not JSON.
+    """
+    try:
+        return read_json(path)
+    except RecursionError as error:
+        raise damaged(path, "it is nested too deep") from error
+
+
+def cost_of(path: Path | str, values: Any) -> Cost:
+    """Return a cost from its JSON.
+
+    Raises:
+        Damaged: If a field is missing, too many, or no number of at least 0.
+    """
+    fields = Fields(path, values, "cost")
+    cost = Cost(
+        iterations=fields.take("iterations", int, at_least=0),
+        examples_trained=fields.take("examples_trained", int, at_least=0),
+        examples_scored=fields.take("examples_scored", int, at_least=0),
+        seconds=fields.take("seconds", float, at_least=0),
+    )
+    fields.end()
+    return cost
 
 
 @dataclass(frozen=True)
@@ -136,11 +167,18 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     """Return the lines of a run folder's metrics.jsonl; none where there is no such file.
 
     Raises:
-        PracError: If a line is not JSON.
+        PracError: If it cannot be read, or a line is not JSON, values by name.
     """
     path = run / "metrics.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
+    if not path.exists():
+        return []
     try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+    except OSError as error:
+        raise PracError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise PracError(f"{path}: has a line that is not JSON: {error}") from error
+    for line in lines:
+        if not fits(line, dict):
+            raise damaged(path, f"it has the line {shown(line)}: expected values by name")
+    return lines

@@ -221,12 +221,40 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` returned."""
+    """Put back what `optimizer_tensors` returned.
+
+    Raises:
+        PracError: Naming the first tensor that is not of this optimiser.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    known = OPTIMIZER_KEYS[type(optimizer)]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        index, key = name.split("/")
+        index, _, key = name.partition("/")
+        # Written back, so that no other way of writing a number is taken for it.
+        number = int(index) if index.isascii() and index.isdecimal() and len(index) < 10 else -1
+        if str(number) != index or number >= len(parameters) or key not in known:
+            raise PracError(f"{name!r} is nothing that this optimiser keeps of its parameters")
+        wanted = torch.Size() if key == "step" else parameters[number].shape
+        if tensor.shape != wanted or not tensor.is_floating_point():
+            raise PracError(
+                f"the optimiser's {name!r} is {tensor.dtype} {list(tensor.shape)}: expected "
+                f"floating point {list(wanted)}"
+            )
         # A copy: load_state_dict keeps what it is given, and steps would change the caller's.
-        state.setdefault(int(index), {})[key] = tensor.clone()
+        state.setdefault(number, {})[key] = tensor.clone()
+    for number, kept in state.items():
+        # Steps would begin anew, or fail, where a part of a parameter's state is missing.
+        if kept.keys() != known:
+            raise PracError(f"the optimiser's state of parameter {number} is not whole")
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
+
+
+OPTIMIZER_KEYS: dict[type, set[str]] = {
+    torch.optim.SGD: {"momentum_buffer"},
+    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
+    torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
+}
+"""What each optimiser keeps of a parameter."""

@@ -126,3 +126,28 @@ def masked(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[s
         name: weight * masks[name].to(weight.device) if name in masks else weight
         for name, weight in weights.items()
     }
+
+
+def check_finite(weights: Mapping[str, Tensor], prunable: Iterable[str] = ()) -> None:
+    """Raise a PracError where a model's weights are no numbers, before anything is made of them.
+
+    Args:
+        weights: A snapshot, buffers included; a buffer may be infinite, as an attention mask is.
+        prunable: Names of those that pruning may touch, which must be finite.
+    """
+    fault = number_fault(weights, prunable)
+    if fault is not None:
+        raise PracError(f"the model's {fault}: initialise it before the search")
+
+
+def number_fault(weights: Mapping[str, Tensor], prunable: Iterable[str]) -> str | None:
+    """Return what is wrong with weights that hold NaN, or are prunable and infinite, if any."""
+    for name, weight in weights.items():
+        if (weight.is_floating_point() or weight.is_complex()) and weight.isnan().any():
+            return f"weight {name!r} holds NaN"
+    for name in prunable:
+        # Types of eight bits do not all know infinity.
+        weight = weights[name]
+        if (weight.float() if weight.element_size() == 1 else weight).isinf().any():
+            return f"weight {name!r} is infinite"
+    return None

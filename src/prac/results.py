@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.files import read_json, read_settings
-from prac.ledger import Ledger, Level, ledger, read_levels
+from prac.fields import Fields
+from prac.files import read_settings
+from prac.ledger import Ledger, Level, cost_of, ledger, read_levels, read_summary
 
 if TYPE_CHECKING:
     from prac.subset import Subset
@@ -59,10 +60,13 @@ class Search:
         """Return the search of a run folder, finished or not.
 
         Raises:
-            PracError: If the folder is no run's.
+            PracError: If the folder is no run's, or a file in it is damaged.
         """
         path = Path(path)
-        return cls(path, read_settings(path), read_levels(path))
+        settings = read_settings(path)
+        # A retraining's folder has settings without levels.
+        Fields(path / "config.yaml", settings).check({"levels": int}, at_least=1)
+        return cls(path, settings, read_levels(path))
 
     @property
     def finished(self) -> bool:
@@ -83,12 +87,13 @@ class Search:
         return self.path / "retrain" / f"{level:02d}"
 
     def retrained(self, level: int) -> dict[str, Any] | None:
-        """Return the summary of a ticket's retraining, accuracies and cost; None where none is."""
+        """Return the summary of a ticket's retraining, accuracies and cost; None where none is.
+
+        Raises:
+            PracError: If it is damaged.
+        """
         path = self.retrain_path(level) / "summary.json"
-        if not path.exists():
-            return None
-        summary: dict[str, Any] = read_json(path)
-        return summary
+        return read_retraining(path) if path.exists() else None
 
     def subset(self, level: int) -> Subset:
         """Return the set that a level trains on.
@@ -103,3 +108,27 @@ class Search:
     def cost(self, level: int) -> Ledger:
         """Return what finding the ticket of a level cost, beside IMP's cost for it."""
         return ledger(self.levels, level)
+
+
+def read_retraining(path: Path) -> dict[str, Any]:
+    """Return the summary.json of a retraining.
+
+    Raises:
+        PracError: If it cannot be read, or a field is not of its type.
+    """
+    summary: dict[str, Any] = read_summary(path)
+    fields = Fields(path, summary, "summary")
+    for name, kind in RETRAINED.items():
+        fields.take(name, kind, at_least=0)
+    cost_of(path, summary["cost"])
+    return summary
+
+
+RETRAINED = {
+    "best_epoch": int,
+    "val_accuracy": float | None,
+    "test_accuracy": float | None,
+    "density": float,
+    "cost": dict,
+}
+"""What a retraining's summary says at least."""

@@ -24,7 +24,7 @@ from prac.cost import Cost
 from prac.errors import PracError
 from prac.evaluate import predictions
 from prac.levels import write_start, write_summary, write_trained
-from prac.modules import prunable, restore_, snapshot
+from prac.modules import check_finite, prunable, restore_, snapshot
 from prac.pace import Pace
 from prac.problem import Problem
 from prac.results import Search
@@ -282,12 +282,13 @@ def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) 
     """Return the dense network at its initialisation, on all data or on the set given.
 
     Raises:
-        PracError: If nothing is prunable, or the subset is not of this data.
+        PracError: If nothing is prunable, a weight is no number, or the subset is not of this data.
     """
     total = len(problem.train)
     members = torch.arange(total) if subset is None else subset.indices_for(problem.train)
     names = prunable(problem.model, config.prune)
     weights = snapshot(problem.model)
+    check_finite(weights, names)
     masks = ones({name: weights[name] for name in names})
     return RunState(0, 0, weights, masks, members, ForgettingTable.empty(total))
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar, Union
 
 from prac.errors import PracError, unknown_name
+from prac.fields import shown
 
 S = TypeVar("S", bound="Settings")
 
@@ -82,24 +83,27 @@ def checked(name: str, value: Any, hint: Any) -> Any:
             return None
         return checked(name, value, next(a for a in arguments if a is not type(None)))
     if origin is Literal:
-        if value not in arguments:
+        if not isinstance(value, str) or value not in arguments:
             if isinstance(value, str):
                 raise unknown_name(name, value, [str(a) for a in arguments])
             raise PracError(
-                f"{name} is {value!r}: expected one of {', '.join(map(str, arguments))}"
+                f"{name} is {shown(value)}: expected one of {', '.join(map(str, arguments))}"
             )
         return value
     if origin is tuple:
         if not isinstance(value, (tuple, list)):
-            raise PracError(f"{name} is {value!r}: expected a list")
+            raise PracError(f"{name} is {shown(value)}: expected a list")
         return tuple(checked(name, element, arguments[0]) for element in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             return float(value)
         except OverflowError as error:
             raise PracError(f"{name} is too large: expected a finite number") from error
+    if isinstance(value, int) and abs(value) > 2**64:
+        # Beyond 4,300 digits Python would not even show it.
+        raise PracError(f"{name} is too large: expected a number of 64 bits")
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise PracError(f"{name} is {value!r}: expected {_described(hint)}")
+        raise PracError(f"{name} is {shown(value)}: expected {_described(hint)}")
     return value
 
 

@@ -1,71 +1,103 @@
 """Tensor files that cannot be mistaken for another kind, another version or a damaged one.
 
 Every tensor file is safetensors with one metadata entry, `prac`: a JSON header that names the
-file's kind and format number and holds a digest of header and content. Nothing is pickled.
+file's kind and format number and holds a digest of header and content. Nothing is pickled. The
+digest finds what chance has changed; whoever changes a file on purpose computes it anew, so the
+readers of tickets, subsets and states check all that they use.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from prac.container import (
+    HEADER_LIMIT,
+    PREFIX,
+    TYPES,
+    check_name,
+    checked_shape,
+    opened,
+    parse_layout,
+    read_content,
+    read_layout,
+)
 from prac.errors import Damaged, PracError
+from prac.fields import Fields, damaged, fits, shown, strict_json
 from prac.files import write_atomic
 
 FORMAT = 1
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, header: Any) -> None:
-    """Write tensors and a JSON header, atomically; the same content gives the same bytes."""
-    # As a reader will find it: keys that are numbers become text, tuples lists.
-    whole = json.loads(json.dumps({"kind": kind, "format": FORMAT, **header}))
-    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    whole["digest"] = content_digest(plain, whole)
-    text = json.dumps(whole, sort_keys=True)
-    # Tied weights would be refused by safetensors: each name gets its own copy.
-    content = safetensors.torch.save({n: t.clone() for n, t in plain.items()}, {"prac": text})
+    """Write tensors and a JSON header, atomically; the same content gives the same bytes.
+
+    Raises:
+        PracError: If it is nothing that `read_tensors` would read; nothing is written then.
+    """
+    with writing(path):
+        for name, tensor in tensors.items():
+            check_name(name, path)
+            if tensor.dtype not in TYPES.values() or tensor.layout != torch.strided:
+                raise damaged(path, f"tensor {name!r} is {tensor.dtype}, {tensor.layout}")
+        # As a reader will find it: keys that are numbers become text, tuples lists.
+        whole = strict_json(json.dumps({"kind": kind, "format": FORMAT, **header}))
+        plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+        whole["digest"] = content_digest(plain, whole)
+        text = json.dumps(whole, sort_keys=True)
+        # Tied weights would be refused by safetensors: each name gets its own copy.
+        content = safetensors.torch.save({n: t.clone() for n, t in plain.items()}, {"prac": text})
+        length = int.from_bytes(content[:PREFIX], "little")
+        if length > HEADER_LIMIT:
+            raise damaged(path, f"its header would have {length} bytes")
+        end = PREFIX + length
+        parse_layout(content[PREFIX:end], len(content) - end, path, kind)
     write_atomic(path, content)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the faults that a reader would find in what is to be written into a PracError."""
+    try:
+        yield
+    except (Damaged, ValueError, TypeError, RecursionError) as error:
+        fault = str(error).removeprefix(f"{path}: is damaged: ")
+        raise PracError(f"{path}: cannot be written, no prac could read it: {fault}") from error
+
+
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the header of a file that `write_tensors` wrote.
+    """Return the tensors and the header's own fields of a file that `write_tensors` wrote.
 
     Raises:
-        PracError: Naming the file and the fault: missing, damaged, of another kind, newer.
+        PracError: Naming the file and the fault: missing, unreadable, of another kind, newer.
+        Damaged: If its content is not what was written.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise PracError(f"{path}: there is no such file: expected a {kind} file") from error
-    except (OSError, safetensors.SafetensorError, ValueError) as error:
-        raise Damaged(f"{path}: is not a {kind} file, or is damaged: {error}") from error
-    try:
-        header = json.loads(metadata["prac"])
-        found, version, digest = header["kind"], header["format"], header.pop("digest")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PracError(
-            f"{path}: is a safetensors file, but not one of prac's: expected a {kind} file"
-        ) from error
+    path = Path(path)
+    with opened(path, kind) as file:
+        layout = read_layout(file, path, kind)
+        envelope = _envelope(layout.metadata, path, kind)
+        tensors = read_content(file, layout, path)
+    digest = envelope.pop("digest")
+    if digest != content_digest(tensors, envelope):
+        raise damaged(path, "its content does not match its checksum")
+    found, version = envelope.pop("kind"), envelope.pop("format")
     if found != kind:
-        raise PracError(f"{path}: holds a {found}: expected a {kind}")
+        raise PracError(f"{path}: holds a {shown(found)[1:-1]}: expected a {kind}")
     if version != FORMAT:
         raise PracError(
             f"{path}: has format {version}, this prac reads format {FORMAT}: update prac"
         )
-    if digest != content_digest(tensors, header):
-        raise Damaged(f"{path}: is damaged: its content does not match its checksum")
-    return tensors, header
+    return tensors, envelope
 
 
 def kind_of(path: Path) -> str:
@@ -74,13 +106,31 @@ def kind_of(path: Path) -> str:
     Raises:
         PracError: If it is none of prac's.
     """
+    path = Path(path)
+    with opened(path, "ticket or subset") as file:
+        layout = read_layout(file, path, "ticket or subset")
+        return str(_envelope(layout.metadata, path, "ticket or subset")["kind"])
+
+
+def _envelope(metadata: Mapping[str, str], path: Path, kind: str) -> dict[str, Any]:
+    """Return the JSON header, of which kind, format and digest are checked to be such.
+
+    Those three are the same in every format, so that damage is never taken for a newer file.
+    """
+    if metadata.keys() != {"prac"}:
+        raise PracError(
+            f"{path}: is a safetensors file, but not one of prac's: expected a {kind} file"
+        )
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return str(json.loads((file.metadata() or {})["prac"])["kind"])
-    except FileNotFoundError as error:
-        raise PracError(f"{path}: there is no such file") from error
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise PracError(f"{path}: is not one of prac's files, or is damaged") from error
+        values = strict_json(metadata["prac"])
+    except ValueError as error:
+        raise damaged(path, f"its header is no plain JSON: {error}") from error
+    fields = Fields(path, values)
+    fields.take("kind", str)
+    fields.take("format", int, at_least=1)
+    fields.take("digest", str)
+    header: dict[str, Any] = values
+    return header
 
 
 def pack(mask: Tensor) -> Tensor:
@@ -93,6 +143,76 @@ def unpack(packed: Tensor, shape: tuple[int, ...]) -> Tensor:
     count = int(np.prod(shape, dtype=np.int64))
     bits = np.unpackbits(packed.numpy(), count=count)
     return torch.from_numpy(bits.astype(bool)).view(shape)
+
+
+def check_tensors(path: Path | str, tensors: Mapping[str, Tensor], names: Iterable[str]) -> None:
+    """Raise a Damaged unless a file's tensors have these names."""
+    wanted = set(names)
+    for name in wanted - tensors.keys():
+        raise damaged(path, f"tensor {name!r} is missing")
+    for name in tensors.keys() - wanted:
+        raise damaged(path, f"it holds an unknown tensor {name!r}")
+
+
+def check_indices(path: Path | str, name: str, indices: Tensor, total: int) -> None:
+    """Raise a Damaged unless these are ascending, distinct positions among `total` examples."""
+    if indices.dtype != torch.int64 or indices.ndim != 1:
+        raise damaged(
+            path, f"{name} is {indices.dtype} {list(indices.shape)}: expected a list of int64"
+        )
+    if len(indices) == 0:
+        return
+    # Compared, not subtracted: a difference may overflow.
+    if not bool((indices[1:] > indices[:-1]).all()):
+        raise damaged(path, f"{name} is not ascending")
+    if int(indices[0]) < 0 or int(indices[-1]) >= total:
+        raise damaged(
+            path,
+            f"{name} goes from {int(indices[0])} to {int(indices[-1])}: expected 0 to {total - 1}",
+        )
+
+
+def checked_shapes(shapes: Any, path: Path | str) -> dict[str, tuple[int, ...]]:
+    """Return masks' shapes by name, in order, from a header's list of [name, shape].
+
+    Raises:
+        Damaged: If it is no such list, names one twice, or a mask has no weight.
+    """
+    if not fits(shapes, list):
+        raise damaged(path, f"its masks' shapes are {shown(shapes)}: expected a list")
+    found: dict[str, tuple[int, ...]] = {}
+    for pair in shapes:
+        if not fits(pair, list) or len(pair) != 2 or not fits(pair[0], str):
+            raise damaged(path, f"its masks' shapes hold {shown(pair)}: expected [name, shape]")
+        name = pair[0]
+        check_name(name, path)
+        if name in found:
+            raise damaged(path, f"mask {name!r} is there twice")
+        found[name] = checked_shape(name, pair[1], path)
+        if 0 in found[name]:
+            raise damaged(path, f"mask {name!r} has the shape {list(found[name])}: no weight")
+    return found
+
+
+def unpacked(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], path: Any) -> Tensor:
+    """Return the mask that the packed tensor `name` of a file holds, as `unpack` does.
+
+    Raises:
+        Damaged: If there is no such tensor, or it is not what `pack` makes of that shape.
+    """
+    if name not in tensors:
+        raise damaged(path, f"{name!r} is missing")
+    packed, count = tensors[name], math.prod(shape)
+    if packed.dtype != torch.uint8 or packed.shape != (-(-count // 8),):
+        raise damaged(
+            path,
+            f"{name!r} is {packed.dtype} {list(packed.shape)}: expected uint8 [{-(-count // 8)}] "
+            f"for {count} weights",
+        )
+    mask = unpack(packed, shape)
+    if not torch.equal(pack(mask), packed):
+        raise damaged(path, f"{name!r} has bits behind its last weight")
+    return mask
 
 
 def content_digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:

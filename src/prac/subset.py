@@ -6,11 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from prac.data.examples import Examples
 from prac.errors import PracError
-from prac.store import content_digest, read_tensors, write_tensors
+from prac.fields import Fields, check_provenance, damaged
+from prac.store import (
+    check_indices,
+    check_tensors,
+    content_digest,
+    read_tensors,
+    write_tensors,
+    writing,
+)
 
 
 @dataclass(frozen=True)
@@ -65,14 +74,21 @@ class Subset:
         return self.indices
 
     def save(self, path: str | Path) -> None:
-        """Write the set as safetensors."""
+        """Write the set as safetensors.
+
+        Raises:
+            PracError: If it is none that `load` would take.
+        """
+        path = Path(path)
         tensors = {"indices": self.indices, "source_indices": self.source_indices}
         header = {
             "fingerprint": self.fingerprint,
             "total": self.total,
             "provenance": self.provenance,
         }
-        write_tensors(Path(path), tensors, "subset", header)
+        with writing(path):
+            _check(path, self)
+        write_tensors(path, tensors, "subset", header)
 
     @classmethod
     def load(cls, path: str | Path) -> Subset:
@@ -81,11 +97,30 @@ class Subset:
         Raises:
             PracError: Naming the file and its fault.
         """
-        tensors, header = read_tensors(Path(path), "subset")
-        return cls(
+        path = Path(path)
+        tensors, header = read_tensors(path, "subset")
+        check_tensors(path, tensors, ("indices", "source_indices"))
+        fields = Fields(path, header)
+        subset = cls(
             tensors["indices"],
             tensors["source_indices"],
-            header["fingerprint"],
-            header["total"],
-            header["provenance"],
+            fields.take("fingerprint", str),
+            fields.take("total", int, at_least=1),
+            fields.take("provenance", dict),
         )
+        fields.end()
+        _check(path, subset)
+        return subset
+
+
+def _check(path: Path, subset: Subset) -> None:
+    """Raise a Damaged unless the parts of a set fit together."""
+    check_indices(path, "indices", subset.indices, subset.total)
+    source = subset.source_indices
+    if source.dtype != torch.int64 or source.shape != subset.indices.shape:
+        raise damaged(
+            path, f"source_indices is {source.dtype} {list(source.shape)}, unlike indices"
+        )
+    if len(source) and int(source.min()) < 0:
+        raise damaged(path, f"source_indices holds {int(source.min())}: expected no less than 0")
+    check_provenance(path, subset.provenance)

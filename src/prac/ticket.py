@@ -9,10 +9,18 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from prac.algorithms.masks import Masks, density
-from prac.errors import PracError
-from prac.modules import apply_masks_, check_masks, masked, restore_
+from prac.fields import Fields, check_provenance, damaged
+from prac.modules import apply_masks_, check_masks, masked, number_fault, restore_
 from prac.state import Weights
-from prac.store import content_digest, pack, read_tensors, unpack, write_tensors
+from prac.store import (
+    checked_shapes,
+    content_digest,
+    pack,
+    read_tensors,
+    unpacked,
+    write_tensors,
+    writing,
+)
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -75,13 +83,20 @@ class Ticket:
         """Write the ticket as safetensors, masks packed eight to a byte, provenance in the header.
 
         The same ticket always gives the same bytes.
+
+        Raises:
+            PracError: If it is none that `load` would take.
         """
+        path = Path(path)
         tensors = {WEIGHT + name: weight for name, weight in self.weights.items()}
         tensors |= {MASK + name: pack(mask) for name, mask in self.masks.items()}
         # A list, not a mapping: layers keep the model's order, in which ties are broken.
         shapes = [[name, list(mask.shape)] for name, mask in self.masks.items()]
         header = {"provenance": self.provenance, "mask_shapes": shapes}
-        write_tensors(Path(path), tensors, "ticket", header)
+        with writing(path):
+            _check(path, self.weights, self.masks, self.provenance)
+            checked_shapes(shapes, path)
+        write_tensors(path, tensors, "ticket", header)
 
     @classmethod
     def load(cls, path: str | Path) -> Ticket:
@@ -92,19 +107,35 @@ class Ticket:
         """
         path = Path(path)
         tensors, header = read_tensors(path, "ticket")
-        weights = {
-            name.removeprefix(WEIGHT): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(WEIGHT)
-        }
-        masks = {}
-        for name, shape in header["mask_shapes"]:
-            if MASK + name not in tensors or name not in weights:
-                raise PracError(f"{path}: mask or weight {name!r} is missing")
-            if tuple(shape) != tuple(weights[name].shape):
-                raise PracError(
-                    f"{path}: mask {name!r} is {tuple(shape)}, its weight is "
-                    f"{tuple(weights[name].shape)}"
-                )
-            masks[name] = unpack(tensors[MASK + name], tuple(shape))
-        return cls(weights, masks, header["provenance"])
+        fields = Fields(path, header)
+        shapes = checked_shapes(fields.take("mask_shapes", list), path)
+        provenance = fields.take("provenance", dict)
+        fields.end()
+        weights, masks = {}, {}
+        for name, shape in shapes.items():
+            masks[name] = unpacked(tensors, MASK + name, shape, path)
+        for key, tensor in tensors.items():
+            if key.startswith(WEIGHT):
+                weights[key.removeprefix(WEIGHT)] = tensor
+            elif not key.startswith(MASK) or key.removeprefix(MASK) not in masks:
+                raise damaged(path, f"it holds an unknown tensor {key!r}")
+        _check(path, weights, masks, provenance)
+        return cls(weights, masks, provenance)
+
+
+def _check(path: Path, weights: Weights, masks: Masks, provenance: Any) -> None:
+    """Raise a Damaged unless the parts of a ticket fit together."""
+    for name, mask in masks.items():
+        if name not in weights:
+            raise damaged(path, f"mask {name!r} has no weight")
+        weight = weights[name]
+        if weight.shape != mask.shape:
+            raise damaged(
+                path, f"mask {name!r} is {tuple(mask.shape)}, its weight is {tuple(weight.shape)}"
+            )
+        if not weight.is_floating_point():
+            raise damaged(path, f"weight {name!r} is {weight.dtype}: expected floating point")
+    fault = number_fault(weights, masks)
+    if fault is not None:
+        raise damaged(path, fault)
+    check_provenance(path, provenance)

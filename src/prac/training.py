@@ -172,8 +172,10 @@ def check_converging(state: RunState, segment: Segment, model: nn.Module, plan: 
     """Raise a PracError if training has diverged: nothing from there on is worth keeping."""
     what, iteration = "the loss is", segment.diverged_at
     if iteration is None:
-        finite = torch.stack([p.detach().isfinite().all() for p in model.parameters()])
-        if bool(finite.all()):
+        finite = [p.detach().isfinite().all() for p in model.parameters()]
+        # A buffer may be infinite, as an attention mask is.
+        finite += [~b.isnan().any() for b in model.buffers() if b.is_floating_point()]
+        if bool(torch.stack(finite).all()):
             return
         what, iteration = "a weight is", segment.step
     raise PracError(

@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # A full disk behind it is told here, not by the interpreter's end.
         return status
     except PracError as error:
-        print(f"prac: error: {error}", file=sys.stderr)
+        # One line that a terminal only shows, also where a file's name or content is quoted.
+        line = "".join(c if c.isprintable() else " " for c in str(error))
+        print(f"prac: error: {line}", file=sys.stderr)
         return USAGE_ERROR
     except BrokenPipeError:
         # The reader of our output has gone, as `prac inspect ... | head` does.

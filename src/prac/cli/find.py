@@ -14,7 +14,9 @@ from prac.cli.options import (
     add_config_file,
     add_run_options,
     add_settings,
+    check_config,
     check_exclusive,
+    check_used,
     early_value,
     pace_of,
     reader,
@@ -39,16 +41,35 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         description="Search for tickets. The same command again resumes, or says it is done.",
         epilog=EPILOG,
     )
-    made.add_argument("--preset", default=None, metavar="NAME", help="start from these settings")
+    made.add_argument(
+        "--preset",
+        type=reader("preset", str | None, {}),
+        default=None,
+        metavar="NAME",
+        help="start from these settings",
+    )
     made.add_argument(
         "--method",
+        type=reader("method", str, {}),
         default="prac",
         metavar="{prac,imp}",
         help="subset and stop rule by one name (default: prac)",
     )
     add_config_file(made)
-    made.add_argument("--out", default=None, metavar="DIR", help="run folder (default: runs/NAME)")
-    made.add_argument("--subset", default=None, metavar="FILE", help="search on a set found before")
+    made.add_argument(
+        "--out",
+        type=reader("out", str | None, {}),
+        default=None,
+        metavar="DIR",
+        help="run folder (default: runs/NAME)",
+    )
+    made.add_argument(
+        "--subset",
+        type=reader("subset", str | None, {}),
+        default=None,
+        metavar="FILE",
+        help="search on a set found before",
+    )
     made.add_argument(
         "--retrain",
         type=reader("retrain", tuple[int, ...], {"at_least": 0}),
@@ -65,6 +86,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac find` and return its exit status."""
+    check_config(arguments)
     preset, method = (early_value(arguments, name) for name in ("preset", "method"))
     check_exclusive(arguments)
     defaults = _defaults(preset, method)
@@ -78,8 +100,9 @@ def run(arguments: Sequence[str]) -> int:
         recipe = replace(recipe, search=search)
         if not Path(options.subset).is_file():
             raise PracError(f"{options.subset}: there is no such file: expected a subset file")
+    check_used(arguments, flat(recipe))
     given = early_value(arguments, "retrain") is not None
-    retrain = _levels(options.retrain, recipe.search.levels, given=given)
+    retrain = _levels(options.retrain or (), recipe.search.levels, given=given)
     out = Path(options.out or f"runs/{_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
     if has_trained(out):

@@ -20,6 +20,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
 )
 
 from prac.errors import PracError
+from prac.fields import strict_yaml
 from prac.pace import Interval, Pace
 from prac.progress import Progress
 from prac.settings import Settings, check_bounds, checked, flag_of, leaves
@@ -91,7 +92,11 @@ def add_config_file(parser: Parser) -> None:
 def add_run_options(parser: Parser) -> None:
     """Add what says how a command runs and what it prints, none of it a setting."""
     parser.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
+        "--device",
+        type=reader("device", str, {}),
+        default="auto",
+        metavar="NAME",
+        help="auto, cpu, cuda or cuda:N (default: auto)",
     )
     parser.add_argument(
         "--workers",
@@ -167,7 +172,7 @@ def _parsed(text: str, hint: Any) -> Any:
             return text
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
 
 
@@ -205,26 +210,57 @@ def early_value(arguments: Sequence[str], name: str) -> str | None:
     path = _last_given(arguments, "--config")
     if path is None:
         return None
-    if not Path(path).is_file():
-        raise PracError(f"{path}: there is no such file: expected a YAML file for --config")
-    try:
-        values = yaml.safe_load(Path(path).read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PracError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise PracError(f"{path}: expected a mapping of options, such as 'epochs: 20'")
-    given = values.get(name)
+    given = _read_options(path).get(name)
     return None if given is None else str(given)
 
 
-def _last_given(arguments: Sequence[str], option: str) -> str | None:
-    value = None
+def check_config(arguments: Sequence[str]) -> None:
+    """Raise a PracError unless every `--config` file is a small, plain mapping."""
+    for path in _all_given(arguments, "--config"):
+        _read_options(path)
+
+
+OPTIONS_LIMIT = 2**16  # Bytes of a --config file.
+
+
+def _read_options(path: str) -> dict[str, Any]:
+    """Return the options of a `--config` file."""
+    try:
+        if not Path(path).exists():
+            raise PracError(f"{path}: there is no such file: expected a YAML file for --config")
+        if not Path(path).is_file():
+            # A pipe would be waited for, and a device has no end.
+            raise PracError(f"{path}: is no file: expected a YAML file for --config")
+        with open(path, "rb") as file:
+            content = file.read(OPTIONS_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PracError(f"{path}: cannot be read: {reason}") from error
+    if len(content) > OPTIONS_LIMIT:
+        raise PracError(f"{path}: has more than {OPTIONS_LIMIT} bytes: expected options by name")
+    try:
+        values = strict_yaml(content)
+    except ValueError as error:
+        raise PracError(f"{path}: is not YAML: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise PracError(f"{path}: expected a mapping of options, such as 'epochs: 20'")
+    if "config" in values:
+        raise PracError(f"{path}: names another file as config: expected all options in one")
+    return values
+
+
+def _all_given(arguments: Sequence[str], option: str) -> list[str]:
+    values = []
     for position, argument in enumerate(arguments):
         if argument == option and position + 1 < len(arguments):
-            value = arguments[position + 1]
+            values.append(arguments[position + 1])
         elif argument.startswith(f"{option}="):
-            value = argument.partition("=")[2]
-    return value
+            values.append(argument.partition("=")[2])
+    return values
+
+
+def _last_given(arguments: Sequence[str], option: str) -> str | None:
+    return next(reversed(_all_given(arguments, option)), None)
 
 
 EXCLUSIVE = (
@@ -242,6 +278,51 @@ def check_exclusive(arguments: Sequence[str]) -> None:
         given = [_last_given(arguments, option) for option in (first, second)]
         if all(value not in (None, "none") for value in given):
             raise PracError(f"{first} and {second} are both given: leave one out")
+
+
+UNUSED: tuple[tuple[tuple[str, ...], str, Callable[[Mapping[str, Any]], bool]], ...] = (
+    (
+        ("epsilon", "window", "arm"),
+        "stop_rule is 'never'",
+        lambda values: values.get("stop_rule") == "never",
+    ),
+    (
+        ("threshold",),
+        "subset_rule makes no CET",
+        lambda values: values.get("subset_rule") in ("all", "cep", "fixed"),
+    ),
+    (
+        ("scaling",),
+        "subset_rule is 'all', so that no set is smaller",
+        lambda values: values.get("subset_rule") == "all",
+    ),
+    (("gamma",), "there are no milestones", lambda values: not values["milestones"]),
+    (
+        ("val_seed",),
+        "nothing is drawn: val_fraction is 0 or val_indices says what is held out, without a limit",
+        lambda values: (
+            values["limit"] is None
+            and (values["val_fraction"] == 0 or values["val_indices"] is not None)
+        ),
+    ),
+)
+"""Settings that nothing looks at, why, and whether it is so."""
+
+
+def check_used(arguments: Sequence[str], values: Mapping[str, Any]) -> None:
+    """Raise a PracError where an option on the command line would change nothing.
+
+    A `--config` file is left alone, as are presets: a run's own config.yaml has every setting.
+
+    Args:
+        arguments: As typed.
+        values: All settings by flat name, as they came out.
+    """
+    for names, why, is_unused in UNUSED:
+        for name in names:
+            option = f"--{name.replace('_', '-')}"
+            if _all_given(arguments, option) and is_unused(values):
+                raise PracError(f"{option} is given but not used: {why}: leave it out")
 
 
 def values_of(parsed: Namespace, cls: type[Settings]) -> dict[str, Any]:

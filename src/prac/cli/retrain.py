@@ -14,12 +14,16 @@ from prac.cli.options import (
     add_config_file,
     add_run_options,
     add_settings,
+    check_config,
     check_exclusive,
+    check_used,
     early_value,
     pace_of,
+    reader,
     values_of,
 )
 from prac.errors import PracError
+from prac.fields import shown
 from prac.pace import Pace
 from prac.progress import Progress
 from prac.recipes import RetrainRecipe
@@ -41,6 +45,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     add_config_file(made)
     made.add_argument(
         "--out",
+        type=reader("out", str | None, {}),
         default=None,
         metavar="DIR",
         help="folder (default: runs/retrain-DIGEST, of ticket and settings)",
@@ -54,6 +59,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac retrain` and return its exit status."""
+    check_config(arguments)
     path = parser().parse_args(list(arguments)).ticket
     from prac.ticket import Ticket
 
@@ -65,11 +71,18 @@ def run(arguments: Sequence[str]) -> int:
             raise PracError(
                 f"{path}: was found from Python and does not name its {name}: pass --{name}"
             )
+    if ":" in str(own.get("model")) and early_value(arguments, "model") is None:
+        # Code that the file alone names is never imported: the file may be anyone's.
+        raise PracError(
+            f"{path}: names code of its own as its model: pass --model {shown(own['model'])[1:-1]} "
+            f"if you trust that code"
+        )
     check_exclusive(arguments)
     if early_value(arguments, "epochs") is not None:
         own.pop("iterations", None)
     options = parser(own).parse_args(list(arguments))
     recipe = from_flat(RetrainRecipe, values_of(options, RetrainRecipe))
+    check_used(arguments, flat(recipe))
     out = Path(options.out or f"runs/retrain-{_digest(ticket, recipe)}")
     progress = Progress(quiet=options.quiet)
     with pace_of(options, progress).listening() as pace:

@@ -1,0 +1,253 @@
+"""JSON and YAML that anyone may have made: parsed strictly, its fields taken out by type.
+
+Whoever changed a file can have computed its checksum anew, so nothing in it is taken on trust.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import reprlib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, Union
+
+import yaml
+
+from prac.errors import Damaged
+
+DEPTH = 32
+LARGEST = 2**63 - 1
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+def strict_json(text: str) -> Any:
+    """Return the value of a JSON text that can be read in one way only.
+
+    Raises:
+        ValueError: If it is no JSON, is nested deeper than `DEPTH`, names a field twice, or holds a
+            number that is not finite or beyond 64 bits.
+
+    >>> strict_json('{"a": [1, 0.5, null]}')
+    {'a': [1, 0.5, None]}
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    _check_plain(value, DEPTH)
+    return value
+
+
+@functools.lru_cache(maxsize=4)
+def strict_yaml(content: bytes) -> Any:
+    """Return the value of a YAML file, of which no few bytes stand for a great many.
+
+    It is remembered, and so not to be changed.
+
+    Raises:
+        ValueError: In one line, if it is no YAML, has an alias, is nested deeper than `DEPTH`, or
+            holds what JSON does not, such as dates, sets, objects and endless numbers.
+
+    >>> strict_yaml(b"epochs: 20")
+    {'epochs': 20}
+    """
+    try:
+        text, depth = content.decode(), 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it has an alias (*): write the value out")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEPTH:
+                raise ValueError("it is nested too deep")
+        value = yaml.safe_load(text)
+    # What its constructors raise is anything: a date without such a day, an empty number.
+    except Exception as error:
+        raise ValueError(" ".join(str(error).split())[:300]) from error
+    try:
+        json.dumps(value)
+    except TypeError as error:
+        raise ValueError("it holds a date, a set or bytes: put text into quotes") from error
+    return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {shown(twice)} is there twice")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is no number")
+
+
+def _check_plain(value: Any, depth: int) -> None:
+    """Raise a ValueError for what no header of prac's holds."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"it holds {value}, which is no finite number")
+    elif isinstance(value, int):
+        if abs(value) > LARGEST:
+            raise ValueError("it holds a whole number beyond 64 bits")
+    elif isinstance(value, (list, dict)):
+        if not depth:
+            raise ValueError("it is nested too deep")
+        inside: Iterable[Any] = value
+        if isinstance(value, dict):
+            inside = (part for pair in value.items() for part in pair)
+        for part in inside:
+            _check_plain(part, depth - 1)
+
+
+def shown(value: Any) -> str:
+    """Return a value as one short line, whatever it holds."""
+    try:
+        text = " ".join(_SHORT.repr(value).split())
+    except ValueError:  # A whole number of more digits than Python shows.
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def damaged(path: Path | str, fault: str) -> Damaged:
+    """Return the error for a file whose content does not fit together."""
+    return Damaged(f"{path}: is damaged: {fault}")
+
+
+def fits(value: Any, kind: Any, at_least: float | None = None) -> bool:
+    """Say whether a JSON value is of a type, its numbers finite, within 64 bits, and not too small.
+
+    Args:
+        value: Of JSON.
+        kind: `int`, `float` (whole numbers are), `bool`, `str`, `None`, a union of these, or
+            `list[X]`, `tuple[X, ...]` (a list in JSON) or `dict[str, X]` of them.
+        at_least: Smallest number allowed, however deep.
+
+    >>> fits({"cet": 3}, dict[str, int], at_least=0), fits(True, int), fits([1, None], list[int])
+    (True, False, False)
+    """
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, one, at_least) for one in inner)
+    if kind is Any:
+        return True
+    if kind in (None, type(None)):
+        return value is None
+    if kind in (int, float):
+        number = isinstance(value, int | kind) and not isinstance(value, bool)
+        if not number or abs(value) > LARGEST or not math.isfinite(value):
+            return False
+        return at_least is None or value >= at_least
+    if origin in (list, tuple):
+        return isinstance(value, list) and all(fits(one, inner[0], at_least) for one in value)
+    if kind is dict or origin is dict:
+        of = inner[1] if inner else Any
+        return isinstance(value, dict) and all(
+            isinstance(name, str) and fits(one, of, at_least) for name, one in value.items()
+        )
+    return isinstance(value, kind)
+
+
+class Fields:
+    """The fields of a JSON object in a file, taken out one by one; every fault names the file.
+
+    Args:
+        path: The file.
+        values: What should be the object.
+        of: What the object is, for messages.
+    """
+
+    def __init__(self, path: Path | str, values: Any, of: str = "header") -> None:
+        """Begin with all fields.
+
+        Raises:
+            Damaged: If `values` is no object.
+        """
+        self.path = path
+        self.of = of
+        if not fits(values, dict):
+            raise damaged(path, f"its {of} is {shown(values)}: expected fields by name")
+        self._left: dict[str, Any] = dict(values)
+
+    def __contains__(self, name: str) -> bool:
+        """Say whether a field is there and not taken yet."""
+        return name in self._left
+
+    def take(self, name: str, kind: Any, at_least: float | None = None) -> Any:
+        """Return a field's value, which then counts as known.
+
+        Args:
+            name: Of the field.
+            kind: As `fits` takes it.
+            at_least: Smallest number allowed in it.
+
+        Raises:
+            Damaged: If it is missing, or is not of its type.
+        """
+        if name not in self._left:
+            raise damaged(self.path, f"its {self.of} lacks {name}")
+        value = self._left.pop(name)
+        if not fits(value, kind, at_least):
+            raise damaged(
+                self.path,
+                f"its {self.of} has {name} {shown(value)}: expected {_described(kind, at_least)}",
+            )
+        return value
+
+    def check(self, kinds: Mapping[str, Any], at_least: float | None = None) -> None:
+        """Take those of the fields that are there."""
+        for name, kind in kinds.items():
+            if name in self:
+                self.take(name, kind, at_least)
+
+    def end(self) -> None:
+        """Raise a Damaged where a field is left that no one knows."""
+        for name in self._left:
+            raise damaged(self.path, f"its {self.of} has an unknown field {shown(name)}")
+
+
+PROVENANCE = {
+    "level": int,
+    "density": float,
+    "settings": dict,
+    "classes": list[str],
+    "versions": dict,
+    "set_parts": dict[str, int],
+    "by_class": list[int] | None,
+    "architecture": str,
+    "fingerprint": str,
+}
+"""What prac itself says of a ticket's or a set's origin; others may say more."""
+
+
+def check_provenance(path: Path | str, provenance: Any) -> None:
+    """Raise a Damaged where what is known of a provenance is not of its type."""
+    Fields(path, provenance, "provenance").check(PROVENANCE, at_least=0)
+
+
+def _described(kind: Any, at_least: float | None) -> str:
+    bound = "" if at_least is None else f" of at least {at_least:g}"
+    words = {
+        int: f"a whole number{bound}",
+        float: f"a finite number{bound}",
+        bool: "true or false",
+        str: "text",
+        dict: "fields by name",
+        type(None): "null",
+    }
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_described(one, at_least) for one in inner)
+    if origin in (list, tuple):
+        return f"a list, each {_described(inner[0], at_least)}"
+    if origin is dict:
+        return f"fields by name, each {_described(inner[1], at_least)}"
+    return words.get(kind, "any value")

@@ -1,0 +1,56 @@
+"""A short torture of every kind; `make torture` is the long one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def tortured(section: str, tmp_path: Path) -> dict[str, Any]:
+    """Run a section in a process of its own, which has one thread and may fork."""
+    out = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "torture", "--only", section, "--short", "--json", str(out)]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr
+    found: dict[str, Any] = json.loads(out.read_text())["sections"][section]
+    assert found["rows"]
+    assert all(row["survived"] == row["tried"] > 0 for row in found["rows"])
+    return found
+
+
+def kinds(found: dict[str, Any]) -> dict[str, int]:
+    return {row["kind"]: row["tried"] for row in found["rows"]}
+
+
+def test_runs_that_are_killed_anywhere_go_on_to_the_same_bytes(tmp_path):
+    found = kinds(tortured("kills", tmp_path))
+    for stage in ("in the middle of an epoch", "between pruning and rewinding", "in a retraining"):
+        assert found[f"kill -9 {stage}"] == 1
+    assert sum(found.values()) >= 30
+
+
+def test_runs_that_are_asked_to_stop_save_and_go_on(tmp_path):
+    found = kinds(tortured("signals", tmp_path))
+    assert {"SIGINT at a random moment", "a second process in the folder"} <= found.keys()
+
+
+def test_runs_survive_power_failures(tmp_path):
+    assert sum(kinds(tortured("power", tmp_path)).values()) == 16
+
+
+def test_runs_survive_full_and_failing_disks(tmp_path):
+    found = tortured("disks", tmp_path)
+    assert {"a file-size limit, then none", "newest state truncated"} <= kinds(found).keys()
+    if found["untried"]:
+        pytest.skip("; ".join(found["untried"]))
+
+
+def test_code_that_is_broken_on_purpose_does_not_pass(tmp_path):
+    assert kinds(tortured("controls", tmp_path)) == {"broken on purpose, and noticed": 3}
