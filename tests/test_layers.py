@@ -14,12 +14,12 @@ SOURCE = Path(__file__).parents[1] / "src"
 # Lowest first. A module imports from layers below its own, or from its own without a cycle.
 # The package's __init__ re-exports everything lazily: it stands above them all.
 LAYERS = (
-    ("algorithms", "callables", "errors"),
+    ("algorithms", "callables", "errors", "text"),
     ("config", "cost", "settings", "state", "task"),
     ("data", "files", "models", "modules", "store", "world"),
     ("checkpoint", "evaluate", "ledger", "loop", "problem", "subset", "ticket", "training"),
     ("levels", "results", "retraining", "rules", "search"),
-    ("describe", "progress", "recipes", "tables"),
+    ("describe", "presets", "progress", "recipes", "tables"),
     ("cli", "__main__"),
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -140,6 +140,8 @@ def _search(
     check_model_name(recipe.model.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data, workers=options.workers)
+    for line in data.notices():
+        progress.say(line)
     model = load_model(recipe.model, data, recipe.search.seed)
     about = {**flat(recipe.model), **flat(recipe.data)}
     with progress:

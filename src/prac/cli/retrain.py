@@ -88,6 +88,8 @@ def _train(ticket: Ticket, recipe: RetrainRecipe, out: Path, options: Any) -> Hi
     check_model_name(recipe.model.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data, workers=options.workers)
+    for line in data.notices():
+        progress.say(line)
     model = load_model(recipe.model, data, recipe.seed)
     about = flat(recipe.data) | flat(recipe.model)
     with progress:

@@ -39,6 +39,7 @@ def load_parquet(
     image_column: str | None = None,
     label_column: str | None = None,
     memory_limit: int = 8 << 30,
+    skip_corrupt: bool = False,
 ) -> Splits:
     """Load `train.parquet` beside `test.parquet` and `validation.parquet`, or shards of each.
 
@@ -49,6 +50,7 @@ def load_parquet(
         image_column: None takes the only column of images.
         label_column: None takes the only column of class labels, or of integers.
         memory_limit: as for `decode_images`.
+        skip_corrupt: as for `decode_images`.
 
     Raises:
         PracError: a file is damaged, a shard missing, a column not to be found, or an image or a
@@ -84,6 +86,7 @@ def load_parquet(
             folder=folder,
             image_size=image_size,
             memory_limit=memory_limit,
+            skip_corrupt=skip_corrupt,
         )
         if split != "test" or not unlabelled(read):
             raw[split] = read
