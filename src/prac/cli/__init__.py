@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from prac import __version__
 from prac.errors import PracError, unknown_name
+from prac.text import printable
 
 COMMANDS = {
     "find": "search for tickets; the same command again resumes",
@@ -24,11 +26,11 @@ INTERRUPTED = 128 + signal.SIGINT
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 2 for a user's mistake, 130 on Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _show_what_it_can(sys.stdout)
     try:
         return _run(given)
     except PracError as error:
-        print(f"prac: error: {error}", file=sys.stderr)
-        return USAGE_ERROR
+        return _refuse(str(error))
     except BrokenPipeError:
         # The reader of our output has gone, as `prac inspect ... | head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -36,15 +38,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # A full disk, a folder without permission: the user's to mend, and what is saved is whole.
         where = f"{error.filename}: " if error.filename else ""
-        print(f"prac: error: {where}{error.strerror or error}", file=sys.stderr)
-        return USAGE_ERROR
+        return _refuse(f"{where}{error.strerror or error}")
     except MemoryError as error:
         detail = " ".join(str(error).split()) or "try smaller images or batches"
-        print(f"prac: error: not enough memory: {detail}", file=sys.stderr)
-        return USAGE_ERROR
+        return _refuse(f"not enough memory: {detail}")
+    except ValueError as error:
+        # What else is wrong with a value is our mistake, not the user's.
+        if "embedded null" not in str(error):
+            raise
+        return _refuse("a path holds a NUL character, which no file's name can: leave it out")
     except KeyboardInterrupt:
         print("\nprac: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
+
+
+def _refuse(message: str) -> int:
+    """Say in one line what is wrong; names in it may hold anything."""
+    print(f"prac: error: {printable(message)}", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _show_what_it_can(stream: Any) -> None:
+    """Let a stream of few letters, as in the C locale, show the others as escapes, not fail."""
+    if not (stream.encoding or "").lower().startswith("utf") and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _run(given: list[str]) -> int:

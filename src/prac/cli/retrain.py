@@ -22,6 +22,7 @@ from prac.errors import PracError
 from prac.progress import Progress
 from prac.recipes import RetrainRecipe
 from prac.settings import flat, from_flat
+from prac.text import printable
 
 if TYPE_CHECKING:
     from prac.retraining import History
@@ -122,4 +123,4 @@ def _show(history: History, out: Path, as_json: bool) -> None:
         f"density {history.density:.2%}: {shown or 'no held-out data'} (best epoch "
         f"{history.best_epoch}, {history.cost.iterations} iterations, {history.cost.seconds:.1f} s)"
     )
-    print(f"trained weights: {out}/trained.safetensors")
+    print(f"trained weights: {printable(str(out))}/trained.safetensors")

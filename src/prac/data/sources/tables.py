@@ -101,6 +101,8 @@ def choose_columns(
     label = _chosen("label", label_column, [n for n in labels if n != image], names, where)
     declared = features.get(label)
     classes = declared.get("names") if isinstance(declared, Mapping) else None
+    if classes is not None and not isinstance(classes, list):
+        raise PracError(f"{where}, column {label!r}: its class names are no list, expected one")
     return Columns(image, label, tuple(map(str, classes)) if classes else None)
 
 
