@@ -25,3 +25,8 @@ def _shown(character: str) -> str:
     if unicodedata.category(character) in _HIDDEN:
         return character.encode("unicode_escape").decode("ascii")
     return character
+
+
+def one_line(error: object) -> str:
+    """Return an error's message with single spaces for its line ends, to stand within a line."""
+    return " ".join(str(error).split())

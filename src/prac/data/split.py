@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prac.data.npy import claimed_bytes
 from prac.errors import PracError
+from prac.text import one_line
 
 
 def split_indices(
@@ -79,7 +80,7 @@ def read_index_file(path: str | Path, n: int) -> Tensor:
     except FileNotFoundError as error:
         raise PracError(f"{path}: no such index file") from error
     except (OSError, ValueError, EOFError) as error:
-        raise PracError(f"{path}: cannot be read as .npy ({error})") from error
+        raise PracError(f"{path}: cannot be read as .npy ({one_line(error)})") from error
     if indices.ndim != 1:
         raise PracError(f"{path}: shape {indices.shape}, expected a one-dimensional array")
     if indices.dtype.kind not in "iu":

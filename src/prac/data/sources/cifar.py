@@ -19,6 +19,7 @@ from prac.data.sources.images import resized
 from prac.data.sources.pickled import load_plain
 from prac.data.sources.types import Splits
 from prac.errors import PracError
+from prac.text import one_line
 
 _PIXELS = 3 * 32 * 32
 # Twice what either version unpacks to, and many times its eight files: an archive cannot be made to
@@ -131,7 +132,9 @@ def load_archive(path: Path, *, image_size: int | None = None) -> Splits:
     except PracError:
         raise
     except Exception as error:
-        raise PracError(f"{path}: not a readable .tar.gz ({error}): download it again") from error
+        raise PracError(
+            f"{path}: not a readable .tar.gz ({one_line(error)}): download it again"
+        ) from error
     version = _best(contents)
     if version is None:
         raise PracError(
@@ -150,13 +153,17 @@ def _unpacked(path: Path) -> dict[str, bytes]:
         packed.seek(0)
         # Unpacked here and not by tarfile, which would read what a header claims of itself.
         unpacked = gzip.GzipFile(fileobj=packed) if is_gzip else packed
-        data = unpacked.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise PracError(
-            f"{path}: unpacks to more than {_MAX_BYTES / 1e6:.0f} MB, which is too large for CIFAR"
-        )
+        data = io.BytesIO()
+        while piece := unpacked.read(1 << 20):
+            data.write(piece)
+            if data.tell() > _MAX_BYTES:
+                raise PracError(
+                    f"{path}: unpacks to more than {_MAX_BYTES / 1e6:.0f} MB, which is too large "
+                    "for CIFAR"
+                )
+    data.seek(0)
     contents: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+    with tarfile.open(fileobj=data, mode="r:") as archive:
         for number, member in enumerate(archive):
             if number == _MAX_MEMBERS:
                 raise PracError(

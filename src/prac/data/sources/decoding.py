@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from prac.errors import PracError
+from prac.text import one_line
 
 Mode = Literal["L", "RGB"]
 
@@ -205,7 +206,7 @@ def _damaged(encoded: EncodedImages, index: int, error: Exception) -> Damaged:
     if isinstance(error, OSError) and error.errno in _NOT_THE_IMAGE:
         raise PracError(f"{name}: cannot be read ({error.strerror})") from error
     # PIL's own message repeats the buffer's address, which tells the user nothing.
-    reason = "not an image of a known format" if "identify" in str(error) else str(error)
+    reason = "not an image of a known format" if "identify" in str(error) else one_line(error)
     return Damaged(
         index,
         name,

@@ -15,6 +15,7 @@ from prac.data.sources.assemble import RawSplit, assemble
 from prac.data.sources.images import as_images
 from prac.data.sources.types import Splits
 from prac.errors import PracError
+from prac.text import one_line
 
 _NAMINGS = (
     {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")},
@@ -97,7 +98,8 @@ def _read(path: Path, memory_limit: int) -> tuple[dict[str, NDArray[Any]], list[
         raise
     except Exception as error:
         raise PracError(
-            f"{path}: cannot be read as .npz ({error}): it is damaged or holds Python objects"
+            f"{path}: cannot be read as .npz ({one_line(error)}): it is damaged or holds Python "
+            "objects"
         ) from error
     return arrays, names
 

@@ -12,6 +12,7 @@ from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
 from prac.data.sources.statistics import canonical
 from prac.data.sources.types import Splits
 from prac.errors import PracError
+from prac.text import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -175,7 +176,9 @@ def _read(
     try:
         return pa.concat_tables(tables), parts
     except pa.ArrowException as error:
-        raise PracError(f"{files[0].parent}: shards differ in their columns ({error})") from error
+        raise PracError(
+            f"{files[0].parent}: shards differ in their columns ({one_line(error)})"
+        ) from error
 
 
 def _unpacked(path: Path, columns: list[str], memory_limit: int) -> pa.Table:
@@ -202,4 +205,6 @@ def _unpacked(path: Path, columns: list[str], memory_limit: int) -> pa.Table:
 
 
 def _unreadable(path: Path, error: Exception) -> PracError:
-    return PracError(f"{path}: cannot be read as parquet ({error}): it is damaged or another kind")
+    return PracError(
+        f"{path}: cannot be read as parquet ({one_line(error)}): it is damaged or another kind"
+    )

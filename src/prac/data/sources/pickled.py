@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prac.errors import PracError
+from prac.text import one_line
 
 _FRAMING = ("PROTO", "FRAME", "STOP", "MARK", "POP")
 _SCALARS = (
@@ -216,7 +217,9 @@ def load_plain(data: bytes, where: str) -> dict[str, Any]:
             "it is refused and nothing of it was run; take the file from its official source"
         ) from error
     except Exception as error:
-        raise PracError(f"{where}: the pickle is damaged or incomplete ({error})") from error
+        raise PracError(
+            f"{where}: the pickle is damaged or incomplete ({one_line(error)})"
+        ) from error
     if not isinstance(value, dict):
         raise PracError(f"{where}: the pickle holds a {type(value).__name__}, expected a dict")
     return value
