@@ -129,7 +129,7 @@ def load_archive(path: Path, *, image_size: int | None = None) -> Splits:
     # Damaged and hostile archives raise many kinds of error: of zlib, of headers, of recursion.
     try:
         contents = _unpacked(path)
-    except PracError:
+    except (PracError, MemoryError):
         raise
     except Exception as error:
         raise PracError(

@@ -94,7 +94,7 @@ def _read(path: Path, memory_limit: int) -> tuple[dict[str, NDArray[Any]], list[
                     with archive.open(f"{name}.npy") as member:
                         # Without pickles, an array of objects is refused rather than run.
                         arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-    except PracError:
+    except (PracError, MemoryError):
         raise
     except Exception as error:
         raise PracError(
