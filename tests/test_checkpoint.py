@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prac.algorithms.forgetting import ForgettingTable
-from prac.checkpoint import RunFolder, from_tensors, to_tensors
+from prac.checkpoint import RunFolder
 from prac.cost import Cost
 from prac.errors import PracError
 from prac.state import RunState
+from prac.state_file import from_tensors, to_tensors
 from prac.store import read_tensors, write_tensors
 
 SETTINGS = {"levels": 3, "lr": 1e-05, "milestones": [80.0], "rule": "prac", "iterations": None}
@@ -52,6 +54,9 @@ def full_state():
         best={"z.weight": torch.rand(1, 3)},
         best_accuracy=0.75,
         best_epoch=2,
+        epoch_losses=torch.tensor([2.5, 1.25]),
+        epoch_examples=3,
+        epoch_correct=1,
         dense_predictions=torch.tensor([1, 0, 2], dtype=torch.int32),
         cost=Cost(5, 10, 15, 2.5),
     )
@@ -97,13 +102,19 @@ def test_states_of_any_shape_come_back(shapes, names, has_candidate, distances):
     assert_same(from_tensors(tensors, json.loads(json.dumps(header))), state)
 
 
-def folder(path, identity=None, versions=None, **changes):
+def folder(path, identity=None, versions=None, options=None, **changes):
     identity = {"fingerprint": "ab", "labels": [1]} if identity is None else identity
-    return RunFolder(path, {**SETTINGS, **changes}, identity, versions or {"torch": "9"})
+    versions = versions or {"torch": "9"}
+    return RunFolder(path, {**SETTINGS, **changes}, identity, versions, **(options or {}))
 
 
 def lines(path):
     return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def start():
+    """Return a search's first state: nothing is trained yet."""
+    return state_of(0, level=0)
 
 
 def newest(path):
@@ -112,15 +123,14 @@ def newest(path):
 
 def test_a_folder_keeps_its_settings_and_environment(tmp_path):
     with folder(tmp_path / "run") as run:
-        assert run.resume() is None
+        assert run.resume(state_of()) is None
         about = json.loads((run.path / "environment.json").read_text())
         assert about == {"torch": "9", "fingerprint": "ab", "labels": [1]}
         assert yaml.safe_load((run.path / "config.yaml").read_text()) == SETTINGS
         assert run.level(5) == tmp_path / "run" / "levels" / "05"
-    # Another version of torch may resume: it is recorded, not compared.
-    with folder(tmp_path / "run", versions={"torch": "10"}):
-        pass
-    assert json.loads((run.path / "environment.json").read_text()) == about
+    # Nothing is trained yet that another version could change.
+    with folder(tmp_path / "run", versions={"torch": "10"}) as run:
+        assert run.resume(state_of()) is None
 
 
 def begun(path):
@@ -156,7 +166,7 @@ def test_other_settings_are_refused_naming_the_fields_that_differ(tmp_path):
     assert contents(tmp_path) == before
     # The refusal let go of the folder: it opens with what it was begun with.
     with folder(tmp_path) as run:
-        assert run.resume().step == 1
+        assert run.resume(state_of()).step == 1
 
 
 def test_another_identity_is_refused(tmp_path):
@@ -178,7 +188,7 @@ def test_until_a_line_of_metrics_is_there_another_run_begins_the_folder_anew(
     tmp_path, other, metrics
 ):
     with folder(tmp_path) as run:
-        run.commit(state_of(1))
+        run.commit(start())
         run.level(0).mkdir(parents=True)
         (run.level(0) / "summary.json").write_text("{}")
         if metrics is not None:
@@ -186,7 +196,7 @@ def test_until_a_line_of_metrics_is_there_another_run_begins_the_folder_anew(
     settings = {"levels": 4} if other == "settings" else {}
     identity = {"fingerprint": "cd"} if other == "identity" else None
     with folder(tmp_path, identity, {"torch": "10"}, **settings) as run:
-        assert run.resume() is None
+        assert run.resume(state_of()) is None
         assert not (tmp_path / "levels").exists()
         assert not (tmp_path / "state").exists()
         assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == {**SETTINGS, **settings}
@@ -200,10 +210,66 @@ def test_until_a_line_of_metrics_is_there_another_run_begins_the_folder_anew(
 
 def test_the_same_settings_go_on_before_the_first_line_too(tmp_path):
     with folder(tmp_path) as run:
-        run.commit(state_of(1))
+        run.commit(start())
     with folder(tmp_path, versions={"torch": "10"}) as run:
-        assert run.resume().step == 1
-    assert json.loads((tmp_path / "environment.json").read_text())["torch"] == "9"
+        assert run.resume(state_of()).step == 0
+
+
+def test_a_state_within_the_first_epoch_is_not_begun_anew(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(start())
+        run.commit(state_of(1, level=0))
+    with pytest.raises(PracError, match="other settings"), folder(tmp_path, levels=4):
+        pass
+    # A retraining has no state before its first step.
+    with folder(tmp_path / "retrain") as run:
+        run.commit(state_of(1))
+    with pytest.raises(PracError, match="other settings"), folder(tmp_path / "retrain", levels=4):
+        pass
+
+
+class TestOtherVersions:
+    OLD = MappingProxyType({"torch": "9", "device": "cpu", "threads": 2, "python": "3.11"})
+
+    def begun(self, path):
+        with folder(path, versions=self.OLD) as run:
+            run.commit(state_of(1), {"step": 1})
+
+    def resumed(self, path, **changes):
+        notes = []
+        options = {"note": notes.append, "accept_changes": changes.pop("accept", False)}
+        with folder(path, versions={**self.OLD, **changes}, options=options) as run:
+            assert run.resume(state_of()).step == 1
+        return notes
+
+    @pytest.mark.parametrize(
+        "change", [{"torch": "10"}, {"device": "cuda"}, {"arithmetic": "bf16"}, {"prac": "2"}]
+    )
+    def test_what_may_change_bits_must_be_accepted(self, tmp_path, change):
+        self.begun(tmp_path)
+        before = contents(tmp_path)
+        with pytest.raises(PracError, match="may differ in its last bits; pass --accept") as error:
+            self.resumed(tmp_path, **change)
+        ((name, value),) = change.items()
+        assert f"{name} was {self.OLD.get(name)}, is {value}" in str(error.value)
+        assert contents(tmp_path) == before
+        (note,) = self.resumed(tmp_path, accept=True, **change)
+        assert f"{name} was" in note
+        about = json.loads((tmp_path / "environment.json").read_text())
+        assert about[name] == value
+        was = {"level": 1, "iteration": 1, "before": {name: self.OLD.get(name)}}
+        assert about["continued"] == [was]
+        # From now on that is what it runs under.
+        assert self.resumed(tmp_path, **change) == []
+
+    def test_the_number_of_threads_is_noted_but_stops_nothing(self, tmp_path):
+        self.begun(tmp_path)
+        (note,) = self.resumed(tmp_path, threads=4)
+        assert "threads was 2, is 4: what it finds may differ in its last bits" in note
+
+    def test_the_same_versions_and_another_python_say_nothing(self, tmp_path):
+        self.begun(tmp_path)
+        assert self.resumed(tmp_path, python="3.12") == []
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "environment.json"])
@@ -237,7 +303,7 @@ def test_what_a_killed_process_left_half_written_is_swept(tmp_path):
     with folder(tmp_path) as run:
         assert contents(tmp_path) == before
         assert (tmp_path / ".lock").exists()
-        assert run.resume().step == 1
+        assert run.resume(state_of()).step == 1
 
 
 def test_another_process_s_half_written_files_are_left_while_it_holds_the_folder(tmp_path):
@@ -304,18 +370,18 @@ def test_a_run_goes_on_from_the_newest_state_and_two_are_kept(tmp_path):
         expected = state_of(4)
         run.commit(expected, {"step": 4})
     with folder(tmp_path) as run:
-        assert_same(run.resume(), expected)
+        assert_same(run.resume(state_of()), expected)
         assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4]
         run.commit(state_of(5))
     with folder(tmp_path) as run:
-        assert run.resume().step == 5
+        assert run.resume(state_of()).step == 5
 
 
 def test_newest_is_by_number_also_past_powers_of_ten(tmp_path):
     with folder(tmp_path) as run:
         for step in range(1, 13):
             run.commit(state_of(step))
-        assert run.resume().step == 12
+        assert run.resume(state_of()).step == 12
 
 
 def test_metrics_beyond_the_state_are_cut_off(tmp_path):
@@ -325,7 +391,7 @@ def test_metrics_beyond_the_state_are_cut_off(tmp_path):
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 3}\n{"st')
     with folder(tmp_path) as run:
-        run.resume()
+        run.resume(state_of())
         run.commit(state_of(3), {"step": 3})
     assert lines(tmp_path) == [{"step": 1}, {"step": 2}, {"step": 3}]
 
@@ -334,7 +400,7 @@ def test_metrics_before_the_first_state_are_cut_off(tmp_path):
     with folder(tmp_path):
         (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
     with folder(tmp_path) as run:
-        assert run.resume() is None
+        assert run.resume(state_of()) is None
         run.commit(state_of(1), {"step": 1})
     assert lines(tmp_path) == [{"step": 1}]
 
@@ -348,11 +414,15 @@ def test_a_damaged_newest_state_gives_way_to_the_one_before(tmp_path, fault):
     content[-1] ^= 1
     damaged = {"truncated": content[:-9], "flipped": content, "empty": b""}[fault]
     newest(tmp_path).write_bytes(damaged)
-    with folder(tmp_path) as run:
-        assert run.resume().step == 1
+    damaged, notes = newest(tmp_path), []
+    with folder(tmp_path, options={"note": notes.append}) as run:
+        assert run.resume(state_of()).step == 1
+        assert [note.partition(": ")[0] for note in notes] == [str(damaged)]
+        assert notes[0].endswith(": going on from the state before it")
+        assert damaged.with_suffix(".damaged").exists()
         assert lines(tmp_path) == [{"step": 1}]
         run.commit(state_of(2), {"step": 2})
-        assert run.resume().step == 2
+        assert run.resume(state_of()).step == 2
     assert lines(tmp_path) == [{"step": 1}, {"step": 2}]
 
 
@@ -364,9 +434,61 @@ def test_when_every_state_is_damaged_the_newest_is_named_and_none_removed(tmp_pa
         path.write_bytes(b"")
     with folder(tmp_path) as run:
         with pytest.raises(PracError, match="no whole state is left: start again") as error:
-            run.resume()
+            run.resume(state_of())
         assert str(newest(tmp_path)) in str(error.value)
     assert len(list((tmp_path / "state").iterdir())) == 2
+
+
+def test_a_state_that_tells_of_lost_lines_gives_way_to_the_one_before(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1), {"step": 1})
+        run.commit(state_of(2), {"step": 2})
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    notes = []
+    with folder(tmp_path, options={"note": notes.append}) as run:
+        assert run.resume(state_of()).step == 1
+    assert "tells of lines that" in notes[0]
+
+
+def test_a_state_that_cannot_be_read_now_is_not_given_up(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1), {"step": 1})
+        run.commit(state_of(2), {"step": 2})
+    whole = newest(tmp_path).read_bytes()
+    newest(tmp_path).unlink()
+    (tmp_path / "state" / "00000002.safetensors").mkdir()
+    with folder(tmp_path) as run, pytest.raises(PracError, match=r"00000002\.safetensors: "):
+        run.resume(state_of())
+    assert len(list((tmp_path / "state").iterdir())) == 2
+    newest(tmp_path).rmdir()
+    (tmp_path / "state" / "00000002.safetensors").write_bytes(whole)
+    with folder(tmp_path) as run:
+        assert run.resume(state_of()).step == 2
+
+
+def test_files_of_other_names_among_the_states_are_left(tmp_path):
+    with folder(tmp_path) as run:
+        run.commit(state_of(1), {"step": 1})
+        (tmp_path / "state" / "mine.safetensors").write_bytes(b"x")
+        run.commit(state_of(2), {"step": 2})
+        assert run.resume(state_of()).step == 2
+        run.forget_states()
+    assert [p.name for p in (tmp_path / "state").iterdir()] == ["mine.safetensors"]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_was_taken_away_is_not_written_to(tmp_path, replaced):
+    with folder(tmp_path / "run") as run:
+        run.commit(state_of(1), {"step": 1})
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        if replaced:
+            with folder(tmp_path / "run"):
+                pass
+        there = contents(tmp_path / "run") if replaced else None
+        with pytest.raises(PracError, match="was removed or replaced while the run went on"):
+            run.commit(state_of(2), {"step": 2})
+        assert (contents(tmp_path / "run") if replaced else None) == there
+    assert (tmp_path / "run").exists() == replaced
 
 
 def test_forgotten_states_are_gone(tmp_path):
@@ -400,7 +522,7 @@ def test_finished_levels_without_a_state_are_not_started_over(tmp_path):
     before = contents(tmp_path)
     with folder(tmp_path) as run:
         with pytest.raises(PracError, match=r"has finished levels, but its state .* is gone") as e:
-            run.resume()
+            run.resume(state_of())
         assert str(e.value).startswith(f"{tmp_path}: ")
         assert "\n" not in str(e.value)
     assert contents(tmp_path) == before
@@ -411,5 +533,5 @@ def test_an_unfinished_level_without_a_state_is_no_hindrance(tmp_path):
         run.level(0).mkdir(parents=True)
         (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
     with folder(tmp_path) as run:
-        assert run.resume() is None
+        assert run.resume(state_of()) is None
     assert lines(tmp_path) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -404,7 +405,10 @@ def test_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path):
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "prac: interrupted; the same command continues"
+    assert re.fullmatch(
+        r"prac: stopped by SIGINT at level 0, epoch \d+, iteration \d+; the same command continues",
+        err.splitlines()[-1],
+    )
     assert "Traceback" not in err
     lines = len(metrics.read_text().splitlines())
     assert 0 < lines < 2000

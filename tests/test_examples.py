@@ -44,12 +44,12 @@ def both_kinds(pipeline=PIPELINE):
     return TensorExamples(x, y, pipeline, **names), MapExamples(Pairs(x, y), pipeline, **names)
 
 
-@pytest.mark.parametrize("seed", [None, 0, 5])
-def test_both_kinds_stream_the_same(seed):
+@pytest.mark.parametrize("seeds", [None, (0, 1), (5, 5)])
+def test_both_kinds_stream_the_same(seeds):
     tensors, pairs = both_kinds()
     assert len(tensors) == len(pairs) == 10
     for first, second in zip(
-        tensors.stream(BATCHES, seed=seed), pairs.stream(BATCHES, seed=seed), strict=True
+        tensors.stream(BATCHES, seeds=seeds), pairs.stream(BATCHES, seeds=seeds), strict=True
     ):
         assert torch.equal(first[0], second[0])
         assert torch.equal(first[1], second[1])
@@ -76,22 +76,29 @@ def test_without_a_seed_nothing_is_augmented(kind):
 @pytest.mark.parametrize("kind", [0, 1])
 def test_a_seed_gives_its_own_augmentation_every_time(kind):
     examples = both_kinds()[kind]
-    draws = [torch.cat([x for x, _ in examples.stream(BATCHES, seed=seed)]) for seed in (0, 0, 1)]
+    draws = [
+        torch.cat([x for x, _ in examples.stream(BATCHES, seeds=seeds)])
+        for seeds in ((0, 7), (0, 7), (1, 8))
+    ]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
     assert not torch.equal(draws[0], torch.cat([x for x, _ in examples.stream(BATCHES)]))
 
 
-def test_the_batches_of_a_stream_are_augmented_each_in_their_own_way():
+@pytest.mark.parametrize("kind", [0, 1])
+def test_each_batch_is_augmented_from_its_own_seed_wherever_the_stream_begins(kind):
     batch = torch.arange(10)
-    (first, _), (second, _) = both_kinds()[0].stream([batch, batch], seed=0)
+    examples = both_kinds()[kind]
+    (first, _), (second, _) = examples.stream([batch, batch], seeds=[0, 1])
     assert not torch.equal(first, second)
+    ((alone, _),) = examples.stream([batch], seeds=[1])
+    assert torch.equal(alone, second)
 
 
 def test_scoring_passes_take_the_unaugmented_set():
     x, y = data()
     examples = MapExamples(Pairs(255 - x, y), unaugmented=Pairs(x, y))
-    ((trained_on, _),) = examples.stream([torch.tensor([2])], seed=0)
+    ((trained_on, _),) = examples.stream([torch.tensor([2])], seeds=[0])
     ((scored, _),) = examples.stream([torch.tensor([2])])
     assert torch.equal(trained_on[0], (255 - x[2]).float() / 255)
     assert torch.equal(scored[0], x[2].float() / 255)
@@ -274,8 +281,8 @@ def test_uint8_becomes_float32_from_0_to_1():
 def test_token_ids_reach_the_network_as_integers(kind):
     x, y = torch.tensor([[5, 70000], [2**40, 0]]), torch.tensor([1, 0])
     examples = TensorExamples(x, y) if kind == "tensors" else MapExamples(Pairs(x, y))
-    for seed in (None, 3):
-        ((tokens, labels),) = examples.stream([torch.tensor([1, 0])], seed=seed)
+    for seeds in (None, [3]):
+        ((tokens, labels),) = examples.stream([torch.tensor([1, 0])], seeds=seeds)
         assert tokens.dtype == labels.dtype == torch.int64
         assert tokens.tolist() == [[2**40, 0], [5, 70000]]
         assert labels.tolist() == [0, 1]
@@ -359,7 +366,7 @@ def test_an_examples_protocol_of_one_s_own_is_taken_as_it_is():
         fingerprint = "f"
         source_indices = torch.arange(1)
 
-        def stream(self, batches, *, seed=None):
+        def stream(self, batches, *, seeds=None):
             return iter(())
 
     own = Own()
@@ -442,15 +449,15 @@ class TestErrorsInLoading:
 
     # Few cases: torch may wait five seconds for each worker of a loader that has failed.
     @pytest.mark.parametrize(
-        ("workers", "cause", "seed"),
-        [(0, False, 0), (0, True, None), (1, False, None), (1, True, 0), (2, True, 0)],
+        ("workers", "cause", "seeds"),
+        [(0, False, (0, 1)), (0, True, None), (1, False, None), (1, True, (0, 1))],
     )
-    def test_a_refusal_is_its_own_one_line(self, workers, cause, seed):
+    def test_a_refusal_is_its_own_one_line(self, workers, cause, seeds):
         # Without the checks at the start, that fetch the first few examples.
         examples = MapExamples(Failing(refused, cause), unaugmented=Clean(), workers=workers)
         examples.unaugmented = examples.dataset
         with pytest.raises(PracError) as error:
-            list(examples.stream([torch.arange(5), torch.arange(5, 10)], seed=seed))
+            list(examples.stream([torch.arange(5), torch.arange(5, 10)], seeds=seeds))
         assert str(error.value) == "/data/cat.png: cannot be read: it is no image"
         assert type(error.value) is PracError
 
@@ -458,7 +465,7 @@ class TestErrorsInLoading:
     def test_other_errors_stay_what_they_are(self, workers):
         examples = MapExamples(Failing(Odd), unaugmented=Clean(), workers=workers)
         with pytest.raises(Odd, match="odd"):
-            list(examples.stream([torch.arange(5, 10)], seed=0))
+            list(examples.stream([torch.arange(5, 10)], seeds=[0]))
 
 
 class Odd(ValueError):
@@ -498,17 +505,39 @@ class TestAugmentingDatasets:
         with pytest.raises(PracError, match=r"another one each time.*unaugmented=plain"):
             MapExamples(self.Noisy(random.random))
 
-    @pytest.mark.parametrize("draw", [random.random, np.random.rand], ids=["python", "numpy"])
-    @pytest.mark.parametrize("workers", [0, 1])
-    def test_it_augments_alike_from_the_same_seed_only(self, draw, workers):
-        examples = MapExamples(self.Noisy(draw), unaugmented=self.Plain(), workers=workers)
+    @pytest.mark.parametrize(
+        "draw",
+        [random.random, np.random.rand, lambda: float(torch.rand(()))],
+        ids=["python", "numpy", "torch"],
+    )
+    def test_it_augments_alike_from_the_same_seeds_only(self, draw):
         batches = [torch.arange(6), torch.arange(6, 12)]
+        first = self.drawn(draw, 0, batches, (5, 6))
+        assert torch.equal(first, self.drawn(draw, 0, batches, (5, 6)))
+        assert len(first.unique()) == 12
+        assert not torch.equal(first, self.drawn(draw, 0, batches, (5, 7)))
+        # Whichever process loads it, and whatever came before it.
+        assert torch.equal(first, self.drawn(draw, 2, batches, (5, 6)))
+        assert torch.equal(first[6:], self.drawn(draw, 0, batches[1:], (6,)))
+        assert torch.equal(self.drawn(draw, 0, batches, None), torch.zeros(12))
 
-        def drawn(seed):
-            return torch.cat([x[:, 1] for x, _ in examples.stream(batches, seed=seed)])
+    def drawn(self, draw, workers, batches, seeds):
+        examples = MapExamples(self.Noisy(draw), unaugmented=self.Plain(), workers=workers)
+        before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+        values = torch.cat([x[:, 1] for x, _ in examples.stream(batches, seeds=seeds)])
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before[:2]
+        assert torch.equal(torch.get_rng_state(), before[2])
+        return values
 
-        before = random.getstate(), np.random.get_state()[1].tolist()
-        assert torch.equal(drawn(5), drawn(5))
-        assert not torch.equal(drawn(5), drawn(6))
-        assert (random.getstate(), np.random.get_state()[1].tolist()) == before
-        assert torch.equal(drawn(None), torch.zeros(12))
+    def test_a_dataset_that_fetches_whole_batches_is_asked_for_them(self):
+        asked = []
+
+        class Whole(self.Noisy):
+            def __getitems__(self, indices):
+                asked.append(indices)
+                return [self[i] for i in indices]
+
+        examples = MapExamples(Whole(random.random), unaugmented=self.Plain())
+        ((x, _),) = examples.stream([torch.tensor([4, 2])], seeds=[5])
+        assert asked == [[4, 2]]
+        assert x[:, 0].tolist() == [4.0, 2.0]

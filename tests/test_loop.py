@@ -105,22 +105,25 @@ def test_segments_end_with_the_epochs_and_present_each_member_once():
         assert segment.ids.sort().values.tolist() == members.tolist()
         assert segment.correct.shape == (9,)
         assert segment.correct.dtype == torch.bool
-        assert segment.loss_is_finite
+        assert segment.losses.shape == (2,)
+        assert segment.diverged_at is None
     orders = [s.ids.tolist() for s in segments]
     assert orders[0] != orders[1] != orders[2]
 
 
-def test_a_mark_breaks_its_epoch_in_two():
-    segments = list(trained(network(), plan_of(2), mark=6))
+def test_a_break_parts_its_epoch_in_two():
+    segments = list(trained(network(), plan_of(2), breaks={6}.__contains__))
     assert [(s.step, s.ends_epoch) for s in segments] == [(4, True), (6, False), (8, True)]
     assert [len(s.ids) for s in segments] == [20, 12, 8]
     halves = torch.cat([segments[1].ids, segments[2].ids])
     assert halves.sort().values.tolist() == list(range(N))
 
 
-@pytest.mark.parametrize("mark", [0, 4, 8, 99])
-def test_a_mark_at_an_epoch_s_end_or_outside_breaks_nothing_more(mark):
-    assert [s.step for s in trained(network(), plan_of(2), mark=mark)] == [4, 8]
+def test_breaks_are_asked_for_after_every_iteration_within_an_epoch():
+    asked = []
+    steps = [s.step for s in trained(network(), plan_of(2), breaks=asked.append)]
+    assert steps == [4, 8]
+    assert asked == [1, 2, 3, 5, 6, 7]
 
 
 def test_a_training_may_end_within_an_epoch():
@@ -146,7 +149,7 @@ def test_outcomes_and_loss_are_those_of_the_training_batches():
     (segment,) = trained(network(), plan_of(1), task=Task(loss=noted, correct=right))
     assert [len(batch) for batch in seen] == [6, 6, 6, 2]
     assert segment.correct.tolist() == [right for batch in seen for right in batch]
-    assert segment.loss == pytest.approx(sum(losses) / 4)
+    assert segment.losses.tolist() == losses
 
 
 def test_outcomes_stand_beside_the_examples_they_belong_to():
@@ -158,10 +161,16 @@ def test_outcomes_stand_beside_the_examples_they_belong_to():
     assert segment.correct.tolist() == [i % 3 == 0 for i in segment.ids.tolist()]
 
 
-def test_a_loss_that_diverges_is_told():
-    task = Task(loss=lambda o, y: o.sum() * float("inf"))
-    (segment,) = trained(network(), plan_of(1), task=task)
-    assert not segment.loss_is_finite
+@pytest.mark.parametrize("bad", [float("inf"), float("nan")])
+def test_the_iteration_whose_loss_diverges_is_told(bad):
+    seen = []
+
+    def loss(outputs, targets):
+        seen.append(1)
+        return outputs.mean() * (bad if len(seen) in (6, 7) else 1.0)
+
+    segments = list(trained(network(), plan_of(2), task=Task(loss=loss)))
+    assert [s.diverged_at for s in segments] == [None, 6]
 
 
 EPOCHS = 4
@@ -186,8 +195,8 @@ def test_a_training_cut_at_every_epoch_is_the_uncut_one_bit_for_bit(optimizer):
         restore_optimizer_(resumed, state)
         rest = list(trained(fresh, plan, optimizer=resumed, masks=masks, start=whole[cut].step))
         assert [s.step for s in rest] == [s.step for s in whole[cut + 1 :]]
-        assert [s.loss for s in rest] == [s.loss for s in whole[cut + 1 :]]
         for again, once in zip(rest, whole[cut + 1 :], strict=True):
+            assert torch.equal(again.losses, once.losses)
             assert torch.equal(again.ids, once.ids)
             assert torch.equal(again.correct, once.correct)
         assert same(snapshot(fresh), saved[-1][0])
@@ -196,13 +205,57 @@ def test_a_training_cut_at_every_epoch_is_the_uncut_one_bit_for_bit(optimizer):
         assert same(state, saved[cut][1])
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_training_cut_at_any_iteration_is_the_uncut_one_bit_for_bit(optimizer):
+    config = TrainConfig(optimizer=optimizer, lr=0.05)
+    plan = plan_of(2, milestones=(1,))
+    whole = network()
+    masks = half_masks(whole)
+    uncut = list(trained(whole, plan, config=config, masks=masks))
+    model, running = network(), None
+    parts, step = [], 0
+    while step < plan.iterations:
+        # A fresh model and optimiser for each single iteration.
+        weights = snapshot(model)
+        state = optimizer_tensors(running) if running is not None else {}
+        model = network()
+        restore_(model, weights)
+        running = make_optimizer(model, config)
+        if state:
+            restore_optimizer_(running, state)
+        part = next(
+            trained(model, plan, optimizer=running, masks=masks, start=step, breaks=lambda s: True)
+        )
+        assert (part.step, len(part.losses)) == (step + 1, 1)
+        parts.append(part)
+        step = part.step
+    assert [part.ends_epoch for part in parts] == [False, False, False, True] * 2
+    assert torch.equal(torch.cat([p.losses for p in parts]), torch.cat([s.losses for s in uncut]))
+    assert torch.equal(torch.cat([p.ids for p in parts]), torch.cat([s.ids for s in uncut]))
+    assert same(snapshot(model), snapshot(whole))
+
+
+def test_breaks_do_not_begin_the_data_s_stream_again():
+    streams = []
+
+    class Counting(TensorExamples):
+        def stream(self, batches, *, seeds=None):
+            streams.append(len(batches))
+            return super().stream(batches, seeds=seeds)
+
+    data = images()
+    counting = Counting(data.x, data.y, data.pipeline)
+    assert len(list(trained(network(), plan_of(2), data=counting, breaks=lambda s: True))) == 8
+    assert streams == [4, 4]
+
+
 def test_dropout_and_augmentation_are_at_work_in_what_is_resumed():
     # Without them the test above would say little.
     plain = TensorExamples(images().x, images().y, Pipeline((0.5, 0.5), (0.2, 0.2)))
     without_dropout = network()
     without_dropout[4].p = 0.0
     losses = [
-        next(trained(model, plan_of(1), data=data)).loss
+        float(next(trained(model, plan_of(1), data=data)).losses.sum())
         for model, data in [(network(), None), (network(), plain), (without_dropout, None)]
     ]
     assert len(set(losses)) == 3

@@ -165,7 +165,7 @@ class Recorded:
         self.examples = examples
         self.fingerprint, self.classes = examples.fingerprint, examples.classes
         self.source_indices, self.labels = examples.source_indices, examples.labels
-        self.passes: list[tuple[int | None, Tensor]] = []
+        self.passes: list[tuple[tuple[int, ...] | None, Tensor]] = []
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -174,14 +174,14 @@ class Recorded:
         return self
 
     def stream(
-        self, batches: Sequence[Tensor], *, seed: int | None = None
+        self, batches: Sequence[Tensor], *, seeds: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         ids, seen = torch.cat(list(batches)), []
-        for x, y in self.examples.stream(batches, seed=seed):
+        for x, y in self.examples.stream(batches, seeds=seeds):
             seen.append(x)
             yield x, y
         if len(ids) == len(self):
-            self.passes.append((seed, torch.cat(seen)[ids.argsort()]))
+            self.passes.append((seeds and tuple(seeds), torch.cat(seen)[ids.argsort()]))
 
 
 class TestWhatIsSeen:
@@ -242,8 +242,8 @@ class TestWhatIsSeen:
         assert data.val is not None
         assert data.test is not None
         for held_out in (data.val, data.test):
-            assert torch.equal(first(held_out, seed=0), first(held_out))
-        assert not torch.equal(first(data.train, seed=0), first(data.train))
+            assert torch.equal(first(held_out, seeds=[0]), first(held_out))
+        assert not torch.equal(first(data.train, seeds=[0]), first(data.train))
 
 
 class TestFineTuning:

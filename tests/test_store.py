@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 import safetensors.torch
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from prac import files
 from prac.errors import PracError
-from prac.files import Lock, read_json, read_settings, write_atomic, write_json
+from prac.files import append, cut, read_json, read_settings, write_atomic, write_json
+from prac.lock import Lock
 from prac.store import FORMAT, pack, read_tensors, unpack, write_tensors
 
 
@@ -136,7 +138,7 @@ def test_a_write_replaces_the_file_whole_with_ordinary_rights(tmp_path):
     assert os.listdir(path.parent) == ["f"]
 
 
-@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("step", ["write", "fsync", "fchmod", "replace"])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step):
     path = tmp_path / "f"
     write_atomic(path, b"old")
@@ -145,7 +147,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.os, step, fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(PracError, match=r"f: cannot be written: No space left .*: free some room"):
         write_atomic(path, b"new")
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
@@ -154,13 +156,33 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 
 def test_content_is_on_disk_before_it_takes_the_name(tmp_path, monkeypatch):
     order = []
-    for name in ("fsync", "replace"):
+    for name in ("write", "fsync", "replace"):
         real = getattr(os, name)
         monkeypatch.setattr(
             files.os, name, lambda *a, _real=real, _name=name: (order.append(_name), _real(*a))[1]
         )
     write_atomic(tmp_path / "f", b"x")
-    assert order == ["fsync", "replace", "fsync"]
+    assert order == ["write", "fsync", "replace", "fsync"]
+    order.clear()
+    append(tmp_path / "f", b"y")
+    assert order == ["write", "fsync", "fsync"]
+    cut(tmp_path / "f", 1)
+    assert (tmp_path / "f").read_bytes() == b"x"
+
+
+def test_new_folders_are_on_disk_before_what_is_in_them(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(files, "_sync_folder", synced.append)
+    write_atomic(tmp_path / "a" / "b" / "f", b"x")
+    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+
+
+def test_a_write_that_comes_in_parts_is_whole(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(files.os, "write", lambda fd, content: real(fd, content[:3]))
+    write_atomic(tmp_path / "f", b"0123456789")
+    append(tmp_path / "f", b"abcdefg")
+    assert (tmp_path / "f").read_bytes() == b"0123456789abcdefg"
 
 
 def test_json_comes_back_and_faults_name_the_file(tmp_path):
@@ -192,7 +214,7 @@ def test_settings_that_cannot_be_read_are_refused(tmp_path, content, message):
 HOLD = """
 import sys, time
 from pathlib import Path
-from prac.files import Lock
+from prac.lock import Lock
 with Lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -201,7 +223,7 @@ TRY = """
 import sys
 from pathlib import Path
 from prac.errors import PracError
-from prac.files import Lock
+from prac.lock import Lock
 try:
     with Lock(Path(sys.argv[1])):
         print("held")
@@ -219,7 +241,8 @@ def test_a_second_process_is_refused_until_the_first_lets_go(tmp_path):
     folder = tmp_path / "run"
     with Lock(folder):
         refusal = attempt(folder)
-        assert refusal.startswith(f"{folder}: process {os.getpid()} is working in this folder")
+        assert refusal.startswith(f"{folder}: process {os.getpid()} on ")
+        assert "is working in this folder: wait for it, or choose another" in refusal
         # The refused one has not taken the first one's name away.
         assert attempt(folder) == refusal
     assert attempt(folder) == "held"
@@ -229,12 +252,33 @@ def test_a_killed_process_holds_nothing(tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(PracError, match=f"process {holder.pid} is working"), Lock(tmp_path):
+        with (
+            pytest.raises(PracError, match=f"process {holder.pid} on .* is working"),
+            Lock(tmp_path),
+        ):
             pass
         holder.send_signal(signal.SIGKILL)
         holder.wait()
     with Lock(tmp_path):
-        assert (tmp_path / ".lock").read_text() == str(os.getpid())
+        assert f"process {os.getpid()} on " in (tmp_path / ".lock").read_text()
+
+
+def test_a_process_forked_under_a_hold_does_not_share_it(tmp_path):
+    with Lock(tmp_path):
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(write, b"x")
+            time.sleep(60)
+            os._exit(0)
+        os.read(read, 1)
+    try:
+        # The child lives on, as a loading process does for seconds after its parent was killed.
+        with Lock(tmp_path):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_an_error_inside_gives_the_hold_up(tmp_path):

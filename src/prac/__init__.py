@@ -28,6 +28,8 @@ _HOMES = {
     "Evidence": "rules",
     "Chosen": "rules",
     "Event": "training",
+    "Interrupted": "pace",
+    "Pace": "pace",
 }
 
 __all__ = [*_HOMES, "__version__", "algorithms", "data", "models"]
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from prac.config import SubsetConfig as SubsetConfig
     from prac.config import TrainConfig as TrainConfig
     from prac.errors import PracError as PracError
+    from prac.pace import Interrupted as Interrupted
+    from prac.pace import Pace as Pace
     from prac.results import Search as Search
     from prac.retraining import History as History
     from prac.retraining import retrain as retrain

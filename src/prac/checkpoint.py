@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
 import platform
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 
 from prac import __version__
-from prac.algorithms.forgetting import ForgettingTable
-from prac.cost import Cost
-from prac.errors import PracError
+from prac.errors import Damaged, PracError
 from prac.files import (
-    Lock,
+    append,
     check_same,
+    cut,
     has_trained,
     read_json,
     read_settings,
+    state_paths,
     write_atomic,
     write_json,
+    writing,
 )
+from prac.lock import Lock
 from prac.state import RunState
-from prac.store import pack, read_tensors, unpack, write_tensors
+from prac.state_file import from_tensors, to_tensors
+from prac.store import read_tensors, write_tensors
+from prac.world import World
 
 GENERATIONS = 2
 
@@ -51,7 +52,9 @@ class RunFolder:
         settings: By flat name, JSON values; kept in config.yaml.
         identity: What the run is about beyond its settings, such as the data's fingerprint, JSON
             values; kept in environment.json.
-        versions: Of software and hardware; kept there too, for the record.
+        versions: Of software and hardware, as `environment` gives them; kept there too.
+        accept_changes: Go on under other versions as well, though bits may differ.
+        note: Shown a line that a person should know of.
     """
 
     def __init__(
@@ -60,6 +63,9 @@ class RunFolder:
         settings: Mapping[str, Any],
         identity: Mapping[str, Any],
         versions: Mapping[str, Any],
+        *,
+        accept_changes: bool = False,
+        note: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Name the folder; `with` opens it."""
         self.path = path
@@ -67,6 +73,7 @@ class RunFolder:
         self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
         self.identity: dict[str, Any] = json.loads(json.dumps(dict(identity)))
         self.versions = dict(versions)
+        self._accept_changes, self._note = accept_changes, note
         self._lock = Lock(path)
 
     def __enter__(self) -> RunFolder:
@@ -79,14 +86,12 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise PracError(f"{self.path}: is a file: expected a folder for --out")
         try:
-            self._check_is_ours()
-            self._lock.__enter__()
-            self._sweep()
-            if not self._is_same_run():
-                self._begin()
-        except OSError as error:
-            self._lock.release()
-            raise PracError(f"{self.path}: cannot be written to: {error.strerror}") from error
+            with writing(self.path):
+                self._check_is_ours()
+                self._lock.__enter__()
+                self._sweep()
+                if not self._is_same_run():
+                    self._begin()
         except BaseException:
             self._lock.release()
             raise
@@ -155,43 +160,64 @@ class RunFolder:
 
         The line is on disk before the state that says how many bytes of metrics belong to it; what
         a crash leaves beyond them is cut off on resuming.
-        """
-        path = self.path / "metrics.jsonl"
-        if metrics is not None:
-            with open(path, "ab") as file:
-                file.write((json.dumps(metrics) + "\n").encode())
-                file.flush()
-                os.fsync(file.fileno())
-        length = path.stat().st_size if path.exists() else 0
-        states = self._states()
-        number = self._number(states[-1]) + 1 if states else 1
-        tensors, header = to_tensors(state)
-        header["metrics_bytes"] = length
-        write_tensors(self.path / "state" / f"{number:08d}.safetensors", tensors, "state", header)
-        for old in self._states()[:-GENERATIONS]:
-            old.unlink()
-
-    def resume(self) -> RunState | None:
-        """Return the newest whole state, and cut the metrics back to it; None where there is none.
-
-        A damaged newest state gives way to the one before it.
 
         Raises:
-            PracError: If there are states and all are damaged.
+            PracError: If it cannot be written, or the folder is no longer there.
         """
+        self._lock.check()
+        if metrics is not None:
+            append(self._metrics, (json.dumps(metrics) + "\n").encode())
+        numbers = list(state_paths(self.path))
+        is_start = state.level == state.step == 0
+        number = numbers[-1] + 1 if numbers else int(not is_start)
+        tensors, header = to_tensors(state)
+        header["metrics_bytes"] = self._metrics_length()
+        write_tensors(self.path / "state" / f"{number:08d}.safetensors", tensors, "state", header)
+        with writing(self.path / "state"):
+            for old in list(state_paths(self.path).values())[:-GENERATIONS]:
+                old.unlink()
+
+    def resume(self, first: RunState) -> RunState | None:
+        """Return the newest whole state, and cut the metrics back to it; None where there is none.
+
+        A damaged newest state gives way to the one before it, and is named and put aside.
+
+        Args:
+            first: What the run would start from, which a state must be like.
+
+        Raises:
+            PracError: If there are states and all are damaged, or one is of another prac, or the
+                run was begun under other versions and changes are not accepted.
+        """
+        state, faults = self._newest_whole()
+        if state is None:
+            self._check_nothing_is_lost(faults)
+            return None
+        if has_trained(self.path):
+            self._check_versions(state)
+        for path, fault in faults:
+            path.rename(path.with_suffix(".damaged"))
+            self._note(f"{fault}: going on from the state before it")
+        return state
+
+    def _newest_whole(self) -> tuple[RunState | None, list[tuple[Path, Damaged]]]:
         faults = []
-        metrics = self.path / "metrics.jsonl"
-        for path in reversed(self._states()):
+        for path in reversed(state_paths(self.path).values()):
             try:
                 tensors, header = read_tensors(path, "state")
-            except PracError as error:
+                state = from_tensors(tensors, header)
+                if self._metrics_length() < header["metrics_bytes"]:
+                    raise Damaged(f"{path}: tells of lines that {self._metrics} has not")
+            except Damaged as error:
                 faults.append((path, error))
                 continue
-            for damaged, _ in faults:
-                damaged.unlink()
-            if metrics.exists() and metrics.stat().st_size > header["metrics_bytes"]:
-                os.truncate(metrics, header["metrics_bytes"])
-            return from_tensors(tensors, header)
+            if self._metrics_length() > header["metrics_bytes"]:
+                cut(self._metrics, header["metrics_bytes"])
+            return state, faults
+        return None, faults
+
+    def _check_nothing_is_lost(self, faults: list[tuple[Path, Damaged]]) -> None:
+        """Raise a PracError where there was something to resume from, and no state is whole."""
         if faults:
             raise PracError(f"{faults[0][1]}; no whole state is left: start again in a new folder")
         if any(self.path.glob("levels/*/summary.json")):
@@ -199,29 +225,57 @@ class RunFolder:
                 f"{self.path}: has finished levels, but its state to resume from is gone: start "
                 f"again in a new folder"
             )
-        if metrics.exists():
+        if self._metrics_length():
             # A crash came after the first line and before the first state.
-            os.truncate(metrics, 0)
-        return None
+            cut(self._metrics, 0)
+
+    def _check_versions(self, state: RunState) -> None:
+        """Raise a PracError, or say so, where a run goes on under other versions than it had."""
+        path = self.path / "environment.json"
+        about = read_json(path)
+        changed = {
+            name: about.get(name)
+            for name in (*MATTERING, *MAYBE_MATTERING)
+            if about.get(name) != self.versions.get(name)
+        }
+        if not changed:
+            return
+        shown = ", ".join(f"{n} was {old}, is {self.versions.get(n)}" for n, old in changed.items())
+        if not self._accept_changes and any(name in changed for name in MATTERING):
+            raise PracError(
+                f"{self.path}: {shown}: what it finds from here on may differ in its last bits; "
+                f"pass --accept-changes to go on all the same"
+            )
+        self._note(f"{self.path}: {shown}: what it finds may differ in its last bits")
+        place = {"level": state.level, "iteration": state.step, "before": changed}
+        history = [*about.get("continued", []), place]
+        write_json(path, {**about, **self.versions, "continued": history})
 
     def forget_states(self) -> None:
         """Remove the states, once the run is complete and nothing is left to resume."""
-        for path in self._states():
-            path.unlink()
         folder = self.path / "state"
-        if folder.exists() and not any(folder.iterdir()):
-            folder.rmdir()
+        with writing(folder):
+            for path in (*state_paths(self.path).values(), *folder.glob("*.damaged")):
+                path.unlink()
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
 
-    def _states(self) -> list[Path]:
-        return sorted((self.path / "state").glob("*.safetensors"))
+    @property
+    def _metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
 
-    @staticmethod
-    def _number(path: Path) -> int:
-        return int(path.stem)
+    def _metrics_length(self) -> int:
+        return self._metrics.stat().st_size if self._metrics.exists() else 0
 
 
-def environment() -> dict[str, Any]:
-    """Return the versions and hardware of this process."""
+# Under another of these the same command need not give the same bits.
+MATTERING = ("prac", "torch", "device", "cuda", "arithmetic")
+MAYBE_MATTERING = ("processor", "threads")
+
+
+def environment(world: World) -> dict[str, Any]:
+    """Return the versions and hardware of this process, and what it works with."""
+    on_cuda = world.device.type == "cuda"
     return {
         "prac": __version__,
         "torch": torch.__version__,
@@ -229,50 +283,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "device": world.device.type,
+        "cuda": torch.cuda.get_device_name(world.device) if on_cuda else None,
+        "arithmetic": world.precision,
     }
-
-
-_SCALARS = ("level", "step", "distances", "best_accuracy", "best_epoch")
-_WEIGHTS = ("weights", "optimizer", "rewind", "best")
-_MASKS = ("masks", "candidate")
-
-
-def to_tensors(state: RunState) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return a state as named tensors and a JSON header."""
-    tensors = {"members": state.members, "events": state.table.events}
-    tensors |= {"learned": state.table.learned, "correct": state.table.correct}
-    if state.dense_predictions is not None:
-        tensors["dense_predictions"] = state.dense_predictions
-    header: dict[str, Any] = {name: getattr(state, name) for name in _SCALARS}
-    header["cost"] = dataclasses.asdict(state.cost)
-    # A list, not a mapping: layers must keep the model's order, in which ties are broken.
-    header["shapes"] = [[name, list(mask.shape)] for name, mask in state.masks.items()]
-    header["present"] = [n for n in (*_WEIGHTS, *_MASKS) if getattr(state, n) is not None]
-    for group in header["present"]:
-        for name, tensor in getattr(state, group).items():
-            tensors[f"{group}/{name}"] = pack(tensor) if group in _MASKS else tensor
-    return tensors, header
-
-
-def from_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> RunState:
-    """Return the state that `to_tensors` took apart."""
-    groups: dict[str, Any] = dict.fromkeys((*_WEIGHTS, *_MASKS))
-    groups |= {name: {} for name in header["present"]}
-    for name, shape in header["shapes"]:
-        for group in _MASKS:
-            if groups[group] is not None:
-                groups[group][name] = unpack(tensors[f"{group}/{name}"], tuple(shape))
-    for key, tensor in tensors.items():
-        group, _, name = key.partition("/")
-        if group in _WEIGHTS:
-            groups[group][name] = tensor
-    scalars = {name: header[name] for name in _SCALARS}
-    return RunState(
-        **{**scalars, "distances": tuple(header["distances"])},
-        **groups,
-        members=tensors["members"],
-        table=ForgettingTable(tensors["events"], tensors["learned"], tensors["correct"]),
-        dense_predictions=tensors.get("dense_predictions"),
-        cost=Cost(**header["cost"]),
-    )

@@ -13,6 +13,10 @@ class PracError(Exception):
     """
 
 
+class Damaged(PracError):
+    """A file's content is not what was written: truncated, changed, or never one of prac's."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> PracError:
     """Return the error for a name that is not among `known`, offering the nearest ones.
 

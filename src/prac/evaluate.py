@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,22 @@ from prac.world import World
 BATCH = 500
 
 
-def forward(model: nn.Module, examples: Examples, world: World) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (outputs, targets) on the device for every batch, in index order."""
+def nothing() -> None:
+    """Do nothing between two batches."""
+
+
+def forward(
+    model: nn.Module, examples: Examples, world: World, between: Callable[[], None] = nothing
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (outputs, targets) on the device for every batch, in index order.
+
+    `between` is called before each batch; what it raises ends the pass.
+    """
     was_training = model.training
     model.eval()
     try:
         for x, y in examples.stream(list(torch.arange(len(examples)).split(BATCH))):
+            between()
             with torch.no_grad(), world.autocast():
                 outputs = model(x)
             yield outputs, y
@@ -30,11 +40,15 @@ def forward(model: nn.Module, examples: Examples, world: World) -> Iterator[tupl
 
 
 def accuracy_and_loss(
-    model: nn.Module, examples: Examples, task: Task, world: World
+    model: nn.Module,
+    examples: Examples,
+    task: Task,
+    world: World,
+    between: Callable[[], None] = nothing,
 ) -> tuple[float, float]:
     """Return the share of examples that count as right, and the mean loss."""
     right, loss = [], []
-    for outputs, y in forward(model, examples, world):
+    for outputs, y in forward(model, examples, world, between):
         right.append(task.correct(outputs, y).sum())
         loss.append(batch_loss(task, outputs.float(), y).detach() * len(y))
     # One transfer at the end: the loop over batches never waits for the device.
@@ -44,8 +58,14 @@ def accuracy_and_loss(
     )
 
 
-def predictions(model: nn.Module, examples: Examples, task: Task, world: World) -> Tensor:
+def predictions(
+    model: nn.Module,
+    examples: Examples,
+    task: Task,
+    world: World,
+    between: Callable[[], None] = nothing,
+) -> Tensor:
     """Return int32 (n,), the model's answer to every example, on the CPU."""
     return torch.cat(
-        [task.answers(outputs, y) for outputs, y in forward(model, examples, world)]
+        [task.answers(outputs, y) for outputs, y in forward(model, examples, world, between)]
     ).cpu()

@@ -1,15 +1,20 @@
-"""Files that are whole or not there: atomic writes, JSON and YAML, a folder's lock. No torch."""
+"""Files that are whole or not there: atomic writes, appended lines, JSON and YAML. No torch.
+
+Everything that a run folder holds is written through these few functions, which leave nothing to
+chance when the process is killed or the power fails: content reaches the disk before its name does,
+and a name before anything that relies on it.
+"""
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
@@ -17,24 +22,91 @@ from prac.errors import PracError
 
 MODE = 0o666
 
+_REMEDIES = {
+    errno.ENOSPC: "free some room",
+    errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "raise the file-size limit (ulimit -f)",
+    errno.EROFS: "make the file system writable, or choose another folder",
+    errno.EACCES: "get the right to write there, or choose another folder",
+    errno.EPERM: "get the right to write there, or choose another folder",
+    errno.EIO: "check the disk",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says of a write that failed into one line with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "mend that")
+        raise PracError(
+            f"{path}: cannot be written: {error.strerror or error}: {remedy} and run the same "
+            f"command again; what was written before is whole"
+        ) from error
+
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, finds the old content or the new, never less."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, MODE & ~_umask())
-        os.replace(name, path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
-        raise
-    _sync_folder(path.parent)
+    """Write a file so that a reader, or a crash, finds the old content or the new, never less.
+
+    Raises:
+        PracError: If it cannot be written; the old content is still there.
+    """
+    with writing(path):
+        make_folder(path.parent)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            try:
+                _write(descriptor, content)
+                os.fsync(descriptor)
+                os.fchmod(descriptor, MODE & ~_umask())
+            finally:
+                os.close(descriptor)
+            os.replace(name, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name)
+            raise
+        _sync_folder(path.parent)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to the end of a file; content and file are on disk afterwards.
+
+    Raises:
+        PracError: If it cannot be written; some of the content may be there.
+    """
+    with writing(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
+        try:
+            _write(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _sync_folder(path.parent)
+
+
+def cut(path: Path, length: int) -> None:
+    """Cut a file to so many bytes, on disk."""
+    with writing(path):
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            os.ftruncate(descriptor, length)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, on disk; nothing where it is there."""
+    made = folder
+    missing = []
+    while not made.exists():
+        missing.append(made)
+        made = made.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        _sync_folder(made.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -75,9 +147,20 @@ def read_settings(run: Path) -> dict[str, Any]:
 
 
 def has_trained(run: Path) -> bool:
-    """Say whether a run folder holds an epoch's work, which other settings must not overwrite."""
+    """Say whether a run folder holds training that other settings must not overwrite.
+
+    That is a line of metrics, or a state within the first epoch; state 0 is a run's start.
+    """
     metrics = run / "metrics.jsonl"
-    return metrics.exists() and metrics.stat().st_size > 0
+    return (metrics.exists() and metrics.stat().st_size > 0) or any(
+        number > 0 for number in state_paths(run)
+    )
+
+
+def state_paths(run: Path) -> dict[int, Path]:
+    """Return a run folder's states by number, oldest first."""
+    found = (run / "state").glob("*.safetensors")
+    return {int(path.stem): path for path in sorted(found) if path.stem.isdecimal()}
 
 
 def check_same(run: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -94,10 +177,20 @@ def check_same(run: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -
         )
 
 
+def _write(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot do it, and need it not.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 
@@ -106,49 +199,3 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
-
-
-class Lock:
-    """One process's hold on a folder; the system drops it when the process ends, in any way."""
-
-    def __init__(self, folder: Path) -> None:
-        """Name the folder; `with` takes the hold."""
-        self.folder = folder
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> Lock:
-        """Take the hold.
-
-        Raises:
-            PracError: If another process has it, saying which.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.folder / ".lock", "a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
-            raise PracError(
-                f"{self.folder}: process {holder} is working in this folder: wait for it, or "
-                f"choose another --out"
-            ) from error
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the hold up."""
-        self.release()
-
-    def release(self) -> None:
-        """Give the hold up, if it was taken."""
-        if self._file is not None:
-            self._file.close()

@@ -1,10 +1,10 @@
-"""The one training loop: a generator that yields at every epoch's end and at the rewind point."""
+"""The one training loop: a generator that yields at epochs' ends and where else it is asked to."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,40 +20,27 @@ from prac.world import World, derived_seed
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of training without a break: an epoch, or its part before or after a mark.
+    """A stretch of training without a break, within one epoch.
 
     Attributes:
         step: Iterations done when it ended.
-        iterations: Iterations in it.
         ids: int64 (k,), the examples presented, once each.
         correct: bool (k,), whether each was predicted right as it was presented.
-        loss: Training loss, the mean over batches.
+        losses: float32, the training loss of each iteration.
         ends_epoch: Whether the epoch ended here.
     """
 
     step: int
-    iterations: int
     ids: Tensor
     correct: Tensor
-    loss: float
+    losses: Tensor
     ends_epoch: bool
 
     @property
-    def loss_is_finite(self) -> bool:
-        """Whether training has not diverged."""
-        return math.isfinite(self.loss)
-
-    def after(self, earlier: Segment) -> Segment:
-        """Return this segment together with the one before it, as if no mark had parted them."""
-        iterations = earlier.iterations + self.iterations
-        loss = earlier.loss * earlier.iterations + self.loss * self.iterations
-        return replace(
-            self,
-            iterations=iterations,
-            ids=torch.cat([earlier.ids, self.ids]),
-            correct=torch.cat([earlier.correct, self.correct]),
-            loss=loss / iterations,
-        )
+    def diverged_at(self) -> int | None:
+        """The first iteration, counted from 1, whose loss is not finite; None if there is none."""
+        bad = (~self.losses.isfinite()).nonzero()
+        return self.step - len(self.losses) + int(bad[0]) + 1 if len(bad) else None
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -83,13 +70,14 @@ def fit(
     batch_size: int,
     seed: int,
     start: int = 0,
-    mark: int | None = None,
+    breaks: Callable[[int], bool] = lambda step: False,
 ) -> Iterator[Segment]:
     """Train `model` in place on the members of `data`, yielding a Segment at each break.
 
-    Breaks are the epochs' ends, the plan's end, and `mark`. Pruned weights are exactly zero after
-    every step, whatever momentum and weight decay do. Inside a segment nothing is read
-    back from the device: losses and outcomes stay there until its end.
+    Breaks are the epochs' ends, the plan's end, and wherever `breaks` says so. They change nothing:
+    whatever is random is drawn from the seed and the iteration. Pruned weights are exactly zero
+    after every step, whatever momentum and weight decay do. Inside a segment nothing is read back
+    from the device: losses and outcomes stay there until its end.
 
     Args:
         model: On the world's device.
@@ -101,61 +89,100 @@ def fit(
         task: Loss and correctness.
         world: Device and precision.
         batch_size: Examples an iteration.
-        seed: Source of order and augmentation; each epoch derives its own.
-        start: Iterations done before, at an epoch's end.
-        mark: An iteration count to break at as well.
+        seed: Source of order, augmentation and dropout.
+        start: Iterations done before.
+        breaks: Asked after each iteration, with the number done, whether to break there as well.
     """
     parameters = dict(model.named_parameters())
     pairs = [(parameters[name], mask.to(parameters[name].device)) for name, mask in masks.items()]
     apply_masks_(pairs)
+
+    def train_step(batch: Batch) -> tuple[Tensor, Tensor]:
+        for group in optimizer.param_groups:
+            group["lr"] = plan.lr_at(batch.step)
+        with world.autocast():
+            outputs = model(batch.x)
+            loss = batch_loss(task, outputs, batch.y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        apply_masks_(pairs)
+        return loss.detach(), task.correct(outputs.detach(), batch.y)
+
     step = start
     while step < plan.iterations:
         epoch, done = divmod(step, plan.iterations_per_epoch)
-        batches = epoch_batches(members, batch_size, derived_seed(seed, "order", epoch))
-        end = min((epoch + 1) * plan.iterations_per_epoch, plan.iterations)
-        if mark is not None and step < mark < end:
-            end = mark
-        part = batches[done : done + end - step]
-        loss, correct = _train(
-            model, optimizer, data, part, plan, step, pairs, task, world,
-            derived_seed(seed, "segment", step),
-        )  # fmt: skip
-        step = end
-        ends_epoch = step % plan.iterations_per_epoch == 0 or step == plan.iterations
-        yield Segment(step, len(part), torch.cat(part), correct, loss, ends_epoch)
+        end = min(step - done + plan.iterations_per_epoch, plan.iterations)
+        order = derived_seed(seed, "order", epoch)
+        ids = epoch_batches(members, batch_size, order)[done : done + end - step]
+        epoch_seed = derived_seed(seed, "segment", step - done)
+        seeds = [derived_seed(epoch_seed, done + number) for number in range(len(ids))]
+        batches = _batches(data, ids, seeds, step)
+        while step < end:
+            segment = _segment(model, train_step, batches, world, end, breaks)
+            step = segment.step
+            if segment.ends_epoch:
+                next(batches, None)  # Lets the stream come to its own end.
+            yield segment
 
 
-def _train(
+@dataclass(frozen=True)
+class Batch:
+    """What one iteration trains on: examples `ids` as (x, y), at `step` iterations, from `seed`."""
+
+    step: int
+    seed: int
+    ids: Tensor
+    x: Tensor
+    y: Tensor
+
+
+def _batches(data: Examples, ids: list[Tensor], seeds: list[int], start: int) -> Iterator[Batch]:
+    stream = data.stream(ids, seeds=seeds)
+    for step, (batch, seed, (x, y)) in enumerate(zip(ids, seeds, stream, strict=True), start):
+        yield Batch(step, seed, batch, x, y)
+
+
+def _segment(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    data: Examples,
-    batches: list[Tensor],
-    plan: Plan,
-    step: int,
-    pairs: list[tuple[nn.Parameter, Tensor]],
-    task: Task,
+    train_step: Callable[[Batch], tuple[Tensor, Tensor]],
+    batches: Iterator[Batch],
     world: World,
-    seed: int,
-) -> tuple[float, Tensor]:
-    losses, correct = [], []
-    devices = [world.device] if world.device.type == "cuda" else []
-    # Dropout and the like draw from torch's own generators: seeded here, given back afterwards.
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        model.train()
-        for offset, (x, y) in enumerate(data.stream(batches, seed=seed)):
-            for group in optimizer.param_groups:
-                group["lr"] = plan.lr_at(step + offset)
-            with world.autocast():
-                outputs = model(x)
-                loss = batch_loss(task, outputs, y)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            apply_masks_(pairs)
-            losses.append(loss.detach())
-            correct.append(task.correct(outputs.detach(), y))
-    return float(torch.stack(losses).mean()), torch.cat(correct).cpu()
+    end: int,
+    breaks: Callable[[int], bool],
+) -> Segment:
+    """Train on `batches` up to the first break."""
+    ids, losses, correct, step = [], [], [], end
+    model.train()
+    with _own_randomness(world.device) as generators:
+        for batch in batches:
+            # Dropout and the like draw from torch's own generators.
+            for generator in generators:
+                generator.manual_seed(batch.seed)
+            loss, right = train_step(batch)
+            ids.append(batch.ids)
+            losses.append(loss)
+            correct.append(right)
+            step = batch.step + 1
+            if step == end or breaks(step):
+                break
+    return Segment(
+        step, torch.cat(ids), torch.cat(correct).cpu(), torch.stack(losses).cpu(), step == end
+    )
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[list[torch.Generator]]:
+    """Lend torch's own generators for the CPU and `device`; their state is put back afterwards."""
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    states = [generator.get_state() for generator in generators]
+    try:
+        yield generators
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
 
 
 def batch_loss(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -69,8 +69,6 @@ class Problem:
         return {
             "fingerprint": self.train.fingerprint,
             "val_fingerprint": None if self.val is None else self.val.fingerprint,
-            "device": self.world.device.type,
-            "arithmetic": self.world.precision,
             **self.task.own_parts(),
         }
 

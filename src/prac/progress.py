@@ -86,6 +86,8 @@ class Progress:
                 f"  trained {facts['iterations']} iterations; "
                 f"the next level's set has {facts['next_set_size']} examples"
             )
+        elif event.kind == "note":
+            self.say(f"note: {facts['text']}")
         elif event.kind == "retrained" and facts["test_accuracy"] is not None:
             self.say(f"  test accuracy {facts['test_accuracy']:.4f}")
 

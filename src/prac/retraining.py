@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from prac.algorithms.forgetting import ForgettingTable
+from prac.algorithms.masks import density
 from prac.checkpoint import RunFolder, environment
 from prac.config import TrainConfig
 from prac.cost import Cost
@@ -21,13 +23,14 @@ from prac.evaluate import accuracy_and_loss
 from prac.files import read_json, write_json
 from prac.ledger import read_metrics
 from prac.modules import masked, restore_
+from prac.pace import Pace
 from prac.problem import Problem
 from prac.settings import flat
 from prac.state import RunState
 from prac.store import read_tensors, write_tensors
 from prac.task import CLASSIFICATION, Task
 from prac.ticket import Ticket
-from prac.training import Event, Training, Watch, no_watch, plan_for, train_level
+from prac.training import Event, Training, Watch, no_watch, noting, plan_for, train_level
 from prac.world import World, derived_seed
 
 M = TypeVar("M", bound=nn.Module)
@@ -68,6 +71,8 @@ def retrain(
     device: str = "auto",
     recipe: Mapping[str, Any] | None = None,
     watch: Watch = no_watch,
+    pace: Pace | None = None,
+    accept_changes: bool = False,
 ) -> tuple[M, History]:
     """Train a ticket alone on all data for the full schedule; return the model and its history.
 
@@ -87,9 +92,12 @@ def retrain(
         recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
             and compared on resuming.
         watch: Called with an Event as training goes on.
+        pace: When to save within epochs, and when to stop; never, by default.
+        accept_changes: Resume under another torch, prac or device as well, though bits may differ.
 
     Raises:
         PracError: If the ticket does not fit the model, or the data does not.
+        Interrupted: If the pace says to stop; with `out`, the same call continues.
     """
     ticket.apply(model)
     world = World.choose(device, config.precision)
@@ -103,12 +111,27 @@ def retrain(
         **problem.identity(),
         "test_fingerprint": None if test_examples is None else test_examples.fingerprint,
     }
+    total = len(problem.train)
+    plan = plan_for(config, total, total)
+    if ticket.level and ticket.provenance.get("settings", {}).get("rewind") == "none":
+        plan = plan.fine_tuning(plan)
+    training = Training(plan, config, seed=derived_seed(seed, "retrain"))
+    pace = pace or Pace()
     with ExitStack() as stack:
         if out is None:
             out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
-        folder = stack.enter_context(RunFolder(Path(out), settings, identity, environment()))
+        opened = RunFolder(
+            Path(out),
+            settings,
+            identity,
+            environment(world),
+            accept_changes=accept_changes,
+            note=noting(watch),
+        )
+        folder = stack.enter_context(opened)
+        stack.enter_context(pace.working())
         if not (folder.path / "summary.json").exists():
-            _run(ticket, problem, test_examples, config, seed, folder, watch)
+            _run(_first_state(ticket, total), problem, test_examples, training, folder, watch, pace)
         folder.forget_states()
         trained, _ = read_tensors(folder.path / "trained.safetensors", "trained")
         restore_(problem.model, trained)
@@ -122,21 +145,8 @@ def read_history(path: Path) -> History:
     return History(epochs=read_metrics(path), cost=cost, **summary)
 
 
-def _run(
-    ticket: Ticket,
-    problem: Problem,
-    test: Examples | None,
-    config: TrainConfig,
-    seed: int,
-    folder: RunFolder,
-    watch: Watch,
-) -> None:
-    total = len(problem.train)
-    plan = plan_for(config, total, total)
-    settings = ticket.provenance.get("settings", {})
-    if ticket.level and settings.get("rewind") == "none":
-        plan = plan.fine_tuning(plan)
-    state = folder.resume() or RunState(
+def _first_state(ticket: Ticket, total: int) -> RunState:
+    return RunState(
         level=ticket.level,
         step=0,
         weights=ticket.masked_weights(),
@@ -144,25 +154,47 @@ def _run(
         members=torch.arange(total),
         table=ForgettingTable.empty(total),
     )
-    training = Training(plan, config, seed=derived_seed(seed, "retrain"))
-    facts = {"density": ticket.density, "iterations": plan.iterations, "iteration": state.step}
-    watch(Event("retrain", ticket.level, facts))
-    state = train_level(problem, folder, state, training, watch)
+
+
+def _run(
+    first: RunState,
+    problem: Problem,
+    test: Examples | None,
+    training: Training,
+    folder: RunFolder,
+    watch: Watch,
+    pace: Pace,
+) -> None:
+    state = folder.resume(first) or first
+    facts = {
+        "density": density(state.masks),
+        "iterations": training.plan.iterations,
+        "iteration": state.step,
+    }
+    watch(Event("retrain", state.level, facts))
+    pace.check("before its first step")
+    state = train_level(problem, folder, state, training, watch, pace)
     assert state.best is not None, "a training has at least one epoch"
     best = masked(state.best, state.masks)
-    header = {"level": ticket.level, "epoch": state.best_epoch}
+    header = {"level": state.level, "epoch": state.best_epoch}
     write_tensors(folder.path / "trained.safetensors", best, "trained", header)
     restore_(problem.model, best)
     accuracy = None
     if test is not None:
-        accuracy, _ = accuracy_and_loss(problem.model, test, problem.task, problem.world)
+        accuracy, _ = accuracy_and_loss(
+            problem.model,
+            test,
+            problem.task,
+            problem.world,
+            between=partial(pace.check, "while testing"),
+        )
         state = state.costing(Cost(examples_scored=len(test)))
     summary = {
         "best_epoch": state.best_epoch,
         "val_accuracy": state.best_accuracy if state.best_accuracy >= 0 else None,
         "test_accuracy": accuracy,
-        "density": ticket.density,
+        "density": density(state.masks),
         "cost": asdict(state.cost),
     }
     write_json(folder.path / "summary.json", summary)
-    watch(Event("retrained", ticket.level, {"test_accuracy": accuracy}))
+    watch(Event("retrained", state.level, {"test_accuracy": accuracy}))

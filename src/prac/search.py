@@ -25,6 +25,7 @@ from prac.errors import PracError
 from prac.evaluate import predictions
 from prac.levels import write_start, write_summary, write_trained
 from prac.modules import prunable, restore_, snapshot
+from prac.pace import Pace
 from prac.problem import Problem
 from prac.results import Search
 from prac.rules import Chosen, Evidence, Rules, Score, StopRule, SubsetRule
@@ -32,7 +33,7 @@ from prac.settings import flat
 from prac.state import RunState
 from prac.subset import Subset
 from prac.task import CLASSIFICATION, Task
-from prac.training import Event, Training, Watch, no_watch, plan_for, train_level
+from prac.training import Event, Training, Watch, no_watch, noting, plan_for, train_level
 from prac.world import World, derived_seed
 
 
@@ -51,6 +52,8 @@ def find(
     device: str = "auto",
     recipe: Mapping[str, Any] | None = None,
     watch: Watch = no_watch,
+    pace: Pace | None = None,
+    accept_changes: bool = False,
 ) -> Search:
     """Search for tickets of `model` and return them; called again, it resumes or says it is done.
 
@@ -73,9 +76,12 @@ def find(
         recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
             and compared on resuming.
         watch: Called with an Event as the search goes on.
+        pace: When to save within epochs, and when to stop; never, by default.
+        accept_changes: Resume under another torch, prac or device as well, though bits may differ.
 
     Raises:
         PracError: On settings, data or a folder that do not fit, in one line; nothing is written.
+        Interrupted: If the pace says to stop; the same call continues.
     """
     if subset is not None:
         config = replace(config, subset=replace(config.subset, rule="fixed"))
@@ -98,12 +104,21 @@ def find(
         **{f"own_{name}": None if part is None else described(part) for name, part in own.items()},
     }
     settings = {**flat(config), **(recipe or {})}
-    with RunFolder(Path(out), settings, identity, environment()) as folder:
+    pace = pace or Pace()
+    opened = RunFolder(
+        Path(out),
+        settings,
+        identity,
+        environment(world),
+        accept_changes=accept_changes,
+        note=noting(watch),
+    )
+    with opened as folder, pace.working():
         versions = {name: folder.versions[name] for name in ("prac", "torch")}
         provenance = {**folder.identity, "settings": folder.settings, "versions": versions}
-        search = _Search(problem, folder, config, rules, provenance, watch)
+        search = _Search(problem, folder, config, rules, provenance, watch, pace)
         if not search.is_complete():
-            search.run(folder.resume() or search.begin(first, Chosen(first.members)))
+            search.run(folder.resume(first) or search.begin(first, Chosen(first.members)))
         folder.forget_states()
         watch(Event("finished", config.levels, {"out": str(out)}))
     return Search.load(out)
@@ -119,13 +134,15 @@ class _Search:
     rules: Rules
     provenance: Mapping[str, Any]
     watch: Watch
+    pace: Pace
 
     def run(self, state: RunState) -> None:
         """Go through the levels: train, gather evidence, choose, prune, rewind."""
         while state.level < self.config.levels:
+            self.pace.check(f"before level {state.level}")
             training = self.training(state)
             self.watch(Event("level", state.level, self.facts(state, training.plan)))
-            state = train_level(self.problem, self.folder, state, training, self.watch)
+            state = train_level(self.problem, self.folder, state, training, self.watch, self.pace)
             state, evidence = self.gather(state)
             chosen = self.rules.choose(evidence)
             self.end(state, evidence, chosen)
@@ -164,7 +181,13 @@ class _Search:
         problem = self.problem
         assert state.best is not None, "a trained level has a best epoch"
         restore_(problem.model, state.best)
-        found = predictions(problem.model, problem.train, problem.task, problem.world)
+        found = predictions(
+            problem.model,
+            problem.train,
+            problem.task,
+            problem.world,
+            between=partial(self.pace.check, f"while scoring after level {state.level}"),
+        )
         seconds = time.perf_counter() - started
         state = state.costing(Cost(examples_scored=len(found), seconds=seconds))
         if state.level == 0:
@@ -207,6 +230,7 @@ class _Search:
         path = self.folder.level(state.level)
         write_start(path, state, self.problem, chosen, self.provenance)
         self.folder.commit(state)
+        self.pace.saved()
         return state
 
     def end(self, state: RunState, evidence: Evidence, chosen: Chosen) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from prac.algorithms.forgetting import ForgettingTable
@@ -15,7 +16,7 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class RunState:
-    """A search or a retraining between two epochs. Tensors lie on the CPU.
+    """A search or a retraining between two iterations. Tensors lie on the CPU.
 
     Attributes:
         level: Prunings done so far.
@@ -28,6 +29,9 @@ class RunState:
         rewind: What the next level starts from, once the rewind point has passed.
         candidate: The masks that pruning would have given after the last epoch.
         distances: This level's mask distances, one an epoch from the second on.
+        epoch_losses: float32 (k,), of this epoch's iterations so far; empty between epochs.
+        epoch_examples: Examples presented in this epoch so far.
+        epoch_correct: How many of them were predicted right.
         best: `state_dict` of the epoch with the best validation accuracy.
         best_accuracy: That accuracy; below 0 before the first validation.
         best_epoch: That epoch, counted from 1.
@@ -45,11 +49,19 @@ class RunState:
     rewind: Weights | None = None
     candidate: Masks | None = None
     distances: tuple[float, ...] = ()
+    epoch_losses: Tensor = field(default_factory=lambda: torch.zeros(0))
+    epoch_examples: int = 0
+    epoch_correct: int = 0
     best: Weights | None = None
     best_accuracy: float = -1.0
     best_epoch: int = 0
     dense_predictions: Tensor | None = None
     cost: Cost = field(default_factory=Cost)
+
+    @property
+    def is_within_epoch(self) -> bool:
+        """Whether an epoch has begun and not ended."""
+        return len(self.epoch_losses) > 0
 
     def at_next_level(self, weights: Weights, masks: Masks, members: Tensor) -> RunState:
         """Return the state in which the next level starts: what this level gathered is gone."""

@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from prac.errors import PracError
+from prac.errors import Damaged, PracError
 from prac.files import write_atomic
 
 FORMAT = 1
@@ -49,7 +49,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     except FileNotFoundError as error:
         raise PracError(f"{path}: there is no such file: expected a {kind} file") from error
     except (OSError, safetensors.SafetensorError, ValueError) as error:
-        raise PracError(f"{path}: is not a {kind} file, or is damaged: {error}") from error
+        raise Damaged(f"{path}: is not a {kind} file, or is damaged: {error}") from error
     try:
         header = json.loads(metadata["prac"])
         found, version, digest = header["kind"], header["format"], header.pop("digest")
@@ -64,7 +64,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
             f"{path}: has format {version}, this prac reads format {FORMAT}: update prac"
         )
     if digest != content_digest(tensors, header):
-        raise PracError(f"{path}: is damaged: its content does not match its checksum")
+        raise Damaged(f"{path}: is damaged: its content does not match its checksum")
     return tensors, header
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from prac.algorithms.masks import Masks, kept
 from prac.algorithms.schedule import Plan, Scaling, scaled_plan
@@ -19,6 +20,7 @@ from prac.errors import PracError
 from prac.evaluate import accuracy_and_loss
 from prac.loop import Segment, fit, make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.modules import restore_, snapshot
+from prac.pace import Pace
 from prac.problem import Problem
 from prac.state import RunState
 
@@ -29,7 +31,8 @@ class Event:
 
     Attributes:
         kind: "level" (one begins), "epoch", "scoring", "pruned" or "finished" in a search;
-            "retrain", "epoch" and "retrained" in a retraining.
+            "retrain", "epoch" and "retrained" in a retraining; in both "saved" (a state within an
+            epoch) and "note" (something a person should know).
         level: Prunings done so far.
         facts: What is known of it, by name.
     """
@@ -44,6 +47,11 @@ Watch = Callable[[Event], None]
 
 def no_watch(event: Event) -> None:
     """Show nothing."""
+
+
+def noting(watch: Watch) -> Callable[[str], None]:
+    """Return what shows a line of text to a watcher."""
+    return lambda text: watch(Event("note", 0, {"text": text}))
 
 
 def plan_for(
@@ -91,7 +99,7 @@ class Training:
 
         The rewind point comes first: before it, no mask is stable enough to stop.
         """
-        if state.step == 0:
+        if state.step == 0 or state.is_within_epoch:
             return False
         if state.step >= self.plan.iterations:
             return True
@@ -100,12 +108,18 @@ class Training:
 
 
 def train_level(
-    problem: Problem, folder: RunFolder, state: RunState, training: Training, watch: Watch
+    problem: Problem,
+    folder: RunFolder,
+    state: RunState,
+    training: Training,
+    watch: Watch,
+    pace: Pace,
 ) -> RunState:
-    """Train a level from `state` to its end, committing after every epoch; return its last state.
+    """Train a level from `state` to its end, committing every epoch; return its last state.
 
     Raises:
-        PracError: If the loss is not finite.
+        PracError: If the loss or a weight is not finite.
+        Interrupted: If the pace says to stop; the state is committed.
     """
     model = problem.model
     restore_(model, state.weights)
@@ -117,7 +131,6 @@ def train_level(
     if training.is_over(state):
         return state
     started = time.perf_counter()
-    earlier: Segment | None = None
     for segment in fit(
         model,
         optimizer,
@@ -130,56 +143,76 @@ def train_level(
         batch_size=training.config.batch_size,
         seed=training.seed,
         start=state.step,
-        mark=training.mark,
+        breaks=lambda step: pace.after_step() or step == training.mark,
     ):
-        if not segment.loss_is_finite:
-            epoch_number = training.plan.epochs_begun(segment.step)
-            raise PracError(
-                f"the loss is not finite at level {state.level}, epoch {epoch_number}, by "
-                f"iteration {segment.step}: try a lower --lr, a --warmup, or --precision fp32, in "
-                f"another --out"
-            )
-        state, validation = observe(problem, state, segment, training)
-        if not segment.ends_epoch:
-            earlier = segment
+        check_converging(state, segment, model, training.plan)
+        state = presented(state, segment, model, training.mark)
+        facts: dict[str, Any] | None = None
+        if segment.ends_epoch:
+            state, facts = ended_epoch(problem, state, training)
+        elif not pace.wants_save:
             continue
-        epoch, earlier = segment if earlier is None else segment.after(earlier), None
         now = time.perf_counter()
         state = replace(state, optimizer=optimizer_tensors(optimizer))
         state = state.costing(Cost(seconds=now - started))
-        facts = metrics(state, epoch, training.plan, validation)
         folder.commit(state, facts)
-        watch(Event("epoch", state.level, {**facts, "seconds": now - started}))
+        pace.saved()
+        if facts is None:
+            watch(Event("saved", state.level, {"iteration": state.step}))
+        else:
+            watch(Event("epoch", state.level, {**facts, "seconds": now - started}))
         started = now
         if training.is_over(state):
             break
+        pace.check(_place(state, training.plan))
     return state
 
 
-def observe(
-    problem: Problem, state: RunState, segment: Segment, training: Training
-) -> tuple[RunState, dict[str, float]]:
-    """Return the state after a segment, and validation figures where an epoch ended."""
-    weights = snapshot(problem.model)
+def check_converging(state: RunState, segment: Segment, model: nn.Module, plan: Plan) -> None:
+    """Raise a PracError if training has diverged: nothing from there on is worth keeping."""
+    what, iteration = "the loss is", segment.diverged_at
+    if iteration is None:
+        finite = torch.stack([p.detach().isfinite().all() for p in model.parameters()])
+        if bool(finite.all()):
+            return
+        what, iteration = "a weight is", segment.step
+    raise PracError(
+        f"{what} not finite at level {state.level}, epoch {plan.epochs_begun(iteration)}, "
+        f"iteration {iteration}: try a lower --lr, a --warmup, or --precision fp32, in another "
+        f"--out; the run folder keeps the state before it"
+    )
+
+
+def presented(state: RunState, segment: Segment, model: nn.Module, mark: int | None) -> RunState:
+    """Return the state after a segment's examples were presented."""
+    weights = snapshot(model)
     state = replace(
         state,
         step=segment.step,
         weights=weights,
         table=state.table.update(segment.ids, segment.correct),
+        epoch_losses=torch.cat([state.epoch_losses, segment.losses.float()]),
+        epoch_examples=state.epoch_examples + len(segment.ids),
+        epoch_correct=state.epoch_correct + int(segment.correct.sum()),
     ).costing(Cost(segment.step - state.step, len(segment.ids)))
-    if segment.step == training.mark:
-        state = replace(state, rewind=weights)
-    if not segment.ends_epoch:
-        return state, {}
+    return replace(state, rewind=weights) if segment.step == mark else state
+
+
+def ended_epoch(
+    problem: Problem, state: RunState, training: Training
+) -> tuple[RunState, dict[str, Any]]:
+    """Return the state between two epochs, validated and compared, and the epoch's metrics."""
     state, validation = _validated(problem, state, training.plan)
     if training.candidate is not None:
-        candidate = training.candidate({name: weights[name] for name in state.masks})
+        candidate = training.candidate({name: state.weights[name] for name in state.masks})
         distances = state.distances
         if state.candidate is not None:
             distance = mask_distance(state.candidate, candidate, kept(state.masks))
             distances = (*distances, distance)
         state = replace(state, candidate=candidate, distances=distances)
-    return state, validation
+    facts = metrics(state, training.plan, validation)
+    between = replace(state, epoch_losses=torch.zeros(0), epoch_examples=0, epoch_correct=0)
+    return between, facts
 
 
 def _validated(problem: Problem, state: RunState, plan: Plan) -> tuple[RunState, dict[str, float]]:
@@ -194,10 +227,8 @@ def _validated(problem: Problem, state: RunState, plan: Plan) -> tuple[RunState,
     return state, {"val_accuracy": accuracy, "val_loss": loss}
 
 
-def metrics(
-    state: RunState, epoch: Segment, plan: Plan, validation: Mapping[str, float]
-) -> dict[str, Any]:
-    """Return an epoch's line of metrics: only what the seed determines, so no times."""
+def metrics(state: RunState, plan: Plan, validation: Mapping[str, float]) -> dict[str, Any]:
+    """Return the line of metrics of the epoch that a state ends: only what the seed determines."""
     return {
         "level": state.level,
         "epoch": plan.epochs_begun(state.step),
@@ -206,8 +237,12 @@ def metrics(
         "iterations": plan.iterations,
         "lr": plan.lr_at(state.step - 1),
         "set_size": len(state.members),
-        "train_loss": epoch.loss,
-        "train_accuracy": float(epoch.correct.float().mean()),
+        "train_loss": float(state.epoch_losses.mean()),
+        "train_accuracy": state.epoch_correct / state.epoch_examples,
         **validation,
         "mask_distance": state.distances[-1] if state.distances else None,
     }
+
+
+def _place(state: RunState, plan: Plan) -> str:
+    return f"at level {state.level}, epoch {plan.epochs_begun(state.step)}, iteration {state.step}"

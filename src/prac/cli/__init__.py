@@ -11,6 +11,7 @@ from typing import Any
 
 from prac import __version__
 from prac.errors import PracError, unknown_name
+from prac.pace import Interrupted
 from prac.text import printable
 
 COMMANDS = {
@@ -24,11 +25,17 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 2 for a user's mistake, 130 on Ctrl-C."""
+    """Run the command line and return its exit status.
+
+    0; 2 for a user's mistake; 130, 143 or 129 where SIGINT, SIGTERM or SIGHUP stopped it; 75 where
+    SIGUSR1 or --max-seconds did, after saving.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     _show_what_it_can(sys.stdout)
     try:
-        return _run(given)
+        status = _run(given)
+        sys.stdout.flush()  # A full disk behind it is told here, not by the interpreter's end.
+        return status
     except PracError as error:
         return _refuse(str(error))
     except BrokenPipeError:
@@ -36,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        # A full disk, a folder without permission: the user's to mend, and what is saved is whole.
+        # Data that has gone, output on a full disk: the user's to mend, and what is saved is whole.
         where = f"{error.filename}: " if error.filename else ""
         return _refuse(f"{where}{error.strerror or error}")
     except MemoryError as error:
@@ -47,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "embedded null" not in str(error):
             raise
         return _refuse("a path holds a NUL character, which no file's name can: leave it out")
+    except Interrupted as stop:
+        print(f"prac: {printable(str(stop))}; the same command continues", file=sys.stderr)
+        return stop.status
     except KeyboardInterrupt:
         print("\nprac: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED

@@ -17,12 +17,14 @@ from prac.cli.options import (
     add_settings,
     check_exclusive,
     early_value,
+    pace_of,
     reader,
     values_of,
 )
 from prac.describe import search_summary
 from prac.errors import PracError, unknown_name
 from prac.files import check_same, has_trained, read_settings
+from prac.pace import Pace
 from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
 from prac.results import Search
@@ -88,7 +90,8 @@ def run(arguments: Sequence[str]) -> int:
     if options.subset is None and _is_finished(out, retrain):
         progress.say(f"{out}: already finished")
     else:
-        _search(out, recipe, retrain, options, progress)
+        with pace_of(options, progress).listening() as pace:
+            _search(out, recipe, retrain, options, progress, pace)
     return _show(out, options.json)
 
 
@@ -136,7 +139,12 @@ def _is_finished(out: Path, retrain: Sequence[int]) -> bool:
 
 
 def _search(
-    out: Path, recipe: Recipe, retrain: Sequence[int], options: Any, progress: Progress
+    out: Path,
+    recipe: Recipe,
+    retrain: Sequence[int],
+    options: Any,
+    progress: Progress,
+    pace: Pace,
 ) -> None:
     from prac.recipes import check_model_name, load_data, load_model
     from prac.retraining import retrain as retrain_ticket
@@ -162,6 +170,8 @@ def _search(
             device=options.device,
             recipe=about,
             watch=progress,
+            pace=pace,
+            accept_changes=options.accept_changes,
         )
         for level in retrain:
             retrain_ticket(
@@ -175,6 +185,8 @@ def _search(
                 out=search.retrain_path(level),
                 device=options.device,
                 watch=progress,
+                pace=pace,
+                accept_changes=options.accept_changes,
             )
 
 

@@ -20,6 +20,8 @@ from jsonargparse import (  # type: ignore[attr-defined]
 )
 
 from prac.errors import PracError
+from prac.pace import Interval, Pace
+from prac.progress import Progress
 from prac.settings import Settings, check_bounds, checked, flag_of, leaves
 
 
@@ -98,8 +100,38 @@ def add_run_options(parser: Parser) -> None:
         metavar="N",
         help="processes that decode images that do not fit in memory (default: 2)",
     )
+    parser.add_argument(
+        "--save-every",
+        type=_checked_interval,
+        default=None,
+        metavar="N|TIME",
+        help="save within epochs too, every N iterations or 90s, 10min, 2h (default: epochs' ends)",
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=reader("max_seconds", float | None, {"above": 0}),
+        default=None,
+        metavar="X",
+        help="save and stop in time to take no longer; the same command continues (default: none)",
+    )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="resume under another torch, prac or device as well, though bits may differ",
+    )
     parser.add_argument("--json", action="store_true", help="print a summary for machines")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _checked_interval(given: Any) -> Any:
+    if given is not None:
+        Interval.parse(given)
+    return given
+
+
+def pace_of(options: Namespace, progress: Progress) -> Pace:
+    """Return when a command saves and stops, as its options say."""
+    return Pace(save_every=options.save_every, max_seconds=options.max_seconds, tell=progress.say)
 
 
 def reader(flag: str, hint: Any, bounds: Mapping[str, float | None]) -> Callable[[Any], Any]:

@@ -16,9 +16,11 @@ from prac.cli.options import (
     add_settings,
     check_exclusive,
     early_value,
+    pace_of,
     values_of,
 )
 from prac.errors import PracError
+from prac.pace import Pace
 from prac.progress import Progress
 from prac.recipes import RetrainRecipe
 from prac.settings import flat, from_flat
@@ -70,7 +72,9 @@ def run(arguments: Sequence[str]) -> int:
     options = parser(own).parse_args(list(arguments))
     recipe = from_flat(RetrainRecipe, values_of(options, RetrainRecipe))
     out = Path(options.out or f"runs/retrain-{_digest(ticket, recipe)}")
-    history = _train(ticket, recipe, out, options)
+    progress = Progress(quiet=options.quiet)
+    with pace_of(options, progress).listening() as pace:
+        history = _train(ticket, recipe, out, options, progress, pace)
     _show(history, out, options.json)
     return 0
 
@@ -81,11 +85,17 @@ def _digest(ticket: Ticket, recipe: RetrainRecipe) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _train(ticket: Ticket, recipe: RetrainRecipe, out: Path, options: Any) -> History:
+def _train(
+    ticket: Ticket,
+    recipe: RetrainRecipe,
+    out: Path,
+    options: Any,
+    progress: Progress,
+    pace: Pace,
+) -> History:
     from prac.recipes import check_model_name, load_data, load_model
     from prac.retraining import read_history, retrain
 
-    progress = Progress(quiet=options.quiet)
     check_model_name(recipe.model.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data, workers=options.workers)
@@ -106,6 +116,8 @@ def _train(ticket: Ticket, recipe: RetrainRecipe, out: Path, options: Any) -> Hi
             device=options.device,
             recipe=about,
             watch=progress,
+            pace=pace,
+            accept_changes=options.accept_changes,
         )
     return read_history(out)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import random
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -25,6 +27,7 @@ from prac.world import derived_seed
 
 FINGERPRINT_SAMPLES = 256
 REPEATED_SAMPLES = 8
+_GRACE_SECONDS = 30
 
 
 class Examples(Protocol):
@@ -53,11 +56,12 @@ class Examples(Protocol):
         """Return the examples with batches arriving on `device`."""
 
     def stream(
-        self, batches: Sequence[Tensor], *, seed: int | None = None
+        self, batches: Sequence[Tensor], *, seeds: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (x, y) on the device for each int64 index tensor of `batches`.
 
-        With a seed, examples are augmented from it as in training; without, they are as stored.
+        With seeds, one a batch, each batch is augmented from its own as in training; without, the
+        examples are as stored.
         """
 
 
@@ -125,13 +129,12 @@ class TensorExamples:
         return moved
 
     def stream(
-        self, batches: Sequence[Tensor], *, seed: int | None = None
+        self, batches: Sequence[Tensor], *, seeds: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (x, y) gathered, augmented and normalised on the device."""
         for number, batch in enumerate(batches):
             ids = batch.to(self.x.device, non_blocking=True)
-            batch_seed = None if seed is None else derived_seed(seed, number)
-            yield self.pipeline(self.x[ids], batch_seed), self.y[ids]
+            yield self.pipeline(self.x[ids], seeds[number] if seeds else None), self.y[ids]
 
 
 class MapExamples:
@@ -235,25 +238,57 @@ class MapExamples:
         return moved
 
     def stream(
-        self, batches: Sequence[Tensor], *, seed: int | None = None
+        self, batches: Sequence[Tensor], *, seeds: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (x, y) collated by the DataLoader and finished on the device.
 
-        An augmenting dataset may draw from torch's, NumPy's or Python's generator: all are seeded.
+        An augmenting dataset may draw from torch's, NumPy's or Python's generator: all are seeded
+        for each batch, so that a batch is the same whichever process loads it and whatever came
+        before it.
         """
+        lists = [batch.tolist() for batch in batches]
+        sampler: list[Any] = lists if seeds is None else list(zip(seeds, lists, strict=True))
         loader = DataLoader(
-            self.unaugmented if seed is None else self.dataset,
-            batch_sampler=[batch.tolist() for batch in batches],
+            self.unaugmented if seeds is None else _SeededBatches(self.dataset),
+            batch_sampler=sampler,
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
-            # Workers seed themselves from this, so that a resumed epoch augments alike.
-            generator=torch.Generator().manual_seed(seed or 0),
+            worker_init_fn=_leave_stopping_to_the_parent,
+            generator=torch.Generator().manual_seed(0),  # Else it would draw from everyone's.
         )
-        with _seeded_generators(seed), _one_line_from_workers():
+        with _one_line_from_workers():
             for number, (x, y) in enumerate(loader):
-                batch_seed = None if seed is None else derived_seed(seed, number)
                 x = x.to(self.device, non_blocking=True)
-                yield self.pipeline(x, batch_seed), y.to(self.device, non_blocking=True)
+                seed = None if seeds is None else seeds[number]
+                yield self.pipeline(x, seed), y.to(self.device, non_blocking=True)
+
+
+class _SeededBatches(Dataset[Any]):
+    """A dataset whose batches are fetched with all random generators seeded for each."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self._dataset = dataset
+
+    def __getitems__(self, batch: tuple[int, list[int]]) -> Sequence[Any]:
+        seed, indices = batch
+        with _seeded_generators(seed):
+            fetch = getattr(self._dataset, "__getitems__", None)
+            examples: Sequence[Any] = (
+                fetch(indices) if fetch else [self._dataset[i] for i in indices]
+            )
+            return examples
+
+
+def _leave_stopping_to_the_parent(worker: int) -> None:
+    """Keep a loading process at work while its parent finishes a step.
+
+    A terminal, and many a batch system, sends its signals to all of a command's processes.
+    """
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    # Not for good: torch ends with SIGTERM a process that does not end by itself.
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_SECONDS))
 
 
 class LazyPairs(Dataset[tuple[Tensor, Tensor]]):
@@ -312,17 +347,17 @@ def _as_tensor(part: Any) -> Tensor:
 
 
 @contextmanager
-def _seeded_generators(seed: int | None) -> Iterator[None]:
-    """Seed Python's and NumPy's global generators for a while; torch's the loop has seeded."""
-    if seed is None:
-        yield
-        return
+def _seeded_generators(seed: int) -> Iterator[None]:
+    """Seed torch's, NumPy's and Python's global generators for a while."""
+    torch_state = torch.default_generator.get_state()
     python_state, numpy_state = random.getstate(), np.random.get_state()
+    torch.default_generator.manual_seed(seed)
     random.seed(seed)
     np.random.seed(derived_seed(seed, "numpy") % 2**32)
     try:
         yield
     finally:
+        torch.default_generator.set_state(torch_state)
         random.setstate(python_state)
         np.random.set_state(numpy_state)
 
