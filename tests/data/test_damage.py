@@ -360,7 +360,7 @@ def test_a_file_that_vanishes_stops_the_run_by_name_and_may_come_back(
         prune=prac.PruneConfig(layers="conv+linear"),
     )
 
-    def find(out, watch=lambda event: None):
+    def find(out, watch=lambda event: None, workers=0):
         data = load_data(settings, workers=workers)
         torch.manual_seed(0)
         model = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 1), small_net())
@@ -376,7 +376,7 @@ def test_a_file_that_vanishes_stops_the_run_by_name_and_may_come_back(
 
     stopped = ""
     try:
-        find("cut", vanish)
+        find("cut", vanish, workers)
     except PracError as error:
         stopped = str(error)
     gc.collect()  # The error would keep the loading processes, and they the lock of the folder.
