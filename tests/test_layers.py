@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # Lowest first. A module imports from layers below its own, or from its own without a cycle.
 # The package's __init__ re-exports everything lazily: it stands above them all.
 LAYERS = (
-    ("algorithms", "callables", "errors"),
+    ("algorithms", "callables", "errors", "text"),
     ("config", "cost", "fields", "settings", "state", "task"),
     ("container", "data", "files", "lock", "models", "modules", "pace", "store", "world"),
     (
@@ -29,7 +29,7 @@ LAYERS = (
         "training",
     ),
     ("levels", "results", "retraining", "rules", "search"),
-    ("describe", "progress", "recipes", "tables"),
+    ("describe", "presets", "progress", "recipes", "tables"),
     ("cli", "__main__"),
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -199,5 +199,4 @@ def blow_of(
         what if not wrong else f"{what} in {folder}",
         tuple(wrong),
         max(ending.seconds for ending in endings),
-        max(ending.peak_bytes for ending in endings),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -35,13 +34,11 @@ class Ending:
         status: Exit status; minus the signal's number where one ended it, as in `subprocess`.
         stderr: What it wrote there.
         seconds: Wall time.
-        peak_bytes: Most memory that it held.
     """
 
     status: int
     stderr: str
     seconds: float
-    peak_bytes: int
 
     @property
     def is_one_error_line(self) -> bool:
@@ -83,11 +80,10 @@ def forked_call(
         child = os.fork()
         if not child:
             _run_child(body, folder, prepare, stderr.fileno())
-        status, usage = _wait(child, started + TIMEOUT)
+        status = _wait(child, started + TIMEOUT)
         stderr.seek(0)
         text = stderr.read()
-    seconds = time.monotonic() - started
-    return Ending(os.waitstatus_to_exitcode(status), text, seconds, _bytes(usage))
+    return Ending(os.waitstatus_to_exitcode(status), text, time.monotonic() - started)
 
 
 def _run_child(
@@ -116,20 +112,16 @@ def _prac(arguments: Sequence[str]) -> int:
     return main(list(arguments))
 
 
-def _wait(child: int, deadline: float) -> tuple[int, resource.struct_rusage]:
+def _wait(child: int, deadline: float) -> int:
     while True:
-        found, status, usage = os.wait4(child, os.WNOHANG)
+        found, status = os.waitpid(child, os.WNOHANG)
         if found:
-            return status, usage
+            return status
         if time.monotonic() > deadline:
             os.kill(child, signal.SIGKILL)
-            os.wait4(child, 0)
+            os.waitpid(child, 0)
             raise TimeoutError(f"a child process took more than {TIMEOUT:.0f} s")
         time.sleep(0.002)
-
-
-def _bytes(usage: resource.struct_rusage) -> int:
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def spawned(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:

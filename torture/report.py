@@ -20,7 +20,7 @@ class Blow:
         what: Enough to do it again.
         wrong: What was not as promised, in words; empty where all was.
         seconds: Longest of the processes that it took.
-        peak_bytes: Most memory that one of them held.
+        peak_bytes: Most memory that one of them held, where that was measured.
     """
 
     kind: str

@@ -5,6 +5,7 @@ Runs are described without torch; what holds tensors imports it when asked for.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
     from prac.ticket import Ticket
 
 
-def describe(name: str, *, image_size: int | None = None) -> dict[str, Any]:
+def describe(
+    name: str, *, image_size: int | None = None, skip_corrupt: bool = False
+) -> dict[str, Any]:
     """Return what a folder of a run, a tensor file or a data set holds; "kind" says which.
+
+    Args:
+        name: A path, or a data set's name.
+        image_size: Bring a data set's images to so many pixels a side.
+        skip_corrupt: List a data set's damaged images instead of refusing it.
 
     Raises:
         PracError: If it is none of them.
@@ -31,7 +39,7 @@ def describe(name: str, *, image_size: int | None = None) -> dict[str, Any]:
         return search_summary(search) if "levels" in search.settings else retraining(path)
     if path.suffix == ".safetensors":
         return describe_file(path)
-    return describe_data(DataConfig(name=name, image_size=image_size))
+    return describe_data(DataConfig(name=name, image_size=image_size, skip_corrupt=skip_corrupt))
 
 
 def search_summary(search: Search) -> dict[str, Any]:
@@ -128,7 +136,7 @@ def describe_subset(subset: Subset) -> dict[str, Any]:
 
 
 def describe_data(config: DataConfig) -> dict[str, Any]:
-    """Return the splits of a data set, their sizes by class, and how it is normalised.
+    """Return a data set's splits, their sizes by class, its faults, and how it is normalised.
 
     Raises:
         PracError: If the data set is not known or is at fault.
@@ -154,4 +162,8 @@ def describe_data(config: DataConfig) -> dict[str, Any]:
         "mean": list(data.pipeline.mean),
         "std": list(data.pipeline.std),
         "splits": rows,
+        "damaged": {
+            split: [asdict(image) for image in images] for split, images in data.damaged.items()
+        },
+        "warnings": list(data.warnings),
     }

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from prac.text import printable
+
 if TYPE_CHECKING:
     from prac.training import Event
 
@@ -36,7 +38,8 @@ class Progress:
     def say(self, line: str) -> None:
         """Show one line that stays."""
         if not self.quiet:
-            self.console.print(Text(line))
+            # Folded by the terminal, not by us: a line is one line to whoever reads a log.
+            self.console.print(Text(printable(line)), soft_wrap=True)
 
     def __enter__(self) -> Progress:
         """Start the live line where there is a terminal."""

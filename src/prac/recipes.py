@@ -1,4 +1,4 @@
-"""From names to things: presets, data sets and models, as command lines and run folders say them.
+"""From names to things: data sets and models, as command lines and run folders say them.
 
 The settings here import no torch; what loads does.
 """
@@ -6,12 +6,14 @@ The settings here import no torch; what loads does.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from prac.config import SearchConfig, TrainConfig
 from prac.errors import PracError, unknown_name
+from prac.presets import METHODS as METHODS
+from prac.presets import PRESETS as PRESETS
 from prac.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
 
     from prac.data.augment import Pipeline
     from prac.data.examples import Examples
+    from prac.data.sources.decoding import Damaged
     from prac.data.sources.types import Source, Splits
+
+NAMED_AT_MOST = 10
+"""Damaged images that are named in what a run says at its start."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class DataConfig(Settings):
     memory_limit: float = setting(
         8.0, "GB of decoded images to hold; beyond it they are decoded as needed", above=0
     )
+    skip_corrupt: bool = setting(False, "leave damaged and missing images out, and list them")
 
 
 @dataclass(frozen=True)
@@ -79,108 +86,6 @@ class RetrainRecipe(Settings):
     seed: int = setting(0, "source of order and augmentation", at_least=0)
 
 
-METHODS: dict[str, dict[str, Any]] = {
-    "prac": {"subset_rule": "prac", "stop_rule": "stable", "score": "magnitude"},
-    "imp": {"subset_rule": "all", "stop_rule": "never", "score": "magnitude"},
-}
-"""A method is a name for its parts: subset rule, stop rule and score."""
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Settings by flat name, and what they are.
-
-    Attributes:
-        about: One line for people.
-        settings: Differences from the defaults.
-        retrain: Levels whose tickets are retrained at the end of a search.
-    """
-
-    about: str
-    settings: Mapping[str, Any]
-    retrain: tuple[int, ...] = ()
-
-
-_PAPER: dict[str, Any] = {
-    "epochs": 182,
-    "milestones": [91, 136],
-    "lr": 0.1,
-    "batch_size": 128,
-    "weight_decay": 1e-4,
-    "val_fraction": 0.1,
-    "crop": 4,
-    "flip": True,
-    "levels": 15,
-    "rewind": "epoch:3",
-}
-_LOW = {"lr": 0.01, "rewind": "init"}
-_WARM_UP = {"lr": 0.03, "warmup": 15, "rewind": "init"}
-_NETWORKS = {"resnet20s": "ResNet-20s", "resnet56s": "ResNet-56s", "vgg16_bn": "VGG-16"}
-_CIFAR = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
-
-
-def _presets() -> dict[str, Preset]:
-    presets = {
-        "quickstart": Preset(
-            "LeNet-300-100 on scikit-learn's digits: the whole method in a minute",
-            {
-                "model": "lenet_300_100",
-                "data": "digits",
-                "layers": "linear",
-                "levels": 8,
-                "epochs": 40,
-                "milestones": [25, 35],
-                "lr": 0.1,
-                "batch_size": 32,
-                "epsilon": 0.015,
-                "window": 10,
-                "arm": "at-once",
-                "seed": 0,
-            },
-            retrain=(0, 2, 4, 6, 8),
-        ),
-        "mnist-lenet": Preset(
-            "LeNet-300-100 on MNIST, after Frankle and Carbin (arXiv 1803.03635)",
-            {
-                "model": "lenet_300_100",
-                "data": "mnist",
-                "layers": "linear",
-                "levels": 15,
-                "iterations": 50_000,
-                "optimizer": "adam",
-                "lr": 1.2e-3,
-                "weight_decay": 0.0,
-                "schedule": "constant",
-                "batch_size": 60,
-                "val_fraction": 1 / 12,
-                "arm": "at-once",
-            },
-        ),
-    }
-    for model, network in _NETWORKS.items():
-        for data, name in _CIFAR.items():
-            base = {**_PAPER, "model": model, "data": data}
-            title = f"{network} on {name}"
-            presets[f"{data}-{model}"] = Preset(f"{title}, the paper's standard setting", base)
-            if model != "vgg16_bn":
-                presets[f"{data}-{model}-low"] = Preset(
-                    f"{title}, low learning rate, from initialisation", {**base, **_LOW}
-                )
-            if model == "resnet20s":
-                presets[f"{data}-{model}-warmup"] = Preset(
-                    f"{title}, with warm-up, from initialisation", {**base, **_WARM_UP}
-                )
-    for model, network in {"vgg16_bn": "VGG-16", "resnet18": "ResNet-18"}.items():
-        presets[f"tiny_imagenet-{model}"] = Preset(
-            f"{network} on Tiny-ImageNet, the paper's standard setting",
-            {**_PAPER, "model": model, "data": "tiny_imagenet", "batch_size": 512},
-        )
-    return presets
-
-
-PRESETS: dict[str, Preset] = _presets()
-
-
 @dataclass(frozen=True)
 class LoadedData:
     """A data set ready for training.
@@ -192,6 +97,8 @@ class LoadedData:
         classes: Class names by label.
         shape: Of one input.
         pipeline: What is done to a training batch.
+        damaged: Images left out, by the split that ships them: train, validation, test.
+        warnings: What may be wrong with the data, one line each.
     """
 
     train: Examples
@@ -200,6 +107,18 @@ class LoadedData:
     classes: tuple[str, ...]
     shape: tuple[int, ...]
     pipeline: Pipeline
+    damaged: Mapping[str, tuple[Damaged, ...]]
+    warnings: tuple[str, ...] = ()
+
+    def notices(self) -> Iterator[str]:
+        """Yield what a run should say of the data at its start, a line each."""
+        damaged = [image for images in self.damaged.values() for image in images]
+        for image in damaged[:NAMED_AT_MOST]:
+            yield f"left out: {image.name}: {image.reason}"
+        if len(damaged) > NAMED_AT_MOST:
+            yield f"and {len(damaged) - NAMED_AT_MOST} more: prac inspect --skip-corrupt lists all"
+        for warning in self.warnings:
+            yield f"warning: {warning}"
 
 
 def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
@@ -214,6 +133,7 @@ def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
     """
     import torch
 
+    from prac.data.checks import check_classes, empty_classes, shared_examples
     from prac.data.sources import load
 
     splits = load(
@@ -222,23 +142,40 @@ def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
         image_column=config.image_column,
         label_column=config.label_column,
         memory_limit=int(config.memory_limit * 1e9),
+        skip_corrupt=config.skip_corrupt,
     )
     train_indices, val_indices = _split(splits, config)
+    # Drawn among all, then left out: the draw is the one without the damage.
+    train_indices = _whole(splits.train, train_indices, "training")
+    if val_indices is not None and len(val_indices):
+        val_indices = _whole(splits.train, val_indices, "validation")
+    check_classes(splits.train, train_indices)
     images = splits.train.images
     pipeline = _pipeline(splits, config, train_indices)
     plain = replace(pipeline, crop_padding=0, flip=False)
-    val = None
+    train = _examples(splits.train, train_indices, pipeline, workers)
+    val = test = None
+    shipped_val = val_indices is None
     if val_indices is not None and len(val_indices):
         val = _examples(splits.train, val_indices, plain, workers)
-    elif val_indices is None and splits.val is not None:
-        val = _examples(splits.val, None, plain, workers)
+    elif shipped_val and splits.val is not None:
+        val = _examples(splits.val, _all(splits.val), plain, workers)
+    if splits.test is not None:
+        test = _examples(splits.test, _all(splits.test), plain, workers)
+    shipped = {"train": splits.train, "validation": splits.val, "test": splits.test}
     return LoadedData(
-        train=_examples(splits.train, train_indices, pipeline, workers),
+        train=train,
         val=val,
-        test=None if splits.test is None else _examples(splits.test, None, plain, workers),
+        test=test,
         classes=splits.train.classes,
         shape=tuple(images.shape[1:] if isinstance(images, torch.Tensor) else images.shape),
         pipeline=pipeline,
+        damaged={name: source.damaged for name, source in shipped.items() if source is not None},
+        warnings=(
+            *empty_classes(train),
+            *shared_examples(train, val, "validation", "validation" if shipped_val else "train"),
+            *shared_examples(train, test, "test"),
+        ),
     )
 
 
@@ -302,6 +239,27 @@ def _split(splits: Splits, config: DataConfig) -> tuple[Any, Any]:
     return used[train], used[val]
 
 
+def _all(source: Source) -> Any:
+    import torch
+
+    return _whole(source, torch.arange(len(source.labels)), source.origin)
+
+
+def _whole(source: Source, indices: Any, part: str) -> Any:
+    """Return those of the indices whose image is not damaged."""
+    import torch
+
+    damaged = torch.zeros(len(source.labels), dtype=torch.bool)
+    damaged[[image.index for image in source.damaged]] = True
+    whole = indices[~damaged[indices]]
+    if not len(whole):
+        raise PracError(
+            f"{source.origin}: every one of the {len(indices)} {part} examples is damaged: "
+            f"mend some, or draw others with --val-seed"
+        )
+    return whole
+
+
 def _pipeline(splits: Splits, config: DataConfig, train_indices: Any) -> Pipeline:
     import torch
 
@@ -333,8 +291,6 @@ def _examples(source: Source, indices: Any, pipeline: Pipeline, workers: int) ->
 
     from prac.data.examples import LazyPairs, MapExamples, TensorExamples
 
-    if indices is None:
-        indices = torch.arange(len(source.labels))
     if isinstance(source.images, torch.Tensor):
         return TensorExamples(
             source.images[indices],

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from prac.text import printable
+
 
 def table_of(facts: Mapping[str, Any]) -> RenderableType:
     """Return a description, as `prac.describe` makes them, laid out for a person."""
@@ -52,7 +54,7 @@ def search_table(facts: Mapping[str, Any]) -> Table:
 def run_tables(facts: Mapping[str, Any]) -> RenderableType:
     """Return a run's levels, sets, cost ledger and provenance."""
     parts: list[RenderableType] = [
-        Text(f"run {facts['path']}: {'finished' if facts['finished'] else 'not finished'}"),
+        _line(f"run {facts['path']}: {'finished' if facts['finished'] else 'not finished'}"),
         search_table(facts),
         set_table(facts),
         ledger_table(facts),
@@ -72,7 +74,7 @@ def retraining_tables(facts: Mapping[str, Any]) -> RenderableType:
         ]
     else:
         lines += ["not finished"]
-    return Group(*map(Text, lines), *_provenance(facts))
+    return Group(*map(_line, lines), *_provenance(facts))
 
 
 def set_table(facts: Mapping[str, Any]) -> Table:
@@ -82,13 +84,13 @@ def set_table(facts: Mapping[str, Any]) -> Table:
     table.add_row("examples", *(str(level["set_size"]) for level in levels))
     for part in sorted({part for level in levels for part in level["set_parts"]}):
         sizes = (level["set_parts"].get(part) for level in levels)
-        table.add_row(part.upper(), *("-" if size is None else str(size) for size in sizes))
+        table.add_row(_line(part.upper()), *("-" if size is None else str(size) for size in sizes))
     counts = [level["set_by_class"] for level in levels]
     if counts and all(counts):
         table.add_section()
         for label, name in enumerate(_names(facts["environment"], max(map(len, counts)))):
             row = (by_class[label] if label < len(by_class) else 0 for by_class in counts)
-            table.add_row(name, *map(str, row))
+            table.add_row(_line(name), *map(str, row))
     return table
 
 
@@ -118,7 +120,7 @@ def ticket_tables(facts: Mapping[str, Any]) -> RenderableType:
     table = _table("layer", "shape", "kept", "of", "density")
     for layer in facts["layers"]:
         table.add_row(
-            escape(layer["name"]),
+            _line(layer["name"]),
             "x".join(map(str, layer["shape"])),
             str(layer["kept"]),
             str(layer["weights"]),
@@ -126,13 +128,13 @@ def ticket_tables(facts: Mapping[str, Any]) -> RenderableType:
         )
     table.add_section()
     table.add_row("all", "", str(facts["kept"]), str(facts["prunable"]), f"{facts['density']:.2%}")
-    title = Text(f"ticket of level {facts['level']}, digest {facts['digest'][:12]}")
+    title = _line(f"ticket of level {facts['level']}, digest {facts['digest'][:12]}")
     return Group(title, table, *_provenance(facts["provenance"]))
 
 
 def subset_tables(facts: Mapping[str, Any]) -> RenderableType:
     """Return a set's size by class and its provenance."""
-    title = Text(
+    title = _line(
         f"subset of {facts['size']} of {facts['total']} examples ({facts['share']:.1%}), "
         f"for data {facts['fingerprint'][:12]}"
     )
@@ -146,7 +148,7 @@ def subset_tables(facts: Mapping[str, Any]) -> RenderableType:
 def data_tables(facts: Mapping[str, Any]) -> RenderableType:
     """Return a data set's splits and their classes."""
     shape = "x".join(map(str, facts["input_shape"]))
-    title = Text(f"data set {facts['name']}: inputs {shape}, {len(facts['classes'])} classes")
+    title = _line(f"data set {facts['name']}: inputs {shape}, {len(facts['classes'])} classes")
     table = _table("split", "examples", "fewest of a class", "most of a class", "fingerprint")
     for name, split in facts["splits"].items():
         counts = split["by_class"] or []
@@ -165,13 +167,20 @@ def data_tables(facts: Mapping[str, Any]) -> RenderableType:
         mean = ", ".join(f"{m:.4f}" for m in facts["mean"])
         std = ", ".join(f"{s:.4f}" for s in facts["std"])
         parts.append(Text(f"normalised by mean {mean} and deviation {std}"))
+    for split, images in facts["damaged"].items():
+        if images:
+            parts.append(Text(f"\nleft out of {split}: {len(images)}"))
+        parts += [
+            _line(f"  {image['index']}  {image['name']}: {image['reason']}") for image in images
+        ]
+    parts += [_line(f"warning: {warning}") for warning in facts["warnings"]]
     return Group(*parts)
 
 
 def _counts(names: Iterable[str], counts: Iterable[int]) -> Table:
     table = _table("class", "examples")
     for name, count in zip(names, counts, strict=False):
-        table.add_row(escape(name), str(count))
+        table.add_row(_line(name), str(count))
     return table
 
 
@@ -189,7 +198,7 @@ def _provenance(facts: Mapping[str, Any]) -> list[RenderableType]:
         known = {key: value for key, value in values.items() if value is not None}
         pairs = (f"{key}: {json.dumps(value)}" for key, value in known.items())
         if values:
-            parts += [Text(f"\n{name}"), Text(", ".join(pairs), style="dim")]
+            parts += [Text(f"\n{name}"), Text(printable(", ".join(pairs)), style="dim")]
     return parts
 
 
@@ -200,6 +209,11 @@ def _table(*columns: str) -> Table:
         justify: Literal["left", "right"] = "left" if number == 0 else "right"
         table.add_column(escape(column), justify=justify, overflow="fold")
     return table
+
+
+def _line(text: str) -> Text:
+    """Return text that may hold a name, neither read as markup nor able to steer a terminal."""
+    return Text(printable(text))
 
 
 def _percent(value: float | None) -> str:

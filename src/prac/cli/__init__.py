@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from prac import __version__
 from prac.errors import PracError, unknown_name
 from prac.pace import Interrupted
+from prac.text import printable
 
 COMMANDS = {
     "find": "search for tickets; the same command again resumes",
@@ -29,15 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SIGUSR1 or --max-seconds did, after saving.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _show_what_it_can(sys.stdout)
     try:
         status = _run(given)
         sys.stdout.flush()  # A full disk behind it is told here, not by the interpreter's end.
         return status
     except PracError as error:
-        # One line that a terminal only shows, also where a file's name or content is quoted.
-        line = "".join(c if c.isprintable() else " " for c in str(error))
-        print(f"prac: error: {line}", file=sys.stderr)
-        return USAGE_ERROR
+        return _refuse(str(error))
     except BrokenPipeError:
         # The reader of our output has gone, as `prac inspect ... | head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -45,18 +45,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # Data that has gone, output on a full disk: the user's to mend, and what is saved is whole.
         where = f"{error.filename}: " if error.filename else ""
-        print(f"prac: error: {where}{error.strerror or error}", file=sys.stderr)
-        return USAGE_ERROR
+        return _refuse(f"{where}{error.strerror or error}")
     except MemoryError as error:
         detail = " ".join(str(error).split()) or "try smaller images or batches"
-        print(f"prac: error: not enough memory: {detail}", file=sys.stderr)
-        return USAGE_ERROR
+        return _refuse(f"not enough memory: {detail}")
+    except ValueError as error:
+        # What else is wrong with a value is our mistake, not the user's.
+        if "embedded null" not in str(error):
+            raise
+        return _refuse("a path holds a NUL character, which no file's name can: leave it out")
     except Interrupted as stop:
-        print(f"prac: {stop}; the same command continues", file=sys.stderr)
+        print(f"prac: {printable(str(stop))}; the same command continues", file=sys.stderr)
         return stop.status
     except KeyboardInterrupt:
         print("\nprac: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
+
+
+def _refuse(message: str) -> int:
+    """Say in one line what is wrong; names in it may hold anything."""
+    print(f"prac: error: {printable(message)}", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _show_what_it_can(stream: Any) -> None:
+    """Let a stream of few letters, as in the C locale, show the others as escapes, not fail."""
+    if not (stream.encoding or "").lower().startswith("utf") and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _run(given: list[str]) -> int:

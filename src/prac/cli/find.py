@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +31,7 @@ from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
 from prac.results import Search
 from prac.settings import flat, from_flat
+from prac.text import printable
 
 EPILOG = "presets:\n" + "\n".join(f"  {n}\n      {p.about}" for n, p in PRESETS.items())
 
@@ -131,11 +133,16 @@ def _defaults(preset: str | None, method: str | None) -> dict[str, Any]:
 
 
 def _name(recipe: Recipe, options: Any) -> str:
-    """Return a run folder's name, of what someone would call the run."""
-    data = Path(recipe.data.name).name.partition(".")[0]
-    own = f"{data}-{recipe.model.name.rpartition(':')[2]}"
+    """Return a run folder's name, of what someone would call the run, in plain letters."""
+    data = Path(recipe.data.name).name.lstrip(".").partition(".")[0]
+    own = f"{_plain(data) or 'data'}-{_plain(recipe.model.name.rpartition(':')[2]) or 'model'}"
     parts = [options.preset or own, options.method, "subset" if options.subset else ""]
-    return "-".join(filter(None, parts)).replace("/", "-").replace(":", "-")
+    return "-".join(filter(None, parts))
+
+
+def _plain(name: str) -> str:
+    """Return a name in letters that no shell, terminal or file system takes for anything else."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
 
 
 def _levels(levels: Sequence[int], last: int, *, given: bool) -> tuple[int, ...]:
@@ -176,6 +183,8 @@ def _search(
     check_model_name(recipe.model.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data, workers=options.workers)
+    for line in data.notices():
+        progress.say(line)
     model = load_model(recipe.model, data, recipe.search.seed)
     about = {**flat(recipe.model), **flat(recipe.data)}
     with progress:
@@ -220,5 +229,5 @@ def _show(out: Path, as_json: bool) -> int:
         from prac.tables import search_table
 
         Console(highlight=False).print(search_table(search_summary(search)))
-        print(f"tickets: {out}/levels/*/ticket.safetensors")
+        print(f"tickets: {printable(str(out))}/levels/*/ticket.safetensors")
     return 0

@@ -24,6 +24,11 @@ def parser() -> Parser:
         metavar="N",
         help="bring a data set's images to N x N pixels (default: none)",
     )
+    made.add_argument(
+        "--skip-corrupt",
+        action="store_true",
+        help="list a data set's damaged and missing images instead of stopping at the first",
+    )
     made.add_argument("--json", action="store_true", help="print it for machines")
     return made
 
@@ -31,7 +36,7 @@ def parser() -> Parser:
 def run(arguments: Sequence[str]) -> int:
     """Run `prac inspect` and return its exit status."""
     options = parser().parse_args(list(arguments))
-    facts = describe(options.what, image_size=options.image_size)
+    facts = describe(options.what, image_size=options.image_size, skip_corrupt=options.skip_corrupt)
     if options.json:
         json.dump(facts, sys.stdout, indent=2)
         print()

@@ -28,6 +28,7 @@ from prac.pace import Pace
 from prac.progress import Progress
 from prac.recipes import RetrainRecipe
 from prac.settings import flat, from_flat
+from prac.text import printable
 
 if TYPE_CHECKING:
     from prac.retraining import History
@@ -111,6 +112,8 @@ def _train(
     check_model_name(recipe.model.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data, workers=options.workers)
+    for line in data.notices():
+        progress.say(line)
     model = load_model(recipe.model, data, recipe.seed)
     about = flat(recipe.data) | flat(recipe.model)
     with progress:
@@ -145,4 +148,4 @@ def _show(history: History, out: Path, as_json: bool) -> None:
         f"density {history.density:.2%}: {shown or 'no held-out data'} (best epoch "
         f"{history.best_epoch}, {history.cost.iterations} iterations, {history.cost.seconds:.1f} s)"
     )
-    print(f"trained weights: {out}/trained.safetensors")
+    print(f"trained weights: {printable(str(out))}/trained.safetensors")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from prac.data.npy import claimed_bytes
 from prac.errors import PracError
+from prac.text import one_line
 
 
 def split_indices(
@@ -66,14 +70,17 @@ def read_index_file(path: str | Path, n: int) -> Tensor:
             0..n-1, each once, that leave something on both sides.
     """
     try:
-        # Without pickles, an array of objects is refused rather than run.
-        indices = np.load(path, allow_pickle=False)
+        if zipfile.is_zipfile(path):
+            raise PracError(f"{path}: an archive of several arrays, expected a .npy file of one")
+        with open(path, "rb") as file:
+            claimed_bytes(file, os.fstat(file.fileno()).st_size)
+            file.seek(0)
+            # Without pickles, an array of objects is refused rather than run.
+            indices = np.load(file, allow_pickle=False)
     except FileNotFoundError as error:
         raise PracError(f"{path}: no such index file") from error
     except (OSError, ValueError, EOFError) as error:
-        raise PracError(f"{path}: cannot be read as .npy ({error})") from error
-    if not isinstance(indices, np.ndarray):
-        raise PracError(f"{path}: an archive of several arrays, expected a .npy file of one")
+        raise PracError(f"{path}: cannot be read as .npy ({one_line(error)})") from error
     if indices.ndim != 1:
         raise PracError(f"{path}: shape {indices.shape}, expected a one-dimensional array")
     if indices.dtype.kind not in "iu":

@@ -36,6 +36,7 @@ def load(
     image_column: str | None = None,
     label_column: str | None = None,
     memory_limit: int = 8 << 30,
+    skip_corrupt: bool = False,
 ) -> Splits:
     """Load a data set by name, hub id or path.
 
@@ -52,7 +53,9 @@ def load(
         image_column: the column of the images in a table; None takes the only candidate.
         label_column: the column of the labels in a table; None takes the only candidate.
         memory_limit: bytes of decoded pixels a split may take; beyond it images are decoded on
-            access. Arrays that are stored decoded are loaded whatever their size.
+            access. Arrays that are stored decoded are loaded whatever their size, except where a
+            file is much smaller than the arrays it unpacks to.
+        skip_corrupt: let damaged or missing images pass; `Source.damaged` lists them.
 
     Returns:
         The splits, every label checked.
@@ -81,13 +84,16 @@ def load(
             image_column=image_column,
             label_column=label_column,
             memory_limit=memory_limit,
+            skip_corrupt=skip_corrupt,
         )
     path = Path(name).expanduser()
     try:
         if path.is_dir():
-            return _load_folder(path, image_size, image_column, label_column, memory_limit)
+            return _load_folder(
+                path, image_size, image_column, label_column, memory_limit, skip_corrupt
+            )
         if path.is_file():
-            return _load_file(path, image_size, image_column, label_column, memory_limit)
+            return _load_file(path, image_size, memory_limit)
     except OSError as error:
         place = error.filename or path
         raise PracError(f"{place}: cannot be read ({error.strerror or error})") from error
@@ -103,12 +109,15 @@ def _load_folder(
     image_column: str | None,
     label_column: str | None,
     memory_limit: int,
+    skip_corrupt: bool,
 ) -> Splits:
     from prac.data.sources import cifar, folders, parquet
     from prac.data.sources.statistics import canonical
 
     if folders.is_tiny_imagenet(folder):
-        return folders.load_tiny_imagenet(folder, image_size=image_size, memory_limit=memory_limit)
+        return folders.load_tiny_imagenet(
+            folder, image_size=image_size, memory_limit=memory_limit, skip_corrupt=skip_corrupt
+        )
     if cifar.is_cifar(folder):
         return cifar.load_folder(folder, image_size=image_size)
     place = parquet.parquet_folder(folder)
@@ -120,25 +129,22 @@ def _load_folder(
             image_column=image_column,
             label_column=label_column,
             memory_limit=memory_limit,
+            skip_corrupt=skip_corrupt,
         )
     if folders.has_class_folders(folder):
-        return folders.load_class_folders(folder, image_size=image_size, memory_limit=memory_limit)
+        return folders.load_class_folders(
+            folder, image_size=image_size, memory_limit=memory_limit, skip_corrupt=skip_corrupt
+        )
     raise PracError(f"{folder}: in no known layout, looked for {'; '.join(_LAYOUTS)}")
 
 
-def _load_file(
-    path: Path,
-    image_size: int | None,
-    image_column: str | None,
-    label_column: str | None,
-    memory_limit: int,
-) -> Splits:
+def _load_file(path: Path, image_size: int | None, memory_limit: int) -> Splits:
     if not os.access(path, os.R_OK):
         raise PracError(f"{path}: no permission to read this file")
     if path.suffix == ".npz":
         from prac.data.sources.npz import load_npz
 
-        return load_npz(path, image_size=image_size)
+        return load_npz(path, image_size=image_size, memory_limit=memory_limit)
     if path.name.endswith((".tar.gz", ".tgz", ".tar")):
         from prac.data.sources.cifar import load_archive
 

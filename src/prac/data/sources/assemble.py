@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prac.data.sources.decoding import Damaged
 from prac.data.sources.statistics import known_statistics
 from prac.data.sources.types import LazyImages, Source, Splits
 from prac.errors import PracError
+
+_SHOWN = (bool, float, str, bytes)
 
 # What a split may be called, and which it then is.
 SPLIT_NAMES = {
@@ -36,12 +40,14 @@ class RawSplit:
         labels: (n,) of whatever was stored; None stands for a missing one.
         origin: the split's name in messages.
         labels_origin: the labels' name in messages, e.g. file and column.
+        damaged: as in `Source`.
     """
 
     images: Tensor | LazyImages
     labels: NDArray[Any]
     origin: str
     labels_origin: str
+    damaged: tuple[Damaged, ...] = ()
 
 
 def check_labels(
@@ -97,6 +103,7 @@ def assemble(
             check_labels(split.labels, names, images=len(split.images), where=split.labels_origin),
             names,
             split.origin,
+            split.damaged,
         )
         for key, split in raw.items()
     }
@@ -127,8 +134,10 @@ def _integers(labels: NDArray[Any], where: str) -> NDArray[np.integer[Any]]:
         if value is None or value != value:  # NaN is how floats say missing.
             raise PracError(f"{where}, row {row}: the label is missing")
         if not isinstance(value, int) or isinstance(value, bool):
+            # Lists may refer to themselves, or to each other often enough to have no end in print.
+            shown = reprlib.repr(value) if isinstance(value, _SHOWN) else type(value).__name__
             raise PracError(
-                f"{where}, row {row}: label {value!r} is no integer, "
+                f"{where}, row {row}: label {shown} is no integer, "
                 "expected the index of a class, counted from 0"
             )
     try:

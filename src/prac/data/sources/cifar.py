@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,10 +19,13 @@ from prac.data.sources.images import resized
 from prac.data.sources.pickled import load_plain
 from prac.data.sources.types import Splits
 from prac.errors import PracError
+from prac.text import one_line
 
 _PIXELS = 3 * 32 * 32
-# Four times the largest file of either version: an archive cannot be made to fill the memory.
-_MAX_MEMBER_BYTES = 4 * 50_000 * (_PIXELS + 2)
+# Twice what either version unpacks to, and many times its eight files: an archive cannot be made to
+# fill the memory, nor to be read for ever.
+_MAX_BYTES = 2 * 60_000 * (_PIXELS + 30)
+_MAX_MEMBERS = 1000
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ def load_folder(folder: Path, *, image_size: int | None = None) -> Splits:
     contents = {}
     for name in (*version.files, version.names):
         try:
+            if (folder / name).stat().st_size > _MAX_BYTES:
+                raise PracError(f"{folder / name}: is too large for a file of CIFAR")
             contents[name] = (folder / name).read_bytes()
         except FileNotFoundError:
             continue  # Only the class names can be missing here.
@@ -116,22 +123,18 @@ def load_archive(path: Path, *, image_size: int | None = None) -> Splits:
     """Load a distribution from its .tar.gz, in memory.
 
     Raises:
-        PracError: the archive is damaged, holds no CIFAR version, or lacks a file of it.
+        PracError: the archive is damaged, far larger than CIFAR, holds no CIFAR version, or lacks a
+            file of it.
     """
-    wanted = {name for version in _VERSIONS for name in (*version.files, version.names)}
-    contents: dict[str, bytes] = {}
+    # Damaged and hostile archives raise many kinds of error: of zlib, of headers, of recursion.
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if name not in wanted or not member.isfile():
-                    continue
-                if member.size > _MAX_MEMBER_BYTES:
-                    raise PracError(f"{path}: {member.name} is too large for a file of CIFAR")
-                stream = archive.extractfile(member)
-                contents[name] = stream.read() if stream is not None else b""
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise PracError(f"{path}: not a readable .tar.gz ({error}): download it again") from error
+        contents = _unpacked(path)
+    except (PracError, MemoryError):
+        raise
+    except Exception as error:
+        raise PracError(
+            f"{path}: not a readable .tar.gz ({one_line(error)}): download it again"
+        ) from error
     version = _best(contents)
     if version is None:
         raise PracError(
@@ -140,6 +143,40 @@ def load_archive(path: Path, *, image_size: int | None = None) -> Splits:
         )
     _require(version, contents, path)
     return _splits(version, contents, path, image_size)
+
+
+def _unpacked(path: Path) -> dict[str, bytes]:
+    """The files of an archive that are any CIFAR version's, by name."""
+    wanted = {name for version in _VERSIONS for name in (*version.files, version.names)}
+    with path.open("rb") as packed:
+        is_gzip = packed.read(2) == b"\x1f\x8b"
+        packed.seek(0)
+        # Unpacked here and not by tarfile, which would read what a header claims of itself.
+        unpacked = gzip.GzipFile(fileobj=packed) if is_gzip else packed
+        data = io.BytesIO()
+        while piece := unpacked.read(1 << 20):
+            data.write(piece)
+            if data.tell() > _MAX_BYTES:
+                raise PracError(
+                    f"{path}: unpacks to more than {_MAX_BYTES / 1e6:.0f} MB, which is too large "
+                    "for CIFAR"
+                )
+    data.seek(0)
+    contents: dict[str, bytes] = {}
+    with tarfile.open(fileobj=data, mode="r:") as archive:
+        for number, member in enumerate(archive):
+            if number == _MAX_MEMBERS:
+                raise PracError(
+                    f"{path}: holds more than {_MAX_MEMBERS} files, which are too many for CIFAR"
+                )
+            if member.size > _MAX_BYTES:
+                raise PracError(f"{path}: {member.name} is too large for a file of CIFAR")
+            name = Path(member.name).name
+            if name not in wanted or not member.isfile():
+                continue
+            stream = archive.extractfile(member)
+            contents[name] = stream.read() if stream is not None else b""
+    return contents
 
 
 def _find(folder: Path) -> tuple[_Version, Path] | None:
@@ -211,11 +248,15 @@ def _read_python(
         raise PracError(f"{where}: 'data' is no uint8 array, expected (n, {_PIXELS})")
     if pixels.ndim != 2 or pixels.shape[1] != _PIXELS:
         raise PracError(f"{where}: 'data' has shape {pixels.shape}, expected (n, {_PIXELS})")
-    if not isinstance(labels, list | np.ndarray):
+    if isinstance(labels, np.ndarray) and labels.ndim == 1:
+        labels = labels.tolist()
+    if not isinstance(labels, list):
         raise PracError(f"{where}: {version.labels!r} is no list, expected one label an image")
-    # Objects keep what was stored, so that a bad label is reported as it is.
+    # Objects keep what was stored, so that a bad label is reported as it is. One by one: NumPy
+    # would look into lists of lists, which may refer to each other without end.
     stored = np.empty(len(labels), dtype=object)
-    stored[:] = labels if isinstance(labels, list) else labels.tolist()
+    for row, label in enumerate(labels):
+        stored[row] = label
     if len(stored) != len(pixels):
         # Checked for each batch: across batches two mistakes could cancel out.
         raise PracError(f"{where}: {len(stored)} labels for {len(pixels)} images")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -12,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from prac.errors import PracError
+from prac.text import one_line
 
 Mode = Literal["L", "RGB"]
 
@@ -22,7 +27,9 @@ SUFFIXES = frozenset(
 )
 
 _SIXTEEN_BITS = frozenset(("I;16", "I;16B", "I;16L", "I;16N"))
-_GREY = frozenset(("1", "L", "LA", "La")) | _SIXTEEN_BITS
+_GREY = frozenset(("1", "L", "LA", "La"))
+# Faults of the machine or of permissions: they say nothing about the image.
+_NOT_THE_IMAGE = frozenset((errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
 class EncodedImages(Protocol):
@@ -54,6 +61,38 @@ class ImageFiles:
         return str(self._paths[index])
 
 
+@dataclass(frozen=True)
+class Damaged:
+    """An image that cannot be decoded.
+
+    Attributes:
+        index: its position in the split as shipped.
+        name: its file, or its table and row.
+        reason: what is wrong with it.
+    """
+
+    index: int
+    name: str
+    reason: str
+
+    def error(self) -> PracError:
+        """The error for it, where it may not be left out."""
+        return PracError(
+            f"{self.name}: {self.reason}: mend it, or pass --skip-corrupt to leave such images out"
+        )
+
+
+@contextmanager
+def bombs_refused() -> Iterator[None]:
+    """Make an error of PIL's warning that an image claims to be enormous.
+
+    To be entered by the thread that starts others, since the filters of warnings are the process's.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
 def probe(encoded: EncodedImages, index: int) -> tuple[tuple[int, int], bool]:
     """Read the header of an image: its (height, width) in pixels and whether it is grey.
 
@@ -62,9 +101,14 @@ def probe(encoded: EncodedImages, index: int) -> tuple[tuple[int, int], bool]:
     """
     try:
         with _open(encoded[index]) as image:
-            return (image.height, image.width), image.mode in _GREY
+            return (image.height, image.width), is_grey(image)
     except Exception as error:
-        raise _damaged(encoded, index, error) from error
+        raise _damaged(encoded, index, error).error() from error
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether an opened image has one channel, transparency aside."""
+    return image.mode in _GREY or _has_sixteen_bits(image)
 
 
 def decode_one(
@@ -82,6 +126,20 @@ def decode_one(
     Raises:
         PracError: the image is missing, truncated, corrupt, or of an unsupported kind.
     """
+    pixels = try_decode(encoded, index, mode, image_size)
+    if isinstance(pixels, Damaged):
+        raise pixels.error()
+    return pixels
+
+
+def try_decode(
+    encoded: EncodedImages, index: int, mode: Mode | None, image_size: int | None
+) -> NDArray[np.uint8] | Damaged:
+    """Decode an image as `decode_one` does, or return what is wrong with it.
+
+    Raises:
+        PracError: it is not the image that is at fault, but a permission or the machine.
+    """
     # PIL's plugins raise many kinds of error on damaged input, struct.error and SyntaxError among
     # them; all mean the same to the user.
     try:
@@ -91,7 +149,7 @@ def decode_one(
                 image = fit_square(image, image_size)
             pixels: NDArray[np.uint8] = np.array(image)
     except Exception as error:
-        raise _damaged(encoded, index, error) from error
+        return _damaged(encoded, index, error)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
@@ -113,27 +171,44 @@ def _open(data: bytes | Path) -> Image.Image:
     return Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS)
 
 
+def _has_sixteen_bits(image: Image.Image) -> bool:
+    # As 32-bit integers PIL holds 16 bits of a PGM, and before its version 11 those of a PNG.
+    return image.mode in _SIXTEEN_BITS or (image.mode == "I" and image.format in ("PNG", "PPM"))
+
+
 def _converted(image: Image.Image, mode: Mode | None) -> Image.Image:
-    if image.mode in _SIXTEEN_BITS:
+    grey = is_grey(image)
+    if _has_sixteen_bits(image):
         # PIL clips 16 bits to 255 rather than scaling them.
         image.load()
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError(f"pixels of kind {image.mode!r}, expected 8 or 16 bits a channel")
-    wanted = mode or ("L" if image.mode in _GREY else "RGB")
+    wanted = mode or ("L" if grey else "RGB")
     if image.mode == "P":
         image = image.convert("RGBA")  # Directly to RGB, PIL warns about a palette's transparency.
     return image if image.mode == wanted else image.convert(wanted)
 
 
-def _damaged(encoded: EncodedImages, index: int, error: Exception) -> PracError:
-    if isinstance(error, FileNotFoundError):
-        return PracError(f"{encoded.where(index)}: no such image file")
+def _damaged(encoded: EncodedImages, index: int, error: Exception) -> Damaged:
+    """What an error in reading an image says about it.
+
+    Raises:
+        PracError: it says nothing about the image: leaving that out would hide another fault.
+    """
+    name = encoded.where(index)
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return Damaged(index, name, "no such image file")
     if isinstance(error, PermissionError):
-        return PracError(f"{encoded.where(index)}: no permission to read this image")
+        raise PracError(f"{name}: no permission to read this image") from error
+    if isinstance(error, MemoryError):
+        raise PracError(f"{name}: not enough memory to decode this image") from error
+    if isinstance(error, OSError) and error.errno in _NOT_THE_IMAGE:
+        raise PracError(f"{name}: cannot be read ({error.strerror})") from error
     # PIL's own message repeats the buffer's address, which tells the user nothing.
-    reason = "not an image of a known format" if "identify" in str(error) else str(error)
-    return PracError(
-        f"{encoded.where(index)}: cannot decode this image ({reason}): "
-        f"it is damaged or not one of {', '.join(FORMATS)}"
+    reason = "not an image of a known format" if "identify" in str(error) else one_line(error)
+    return Damaged(
+        index,
+        name,
+        f"cannot decode this image ({reason}), which is damaged or not one of {', '.join(FORMATS)}",
     )

@@ -22,7 +22,11 @@ def has_class_folders(folder: Path) -> bool:
 
 
 def load_class_folders(
-    folder: Path, *, image_size: int | None = None, memory_limit: int = 8 << 30
+    folder: Path,
+    *,
+    image_size: int | None = None,
+    memory_limit: int = 8 << 30,
+    skip_corrupt: bool = False,
 ) -> Splits:
     """Load `train/CLASS/*.png` beside `test/CLASS` and `val/CLASS`, or `CLASS/*.png` alone.
 
@@ -61,7 +65,7 @@ def load_class_folders(
                 f"{root / empty}: no image in this class's folder, "
                 f"expected files ending in {' '.join(sorted(SUFFIXES))}"
             )
-        raw[key] = _split(groups, classes, str(root), image_size, memory_limit)
+        raw[key] = _split(groups, classes, str(root), image_size, memory_limit, skip_corrupt)
     return assemble(canonical(folder.name), raw, classes)
 
 
@@ -71,7 +75,11 @@ def is_tiny_imagenet(folder: Path) -> bool:
 
 
 def load_tiny_imagenet(
-    folder: Path, *, image_size: int | None = None, memory_limit: int = 8 << 30
+    folder: Path,
+    *,
+    image_size: int | None = None,
+    memory_limit: int = 8 << 30,
+    skip_corrupt: bool = False,
 ) -> Splits:
     """Load Tiny-ImageNet-200 as distributed; its `val` serves as the test split.
 
@@ -91,16 +99,10 @@ def load_tiny_imagenet(
         raise PracError(
             f"{folder / 'train' / empty / 'images'}: no image here, but wnids.txt names the class"
         )
-    raw = {
-        "train": _split(train, wnids, str(folder / "train"), image_size, memory_limit),
-        "test": _split(
-            _annotated(folder / "val", wnids),
-            wnids,
-            str(folder / "val"),
-            image_size,
-            memory_limit,
-        ),
-    }
+    raw = {}
+    for key, groups in (("train", train), ("test", _annotated(folder / "val", wnids))):
+        origin = str(folder / ("train" if key == "train" else "val"))
+        raw[key] = _split(groups, wnids, origin, image_size, memory_limit, skip_corrupt)
     return assemble("tiny_imagenet", raw, _words(folder, wnids))
 
 
@@ -110,16 +112,20 @@ def _split(
     origin: str,
     image_size: int | None,
     memory_limit: int,
+    skip_corrupt: bool,
 ) -> RawSplit:
     index = {name: i for i, name in enumerate(classes)}
     files = [(path, index[name]) for name in sorted(groups) for path in groups[name]]
     if not files:
         raise PracError(f"{origin}: the split is empty, expected folders of images, one a class")
-    images = decode_images(
-        ImageFiles([path for path, _ in files]), image_size=image_size, memory_limit=memory_limit
+    images, damaged = decode_images(
+        ImageFiles([path for path, _ in files]),
+        image_size=image_size,
+        memory_limit=memory_limit,
+        skip_corrupt=skip_corrupt,
     )
     labels = np.array([label for _, label in files], dtype=np.int64)
-    return RawSplit(images, labels, origin, origin)
+    return RawSplit(images, labels, origin, origin, damaged)
 
 
 def _annotated(folder: Path, wnids: Sequence[str]) -> dict[str, list[Path]]:
@@ -172,6 +178,8 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _images(folder: Path) -> list[Path]:
     """The image files under a folder, in an order that is the same on any machine."""
-    return sorted(
+    named = (
         p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
     )
+    # Opening a named pipe would wait for ever. A link to nothing is an image that is missing.
+    return sorted(p for p in named if p.is_file() or p.is_symlink())

@@ -39,6 +39,7 @@ def load_hub(
     image_column: str | None = None,
     label_column: str | None = None,
     memory_limit: int = 8 << 30,
+    skip_corrupt: bool = False,
 ) -> Splits:
     """Load a data set from the hub, or from its cache when it was loaded before.
 
@@ -48,6 +49,7 @@ def load_hub(
         image_column: None takes the only column of images.
         label_column: None takes the only column of class labels, or of integers.
         memory_limit: as for `decode_images`.
+        skip_corrupt: as for `decode_images`.
 
     Raises:
         PracError: the hub cannot be reached or knows no such data set, it has no train split, or
@@ -88,6 +90,7 @@ def load_hub(
             folder=Path(),
             image_size=image_size,
             memory_limit=memory_limit,
+            skip_corrupt=skip_corrupt,
         )
         if split != "test" or not unlabelled(read):
             raw[split] = read

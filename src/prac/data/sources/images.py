@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from prac.data.sources.decoding import EncodedImages, Mode, decode_one, fit_square, probe
+from prac.data.sources.decoding import (
+    Damaged,
+    EncodedImages,
+    Mode,
+    bombs_refused,
+    fit_square,
+    probe,
+    try_decode,
+)
 from prac.data.sources.types import LazyImages, size_error
 from prac.errors import PracError
 
@@ -29,8 +38,8 @@ class _ColourFound(Exception):
 
 
 def decode_images(
-    encoded: EncodedImages, *, image_size: int | None, memory_limit: int
-) -> Tensor | LazyImages:
+    encoded: EncodedImages, *, image_size: int | None, memory_limit: int, skip_corrupt: bool = False
+) -> tuple[Tensor | LazyImages, tuple[Damaged, ...]]:
     """Decode images to uint8 (n, c, h, w), with one channel when all are grey and three otherwise.
 
     Args:
@@ -38,45 +47,107 @@ def decode_images(
         image_size: None requires equal sizes; otherwise every image is resized so that its short
             side has this many pixels, and cropped to the centre square.
         memory_limit: bytes of decoded pixels beyond which images are decoded on access instead.
+        skip_corrupt: whether damaged images are let pass. Each image is decoded once to find them,
+            also where memory is short.
+
+    Returns:
+        (images, damaged): n images, where a damaged one is black, or is not to be accessed where
+        images are decoded on access; and the damaged ones in order, none unless they are let pass.
 
     Raises:
-        PracError: an image is damaged, or sizes differ and no `image_size` is given.
+        PracError: an image is damaged, all of them are, or sizes differ and no `image_size` is
+            given.
     """
-    first_size, grey = probe(encoded, 0)
-    size = first_size if image_size is None else (image_size, image_size)
-    pixels = len(encoded) * size[0] * size[1]
-    if pixels * (1 if grey else 3) <= memory_limit:
-        if grey:
+    with bombs_refused():
+        first = _first_whole(encoded) if skip_corrupt else 0
+        source_size, grey = probe(encoded, first)
+        size = source_size if image_size is None else (image_size, image_size)
+        threaded = source_size[0] * source_size[1] >= _THREADING_PIXELS
+        decoding = _Decoding(encoded, first, size, image_size, skip_corrupt, threaded)
+        pixels = len(encoded) * size[0] * size[1]
+        if grey and pixels <= memory_limit:
             try:
-                return _decode_all(encoded, "L", size, image_size)
+                return decoding.to_tensor("L")
             except _ColourFound:
                 grey = False
-        if 3 * pixels <= memory_limit:
-            return _decode_all(encoded, "RGB", size, image_size)
-    # The scan ends at the first image in colour: only sets that look grey are read in full.
-    mode: Mode = "L" if grey and all(probe(encoded, i)[1] for i in range(len(encoded))) else "RGB"
-    return LazyImages(encoded, mode, size, resize=image_size is not None)
+        if not grey and 3 * pixels <= memory_limit:
+            return decoding.to_tensor("RGB")
+        damaged: tuple[Damaged, ...] = ()
+        if skip_corrupt:
+            damaged, grey = decoding.scan()
+        # The scan ends at the first image in colour: only sets that look grey are read in full.
+        elif grey:
+            grey = all(probe(encoded, i)[1] for i in range(len(encoded)))
+    mode: Mode = "L" if grey else "RGB"
+    return LazyImages(encoded, mode, size, resize=image_size is not None, first=first), damaged
 
 
-def _decode_all(
-    encoded: EncodedImages, mode: Mode, size: tuple[int, int], image_size: int | None
-) -> Tensor:
-    count, channels = len(encoded), 1 if mode == "L" else 3
-    images = np.empty((count, channels, *size), dtype=np.uint8)
+def _first_whole(encoded: EncodedImages) -> int:
+    """The first image that can be decoded: its header alone could lie about its size."""
+    for index in range(len(encoded)):
+        if not isinstance(try_decode(encoded, index, None, None), Damaged):
+            return index
+    fault = try_decode(encoded, 0, None, None)
+    reason = fault.reason if isinstance(fault, Damaged) else "it changes while it is read"
+    raise PracError(
+        f"{encoded.where(0)}: {reason}; so is every one of the split's {len(encoded)} images: "
+        "expected some that can be decoded"
+    )
 
-    def decode_chunk(start: int) -> None:
-        for index in range(start, min(start + _CHUNK, count)):
-            pixels = decode_one(encoded, index, None if mode == "L" else mode, image_size)
+
+@dataclass(frozen=True)
+class _Decoding:
+    """How the images of a split are decoded: `first` is the one whose size all must have."""
+
+    encoded: EncodedImages
+    first: int
+    size: tuple[int, int]
+    image_size: int | None
+    skip_corrupt: bool
+    threaded: bool
+
+    def to_tensor(self, mode: Mode) -> tuple[Tensor, tuple[Damaged, ...]]:
+        """Every image, and those that are damaged; _ColourFound where one is not grey for `L`."""
+        channels = 1 if mode == "L" else 3
+        images = np.empty((len(self.encoded), channels, *self.size), dtype=np.uint8)
+
+        def keep(index: int, pixels: NDArray[np.uint8]) -> None:
             if pixels.shape[2] != channels:
                 raise _ColourFound
-            if pixels.shape[:2] != size:
-                raise size_error(encoded, 0, size, index, pixels.shape[:2])
             images[index] = pixels.transpose(2, 0, 1)
 
-    source_size, _ = probe(encoded, 0)
-    threaded = source_size[0] * source_size[1] >= _THREADING_PIXELS
-    _for_each(decode_chunk, range(0, count, _CHUNK), threaded=threaded)
-    return torch.from_numpy(images)
+        damaged = self._each(keep, None if mode == "L" else mode)
+        images[[fault.index for fault in damaged]] = 0
+        return torch.from_numpy(images), damaged
+
+    def scan(self) -> tuple[tuple[Damaged, ...], bool]:
+        """The damaged images, and whether all others are grey."""
+        colours: set[int] = set()
+        damaged = self._each(lambda _, pixels: colours.add(pixels.shape[2]), None)
+        return damaged, colours == {1}
+
+    def _each(
+        self, take: Callable[[int, NDArray[np.uint8]], None], mode: Mode | None
+    ) -> tuple[Damaged, ...]:
+        """Decode every image, hand it on, and return the damaged ones that were let pass."""
+        count = len(self.encoded)
+        damaged: dict[int, Damaged] = {}
+
+        def decode_chunk(start: int) -> None:
+            for index in range(start, min(start + _CHUNK, count)):
+                pixels = try_decode(self.encoded, index, mode, self.image_size)
+                if isinstance(pixels, Damaged):
+                    if not self.skip_corrupt:
+                        raise pixels.error()
+                    damaged[index] = pixels
+                    continue
+                found = (pixels.shape[0], pixels.shape[1])
+                if found != self.size:
+                    raise size_error(self.encoded, self.first, self.size, index, found)
+                take(index, pixels)
+
+        _for_each(decode_chunk, range(0, count, _CHUNK), threaded=self.threaded)
+        return tuple(damaged[index] for index in sorted(damaged))
 
 
 def _for_each(task: Callable[[int], None], starts: range, *, threaded: bool) -> None:

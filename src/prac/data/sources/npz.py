@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prac.data.npy import claimed_bytes
 from prac.data.sources.assemble import RawSplit, assemble
 from prac.data.sources.images import as_images
 from prac.data.sources.types import Splits
 from prac.errors import PracError
+from prac.text import one_line
 
 _NAMINGS = (
     {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")},
@@ -25,22 +28,29 @@ _NAMINGS = (
 )
 
 
-def load_npz(path: Path, *, image_size: int | None = None) -> Splits:
+def load_npz(path: Path, *, image_size: int | None = None, memory_limit: int = 8 << 30) -> Splits:
     """Load the arrays of a `.npz` file.
 
     The arrays are `x_train`, `y_train` and, where there, `x_test`, `y_test`, `x_val`, `y_val`; or
     `train_images`, `train_labels` and so on; or `x`, `y` alone. Pictures are uint8 of shape
     (n, h, w), (n, h, w, c) or (n, c, h, w); features are floats of shape (n, ...). Labels are
     integers of shape (n,) or (n, 1). An array of strings called `classes` names the classes.
+    Arrays of other names are not read.
+
+    Args:
+        path: the file.
+        image_size: as for `resized`.
+        memory_limit: bytes that the arrays of a compressed file may unpack to. One that is not
+            compressed is read whatever its size.
 
     Raises:
-        PracError: the file is damaged, an array is missing or not as above.
+        PracError: the file is damaged or unpacks to too much, an array is missing or not as above.
     """
-    arrays = _read(path)
+    arrays, names = _read(path, memory_limit)
     naming = next((n for n in _NAMINGS if set(n["train"]) <= set(arrays)), None)
     if naming is None:
         raise PracError(
-            f"{path}: it holds {', '.join(sorted(arrays)) or 'nothing'}, expected x_train and "
+            f"{path}: it holds {', '.join(sorted(names)) or 'nothing'}, expected x_train and "
             "y_train, or train_images and train_labels, or x and y"
         )
     raw = {}
@@ -61,18 +71,52 @@ def load_npz(path: Path, *, image_size: int | None = None) -> Splits:
     return assemble(path.stem, raw, _class_names(arrays, path))
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _read(path: Path, memory_limit: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """The arrays that have a meaning here, and the names of all."""
+    wanted = {name for naming in _NAMINGS for pair in naming.values() for name in pair}
+    # The archive's own libraries raise many kinds of error on damaged or hostile input.
     try:
-        # Without pickles, an array of objects is refused rather than run.
         with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+            if not zipfile.is_zipfile(file):
+                file.seek(0)
+                np.lib.format.read_magic(file)
                 raise PracError(f"{path}: a single array, expected a .npz file of several")
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            arrays: dict[str, NDArray[Any]] = {}
+            with zipfile.ZipFile(file) as archive:
+                names = [
+                    name
+                    for member in archive.namelist()
+                    if (name := member.removesuffix(".npy")) != member
+                ]
+                chosen = sorted({*wanted, "classes"} & set(names))
+                _check_size(path, archive, chosen, memory_limit)
+                for name in chosen:
+                    with archive.open(f"{name}.npy") as member:
+                        # Without pickles, an array of objects is refused rather than run.
+                        arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+    except (PracError, MemoryError):
+        raise
+    except Exception as error:
         raise PracError(
-            f"{path}: cannot be read as .npz ({error}): it is damaged or holds Python objects"
+            f"{path}: cannot be read as .npz ({one_line(error)}): it is damaged or holds Python "
+            "objects"
         ) from error
+    return arrays, names
+
+
+def _check_size(
+    path: Path, archive: zipfile.ZipFile, names: Sequence[str], memory_limit: int
+) -> None:
+    """Refuse arrays that claim more than their entries hold, or together more than may be held."""
+    claimed = 0
+    for name in names:
+        with archive.open(f"{name}.npy") as member:
+            claimed += claimed_bytes(member, archive.getinfo(f"{name}.npy").file_size)
+    if claimed > max(memory_limit, path.stat().st_size):
+        raise PracError(
+            f"{path}: its arrays unpack to {claimed / 1e9:.3g} GB, more than the memory limit of "
+            f"{memory_limit / 1e9:.3g} GB: raise it with --memory-limit if you trust the file"
+        )
 
 
 def _class_names(arrays: dict[str, NDArray[Any]], path: Path) -> tuple[str, ...] | None:

@@ -12,6 +12,7 @@ from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
 from prac.data.sources.statistics import canonical
 from prac.data.sources.types import Splits
 from prac.errors import PracError
+from prac.text import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 _FILE = re.compile(
     rf"({'|'.join(SPLIT_NAMES)})(?:-(\d+)-of-(\d+)(?:-[0-9a-f]+)?)?\.parquet", re.IGNORECASE
 )
+
+# What a file may unpack to, in times of its own size, whatever the memory limit.
+_UNPACKED_TIMES = 20
+_ROWS_AT_ONCE = 1024
 
 
 def parquet_folder(folder: Path) -> Path | None:
@@ -39,6 +44,7 @@ def load_parquet(
     image_column: str | None = None,
     label_column: str | None = None,
     memory_limit: int = 8 << 30,
+    skip_corrupt: bool = False,
 ) -> Splits:
     """Load `train.parquet` beside `test.parquet` and `validation.parquet`, or shards of each.
 
@@ -49,6 +55,7 @@ def load_parquet(
         image_column: None takes the only column of images.
         label_column: None takes the only column of class labels, or of integers.
         memory_limit: as for `decode_images`.
+        skip_corrupt: as for `decode_images`.
 
     Raises:
         PracError: a file is damaged, a shard missing, a column not to be found, or an image or a
@@ -75,7 +82,7 @@ def load_parquet(
                 "expected the same classes in all splits"
             )
         classes = columns.classes
-        table, parts = _read(files, [columns.image, columns.label])
+        table, parts = _read(files, [columns.image, columns.label], memory_limit)
         read = raw_split(
             table,
             columns,
@@ -84,6 +91,7 @@ def load_parquet(
             folder=folder,
             image_size=image_size,
             memory_limit=memory_limit,
+            skip_corrupt=skip_corrupt,
         )
         if split != "test" or not unlabelled(read):
             raw[split] = read
@@ -127,9 +135,11 @@ def _schema(path: Path) -> pa.Schema:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_schema(path)
-    except (OSError, pa.ArrowException) as error:
+        schema = pq.read_schema(path)
+        _ = schema.names  # Decoded from bytes only here.
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
+    return schema
 
 
 def _features(schema: pa.Schema, path: Path) -> dict[str, Any]:
@@ -143,19 +153,19 @@ def _features(schema: pa.Schema, path: Path) -> dict[str, Any]:
     return features if isinstance(features, dict) else {}
 
 
-def _read(files: Sequence[Path], columns: list[str]) -> tuple[pa.Table, list[tuple[int, str]]]:
+def _read(
+    files: Sequence[Path], columns: list[str], memory_limit: int
+) -> tuple[pa.Table, list[tuple[int, str]]]:
     """The rows of all files, and the first row and name of each."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     tables: list[pa.Table] = []
     parts: list[tuple[int, str]] = []
     rows = 0
     for path in files:
         try:
-            # Not as a dataset: that would add columns for folders named key=value.
-            table = pq.ParquetFile(path).read(columns=columns)
-        except (OSError, pa.ArrowException) as error:
+            table = _unpacked(path, columns, memory_limit)
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise _unreadable(path, error) from error
         if table.column_names and set(columns) - set(table.column_names):
             lacking = sorted(set(columns) - set(table.column_names))[0]
@@ -166,8 +176,35 @@ def _read(files: Sequence[Path], columns: list[str]) -> tuple[pa.Table, list[tup
     try:
         return pa.concat_tables(tables), parts
     except pa.ArrowException as error:
-        raise PracError(f"{files[0].parent}: shards differ in their columns ({error})") from error
+        raise PracError(
+            f"{files[0].parent}: shards differ in their columns ({one_line(error)})"
+        ) from error
+
+
+def _unpacked(path: Path, columns: list[str], memory_limit: int) -> pa.Table:
+    """Two columns of a file, read piece by piece, so that no file can fill the memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # Encoded images hardly shrink; what unpacks to more is made of repetitions.
+    allowed = max(memory_limit, _UNPACKED_TIMES * path.stat().st_size)
+    # Not as a dataset: that would add columns for folders named key=value.
+    with pq.ParquetFile(path) as file:
+        pieces, taken = [], 0
+        for piece in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
+            pieces.append(piece)
+            taken += piece.nbytes
+            if taken > allowed:
+                raise PracError(
+                    f"{path}: unpacks to more than {allowed / 1e9:.3g} GB, and its file has "
+                    f"{path.stat().st_size / 1e9:.3g} GB: raise --memory-limit if you trust it"
+                )
+        there = set(file.schema_arrow.names)
+        schema = pa.schema([file.schema_arrow.field(name) for name in columns if name in there])
+    return pa.Table.from_batches([piece.select(schema.names) for piece in pieces], schema)
 
 
 def _unreadable(path: Path, error: Exception) -> PracError:
-    return PracError(f"{path}: cannot be read as parquet ({error}): it is damaged or another kind")
+    return PracError(
+        f"{path}: cannot be read as parquet ({one_line(error)}): it is damaged or another kind"
+    )

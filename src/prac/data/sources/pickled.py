@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prac.errors import PracError
+from prac.text import one_line
 
 _FRAMING = ("PROTO", "FRAME", "STOP", "MARK", "POP")
 _SCALARS = (
@@ -66,6 +67,8 @@ _OPCODES = frozenset(
 )
 # The real files hold about ten containers. The bound keeps nests too shallow to exhaust the stack.
 _MAX_CONTAINERS = 1000
+# The largest, CIFAR-100's training batch, has about 300,000.
+_MAX_OPCODES = 2_000_000
 _DTYPES = frozenset(("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"))
 
 
@@ -206,32 +209,58 @@ def load_plain(data: bytes, where: str) -> dict[str, Any]:
     try:
         _check_opcodes(data)
         value = _PlainUnpickler(data).load()
+        if isinstance(value, dict):
+            value = _plain(value)
     except _Refused as error:
         raise PracError(
             f"{where}: this pickle asks for {error}, which plain data has no need of: "
             "it is refused and nothing of it was run; take the file from its official source"
         ) from error
     except Exception as error:
-        raise PracError(f"{where}: the pickle is damaged or incomplete ({error})") from error
+        raise PracError(
+            f"{where}: the pickle is damaged or incomplete ({one_line(error)})"
+        ) from error
     if not isinstance(value, dict):
         raise PracError(f"{where}: the pickle holds a {type(value).__name__}, expected a dict")
-    return {
+    return value
+
+
+def _plain(value: dict[Any, Any]) -> dict[str, Any]:
+    """The dict with its arrays and with text for keys, once no stand-in is left in it."""
+    result = {
         _text(key): item.value if isinstance(item, _Array) else item
         for key, item in value.items()
         if isinstance(key, bytes | str)
     }
+    # Each container once: they may hold each other, or one another many times over.
+    seen: set[int] = set()
+    left: list[Any] = [item for item in result.values() if not isinstance(item, np.ndarray)]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict | list | tuple):
+            if id(item) not in seen:
+                seen.add(id(item))
+                left.extend((*item, *item.values()) if isinstance(item, dict) else item)
+        elif not isinstance(item, bool | int | float | str | bytes | None):
+            raise _Refused("an unfinished array or a function in place of a value")
+    return result
 
 
 def _check_opcodes(data: bytes) -> None:
     containers = 0
-    for opcode, argument, _ in pickletools.genops(data):
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if opcode.name not in _OPCODES:
             raise _Refused(f"the opcode {opcode.name}")
+        if count == _MAX_OPCODES:
+            raise _Refused(f"more than {_MAX_OPCODES} steps")
         containers += opcode.name in _CONTAINERS
         if containers > _MAX_CONTAINERS:
             raise _Refused(f"more than {_MAX_CONTAINERS} containers")
+        # Of longer ones any number can have the same hash, and a dict of them takes for ever.
+        if isinstance(argument, int) and abs(argument) >= 1 << 64:
+            raise _Refused("an integer of more than 64 bits")
         # The unpickler allocates its memo up to the largest index.
-        if opcode.name in _PUTS and not 0 <= int(argument or 0) <= len(data):
+        if opcode.name in _PUTS and not 0 <= int(argument or 0) <= _MAX_OPCODES:
             raise _Refused(f"memo index {argument}")
 
 

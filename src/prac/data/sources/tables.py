@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from prac.data.sources.assemble import RawSplit
+from prac.data.sources.decoding import Damaged
 from prac.data.sources.images import as_images, decode_images
 from prac.errors import PracError
 
@@ -100,6 +101,8 @@ def choose_columns(
     label = _chosen("label", label_column, [n for n in labels if n != image], names, where)
     declared = features.get(label)
     classes = declared.get("names") if isinstance(declared, Mapping) else None
+    if classes is not None and not isinstance(classes, list):
+        raise PracError(f"{where}, column {label!r}: its class names are no list, expected one")
     return Columns(image, label, tuple(map(str, classes)) if classes else None)
 
 
@@ -112,6 +115,7 @@ def raw_split(
     folder: Path,
     image_size: int | None,
     memory_limit: int,
+    skip_corrupt: bool,
 ) -> RawSplit:
     """Read the two columns of a table.
 
@@ -123,6 +127,7 @@ def raw_split(
         folder: as for `EncodedColumn`.
         image_size: as for `decode_images`.
         memory_limit: as for `decode_images`.
+        skip_corrupt: as for `decode_images`.
 
     Raises:
         PracError: the split is empty, or an image is at fault.
@@ -130,9 +135,13 @@ def raw_split(
     if table.num_rows == 0:
         raise PracError(f"{origin}: the split is empty, expected at least one row")
     column = table[columns.image]
+    damaged: tuple[Damaged, ...] = ()
     if _is_encoded(column.type):
-        images = decode_images(
-            EncodedColumn(column, parts, folder), image_size=image_size, memory_limit=memory_limit
+        images, damaged = decode_images(
+            EncodedColumn(column, parts, folder),
+            image_size=image_size,
+            memory_limit=memory_limit,
+            skip_corrupt=skip_corrupt,
         )
     elif _is_nested(column.type):
         where = f"{origin}, column {columns.image!r}"
@@ -142,9 +151,8 @@ def raw_split(
             f"{origin}, column {columns.image!r}: {column.type}, expected encoded images or "
             "nested lists of numbers: name another with --image-column"
         )
-    return RawSplit(
-        images, _labels(table[columns.label]), origin, f"{origin}, column {columns.label!r}"
-    )
+    labels = _labels(table[columns.label])
+    return RawSplit(images, labels, origin, f"{origin}, column {columns.label!r}", damaged)
 
 
 def unlabelled(split: RawSplit) -> bool:

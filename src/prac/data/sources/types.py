@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from prac.data.sources.decoding import EncodedImages, Mode, decode_one
+from prac.data.sources.decoding import Damaged, EncodedImages, Mode, bombs_refused, decode_one
 from prac.errors import PracError
 
 
@@ -29,15 +29,23 @@ class LazyImages(Dataset[Tensor]):
         mode: `"L"` for one channel, `"RGB"` for three.
         size: (height, width) in pixels that every image must have.
         resize: whether an image of another size is brought to `size` (then a square).
+        first: the image whose size `size` is, for messages.
     """
 
     def __init__(
-        self, encoded: EncodedImages, mode: Mode, size: tuple[int, int], *, resize: bool
+        self,
+        encoded: EncodedImages,
+        mode: Mode,
+        size: tuple[int, int],
+        *,
+        resize: bool,
+        first: int = 0,
     ) -> None:
         self._encoded = encoded
         self._mode = mode
         self._size = size
         self._resize = resize
+        self._first = first
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -46,7 +54,7 @@ class LazyImages(Dataset[Tensor]):
 
     def as_colour(self) -> LazyImages:
         """The same images with three channels."""
-        return LazyImages(self._encoded, "RGB", self._size, resize=self._resize)
+        return LazyImages(self._encoded, "RGB", self._size, resize=self._resize, first=self._first)
 
     def __len__(self) -> int:
         return len(self._encoded)
@@ -64,11 +72,12 @@ class LazyImages(Dataset[Tensor]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         position = index % len(self)
-        pixels = decode_one(
-            self._encoded, position, self._mode, self._size[0] if self._resize else None
-        )
+        with bombs_refused():
+            pixels = decode_one(
+                self._encoded, position, self._mode, self._size[0] if self._resize else None
+            )
         if pixels.shape[:2] != self._size:
-            raise size_error(self._encoded, 0, self._size, position, pixels.shape[:2])
+            raise size_error(self._encoded, self._first, self._size, position, pixels.shape[:2])
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -101,12 +110,15 @@ class Source:
         labels: int64 (n,), each an index into `classes`.
         classes: the class names.
         origin: where the split came from, for messages.
+        damaged: the examples that hold no image, in order; they are counted among the n, so that
+            the positions of the others are those of the split as shipped.
     """
 
     images: Tensor | LazyImages
     labels: Tensor
     classes: tuple[str, ...]
     origin: str
+    damaged: tuple[Damaged, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,41 @@
+"""What an `.npy` header claims, checked against what is there before NumPy allocates for it."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import IO
+
+import numpy as np
+
+_VERSIONS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def claimed_bytes(file: IO[bytes], size: int) -> int:
+    """Return the bytes of the array that an `.npy` stream of `size` bytes claims to hold.
+
+    Args:
+        file: at the start of the stream; read to the end of the header.
+        size: bytes of the whole stream.
+
+    Raises:
+        ValueError: it is no `.npy` stream, holds Python objects, or is not as long as it claims.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in _VERSIONS:
+        raise ValueError(f"format {version[0]}.{version[1]}, expected plain arrays")
+    shape, _, dtype = _VERSIONS[version](file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    # Python's integers: a product in NumPy's could wrap around.
+    count = functools.reduce(operator.mul, shape, 1)
+    claimed = count * dtype.itemsize
+    there = size - file.tell()
+    if min(shape, default=0) < 0 or claimed != there or (dtype.itemsize == 0 and count):
+        raise ValueError(
+            f"an array of shape {shape} and {dtype} claims {claimed} bytes, there are {there}"
+        )
+    return claimed

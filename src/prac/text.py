@@ -1,0 +1,32 @@
+"""Text that is safe to show: names come from files and folders, which may hold anything."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Control, format (bidirectional overrides among them), lone surrogates, line and paragraph ends.
+_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+
+
+def printable(text: str) -> str:
+    r"""Return `text` as one line that any terminal shows as it is: hidden characters as escapes.
+
+    Control and format characters could move the cursor, hide or reorder what stands around them;
+    lone surrogates, which stand for the bytes of an undecodable file name, cannot be encoded.
+    Letters of any script, spaces, signs and backslashes stay as they are.
+
+    >>> print(printable("caf\u00e9 [red]\x1b[31m\nnext"))
+    café [red]\x1b[31m\nnext
+    """
+    return "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) in _HIDDEN:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def one_line(error: object) -> str:
+    """Return an error's message with single spaces for its line ends, to stand within a line."""
+    return " ".join(str(error).split())
