@@ -126,9 +126,7 @@ def _refused_then_allowed(
     for entry in folder.iterdir():
         shutil.rmtree(entry)
     what = f"{work.name}, {detail}"
-    return Blow(
-        kind, what, (*wrong, *unlike), max(first.seconds, ending.seconds), ending.peak_bytes
-    )
+    return Blow(kind, what, (*wrong, *unlike), max(first.seconds, ending.seconds))
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -71,7 +71,7 @@ def fit(
     seed: int,
     start: int = 0,
     breaks: Callable[[int], bool] = lambda step: False,
-) -> Iterator[Segment]:
+) -> Generator[Segment, None, None]:
     """Train `model` in place on the members of `data`, yielding a Segment at each break.
 
     Breaks are the epochs' ends, the plan's end, and wherever `breaks` says so. They change nothing:
@@ -117,13 +117,13 @@ def fit(
         ids = epoch_batches(members, batch_size, order)[done : done + end - step]
         epoch_seed = derived_seed(seed, "segment", step - done)
         seeds = [derived_seed(epoch_seed, done + number) for number in range(len(ids))]
-        batches = _batches(data, ids, seeds, step)
-        while step < end:
-            segment = _segment(model, train_step, batches, world, end, breaks)
-            step = segment.step
-            if segment.ends_epoch:
-                next(batches, None)  # Lets the stream come to its own end.
-            yield segment
+        with closing(_batches(data, ids, seeds, step)) as batches:
+            while step < end:
+                segment = _segment(model, train_step, batches, world, end, breaks)
+                step = segment.step
+                if segment.ends_epoch:
+                    next(batches, None)  # Lets the stream come to its own end.
+                yield segment
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,9 @@ class Batch:
     y: Tensor
 
 
-def _batches(data: Examples, ids: list[Tensor], seeds: list[int], start: int) -> Iterator[Batch]:
+def _batches(
+    data: Examples, ids: list[Tensor], seeds: list[int], start: int
+) -> Generator[Batch, None, None]:
     stream = data.stream(ids, seeds=seeds)
     for step, (batch, seed, (x, y)) in enumerate(zip(ids, seeds, stream, strict=True), start):
         yield Batch(step, seed, batch, x, y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,7 +132,7 @@ def train_level(
     if training.is_over(state):
         return state
     started = time.perf_counter()
-    for segment in fit(
+    segments = fit(
         model,
         optimizer,
         problem.train,
@@ -144,27 +145,29 @@ def train_level(
         seed=training.seed,
         start=state.step,
         breaks=lambda step: pace.after_step() or step == training.mark,
-    ):
-        check_converging(state, segment, model, training.plan)
-        state = presented(state, segment, model, training.mark)
-        facts: dict[str, Any] | None = None
-        if segment.ends_epoch:
-            state, facts = ended_epoch(problem, state, training)
-        elif not pace.wants_save:
-            continue
-        now = time.perf_counter()
-        state = replace(state, optimizer=optimizer_tensors(optimizer))
-        state = state.costing(Cost(seconds=now - started))
-        folder.commit(state, facts)
-        pace.saved()
-        if facts is None:
-            watch(Event("saved", state.level, {"iteration": state.step}))
-        else:
-            watch(Event("epoch", state.level, {**facts, "seconds": now - started}))
-        started = now
-        if training.is_over(state):
-            break
-        pace.check(_place(state, training.plan))
+    )
+    with closing(segments):
+        for segment in segments:
+            check_converging(state, segment, model, training.plan)
+            state = presented(state, segment, model, training.mark)
+            facts: dict[str, Any] | None = None
+            if segment.ends_epoch:
+                state, facts = ended_epoch(problem, state, training)
+            elif not pace.wants_save:
+                continue
+            now = time.perf_counter()
+            state = replace(state, optimizer=optimizer_tensors(optimizer))
+            state = state.costing(Cost(seconds=now - started))
+            folder.commit(state, facts)
+            pace.saved()
+            if facts is None:
+                watch(Event("saved", state.level, {"iteration": state.step}))
+            else:
+                watch(Event("epoch", state.level, {**facts, "seconds": now - started}))
+            started = now
+            if training.is_over(state):
+                break
+            pace.check(_place(state, training.plan))
     return state
 
 

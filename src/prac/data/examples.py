@@ -256,8 +256,8 @@ class MapExamples:
             worker_init_fn=_leave_stopping_to_the_parent,
             generator=torch.Generator().manual_seed(0),  # Else it would draw from everyone's.
         )
-        with _one_line_from_workers():
-            for number, (x, y) in enumerate(loader):
+        with _one_line_from_workers(), _ending(iter(loader)) as fetched:
+            for number, (x, y) in enumerate(fetched):
                 x = x.to(self.device, non_blocking=True)
                 seed = None if seeds is None else seeds[number]
                 yield self.pipeline(x, seed), y.to(self.device, non_blocking=True)
@@ -277,6 +277,20 @@ class _SeededBatches(Dataset[Any]):
                 fetch(indices) if fetch else [self._dataset[i] for i in indices]
             )
             return examples
+
+
+@contextmanager
+def _ending(fetched: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """End a DataLoader's processes with its use.
+
+    An error's traceback would keep them until this process ends, which then waits for them.
+    """
+    try:
+        yield fetched
+    finally:
+        shut_down = getattr(fetched, "_shutdown_workers", None)
+        if shut_down is not None:
+            shut_down()
 
 
 def _leave_stopping_to_the_parent(worker: int) -> None:
