@@ -149,11 +149,6 @@ class Pace:
         self._saved_at = self._asked_at = time.monotonic()
         try:
             yield
-        except RuntimeError as error:
-            # A signal to all of a command's processes may end a loading one as it starts.
-            if self._reason is not None and "DataLoader worker" in str(error):
-                raise Interrupted(self._reason) from error
-            raise
         finally:
             self._is_working = False
 

@@ -28,6 +28,7 @@ from prac.world import derived_seed
 FINGERPRINT_SAMPLES = 256
 REPEATED_SAMPLES = 8
 _GRACE_SECONDS = 30
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Examples(Protocol):
@@ -256,7 +257,7 @@ class MapExamples:
             worker_init_fn=_leave_stopping_to_the_parent,
             generator=torch.Generator().manual_seed(0),  # Else it would draw from everyone's.
         )
-        with _one_line_from_workers(), _ending(iter(loader)) as fetched:
+        with _one_line_from_workers(), _fetching(loader) as fetched:
             for number, (x, y) in enumerate(fetched):
                 x = x.to(self.device, non_blocking=True)
                 seed = None if seeds is None else seeds[number]
@@ -280,11 +281,17 @@ class _SeededBatches(Dataset[Any]):
 
 
 @contextmanager
-def _ending(fetched: Iterator[Any]) -> Iterator[Iterator[Any]]:
-    """End a DataLoader's processes with its use.
+def _fetching(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
+    """Start a DataLoader's processes, and end them with its use.
 
     An error's traceback would keep them until this process ends, which then waits for them.
     """
+    # Held back until the new processes have said what they do with them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        fetched = iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
         yield fetched
     finally:
@@ -298,11 +305,12 @@ def _leave_stopping_to_the_parent(worker: int) -> None:
 
     A terminal, and many a batch system, sends its signals to all of a command's processes.
     """
-    for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     # Not for good: torch ends with SIGTERM a process that does not end by itself.
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_SECONDS))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 
 class LazyPairs(Dataset[tuple[Tensor, Tensor]]):
