@@ -452,3 +452,33 @@ def test_a_short_fuzzing_finds_nothing(tmp_path):
     assert found["inputs"] > 100
     assert found["refused"] > 0
     assert found["read"] > 0
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json", "levels/00/summary.json"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"[" * 10**5,
+        b'{"classes": 5}',
+        b'{"levels": {}}',
+        b"\xff",
+        b"1e999",
+    ],
+)
+def test_a_run_with_a_broken_description_is_inspected_or_refused_in_one_line(
+    name, content, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    (run / "levels" / "00").mkdir(parents=True)
+    (run / "config.yaml").write_text("levels: 1\n")
+    (run / name).write_bytes(content)
+    for extra in ([], ["--json"]):
+        status = main(["inspect", str(run), *extra])
+        lines = capsys.readouterr().err.splitlines()
+        assert (status, len(lines)) in ((0, 0), (2, 1)), lines
+        if status:
+            assert lines[0].startswith("prac: error: ")

@@ -201,13 +201,22 @@ def test_json_comes_back_and_faults_name_the_file(tmp_path):
     path.write_bytes(b"\xff\xfe\xfd")
     with pytest.raises(PracError, match=r"f\.json: is not JSON"):
         read_json(path)
-    with pytest.raises(PracError, match=r"absent: cannot be read: No such file"):
+    with pytest.raises(PracError, match=r"absent: there is no such file: expected a JSON"):
         read_json(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"a: [", "is not YAML"), (b"\xff\xfe\xfd", "is not YAML"), (b"- 1", "expected a mapping")],
+    [
+        (b"a: [", "is not YAML"),
+        (b"\xff\xfe\xfd", "is not YAML"),
+        (b"- 1", "expected a mapping"),
+        (b"a: &x [1]\nb: *x", "is not YAML: it has an alias"),
+        (b"[" * 10**5, "is not YAML: it is nested too deep"),
+        (b"a: 2020-02-31", "is not YAML"),
+        (b"a: !!python/object/apply:os.system [x]", "is not YAML"),
+        (b"a: " + b"1" * 2**25, "has more than"),
+    ],
 )
 def test_settings_that_cannot_be_read_are_refused(tmp_path, content, message):
     with pytest.raises(PracError, match="is not a run folder"):

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from torture import controls, kills, page, power, room
+from torture import controls, files, kills, page, power, room
 from torture.process import warm
 from torture.report import Blow, Row, rows
-from torture.work import COMMANDS, Work, prepare
+from torture.work import COMMANDS, Work, prepare, with_loading_processes
 
 Section = Callable[[Sequence[Work], Path, "Budget"], tuple[list[Blow], list[str]]]
 
@@ -42,7 +42,8 @@ def run_kills(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[lis
     blows = kills.at_every_stage(some, scratch)
     blows += kills.at_file_operations(works, scratch, limit=budget.of(None, 12), seed=budget.seed)
     blows += kills.again_and_again(works, scratch, times=budget.of(60, 3), seed=budget.seed)
-    blows += kills.at_random_moments(works, scratch, times=budget.of(100, 2), seed=budget.seed)
+    more = [*works, with_loading_processes(scratch)]
+    blows += kills.at_random_moments(more, scratch, times=budget.of(100, 2), seed=budget.seed)
     return blows, []
 
 
@@ -50,7 +51,8 @@ def run_signals(
     works: Sequence[Work], scratch: Path, budget: Budget
 ) -> tuple[list[Blow], list[str]]:
     """Requests to stop, a second process, a folder that vanishes."""
-    blows = kills.by_signals(works, scratch, times=budget.of(20, 1), seed=budget.seed)
+    more = [*works, with_loading_processes(scratch)]
+    blows = kills.by_signals(more, scratch, times=budget.of(20, 1), seed=budget.seed)
     some = works[:1] if budget.short else works
     blows += room.two_at_once(some, scratch) + room.vanished(some, scratch)
     return blows, []
@@ -82,11 +84,19 @@ def run_controls(
     return controls.broken_code(works, scratch, seed=budget.seed), []
 
 
+def run_files(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[list[Blow], list[str]]:
+    """Hostile tensor files, by enumeration and at random, and guided by coverage."""
+    blows = files.hostile_files(scratch, mutants=budget.of(20_000, 50), short=budget.short)
+    more, untried = files.fuzzed(scratch, seconds=budget.of(300, 3))
+    return blows + more, untried
+
+
 SECTIONS: dict[str, Section] = {
     "kills": run_kills,
     "signals": run_signals,
     "power": run_power,
     "disks": run_disks,
+    "files": run_files,
     "controls": run_controls,
 }
 

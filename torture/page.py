@@ -8,8 +8,7 @@ from typing import Any
 
 TEXT = Path(__file__).with_name("reliability.md")
 HEAD = (
-    "| done to a run | times | ended as promised, same bytes | longest | peak memory |\n"
-    "|---|--:|--:|--:|--:|"
+    "| what was done | times | ended as promised | longest | peak memory |\n|---|--:|--:|--:|--:|"
 )
 
 
@@ -24,11 +23,12 @@ def of(found: Mapping[str, Any]) -> str:
 def table(rows: Sequence[Mapping[str, Any]], untried: Sequence[str]) -> str:
     """Return a section's rows as a Markdown table, and what could not be tried below it."""
     lines = [HEAD]
-    lines += [
-        f"| {row['kind']} | {row['tried']:,} | {row['survived']:,} "
-        f"| {row['longest_seconds']:.1f} s | {row['peak_bytes'] / 2**20:,.0f} MiB |"
-        for row in rows
-    ]
+    for row in rows:
+        seconds, peak = row["longest_seconds"], row["peak_bytes"] / 2**20
+        lines.append(
+            f"| {row['kind']} | {row['tried']:,} | {row['survived']:,} "
+            f"| {f'{seconds:.1f} s' if seconds else ''} | {f'{peak:,.0f} MiB' if peak else ''} |"
+        )
     lines += [f"\nNot tried there: {line}." for line in dict.fromkeys(untried)]
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,15 +45,34 @@ COMMANDS = {
 
 def prepare(scratch: Path, names: Sequence[str] = tuple(COMMANDS)) -> list[Work]:
     """Run each command to its end, without a fault."""
-    works = []
-    for number, name in enumerate(names):
-        folder = scratch / f"whole-{number}"
-        folder.mkdir()
-        ending = forked(COMMANDS[name], folder)
-        if ending.status != 0:
-            raise RuntimeError(f"{name}: the uninterrupted run failed: {ending.stderr}")
-        works.append(Work(name, COMMANDS[name], results(folder / OUT)))
-    return works
+    return [_whole(name, COMMANDS[name], scratch) for name in names]
+
+
+def with_loading_processes(scratch: Path) -> Work:
+    """Return a work whose images are files, decoded on access by two processes."""
+    import numpy as np
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits, data = load_digits(), scratch / "images"
+    for index, (image, label) in enumerate(zip(digits.images[:200], digits.target, strict=False)):
+        path = data / str(label) / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype(np.uint8)).save(path)
+    arguments = _arguments(
+        f"--data {data} --model lenet_300_100 --layers linear --batch-size 32 --lr 0.1 "
+        f"--memory-limit 1e-6 --workers 2 --save-every 3"
+    )
+    return _whole("LeNet-300-100, images decoded on access by two processes", arguments, scratch)
+
+
+def _whole(name: str, arguments: tuple[str, ...], scratch: Path) -> Work:
+    """Run a command to its end, without a fault."""
+    folder = Path(tempfile.mkdtemp(prefix="whole-", dir=scratch))
+    ending = forked(arguments, folder)
+    if ending.status != 0:
+        raise RuntimeError(f"{name}: the uninterrupted run failed: {ending.stderr}")
+    return Work(name, arguments, results(folder / OUT))
 
 
 def results(run: Path) -> dict[str, bytes]:

@@ -21,7 +21,7 @@ from prac.files import (
     check_same,
     cut,
     has_trained,
-    read_json,
+    read_environment,
     read_settings,
     state_paths,
     write_atomic,
@@ -122,12 +122,11 @@ class RunFolder:
         Raises:
             PracError: If an epoch was trained with other settings or another identity.
         """
-        config, about = self.path / "config.yaml", self.path / "environment.json"
-        if not config.exists():
+        if not (self.path / "config.yaml").exists():
             return False
         try:
             check_same(self.path, read_settings(self.path), self.settings)
-            check_same(self.path, read_json(about), self.identity)
+            check_same(self.path, read_environment(self.path), self.identity)
         except PracError:
             if has_trained(self.path):
                 raise
@@ -232,7 +231,7 @@ class RunFolder:
     def _check_versions(self, state: RunState) -> None:
         """Raise a PracError, or say so, where a run goes on under other versions than it had."""
         path = self.path / "environment.json"
-        about = read_json(path)
+        about = read_environment(self.path)
         changed = {
             name: about.get(name)
             for name in (*MATTERING, *MAYBE_MATTERING)

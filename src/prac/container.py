@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -71,55 +68,6 @@ class Layout:
 
     entries: tuple[Entry, ...]
     metadata: dict[str, str]
-
-
-@contextmanager
-def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
-    """Open a file to read a container from it.
-
-    Args:
-        path: The file.
-        kind: What is expected in it, for messages.
-
-    Raises:
-        PracError: If there is none, it cannot be read, is no regular file (a pipe would be waited
-            for, a device has no end), or does not fit into this machine's memory.
-    """
-    try:
-        # Asked before it is opened, since opening alone may wait or rewind a tape; and once more
-        # afterwards, since the name may stand for something else by then.
-        _check_regular(path, kind, os.stat(path).st_mode)
-        file = open(path, "rb", buffering=0, opener=_without_waiting)  # noqa: SIM115
-    except FileNotFoundError as error:
-        raise PracError(f"{path}: there is no such file: expected a {kind} file") from error
-    except (OSError, ValueError) as error:
-        raise PracError(f"{path}: cannot be read: {_why(error)}") from error
-    with file:
-        try:
-            about = os.fstat(file.fileno())
-            _check_regular(path, kind, about.st_mode)
-            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-            if about.st_size > memory:
-                raise PracError(
-                    f"{path}: has {about.st_size} bytes, more than this machine's memory, {memory}"
-                )
-            yield file
-        except OSError as error:
-            raise PracError(f"{path}: cannot be read: {_why(error)}") from error
-
-
-def _without_waiting(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
-def _check_regular(path: Path, kind: str, mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        found = "folder" if stat.S_ISDIR(mode) else "pipe, socket or device"
-        raise PracError(f"{path}: is a {found}: expected a {kind} file")
-
-
-def _why(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def read_layout(file: IO[bytes], path: Path, kind: str) -> Layout:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.errors import PracError
-from prac.files import read_json, read_settings
+from prac.files import read_environment, read_settings
 from prac.ledger import read_metrics
 from prac.recipes import DataConfig
-from prac.results import Search
+from prac.results import Search, read_retraining
 
 if TYPE_CHECKING:
     from prac.subset import Subset
@@ -51,31 +51,33 @@ def search_summary(search: Search) -> dict[str, Any]:
         cost = search.cost(level.index)
         row = level.to_json() | {"ledger": cost.to_json(), "retrained": retrained}
         row["ticket"] = str(search.level_path(level.index) / "ticket.safetensors")
-        if retrained and dense and dense["test_accuracy"] is not None:
-            row["against_dense"] = retrained["test_accuracy"] - dense["test_accuracy"]
+        sparse_accuracy, dense_accuracy = (
+            None if known is None else known["test_accuracy"] for known in (retrained, dense)
+        )
+        if sparse_accuracy is not None and dense_accuracy is not None:
+            row["against_dense"] = sparse_accuracy - dense_accuracy
         levels.append(row)
-    environment = search.path / "environment.json"
     return {
         "kind": "run",
         "path": str(search.path),
         "finished": search.finished,
         "levels": levels,
         "settings": search.settings,
-        "environment": read_json(environment) if environment.exists() else {},
+        "environment": read_environment(search.path),
     }
 
 
 def retraining(path: Path) -> dict[str, Any]:
     """Return what a retraining's folder holds, finished or not."""
-    summary, about = path / "summary.json", path / "environment.json"
+    summary = path / "summary.json"
     return {
         "kind": "retraining",
         "path": str(path),
         "finished": summary.exists(),
-        "summary": read_json(summary) if summary.exists() else {},
+        "summary": read_retraining(summary) if summary.exists() else {},
         "epochs": read_metrics(path),
         "settings": read_settings(path),
-        "environment": read_json(about) if about.exists() else {},
+        "environment": read_environment(path),
     }
 
 

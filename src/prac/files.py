@@ -10,17 +10,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import IO, Any
 
 from prac.errors import PracError
+from prac.fields import Fields, fits, strict_json, strict_yaml
 
 MODE = 0o666
+TEXT_LIMIT = 2**24  # Bytes of JSON or YAML.
 
 _REMEDIES = {
     errno.ENOSPC: "free some room",
@@ -118,12 +119,10 @@ def read_json(path: Path) -> Any:
     """Return the value of a JSON file.
 
     Raises:
-        PracError: If it cannot be read or is not JSON.
+        PracError: If it cannot be read, is too large, or is not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise PracError(f"{path}: cannot be read: {error.strerror}") from error
+        return strict_json(_read(path, "JSON").decode())
     except ValueError as error:
         raise PracError(f"{path}: is not JSON: {error}") from error
 
@@ -132,18 +131,89 @@ def read_settings(run: Path) -> dict[str, Any]:
     """Return the settings that a run folder was begun with.
 
     Raises:
-        PracError: If the folder is no run's.
+        PracError: If the folder is no run's, or they cannot be read.
     """
     path = run / "config.yaml"
+    if not path.exists():
+        raise PracError(f"{run}: is not a run folder: it has no config.yaml")
     try:
-        settings = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise PracError(f"{run}: is not a run folder: it has no readable config.yaml") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PracError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(settings, dict):
+        settings = strict_yaml(_read(path, "YAML"))
+    except ValueError as error:
+        raise PracError(f"{path}: is not YAML: {error}") from error
+    if not fits(settings, dict):
         raise PracError(f"{path}: expected a mapping of settings")
-    return settings
+    return dict(settings)
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """Return what a run folder tells of versions, data and model; nothing where it has no file.
+
+    Raises:
+        PracError: If the file cannot be read, or is not one of prac's.
+    """
+    path = run / "environment.json"
+    if not path.exists():
+        return {}
+    values = read_json(path)
+    kinds = {"classes": list[str] | None, "continued": list[dict[str, Any]]}
+    Fields(path, values, "environment").check(kinds)
+    return dict(values)
+
+
+def _read(path: Path, kind: str) -> bytes:
+    with opened(path, kind) as file:
+        if os.fstat(file.fileno()).st_size > TEXT_LIMIT:
+            raise PracError(f"{path}: has more than {TEXT_LIMIT} bytes: expected {kind} of prac's")
+        return file.read()
+
+
+@contextmanager
+def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
+    """Open a file to read from it.
+
+    Args:
+        path: The file.
+        kind: What is expected in it, for messages.
+
+    Raises:
+        PracError: If there is none, it cannot be read, is no regular file (a pipe would be waited
+            for, a device has no end), or does not fit into this machine's memory.
+    """
+    try:
+        # Asked before it is opened, since opening alone may wait or rewind a tape; and once more
+        # afterwards, since the name may stand for something else by then.
+        _check_regular(path, kind, os.stat(path).st_mode)
+        file = open(path, "rb", buffering=0, opener=_without_waiting)  # noqa: SIM115
+    except FileNotFoundError as error:
+        raise PracError(f"{path}: there is no such file: expected a {kind} file") from error
+    except (OSError, ValueError) as error:
+        raise PracError(f"{path}: cannot be read: {_why(error)}") from error
+    with file:
+        try:
+            about = os.fstat(file.fileno())
+            _check_regular(path, kind, about.st_mode)
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            if about.st_size > memory:
+                raise PracError(
+                    f"{path}: has {about.st_size} bytes, more than this machine's memory, {memory}"
+                )
+            yield file
+        except OSError as error:
+            raise PracError(f"{path}: cannot be read: {_why(error)}") from error
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _check_regular(path: Path, kind: str, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        found = "folder" if stat.S_ISDIR(mode) else "pipe, socket or device"
+        raise PracError(f"{path}: is a {found}: expected a {kind} file")
+
+
+def _why(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def has_trained(run: Path) -> bool:

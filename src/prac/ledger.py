@@ -77,7 +77,7 @@ class Level:
         Raises:
             PracError: If the file cannot be read, or is damaged.
         """
-        fields = Fields(path, read_summary(path), "summary")
+        fields = Fields(path, read_json(path), "summary")
         kinds = typing.get_type_hints(cls)
         values: dict[str, Any] = {
             name: cost_of(path, fields.take(name, dict))
@@ -89,18 +89,6 @@ class Level:
         if not values["total"]:
             raise damaged(path, "its summary is of no examples")
         return cls(**{**values, "mask_distances": tuple(values["mask_distances"])})
-
-
-def read_summary(path: Path) -> Any:
-    """Return the value of a summary.json.
-
-    Raises:
-        PracError: If it cannot be read or is not JSON.
-    """
-    try:
-        return read_json(path)
-    except RecursionError as error:
-        raise damaged(path, "it is nested too deep") from error
 
 
 def cost_of(path: Path | str, values: Any) -> Cost:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.fields import Fields
-from prac.files import read_settings
-from prac.ledger import Ledger, Level, cost_of, ledger, read_levels, read_summary
+from prac.files import read_json, read_settings
+from prac.ledger import Ledger, Level, cost_of, ledger, read_levels
 
 if TYPE_CHECKING:
     from prac.subset import Subset
@@ -116,7 +116,7 @@ def read_retraining(path: Path) -> dict[str, Any]:
     Raises:
         PracError: If it cannot be read, or a field is not of its type.
     """
-    summary: dict[str, Any] = read_summary(path)
+    summary: dict[str, Any] = read_json(path)
     fields = Fields(path, summary, "summary")
     for name, kind in RETRAINED.items():
         fields.take(name, kind, at_least=0)

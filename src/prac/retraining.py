@@ -20,11 +20,12 @@ from prac.config import TrainConfig
 from prac.cost import Cost
 from prac.data.examples import Examples, as_examples
 from prac.evaluate import accuracy_and_loss
-from prac.files import read_json, write_json
+from prac.files import write_json
 from prac.ledger import read_metrics
 from prac.modules import masked, restore_
 from prac.pace import Pace
 from prac.problem import Problem
+from prac.results import read_retraining
 from prac.settings import flat
 from prac.state import RunState
 from prac.store import read_tensors, write_tensors
@@ -140,7 +141,7 @@ def retrain(
 
 def read_history(path: Path) -> History:
     """Return the history of a finished retraining's folder."""
-    summary = read_json(path / "summary.json")
+    summary = read_retraining(path / "summary.json")
     cost = Cost(**summary.pop("cost"))
     return History(epochs=read_metrics(path), cost=cost, **summary)
 

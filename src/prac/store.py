@@ -27,14 +27,13 @@ from prac.container import (
     TYPES,
     check_name,
     checked_shape,
-    opened,
     parse_layout,
     read_content,
     read_layout,
 )
 from prac.errors import Damaged, PracError
 from prac.fields import Fields, damaged, fits, shown, strict_json
-from prac.files import write_atomic
+from prac.files import opened, write_atomic
 
 FORMAT = 1
 
