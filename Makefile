@@ -17,7 +17,7 @@ DEV   := $(VENV)/.installed-dev
 .DELETE_ON_ERROR:
 # Two installs at once into one environment would break it.
 .NOTPARALLEL:
-.PHONY: help demo test lint format format-check types docs wheel constraints clean
+.PHONY: help demo test torture lint format format-check types docs wheel constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: $(PLAIN) ## find tickets on scikit-learn's digits (PRESET=... for another)
 
 test: $(DEV) ## run the tests and doctests (ARGS='-m slow' for the slow ones)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+torture: $(DEV) ## kill, crash and fuzz for half an hour; writes docs/reliability.md
+	$(BIN)/python -m torture --json docs/results/torture.json --page docs/reliability.md $(ARGS)
 
 lint: $(DEV) ## check the code with ruff
 	$(BIN)/ruff check .

@@ -25,14 +25,14 @@ Section = Callable[[Sequence[Work], Path, "Budget"], tuple[list[Blow], list[str]
 
 
 class Budget:
-    """How much of each blow: all of it, or a sample small enough for the tests."""
+    """How many of each blow: for half an hour, or for the tests."""
 
     def __init__(self, *, short: bool, seed: int) -> None:
         """Choose."""
         self.short, self.seed = short, seed
 
     def of(self, full: Any, short: Any) -> Any:
-        """Return the count for this budget; None is everything there is."""
+        """Return the count for this budget."""
         return short if self.short else full
 
 
@@ -40,10 +40,10 @@ def run_kills(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[lis
     """`kill -9` at stages, at file operations, at random moments, again and again."""
     some = works[:1] if budget.short else works
     blows = kills.at_every_stage(some, scratch)
-    blows += kills.at_file_operations(works, scratch, limit=budget.of(None, 12), seed=budget.seed)
-    blows += kills.again_and_again(works, scratch, times=budget.of(60, 3), seed=budget.seed)
+    blows += kills.at_file_operations(works, scratch, limit=budget.of(400, 12), seed=budget.seed)
+    blows += kills.again_and_again(works, scratch, times=budget.of(40, 3), seed=budget.seed)
     more = [*works, with_loading_processes(scratch)]
-    blows += kills.at_random_moments(more, scratch, times=budget.of(100, 2), seed=budget.seed)
+    blows += kills.at_random_moments(more, scratch, times=budget.of(60, 2), seed=budget.seed)
     return blows, []
 
 
@@ -52,7 +52,7 @@ def run_signals(
 ) -> tuple[list[Blow], list[str]]:
     """Requests to stop, a second process, a folder that vanishes."""
     more = [*works, with_loading_processes(scratch)]
-    blows = kills.by_signals(more, scratch, times=budget.of(20, 1), seed=budget.seed)
+    blows = kills.by_signals(more, scratch, times=budget.of(12, 1), seed=budget.seed)
     some = works[:1] if budget.short else works
     blows += room.two_at_once(some, scratch) + room.vanished(some, scratch)
     return blows, []
@@ -60,12 +60,12 @@ def run_signals(
 
 def run_power(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[list[Blow], list[str]]:
     """Power failures, on a model of a disk that keeps only what was synced."""
-    return power.failures(works, scratch, limit=budget.of(None, 16), seed=budget.seed), []
+    return power.failures(works, scratch, limit=budget.of(600, 16), seed=budget.seed), []
 
 
 def run_disks(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[list[Blow], list[str]]:
     """Full, limited, read-only and failing disks; states that rot."""
-    blows = room.failing_operations(works, scratch, limit=budget.of(None, 10), seed=budget.seed)
+    blows = room.failing_operations(works, scratch, limit=budget.of(400, 10), seed=budget.seed)
     some = works[:1] if budget.short else works
     more, untried = room.small_disks(
         some,
@@ -86,8 +86,8 @@ def run_controls(
 
 def run_files(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[list[Blow], list[str]]:
     """Hostile tensor files, by enumeration and at random, and guided by coverage."""
-    blows = files.hostile_files(scratch, mutants=budget.of(20_000, 50), short=budget.short)
-    more, untried = files.fuzzed(scratch, seconds=budget.of(300, 3))
+    blows = files.hostile_files(scratch, mutants=budget.of(5_000, 50), short=budget.short)
+    more, untried = files.fuzzed(scratch, seconds=budget.of(180, 3))
     return blows + more, untried
 
 
