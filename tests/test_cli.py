@@ -394,6 +394,33 @@ def test_progress_is_plain_lines_away_from_a_terminal(capsys):
     assert err == ""
 
 
+def test_a_time_limit_ends_with_75_and_the_same_command_continues(capsys):
+    command = ["find", *QUICK, "--out", "run"]
+    status, _, err = run_prac(capsys, *command, "--max-seconds", "0.01")
+    assert status == 75
+    place = "at level 0, epoch 1, iteration 1"
+    expected = f"prac: stopped by max-seconds {place}; the same command continues"
+    assert err.splitlines()[-1] == expected
+    assert run_prac(capsys, *command)[0] == 0
+
+
+def test_going_on_under_another_torch_needs_a_word(capsys):
+    command = ["find", *QUICK, "--out", "run"]
+    assert run_prac(capsys, *command, "--save-every", "3", "--max-seconds", "0.01")[0] == 75
+    path = Path("run/environment.json")
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, "torch": "1.0", "threads": 99}))
+    status, _, err = run_prac(capsys, *command)
+    assert status == 2
+    assert "torch was 1.0, is " in err
+    assert "pass --accept-changes" in err
+    status, _, err = run_prac(capsys, *command, "--accept-changes")
+    assert status == 0
+    assert "note: run: torch was 1.0" in err
+    (change,) = json.loads(path.read_text())["continued"]
+    assert change["before"] == {"torch": "1.0", "threads": 99}
+
+
 def test_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path):
     command = [sys.executable, "-m", "prac", "find", *QUICK, "--epochs", "2000", "--out", "run"]
     command += ["--stop-rule", "never", "--levels", "1"]

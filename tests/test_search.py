@@ -15,6 +15,7 @@ from prac.ledger import read_metrics
 from prac.loop import fit, make_optimizer
 from prac.modules import snapshot
 from prac.problem import Problem
+from prac.state_file import read_state
 from prac.training import plan_for
 from prac.world import World, derived_seed
 
@@ -574,6 +575,48 @@ class TestMistakes:
         settings = config(train=prac.TrainConfig(epochs=3, batch_size=50, lr=1e30))
         with pytest.raises(prac.PracError, match=r"not finite at level 0, epoch 1.*lower --lr"):
             prac.find(small_net(), train, settings, out=tmp_path / "run")
+
+    @pytest.mark.parametrize("bad", ["loss", "weight", "buffer"])
+    def test_what_diverges_later_is_not_saved(self, small_net, train, config, tmp_path, bad):
+        model, calls = small_net(), []
+
+        def loss(outputs, targets):
+            calls.append(torch.is_grad_enabled())
+            value = torch.nn.functional.cross_entropy(outputs, targets)
+            # The second epoch's third iteration, 6 to an epoch; the calls before are checks.
+            if len(calls) - checks == 9 and bad == "loss":
+                return value * float("inf")
+            if len(calls) - checks == 9:
+                spoilt = model[0].weight if bad == "weight" else model[1].running_mean
+                spoilt.data.fill_(float("nan"))
+            return value
+
+        checks = 0
+        out, events = tmp_path / "run", []
+
+        def watch(event):
+            nonlocal checks
+            events.append(event.kind)
+            if event.kind == "level":
+                checks = len(calls)
+
+        task = prac.Task(loss=loss)
+        place = r"at level 0, epoch 2, iteration (9|10)\b.*keeps the state before it"
+        with pytest.raises(prac.PracError, match=f"not finite {place}"):
+            prac.find(
+                model,
+                train,
+                config(),
+                out=out,
+                task=task,
+                watch=watch,
+                pace=prac.Pace(save_every=2),
+            )
+        assert events == ["level", "saved", "saved", "epoch", "saved"]
+        (state, metrics_bytes) = read_state(max((out / "state").iterdir()))
+        assert state.step == 8
+        assert metrics_bytes == (out / "metrics.jsonl").stat().st_size
+        assert all(weight.isfinite().all() for weight in state.weights.values())
 
 
 def test_a_model_keeps_its_state_dict_keys_and_pruned_weights_are_zero(

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from torture import page
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -50,6 +52,23 @@ def test_runs_survive_full_and_failing_disks(tmp_path):
     assert {"a file-size limit, then none", "newest state truncated"} <= kinds(found).keys()
     if found["untried"]:
         pytest.skip("; ".join(found["untried"]))
+
+
+def test_hostile_files_are_refused_within_bounds(tmp_path):
+    found = kinds(tortured("files", tmp_path))
+    assert {"a hostile ticket, refused in one line", "a hostile state, refused in one line"} <= (
+        found.keys()
+    )
+
+
+def test_the_page_is_what_torture_makes_of_the_committed_figures():
+    figures = json.loads((ROOT / "docs" / "results" / "torture.json").read_text())
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    assert text == page.of(figures)
+    assert "{{" not in text
+    rows = [row for section in figures["sections"].values() for row in section["rows"]]
+    assert all(row["survived"] == row["tried"] > 0 for row in rows)
+    assert sum(row["tried"] for row in rows if row["kind"].startswith("kill -9")) >= 100
 
 
 def test_code_that_is_broken_on_purpose_does_not_pass(tmp_path):

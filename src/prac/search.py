@@ -230,7 +230,8 @@ class _Search:
         path = self.folder.level(state.level)
         write_start(path, state, self.problem, chosen, self.provenance)
         self.folder.commit(state)
-        self.pace.saved()
+        if state.level:  # Beginning is not getting on.
+            self.pace.saved()
         return state
 
     def end(self, state: RunState, evidence: Evidence, chosen: Chosen) -> None:
