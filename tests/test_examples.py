@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -541,3 +543,11 @@ class TestAugmentingDatasets:
         ((x, _),) = examples.stream([torch.tensor([4, 2])], seeds=[5])
         assert asked == [[4, 2]]
         assert x[:, 0].tolist() == [4.0, 2.0]
+
+
+def test_a_loading_process_whose_parent_is_gone_ends():
+    script = "from prac.data.examples import _follow; _follow({}, 0); print('goes on')"
+    for parent, expected in (("__import__('os').getppid()", "goes on\n"), ("2**22 + 1", "")):
+        command = [sys.executable, "-c", script.format(parent)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == expected

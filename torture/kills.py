@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -170,8 +171,14 @@ def _signal(case: Signalled) -> Blow:
     elif process.poll() is None:
         # A terminal's Ctrl-C, and many a batch system's signal, goes to all of its processes.
         os.killpg(process.pid, case.number)
-    _, stderr = process.communicate(timeout=60)
     wrong = []
+    try:
+        _, stderr = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        # What loads its data writes to the same pipe.
+        wrong.append("the process, or one that it started, did not end")
+        os.killpg(process.pid, signal.SIGKILL)
+        _, stderr = process.communicate()
     documented = STATUS[case.number.name]
     # 0 where it was through; the system's own ending before the command listens.
     if process.returncode not in (0, documented, -case.number):

@@ -7,13 +7,16 @@ a DataLoader. Both answer to `len`, `stream` and `fingerprint`.
 from __future__ import annotations
 
 import copy
+import ctypes
 import hashlib
 import os
 import random
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
+from multiprocessing import get_start_method
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +31,7 @@ from prac.world import derived_seed
 FINGERPRINT_SAMPLES = 256
 REPEATED_SAMPLES = 8
 _GRACE_SECONDS = 30
+_PR_SET_PDEATHSIG = 1
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -254,7 +258,7 @@ class MapExamples:
             batch_sampler=sampler,
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=_leave_stopping_to_the_parent,
+            worker_init_fn=partial(_follow, os.getpid()),
             generator=torch.Generator().manual_seed(0),  # Else it would draw from everyone's.
         )
         with _one_line_from_workers(), _fetching(loader) as fetched:
@@ -300,11 +304,17 @@ def _fetching(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
             shut_down()
 
 
-def _leave_stopping_to_the_parent(worker: int) -> None:
-    """Keep a loading process at work while its parent finishes a step.
+def _follow(parent: int, worker: int) -> None:
+    """Keep a loading process at work while its parent finishes a step, and end it with its parent.
 
     A terminal, and many a batch system, sends its signals to all of a command's processes.
     """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Killed before that: torch's own watch, which asks who the parent is only after this, would
+    # follow whoever inherits orphans, for ever.
+    if get_start_method() != "forkserver" and os.getppid() != parent:
+        os._exit(0)
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     # Not for good: torch ends with SIGTERM a process that does not end by itself.
