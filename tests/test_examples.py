@@ -546,7 +546,7 @@ class TestAugmentingDatasets:
 
 
 def test_a_loading_process_whose_parent_is_gone_ends():
-    script = "from prac.data.examples import _follow; _follow({}, 0); print('goes on')"
+    script = "from prac.data.loading import _follow; _follow({}, 0); print('goes on')"
     for parent, expected in (("__import__('os').getppid()", "goes on\n"), ("2**22 + 1", "")):
         command = [sys.executable, "-c", script.format(parent)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)

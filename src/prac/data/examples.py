@@ -7,32 +7,22 @@ a DataLoader. Both answer to `len`, `stream` and `fingerprint`.
 from __future__ import annotations
 
 import copy
-import ctypes
 import hashlib
-import os
-import random
-import signal
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property, partial
-from multiprocessing import get_start_method
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from prac.data.augment import Pipeline
+from prac.data.loading import fetched
 from prac.errors import PracError
-from prac.world import derived_seed
 
 FINGERPRINT_SAMPLES = 256
 REPEATED_SAMPLES = 8
-_GRACE_SECONDS = 30
-_PR_SET_PDEATHSIG = 1
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Examples(Protocol):
@@ -251,76 +241,13 @@ class MapExamples:
         for each batch, so that a batch is the same whichever process loads it and whatever came
         before it.
         """
-        lists = [batch.tolist() for batch in batches]
-        sampler: list[Any] = lists if seeds is None else list(zip(seeds, lists, strict=True))
-        loader = DataLoader(
-            self.unaugmented if seeds is None else _SeededBatches(self.dataset),
-            batch_sampler=sampler,
-            num_workers=self.workers,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=partial(_follow, os.getpid()),
-            generator=torch.Generator().manual_seed(0),  # Else it would draw from everyone's.
-        )
-        with _one_line_from_workers(), _fetching(loader) as fetched:
-            for number, (x, y) in enumerate(fetched):
+        dataset = self.unaugmented if seeds is None else self.dataset
+        on_cuda = self.device.type == "cuda"
+        with fetched(dataset, batches, seeds, workers=self.workers, pinned=on_cuda) as loaded:
+            for number, (x, y) in enumerate(loaded):
                 x = x.to(self.device, non_blocking=True)
                 seed = None if seeds is None else seeds[number]
                 yield self.pipeline(x, seed), y.to(self.device, non_blocking=True)
-
-
-class _SeededBatches(Dataset[Any]):
-    """A dataset whose batches are fetched with all random generators seeded for each."""
-
-    def __init__(self, dataset: Dataset[Any]) -> None:
-        self._dataset = dataset
-
-    def __getitems__(self, batch: tuple[int, list[int]]) -> Sequence[Any]:
-        seed, indices = batch
-        with _seeded_generators(seed):
-            fetch = getattr(self._dataset, "__getitems__", None)
-            examples: Sequence[Any] = (
-                fetch(indices) if fetch else [self._dataset[i] for i in indices]
-            )
-            return examples
-
-
-@contextmanager
-def _fetching(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
-    """Start a DataLoader's processes, and end them with its use.
-
-    An error's traceback would keep them until this process ends, which then waits for them.
-    """
-    # Held back until the new processes have said what they do with them.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    try:
-        fetched = iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    try:
-        yield fetched
-    finally:
-        shut_down = getattr(fetched, "_shutdown_workers", None)
-        if shut_down is not None:
-            shut_down()
-
-
-def _follow(parent: int, worker: int) -> None:
-    """Keep a loading process at work while its parent finishes a step, and end it with its parent.
-
-    A terminal, and many a batch system, sends its signals to all of a command's processes.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # Killed before that: torch's own watch, which asks who the parent is only after this, would
-    # follow whoever inherits orphans, for ever.
-    if get_start_method() != "forkserver" and os.getppid() != parent:
-        os._exit(0)
-    for number in _STOPPING:
-        signal.signal(number, signal.SIG_IGN)
-    # Not for good: torch ends with SIGTERM a process that does not end by itself.
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_SECONDS))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 
 class LazyPairs(Dataset[tuple[Tensor, Tensor]]):
@@ -376,34 +303,6 @@ def _as_tensor(part: Any) -> Tensor:
         return part
     tensor = torch.as_tensor(part)
     return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
-
-
-@contextmanager
-def _seeded_generators(seed: int) -> Iterator[None]:
-    """Seed torch's, NumPy's and Python's global generators for a while."""
-    torch_state = torch.default_generator.get_state()
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    torch.default_generator.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(derived_seed(seed, "numpy") % 2**32)
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(torch_state)
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-
-
-@contextmanager
-def _one_line_from_workers() -> Iterator[None]:
-    """Take a PracError that a loading process raised out of the traceback it comes in."""
-    try:
-        yield
-    except PracError as error:
-        _, in_worker, last = str(error).strip().rpartition("prac.errors.PracError: ")
-        if not in_worker:
-            raise
-        raise PracError(" ".join(last.split())) from None
 
 
 def _check_pair(example: Any) -> None:
