@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prac.cli import main
@@ -26,10 +26,11 @@ from prac.cli.options import (
 from prac.errors import PracError
 from prac.recipes import PRESETS, Recipe, RetrainRecipe
 from prac.settings import flag_of, flat, from_flat, leaves
+from torture.budget import budget
 
 LEAVES = {flag_of(field): (field, hint) for _, field, hint in leaves(Recipe)}
 PARSER = parser(_defaults(None, None))
-BUDGET = settings(max_examples=150, deadline=None)
+BUDGET = budget(150)
 
 WRONG = (
     None, True, False, -1, 0, 1, 1.5, 2**63, 10**400, 16**6000, -(2**70), math.nan, math.inf,
@@ -152,7 +153,7 @@ def test_any_few_settings_make_a_recipe_or_one_line(values):
     outcome(from_flat, RetrainRecipe, values)
 
 
-@settings(max_examples=60, deadline=None)
+@budget(60)
 @given(
     st.lists(
         st.tuples(st.sampled_from(list(LEAVES)), st.sampled_from(TEXTS) | st.text(max_size=6)),
@@ -173,7 +174,7 @@ NAMES = st.sampled_from([*LEAVES, "preset", "method", "out", "subset", "retrain"
 PIECES = st.sampled_from([*(text for text in TEXTS if len(text) < 99), "!!set {a}", "<<: {a: 1}"])
 
 
-@settings(max_examples=80, deadline=None)
+@budget(80)
 @given(text_of(NAMES, PIECES) | st.text(max_size=30))
 def test_any_file_of_options_makes_a_recipe_or_one_line(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("yaml") / "c.yaml"

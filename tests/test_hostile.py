@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from prac.cli import main
@@ -28,6 +28,7 @@ from prac.store import content_digest, kind_of, read_tensors, write_tensors
 from prac.subset import Subset
 from prac.ticket import Ticket
 from torture import hostile
+from torture.budget import budget
 from torture.hostile import KINDS, READERS, good_file, try_here
 
 # What may be read though something was changed: a provenance says what it likes beyond its known
@@ -107,7 +108,7 @@ def test_files_changed_at_random_where_their_structure_is(kind, tmp_path):
     check_all(kind, mutants, tmp_path / "f")
 
 
-@settings(max_examples=150, deadline=None)
+@budget(150)
 @given(kind=st.sampled_from(KINDS), content=st.binary(max_size=64), keep=st.integers(0, 8))
 def test_any_bytes_at_all(tmp_path_factory, kind, content, keep):
     path = tmp_path_factory.mktemp("bytes") / "f"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from torture import controls, files, kills, page, power, room
+from torture import controls, files, kills, page, power, properties, room
 from torture.process import warm
 from torture.report import Blow, Row, rows
 from torture.work import COMMANDS, Work, prepare, with_loading_processes
@@ -91,12 +91,20 @@ def run_files(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[lis
     return blows + more, untried
 
 
+def run_settings(
+    works: Sequence[Work], scratch: Path, budget: Budget
+) -> tuple[list[Blow], list[str]]:
+    """Property-based tests, for longer than `make test` runs them."""
+    return properties.longer(scratch, times=budget.of(20, 1)), []
+
+
 SECTIONS: dict[str, Section] = {
     "kills": run_kills,
     "signals": run_signals,
     "power": run_power,
     "disks": run_disks,
     "files": run_files,
+    "settings": run_settings,
     "controls": run_controls,
 }
 
@@ -107,7 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections (default: all)")
     parser.add_argument("--short", action="store_true", help="a sample, as the tests take")
     parser.add_argument("--seed", type=int, default=0, help="source of what is drawn (default: 0)")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument(
+        "--json", type=Path, help="write the figures there; sections not run now stay as they are"
+    )
     parser.add_argument("--page", type=Path, help="write the page there")
     options = parser.parse_args(arguments)
     names = options.only.split(",")
@@ -116,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warm()
     budget = Budget(short=options.short, seed=options.seed)
     found: dict[str, Any] = {"about": about(options), "sections": {}}
+    if options.json and options.json.exists():
+        found["sections"] = json.loads(options.json.read_text())["sections"]
     failed = 0
     with tempfile.TemporaryDirectory(prefix="torture-", ignore_cleanup_errors=True) as name:
         scratch = Path(name)

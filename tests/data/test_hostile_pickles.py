@@ -9,12 +9,13 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from prac.data.sources import load
 from prac.data.sources.pickled import load_plain
 from prac.errors import PracError
+from torture.budget import budget
 
 PIXELS = 3 * 32 * 32
 BATCH = {
@@ -55,7 +56,7 @@ def plain_or_refused(data: bytes) -> None:
     assert_plain(value)
 
 
-@settings(max_examples=300, deadline=None)
+@budget(300)
 @given(st.data())
 def test_no_change_to_a_batch_gives_anything_but_plain_values_or_an_error(data):
     batch = bytearray(data.draw(st.sampled_from(VALID)))
@@ -74,7 +75,7 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@budget(400)
 @given(st.lists(st.tuples(st.sampled_from(OPCODES), st.sampled_from(ARGUMENTS)), max_size=30))
 def test_no_sequence_of_opcodes_gives_anything_but_plain_values_or_an_error(steps):
     body = b"".join(code + argument for code, argument in steps)
