@@ -95,7 +95,7 @@ def run_settings(
     works: Sequence[Work], scratch: Path, budget: Budget
 ) -> tuple[list[Blow], list[str]]:
     """Property-based tests, for longer than `make test` runs them."""
-    return properties.longer(scratch, times=budget.of(20, 1)), []
+    return properties.longer(scratch, times=budget.of(10, 1)), []
 
 
 SECTIONS: dict[str, Section] = {
