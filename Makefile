@@ -28,7 +28,7 @@ demo: $(PLAIN) ## find tickets on scikit-learn's digits (PRESET=... for another)
 test: $(DEV) ## run the tests and doctests (ARGS='-m slow' for the slow ones)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-torture: $(DEV) ## kill, crash and fuzz for half an hour; writes docs/reliability.md
+torture: $(DEV) ## kill, crash and fuzz for twenty minutes; writes docs/reliability.md
 	$(BIN)/python -m torture --json docs/results/torture.json --page docs/reliability.md $(ARGS)
 
 lint: $(DEV) ## check the code with ruff

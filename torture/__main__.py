@@ -25,14 +25,18 @@ Section = Callable[[Sequence[Work], Path, "Budget"], tuple[list[Blow], list[str]
 
 
 class Budget:
-    """How many of each blow: for half an hour, or for the tests."""
+    """How many of each blow: for twenty minutes, for several times that, or for the tests."""
 
-    def __init__(self, *, short: bool, seed: int) -> None:
+    def __init__(self, *, short: bool, times: int, seed: int) -> None:
         """Choose."""
-        self.short, self.seed = short, seed
+        self.short, self.times, self.seed = short, times, seed
 
-    def of(self, full: Any, short: Any) -> Any:
+    def of(self, full: int, short: int) -> int:
         """Return the count for this budget."""
+        return short if self.short else full * self.times
+
+    def sizes(self, full: Sequence[int], short: Sequence[int]) -> Sequence[int]:
+        """Return the sizes to try for this budget."""
         return short if self.short else full
 
 
@@ -40,10 +44,10 @@ def run_kills(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[lis
     """`kill -9` at stages, at file operations, at random moments, again and again."""
     some = works[:1] if budget.short else works
     blows = kills.at_every_stage(some, scratch)
-    blows += kills.at_file_operations(works, scratch, limit=budget.of(400, 12), seed=budget.seed)
-    blows += kills.again_and_again(works, scratch, times=budget.of(40, 3), seed=budget.seed)
+    blows += kills.at_file_operations(works, scratch, limit=budget.of(150, 12), seed=budget.seed)
+    blows += kills.again_and_again(works, scratch, times=budget.of(25, 3), seed=budget.seed)
     more = [*works, with_loading_processes(scratch)]
-    blows += kills.at_random_moments(more, scratch, times=budget.of(60, 2), seed=budget.seed)
+    blows += kills.at_random_moments(more, scratch, times=budget.of(30, 2), seed=budget.seed)
     return blows, []
 
 
@@ -52,7 +56,7 @@ def run_signals(
 ) -> tuple[list[Blow], list[str]]:
     """Requests to stop, a second process, a folder that vanishes."""
     more = [*works, with_loading_processes(scratch)]
-    blows = kills.by_signals(more, scratch, times=budget.of(12, 1), seed=budget.seed)
+    blows = kills.by_signals(more, scratch, times=budget.of(8, 1), seed=budget.seed)
     some = works[:1] if budget.short else works
     blows += room.two_at_once(some, scratch) + room.vanished(some, scratch)
     return blows, []
@@ -60,20 +64,20 @@ def run_signals(
 
 def run_power(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[list[Blow], list[str]]:
     """Power failures, on a model of a disk that keeps only what was synced."""
-    return power.failures(works, scratch, limit=budget.of(600, 16), seed=budget.seed), []
+    return power.failures(works, scratch, limit=budget.of(240, 16), seed=budget.seed), []
 
 
 def run_disks(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[list[Blow], list[str]]:
     """Full, limited, read-only and failing disks; states that rot."""
-    blows = room.failing_operations(works, scratch, limit=budget.of(400, 10), seed=budget.seed)
+    blows = room.failing_operations(works, scratch, limit=budget.of(160, 10), seed=budget.seed)
     some = works[:1] if budget.short else works
     more, untried = room.small_disks(
         some,
         scratch,
-        kibibytes=budget.of((64, 128, 192, 256, 384, 512, 768, 1024), (64, 256, 768)),
-        bytes_a_file=budget.of((200, 2_000, 20_000, 60_000), (200, 20_000)),
+        kibibytes=budget.sizes((64, 128, 192, 256, 384, 512, 768, 1024), (64, 256, 768)),
+        bytes_a_file=budget.sizes((200, 2_000, 20_000, 60_000), (200, 20_000)),
     )
-    times = budget.of(20, 2)
+    times = budget.of(10, 2)
     return blows + more + room.rotten_states(works, scratch, times=times, seed=budget.seed), untried
 
 
@@ -86,8 +90,8 @@ def run_controls(
 
 def run_files(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[list[Blow], list[str]]:
     """Hostile tensor files, by enumeration and at random, and guided by coverage."""
-    blows = files.hostile_files(scratch, mutants=budget.of(5_000, 50), short=budget.short)
-    more, untried = files.fuzzed(scratch, seconds=budget.of(180, 3))
+    blows = files.hostile_files(scratch, mutants=budget.of(2_000, 50), short=budget.short)
+    more, untried = files.fuzzed(scratch, seconds=budget.of(90, 3))
     return blows + more, untried
 
 
@@ -95,7 +99,7 @@ def run_settings(
     works: Sequence[Work], scratch: Path, budget: Budget
 ) -> tuple[list[Blow], list[str]]:
     """Property-based tests, for longer than `make test` runs them."""
-    return properties.longer(scratch, times=budget.of(10, 1)), []
+    return properties.longer(scratch, times=budget.of(5, 1)), []
 
 
 SECTIONS: dict[str, Section] = {
@@ -114,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections (default: all)")
     parser.add_argument("--short", action="store_true", help="a sample, as the tests take")
+    parser.add_argument("--times", type=int, default=1, help="as many times as much (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="source of what is drawn (default: 0)")
     parser.add_argument(
         "--json", type=Path, help="write the figures there; sections not run now stay as they are"
@@ -124,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(names) - set(SECTIONS):
         parser.error(f"unknown sections {sorted(unknown)}: expected some of {list(SECTIONS)}")
     warm()
-    budget = Budget(short=options.short, seed=options.seed)
+    budget = Budget(short=options.short, times=options.times, seed=options.seed)
     found: dict[str, Any] = {"about": about(options), "sections": {}}
     if options.json and options.json.exists():
         found["sections"] = json.loads(options.json.read_text())["sections"]
@@ -144,8 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
             failed += sum(row.tried - row.survived for row in counted)
             show(section, counted, untried)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+            if options.json:
+                options.json.write_text(json.dumps(found, indent=2) + "\n")
     if options.page:
         options.page.write_text(page.of(found))
     return 1 if failed else 0

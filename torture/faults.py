@@ -77,10 +77,11 @@ def strike(fault: Fault, below: Path) -> None:
         if is_it and fault.how == "half":
             halve()
             _die()
-        result = call()
-        if is_it:
-            _die()
-        return result
+        try:
+            return call()
+        finally:
+            if is_it:
+                _die()
 
     _patch(below, hit)
 
