@@ -161,7 +161,7 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     return {
-        "command": "make torture" if not options.short else "python -m torture --short",
+        "command": "make torture" + (f" ARGS='--times {options.times}'" * (options.times > 1)),
         "seed": options.seed,
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -64,11 +64,11 @@ def at_file_operations(
     works: Sequence[Work],
     scratch: Path,
     *,
-    limit: int | None,
+    limit: int,
     seed: int,
     places: Sequence[str] = OPERATIONS,
 ) -> list[Blow]:
-    """Kill at file operations, before, after and half-way: all of them, or `limit` drawn ones."""
+    """Kill at file operations, before, after and half-way: at `limit` drawn ones."""
     cases = []
     for work in works:
         log = scratch / "operations.jsonl"
@@ -84,8 +84,7 @@ def at_file_operations(
                 for nth in range(1, count + 1)
                 for how in ways
             ]
-    if limit is not None:
-        cases = random.Random(seed).sample(cases, limit)
+    cases = random.Random(seed).sample(cases, min(limit, len(cases)))
     return shared_out(kill, cases)
 
 

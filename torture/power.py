@@ -148,8 +148,8 @@ class Failure:
     scratch: Path
 
 
-def failures(works: Sequence[Work], scratch: Path, *, limit: int | None, seed: int) -> list[Blow]:
-    """Let the power fail after file operations: all of them, or `limit` drawn ones."""
+def failures(works: Sequence[Work], scratch: Path, *, limit: int, seed: int) -> list[Blow]:
+    """Let the power fail after `limit` drawn file operations."""
     cases = []
     for work in works:
         folder = new_folder(scratch, "recorded")
@@ -163,8 +163,7 @@ def failures(works: Sequence[Work], scratch: Path, *, limit: int | None, seed: i
             for done in range(1, len(operations) + 1)
             for left in LEFT
         ]
-    if limit is not None:
-        cases = random.Random(seed).sample(cases, limit)
+    cases = random.Random(seed).sample(cases, min(limit, len(cases)))
     return shared_out(fail, cases)
 
 

@@ -24,9 +24,9 @@ from torture.work import OUT, Work, differences, finish
 
 
 def failing_operations(
-    works: Sequence[Work], scratch: Path, *, limit: int | None, seed: int
+    works: Sequence[Work], scratch: Path, *, limit: int, seed: int
 ) -> list[Blow]:
-    """Let every writing operation fail from some point on: all points, or `limit` drawn ones."""
+    """Let every writing operation fail from some point on, `limit` drawn ones."""
     cases = []
     for work in works:
         log = scratch / "operations.jsonl"
@@ -39,8 +39,7 @@ def failing_operations(
             for nth in range(1, count + 1)
             for fault in ("ENOSPC", "EIO")
         ]
-    if limit is not None:
-        cases = random.Random(seed).sample(cases, limit)
+    cases = random.Random(seed).sample(cases, min(limit, len(cases)))
     return shared_out(_fail, cases)
 
 
