@@ -44,10 +44,10 @@ def run_kills(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[lis
     """`kill -9` at stages, at file operations, at random moments, again and again."""
     some = works[:1] if budget.short else works
     blows = kills.at_every_stage(some, scratch)
-    blows += kills.at_file_operations(works, scratch, limit=budget.of(150, 12), seed=budget.seed)
-    blows += kills.again_and_again(works, scratch, times=budget.of(25, 3), seed=budget.seed)
+    blows += kills.at_file_operations(works, scratch, limit=budget.of(150, 6), seed=budget.seed)
+    blows += kills.again_and_again(works, scratch, times=budget.of(25, 1), seed=budget.seed)
     more = [*works, with_loading_processes(scratch)]
-    blows += kills.at_random_moments(more, scratch, times=budget.of(30, 2), seed=budget.seed)
+    blows += kills.at_random_moments(more, scratch, times=budget.of(30, 1), seed=budget.seed)
     return blows, []
 
 
@@ -64,20 +64,20 @@ def run_signals(
 
 def run_power(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[list[Blow], list[str]]:
     """Power failures, on a model of a disk that keeps only what was synced."""
-    return power.failures(works, scratch, limit=budget.of(240, 16), seed=budget.seed), []
+    return power.failures(works, scratch, limit=budget.of(240, 8), seed=budget.seed), []
 
 
 def run_disks(works: Sequence[Work], scratch: Path, budget: Budget) -> tuple[list[Blow], list[str]]:
     """Full, limited, read-only and failing disks; states that rot."""
-    blows = room.failing_operations(works, scratch, limit=budget.of(160, 10), seed=budget.seed)
+    blows = room.failing_operations(works, scratch, limit=budget.of(160, 4), seed=budget.seed)
     some = works[:1] if budget.short else works
     more, untried = room.small_disks(
         some,
         scratch,
-        kibibytes=budget.sizes((64, 128, 192, 256, 384, 512, 768, 1024), (64, 256, 768)),
-        bytes_a_file=budget.sizes((200, 2_000, 20_000, 60_000), (200, 20_000)),
+        kibibytes=budget.sizes((64, 128, 192, 256, 384, 512, 768, 1024), (64, 512)),
+        bytes_a_file=budget.sizes((200, 2_000, 20_000, 60_000), (20_000,)),
     )
-    times = budget.of(10, 2)
+    times = budget.of(10, 1)
     return blows + more + room.rotten_states(works, scratch, times=times, seed=budget.seed), untried
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+RUNS = ("kills", "signals", "power", "disks")
 TEXT = Path(__file__).with_name("reliability.md")
 HEAD = (
     "| what was done | times | ended as promised | longest | peak memory |\n|---|--:|--:|--:|--:|"
@@ -34,11 +35,19 @@ def table(rows: Sequence[Mapping[str, Any]], untried: Sequence[str]) -> str:
 
 
 def total(found: Mapping[str, Any]) -> str:
-    """Return all blows in one sentence."""
-    rows = [row for section in found["sections"].values() for row in section["rows"]]
-    tried, survived = (sum(row[key] for row in rows) for key in ("tried", "survived"))
-    kills = sum(row["tried"] for row in rows if row["kind"].startswith("kill -9"))
-    return f"{tried:,} blows, {kills:,} of them `kill -9`; {survived:,} ended as promised"
+    """Return in one sentence how often runs were struck and files read."""
+    struck = [row for name in RUNS for row in found["sections"][name]["rows"]]
+    read = found["sections"]["files"]["rows"]
+    kills = sum(row["tried"] for row in struck if row["kind"].startswith("kill -9"))
+    wrong = sum(row["tried"] - row["survived"] for row in (*struck, *read))
+    return (
+        f"runs were struck {_sum(struck):,} times, {kills:,} of them with `kill -9`, and\n"
+        f"{_sum(read):,} hostile files were read; {wrong} times the outcome was not as promised"
+    )
+
+
+def _sum(rows: Sequence[Mapping[str, Any]]) -> int:
+    return sum(row["tried"] for row in rows)
 
 
 def about(facts: Mapping[str, Any]) -> str:
