@@ -195,7 +195,8 @@ class RunFolder:
         if has_trained(self.path):
             self._check_versions(state)
         for path, fault in faults:
-            path.rename(path.with_suffix(".damaged"))
+            with writing(path):
+                path.rename(path.with_suffix(".damaged"))
             self._note(f"{fault}: going on from the state before it")
         return state
 

@@ -12,7 +12,7 @@ from typing import Any
 from prac.cost import Cost
 from prac.errors import PracError
 from prac.fields import Fields, damaged, fits, shown
-from prac.files import read_json
+from prac.files import opened, read_json
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,8 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-    except OSError as error:
-        raise PracError(f"{path}: cannot be read: {error.strerror}") from error
+        with opened(path, "metrics") as file:
+            lines = [json.loads(line) for line in file.read().splitlines()]
     except (ValueError, RecursionError) as error:
         raise PracError(f"{path}: has a line that is not JSON: {error}") from error
     for line in lines:
