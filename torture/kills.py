@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from torture.faults import OPERATIONS, WAYS, Fault, strike, trace, traced
+from torture.faults import OPERATIONS, WAYS, Fault, Operation, strike, trace, traced
 from torture.process import Ending, forked, spawned
 from torture.report import Blow, shared_out
 from torture.work import OUT, Work, finish
@@ -71,11 +71,7 @@ def at_file_operations(
     """Kill at file operations, before, after and half-way: at `limit` drawn ones."""
     cases = []
     for work in works:
-        log = scratch / "operations.jsonl"
-        folder = new_folder(scratch, "traced")
-        forked(work.arguments, folder, partial(trace, folder / OUT, log))
-        operations = traced(log)
-        shutil.rmtree(folder)
+        _, operations = recorded(work, scratch)
         for place in places:
             count = sum(operation.name == place for operation in operations)
             ways = WAYS if place == "write" else ("before", "after")
@@ -86,6 +82,15 @@ def at_file_operations(
             ]
     cases = random.Random(seed).sample(cases, min(limit, len(cases)))
     return shared_out(kill, cases)
+
+
+def recorded(work: Work, scratch: Path) -> tuple[Path, tuple[Operation, ...]]:
+    """Return what a whole run does to the disk, and the folder in which it did it."""
+    folder, log = new_folder(scratch, "recorded").resolve(), scratch / "operations.jsonl"
+    forked(work.arguments, folder, partial(trace, folder / OUT, log))
+    operations = tuple(traced(log))
+    shutil.rmtree(folder)
+    return folder, operations
 
 
 def again_and_again(works: Sequence[Work], scratch: Path, *, times: int, seed: int) -> list[Blow]:

@@ -9,17 +9,14 @@ After the method of crash-consistency checkers such as SQLite's crash tests and 
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path, PurePath
 
-from torture.faults import Operation, trace, traced
-from torture.kills import blow_of, new_folder
-from torture.process import forked
+from torture.faults import Operation
+from torture.kills import blow_of, new_folder, recorded
 from torture.report import Blow, shared_out
-from torture.work import OUT, Work, finish
+from torture.work import Work, finish
 
 # How much of what was not synced the failure leaves.
 LEFT = {
@@ -152,12 +149,7 @@ def failures(works: Sequence[Work], scratch: Path, *, limit: int, seed: int) -> 
     """Let the power fail after `limit` drawn file operations."""
     cases = []
     for work in works:
-        folder = new_folder(scratch, "recorded")
-        log = scratch / "recorded.jsonl"
-        forked(work.arguments, folder, partial(trace, folder / OUT, log))
-        operations = tuple(traced(log))
-        origin = PurePath(folder.resolve())
-        shutil.rmtree(folder)
+        origin, operations = recorded(work, scratch)
         cases += [
             Failure(work, operations, done, left, origin, scratch)
             for done in range(1, len(operations) + 1)

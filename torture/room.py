@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torture.faults import Fault, strike, trace, traced
-from torture.kills import Case, blow_of, new_folder
+from torture.faults import Fault, strike
+from torture.kills import Case, blow_of, new_folder, recorded
 from torture.process import forked, spawned
 from torture.report import Blow, shared_out
 from torture.work import OUT, Work, differences, finish
@@ -29,11 +29,7 @@ def failing_operations(
     """Let every writing operation fail from some point on, `limit` drawn ones."""
     cases = []
     for work in works:
-        log = scratch / "operations.jsonl"
-        folder = new_folder(scratch, "traced")
-        forked(work.arguments, folder, partial(trace, folder / OUT, log))
-        count = len(traced(log))
-        shutil.rmtree(folder)
+        count = len(recorded(work, scratch)[1])
         cases += [
             Case(f"{fault} from some write on", work, (Fault("any", nth, fault),), scratch)
             for nth in range(1, count + 1)
