@@ -483,3 +483,9 @@ def test_a_run_with_a_broken_description_is_inspected_or_refused_in_one_line(
         assert (status, len(lines)) in ((0, 0), (2, 1)), lines
         if status:
             assert lines[0].startswith("prac: error: ")
+
+
+def test_metrics_that_are_a_pipe_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    with pytest.raises(PracError, match=r"metrics\.jsonl: is a pipe"):
+        read_metrics(tmp_path)
