@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
-from prac.data.augment import Pipeline, channel_statistics, crop_and_flip
+from prac.data.augment import Pipeline, channel_statistics, crop_and_flip, drawn
 from prac.data.examples import LazyPairs, MapExamples, TensorExamples, as_examples
 from prac.errors import PracError
 from prac.world import derived_seed
@@ -186,6 +186,12 @@ def slowly_augmented(image, top, left, mirrored, padding):
     return crop[:, :, ::-1] if mirrored else crop
 
 
+def augmented(images, padding, flip, *seeds):
+    """Return images of as many equal batches as there are seeds, augmented."""
+    sizes = [len(images) // len(seeds)] * len(seeds)
+    return crop_and_flip(images, padding, flip, drawn(seeds, sizes, padding, images.device))
+
+
 @given(
     n=st.integers(1, 6),
     height=st.integers(1, 5),
@@ -198,7 +204,7 @@ def test_augmentation_is_a_crop_of_each_padded_image_and_its_mirror(
     n, height, width, padding, flip, seed
 ):
     images = torch.arange(1, n * 2 * height * width + 1).view(n, 2, height, width)
-    got = crop_and_flip(images, padding, flip, seed).numpy()
+    got = augmented(images, padding, flip, seed).numpy()
     draw = torch.Generator().manual_seed(derived_seed(seed, "augment"))
     tops = torch.randint(2 * padding + 1, (n, 1), generator=draw)[:, 0].tolist()
     lefts = torch.randint(2 * padding + 1, (n, 1), generator=draw)[:, 0].tolist()
@@ -210,25 +216,45 @@ def test_augmentation_is_a_crop_of_each_padded_image_and_its_mirror(
         np.testing.assert_array_equal(got[i], expected)
 
 
+def test_batches_are_augmented_together_as_they_are_alone():
+    stored, _ = data()
+    together = PIPELINE(stored, [3, 4], [2, len(stored) - 2])
+    alone = [PIPELINE(stored[:2], [3]), PIPELINE(stored[2:], [4])]
+    assert torch.equal(together, torch.cat(alone))
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 2**30])
+def test_a_batch_does_not_depend_on_how_many_are_made_at_once(monkeypatch, at_once):
+    batches = [torch.tensor(ids) for ids in ([0, 3], [2], [1, 4, 0], [3, 3])]
+    examples = TensorExamples(*data(), PIPELINE)
+    expected = [next(examples.stream([b], seeds=[s])) for s, b in enumerate(batches)]
+    monkeypatch.setattr("prac.data.examples.BLOCK_BYTES", (at_once, at_once))
+    found = list(examples.stream(batches, seeds=range(4)))
+    assert len(found) == 4
+    for (x, y), (same_x, same_y) in zip(found, expected, strict=True):
+        assert torch.equal(x, same_x)
+        assert torch.equal(y, same_y)
+
+
 def test_every_shift_and_both_mirrors_occur():
     image = torch.zeros(1, 1, 3, 3, dtype=torch.uint8)
     image[0, 0, 1, 0] = 1
-    seen = crop_and_flip(image.expand(2000, 1, 3, 3), 1, True, seed=0)
+    seen = augmented(image.expand(2000, 1, 3, 3), 1, True, 0)
     where = {tuple(i[0].nonzero().flatten().tolist()) for i in seen}
     # The pixel moves by up to one each way; left of the edge it is gone; mirrored, it is right.
     assert where == {(r, c) for r in range(3) for c in range(3)} | {()}
-    mirrored = crop_and_flip(image.expand(2000, 1, 3, 3), 0, True, seed=0)[:, 0, 1, 2].float()
+    mirrored = augmented(image.expand(2000, 1, 3, 3), 0, True, 0)[:, 0, 1, 2].float()
     assert 0.45 < mirrored.mean() < 0.55
 
 
 def test_zero_is_a_seed_like_any_other():
     stored, _ = data()
-    assert not torch.equal(PIPELINE(stored, 0), PIPELINE(stored))
+    assert not torch.equal(PIPELINE(stored, [0]), PIPELINE(stored))
 
 
 def test_augmentation_leaves_the_caller_s_random_numbers_alone():
     state = torch.get_rng_state()
-    PIPELINE(data()[0], seed=3)
+    PIPELINE(data()[0], [3])
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -264,10 +290,10 @@ def test_floats_are_taken_as_they_are_and_any_number_of_dimensions_normalised():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("seed", [None, 0])
-def test_every_type_but_uint8_is_left_as_it_is(dtype, seed):
+@pytest.mark.parametrize("seeds", [None, [0]])
+def test_every_type_but_uint8_is_left_as_it_is(dtype, seeds):
     stored = torch.tensor([[0, 1, 100], [2, 3, 127]]).to(dtype)
-    values = Pipeline()(stored, seed)
+    values = Pipeline()(stored, seeds)
     assert values.dtype == dtype
     assert torch.equal(values, stored)
 

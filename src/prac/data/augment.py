@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,19 +28,29 @@ class Pipeline:
     crop_padding: int = 0
     flip: bool = False
 
-    def __call__(self, stored: Tensor, seed: int | None = None) -> Tensor:
+    def __call__(
+        self,
+        stored: Tensor,
+        seeds: Sequence[int] | None = None,
+        sizes: Sequence[int] | None = None,
+    ) -> Tensor:
         """Return the network's input (n, ...) from stored (n, ...); uint8 images are (n, c, h, w).
 
         Args:
             stored: uint8, which becomes float32 from 0 to 1, or anything else, left as it is.
-            seed: Source of the augmentation; None leaves it out, as for evaluation.
+            seeds: Sources of the augmentation, one for each batch that `stored` holds, in order;
+                None leaves it out, as for evaluation.
+            sizes: Examples of each of those batches; all, by default, being one.
         """
-        if seed is not None and (self.crop_padding or self.flip):
-            stored = crop_and_flip(stored, self.crop_padding, self.flip, seed)
-        values = stored.to(torch.float32) / 255 if stored.dtype == torch.uint8 else stored
+        if seeds is not None and (self.crop_padding or self.flip):
+            draws = drawn(seeds, sizes or [len(stored)], self.crop_padding, stored.device)
+            stored = crop_and_flip(stored, self.crop_padding, self.flip, draws)
+        is_coded = stored.dtype == torch.uint8
+        # A fresh tensor, which may be worked on in place.
+        values = stored.to(torch.float32).div_(255) if is_coded else stored
         if self.mean:
             mean, std = _constants(self.mean, self.std, values.ndim, values.device)
-            values = (values - mean) / std
+            values = (values.sub_(mean) if is_coded else values - mean).div_(std)
         return values
 
 
@@ -55,30 +66,57 @@ def _constants(
     )
 
 
-def crop_and_flip(images: Tensor, padding: int, flip: bool, seed: int) -> Tensor:
-    """Return each image of (n, c, h, w) shifted by up to `padding` pixels and maybe mirrored.
+@dataclass(frozen=True)
+class Draws:
+    """What was drawn for each of n images.
 
-    The draws are made on the CPU, so that every device sees the same augmentation.
+    Attributes:
+        top: int64 (n,), rows that the crop begins below the padded image's first.
+        left: int64 (n,), columns likewise.
+        mirrored: bool (n,).
     """
-    n, channels, height, width = images.shape
-    device = images.device
-    generator = torch.Generator().manual_seed(derived_seed(seed, "augment"))
+
+    top: Tensor
+    left: Tensor
+    mirrored: Tensor
+
+
+def drawn(seeds: Sequence[int], sizes: Sequence[int], padding: int, device: torch.device) -> Draws:
+    """Return the draws of batches of `sizes` examples, each from its own seed, on `device`.
+
+    They are made on the CPU, so that every device sees the same augmentation, and sent in one go.
+    """
     span = 2 * padding + 1
-    top = torch.randint(span, (n, 1), generator=generator).to(device)
-    left = torch.randint(span, (n, 1), generator=generator).to(device)
-    mirrored = torch.rand(n, 1, generator=generator).to(device) < 0.5
-    rows = top + torch.arange(height, device=device)
-    columns = torch.arange(width, device=device).expand(n, width)
+    generator = torch.Generator()
+    found = []
+    for seed, size in zip(seeds, sizes, strict=True):
+        generator.manual_seed(derived_seed(seed, "augment"))
+        top = torch.randint(span, (size,), generator=generator)
+        left = torch.randint(span, (size,), generator=generator)
+        mirrored = torch.rand(size, generator=generator) < 0.5
+        found.append(torch.stack([top, left, mirrored]))
+    top, left, mirrored = sent(torch.cat(found, dim=1), device)
+    return Draws(top, left, mirrored.bool())
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a CPU tensor on `device`, without waiting for the work that the device has to do."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def crop_and_flip(images: Tensor, padding: int, flip: bool, draws: Draws) -> Tensor:
+    """Return each image of (n, c, h, w) shifted by up to `padding` pixels and maybe mirrored."""
+    n, _, height, width = images.shape
+    if padding:
+        padded = torch.nn.functional.pad(images, (padding,) * 4)
+        # (n, c, top, left, h, w): every crop of every image, of which nothing is copied yet.
+        crops = padded.unfold(2, height, 1).unfold(3, width, 1)
+        images = crops[torch.arange(n, device=images.device), :, draws.top, draws.left]
     if flip:
-        columns = torch.where(mirrored, width - 1 - columns, columns)
-    columns = left + columns
-    padded = torch.nn.functional.pad(images, (padding,) * 4)
-    return padded[
-        torch.arange(n, device=device).view(n, 1, 1, 1),
-        torch.arange(channels, device=device).view(1, channels, 1, 1),
-        rows.view(n, 1, height, 1),
-        columns.view(n, 1, 1, width),
-    ]
+        images = torch.where(draws.mirrored.view(n, 1, 1, 1), images.flip(3), images)
+    return images
 
 
 def channel_statistics(

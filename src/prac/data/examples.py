@@ -17,11 +17,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from prac.data.augment import Pipeline
+from prac.data.augment import Pipeline, sent
 from prac.data.loading import fetched
 from prac.errors import PracError
 
 FINGERPRINT_SAMPLES = 256
+# Bytes of float32 inputs that are made at once, on a CPU and on a GPU: about what its caches hold,
+# and enough for a GPU not to wait for launches.
+BLOCK_BYTES = (2**21, 2**26)
 REPEATED_SAMPLES = 8
 
 
@@ -126,10 +129,37 @@ class TensorExamples:
     def stream(
         self, batches: Sequence[Tensor], *, seeds: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x, y) gathered, augmented and normalised on the device."""
-        for number, batch in enumerate(batches):
-            ids = batch.to(self.x.device, non_blocking=True)
-            yield self.pipeline(self.x[ids], seeds[number] if seeds else None), self.y[ids]
+        """Yield (x, y) gathered, augmented and normalised on the device.
+
+        Several batches are made at once: one operation over some megabytes costs little more than
+        over a small batch. On a GPU nothing waits for the steps that it still has to do.
+        """
+        at_once = BLOCK_BYTES[self.x.device.type == "cuda"]
+        per_example = max(1, self.x[0].numel() * 4)
+        for block in _blocks(batches, max(1, at_once // per_example)):
+            sizes = [len(batch) for batch in batches[block]]
+            ids = sent(torch.cat(list(batches[block])), self.x.device)
+            x = self.pipeline(_gathered(self.x, ids), seeds[block] if seeds else None, sizes)
+            yield from zip(x.split(sizes), _gathered(self.y, ids).split(sizes), strict=True)
+
+
+def _blocks(batches: Sequence[Tensor], examples: int) -> Iterator[slice]:
+    """Yield consecutive slices of batches with up to so many examples each, but at least one."""
+    start, count = 0, 0
+    for position, batch in enumerate(batches):
+        if count and count + len(batch) > examples:
+            yield slice(start, position)
+            start, count = position, 0
+        count += len(batch)
+    if count:
+        yield slice(start, len(batches))
+
+
+def _gathered(values: Tensor, ids: Tensor) -> Tensor:
+    """Return `values[ids]`, by whole rows: several times as fast where values are (n, c, h, w)."""
+    if not values.is_contiguous() or values.ndim < 2:
+        return values[ids]
+    return values.flatten(1).index_select(0, ids).view(len(ids), *values.shape[1:])
 
 
 class MapExamples:
@@ -246,7 +276,7 @@ class MapExamples:
         with fetched(dataset, batches, seeds, workers=self.workers, pinned=on_cuda) as loaded:
             for number, (x, y) in enumerate(loaded):
                 x = x.to(self.device, non_blocking=True)
-                seed = None if seeds is None else seeds[number]
+                seed = None if seeds is None else seeds[number : number + 1]
                 yield self.pipeline(x, seed), y.to(self.device, non_blocking=True)
 
 
