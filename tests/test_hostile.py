@@ -20,13 +20,14 @@ from prac.cli import main
 from prac.config import TrainConfig
 from prac.errors import Damaged, PracError
 from prac.ledger import Level, read_metrics
-from prac.loop import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.modules import check_finite
+from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.results import Search, read_retraining
 from prac.state_file import check_like, read_state
 from prac.store import content_digest, kind_of, read_tensors, write_tensors
 from prac.subset import Subset
 from prac.ticket import Ticket
+from prac.world import World
 from torture import hostile
 from torture.budget import budget
 from torture.hostile import KINDS, READERS, good_file, try_here
@@ -38,6 +39,9 @@ MAY_BE_READ = (
     "fingerprint", "best_", "cost.", "distances", "epoch_", "level", "step", "metrics_bytes",
     "events", "learned", "correct", "dense_predictions", "members is empty",
 )  # fmt: skip
+
+
+CPU = World(torch.device("cpu"))
 
 
 def refusal(read, path):
@@ -286,11 +290,11 @@ def test_a_state_of_another_problem_is_refused(tmp_path):
 def test_an_optimiser_takes_its_own_state_only(optimizer):
     model = torch.nn.Linear(2, 3)
     config = TrainConfig(optimizer=optimizer)
-    first = make_optimizer(model, config)
+    first = make_optimizer(model, config, CPU)
     model(torch.ones(1, 2)).sum().backward()
     first.step()
     good = optimizer_tensors(first)
-    restore_optimizer_(make_optimizer(model, config), good)
+    restore_optimizer_(make_optimizer(model, config, CPU), good)
     key = next(name for name in good if good[name].ndim)
     faults = [
         {"2/momentum_buffer": torch.ones(3)},
@@ -307,7 +311,7 @@ def test_an_optimiser_takes_its_own_state_only(optimizer):
         faults += [{**good, "0/step": torch.ones(2)}, {"0/step": torch.tensor(1.0)}]
     for tensors in faults:
         with pytest.raises(PracError):
-            restore_optimizer_(make_optimizer(model, config), tensors)
+            restore_optimizer_(make_optimizer(model, config, CPU), tensors)
 
 
 COST = {"iterations": 1, "examples_trained": 2, "examples_scored": 3, "seconds": 0.5}

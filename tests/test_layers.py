@@ -20,10 +20,13 @@ LAYERS = (
     (
         "checkpoint",
         "evaluate",
+        "execution",
         "ledger",
         "loop",
+        "optimizer",
         "problem",
         "state_file",
+        "step",
         "subset",
         "ticket",
         "training",

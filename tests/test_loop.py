@@ -10,8 +10,9 @@ from prac.algorithms.schedule import Plan, batch_sizes, scaled_plan
 from prac.config import TrainConfig
 from prac.data.augment import Pipeline
 from prac.data.examples import TensorExamples
-from prac.loop import epoch_batches, fit, make_optimizer, optimizer_tensors, restore_optimizer_
+from prac.loop import epoch_batches, fit
 from prac.modules import restore_, snapshot
+from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.task import CLASSIFICATION, Task
 from prac.world import World
 
@@ -54,7 +55,7 @@ def trained(
     data = data or images()
     return fit(
         model,
-        optimizer or make_optimizer(model, config or TrainConfig()),
+        optimizer or make_optimizer(model, config or TrainConfig(), CPU),
         data,
         torch.arange(len(data)) if members is None else members,
         plan,
@@ -85,7 +86,7 @@ def test_pruned_weights_are_zero_whatever_momentum_and_decay_do(optimizer):
         return nn.functional.cross_entropy(outputs, targets)
 
     # Momentum and moments of weights that were not yet pruned pull at them afterwards.
-    shared = make_optimizer(model, config)
+    shared = make_optimizer(model, config, CPU)
     list(trained(model, plan_of(2), optimizer=shared))
     list(trained(model, plan_of(3), optimizer=shared, masks=masks, task=Task(loss=watched)))
     assert len(seen) == 2 * 12
@@ -183,7 +184,7 @@ def test_a_training_cut_at_every_epoch_is_the_uncut_one_bit_for_bit(optimizer):
     model = network()
     masks = half_masks(model)
     whole, saved = [], []
-    running = make_optimizer(model, config)
+    running = make_optimizer(model, config, CPU)
     for segment in trained(model, plan, optimizer=running, masks=masks):
         whole.append(segment)
         saved.append((snapshot(model), optimizer_tensors(running)))
@@ -191,7 +192,7 @@ def test_a_training_cut_at_every_epoch_is_the_uncut_one_bit_for_bit(optimizer):
         fresh = network()
         weights, state = copy.deepcopy(saved[cut])
         restore_(fresh, weights)
-        resumed = make_optimizer(fresh, config)
+        resumed = make_optimizer(fresh, config, CPU)
         restore_optimizer_(resumed, state)
         rest = list(trained(fresh, plan, optimizer=resumed, masks=masks, start=whole[cut].step))
         assert [s.step for s in rest] == [s.step for s in whole[cut + 1 :]]
@@ -220,7 +221,7 @@ def test_a_training_cut_at_any_iteration_is_the_uncut_one_bit_for_bit(optimizer)
         state = optimizer_tensors(running) if running is not None else {}
         model = network()
         restore_(model, weights)
-        running = make_optimizer(model, config)
+        running = make_optimizer(model, config, CPU)
         if state:
             restore_optimizer_(running, state)
         part = next(
@@ -264,7 +265,7 @@ def test_dropout_and_augmentation_are_at_work_in_what_is_resumed():
 def test_the_learning_rate_of_each_iteration_is_the_plan_s():
     plan = plan_of(4, milestones=(2, 3), warmup=1, lr=0.2)
     model = network()
-    optimizer = make_optimizer(model, TrainConfig(lr=0.9))
+    optimizer = make_optimizer(model, TrainConfig(lr=0.9), CPU)
     rates = []
     optimizer.register_step_pre_hook(lambda o, *_: rates.append(o.param_groups[0]["lr"]))
     list(trained(model, plan, optimizer=optimizer))
@@ -333,7 +334,7 @@ def test_the_optimizer_is_the_configured_one_over_what_trains():
     model[0].weight.requires_grad_(False)
     for name, kind in [("sgd", "SGD"), ("adam", "Adam"), ("adamw", "AdamW")]:
         config = TrainConfig(optimizer=name, lr=0.3, momentum=0.8, weight_decay=0.02)
-        optimizer = make_optimizer(model, config)
+        optimizer = make_optimizer(model, config, CPU)
         assert type(optimizer).__name__ == kind
         (group,) = optimizer.param_groups
         assert (group["lr"], group["weight_decay"]) == (0.3, 0.02)

@@ -12,8 +12,9 @@ import prac
 from prac.algorithms import kept
 from prac.config import SubsetConfig
 from prac.ledger import read_metrics
-from prac.loop import fit, make_optimizer
+from prac.loop import fit
 from prac.modules import snapshot
+from prac.optimizer import make_optimizer
 from prac.problem import Problem
 from prac.state_file import read_state
 from prac.training import plan_for
@@ -60,7 +61,7 @@ def test_the_first_mask_is_the_magnitude_mask_of_the_last_epoch(small_net, train
     list(
         fit(
             model,
-            make_optimizer(model, settings.train),
+            make_optimizer(model, settings.train, problem.world),
             problem.train,
             torch.arange(300),
             plan_for(settings.train, 300, 300),

@@ -21,7 +21,7 @@ from torture.report import Blow, shared_out
 from torture.work import OUT, Work, finish
 
 STAGES = {
-    "in the middle of an epoch": Fault("prac.loop:batch_loss", 9),
+    "in the middle of an epoch": Fault("prac.step:batch_loss", 9),
     "while validating": Fault("prac.training:accuracy_and_loss", 2),
     "before a pruning": Fault("prac.search:prune", 2),
     "after a pruning": Fault("prac.search:prune", 2, "after"),

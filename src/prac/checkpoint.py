@@ -269,7 +269,7 @@ class RunFolder:
 
 
 # Under another of these the same command need not give the same bits.
-MATTERING = ("prac", "torch", "device", "cuda", "arithmetic")
+MATTERING = ("prac", "torch", "device", "cuda", "arithmetic", "execution")
 MAYBE_MATTERING = ("processor", "threads")
 
 
@@ -286,4 +286,5 @@ def environment(world: World) -> dict[str, Any]:
         "device": world.device.type,
         "cuda": torch.cuda.get_device_name(world.device) if on_cuda else None,
         "arithmetic": world.precision,
+        "execution": world.execution,
     }

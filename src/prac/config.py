@@ -38,6 +38,12 @@ class TrainConfig(Settings):
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "arithmetic; auto is bf16 where the device gains by it"
     )
+    execution: Literal["auto", "eager", "channels-last", "compiled", "captured"] = setting(
+        "auto", "how steps run; auto is the fastest by measuring, where a run is long enough"
+    )
+    validate_every: int = setting(
+        1, "epochs from one validation to the next; the last one is always validated", at_least=1
+    )
 
     def __post_init__(self) -> None:
         """Check each setting, then those that depend on each other."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prac.data.examples import Examples
-from prac.loop import batch_loss
+from prac.step import batch_loss
 from prac.task import Task
 from prac.world import World
 
@@ -33,7 +33,7 @@ def forward(
         for x, y in examples.stream(list(torch.arange(len(examples)).split(BATCH))):
             between()
             with torch.no_grad(), world.autocast():
-                outputs = model(x)
+                outputs = model(world.placed(x))
             yield outputs, y
     finally:
         model.train(was_training)

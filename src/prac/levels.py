@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,14 @@ def write_trained(path: Path, state: RunState, evidence: Evidence, chosen: Chose
     write_tensors(path / "examples.safetensors", tensors, "examples", {"level": state.level})
 
 
-def write_summary(path: Path, state: RunState, problem: Problem, plan: Plan, full: Plan) -> None:
+def write_summary(
+    path: Path,
+    state: RunState,
+    problem: Problem,
+    plan: Plan,
+    full: Plan,
+    validate_every: int,
+) -> None:
     """Write a level's summary, after all its other files: it makes the level complete.
 
     Args:
@@ -66,10 +74,12 @@ def write_summary(path: Path, state: RunState, problem: Problem, plan: Plan, ful
         problem: What was trained on.
         plan: The level's schedule.
         full: The full-length schedule on all data, as iterative magnitude pruning trains it.
+        validate_every: Epochs from one validation to the next.
     """
     total = len(problem.train)
     subset = Subset.load(path / "subset.safetensors")
-    scored = 0 if problem.val is None else full.epochs * len(problem.val)
+    validations = math.ceil(full.epochs / validate_every)
+    scored = 0 if problem.val is None else validations * len(problem.val)
     summary = Level(
         index=state.level,
         density=density(state.masks),

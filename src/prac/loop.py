@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from prac.algorithms.schedule import Plan, batch_sizes
-from prac.config import TrainConfig
 from prac.data.examples import Examples
-from prac.errors import PracError
-from prac.modules import apply_masks_
+from prac.step import Step
 from prac.task import Task
 from prac.world import World, derived_seed
 
@@ -41,20 +39,6 @@ class Segment:
         """The first iteration, counted from 1, whose loss is not finite; None if there is none."""
         bad = (~self.losses.isfinite()).nonzero()
         return self.step - len(self.losses) + int(bad[0]) + 1 if len(bad) else None
-
-
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the configured optimiser over all the model's parameters that train."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-        )
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    optimizer: torch.optim.Optimizer = kinds[config.optimizer](
-        parameters, config.lr, betas=(config.momentum, 0.999), weight_decay=config.weight_decay
-    )
-    return optimizer
 
 
 def fit(
@@ -87,28 +71,13 @@ def fit(
         plan: Length and learning rates.
         masks: Keep-masks by parameter name.
         task: Loss and correctness.
-        world: Device and precision.
+        world: Device, precision and execution.
         batch_size: Examples an iteration.
         seed: Source of order, augmentation and dropout.
         start: Iterations done before.
         breaks: Asked after each iteration, with the number done, whether to break there as well.
     """
-    parameters = dict(model.named_parameters())
-    pairs = [(parameters[name], mask.to(parameters[name].device)) for name, mask in masks.items()]
-    apply_masks_(pairs)
-
-    def train_step(batch: Batch) -> tuple[Tensor, Tensor]:
-        for group in optimizer.param_groups:
-            group["lr"] = plan.lr_at(batch.step)
-        with world.autocast():
-            outputs = model(batch.x)
-            loss = batch_loss(task, outputs, batch.y)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        apply_masks_(pairs)
-        return loss.detach(), task.correct(outputs.detach(), batch.y)
-
+    train_step = Step(model, optimizer, masks, task=task, world=world, batch_size=batch_size)
     step = start
     while step < plan.iterations:
         epoch, done = divmod(step, plan.iterations_per_epoch)
@@ -119,7 +88,7 @@ def fit(
         seeds = [derived_seed(epoch_seed, done + number) for number in range(len(ids))]
         with closing(_batches(data, ids, seeds, step)) as batches:
             while step < end:
-                segment = _segment(model, train_step, batches, world, end, breaks)
+                segment = _segment(model, train_step, plan, batches, world, end, breaks)
                 step = segment.step
                 if segment.ends_epoch:
                     next(batches, None)  # Lets the stream come to its own end.
@@ -147,7 +116,8 @@ def _batches(
 
 def _segment(
     model: nn.Module,
-    train_step: Callable[[Batch], tuple[Tensor, Tensor]],
+    train_step: Step,
+    plan: Plan,
     batches: Iterator[Batch],
     world: World,
     end: int,
@@ -161,7 +131,7 @@ def _segment(
             # Dropout and the like draw from torch's own generators.
             for generator in generators:
                 generator.manual_seed(batch.seed)
-            loss, right = train_step(batch)
+            loss, right = train_step(batch.x, batch.y, plan.lr_at(batch.step))
             ids.append(batch.ids)
             losses.append(loss)
             correct.append(right)
@@ -187,21 +157,6 @@ def _own_randomness(device: torch.device) -> Iterator[list[torch.Generator]]:
             generator.set_state(state)
 
 
-def batch_loss(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the task's loss.
-
-    Raises:
-        PracError: If a target has no output, as a label beyond the model's classes.
-    """
-    try:
-        return task.loss(outputs, targets)
-    except IndexError as error:
-        raise PracError(
-            f"a batch has targets from {targets.min().item()} to {targets.max().item()} for "
-            f"outputs of shape {tuple(outputs.shape)}: {error}"
-        ) from error
-
-
 def epoch_batches(members: Tensor, batch_size: int, seed: int) -> list[Tensor]:
     """Return one epoch's index batches: the members in an order drawn from `seed`.
 
@@ -210,53 +165,3 @@ def epoch_batches(members: Tensor, batch_size: int, seed: int) -> list[Tensor]:
     """
     order = torch.randperm(len(members), generator=torch.Generator().manual_seed(seed))
     return list(members[order].split(batch_sizes(len(members), batch_size)))
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimiser's state as CPU tensors by flat name, "parameter/key"."""
-    return {
-        f"{index}/{key}": torch.as_tensor(value).detach().to("cpu", copy=True)
-        for index, values in optimizer.state_dict()["state"].items()
-        for key, value in values.items()
-        if value is not None
-    }
-
-
-def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` returned.
-
-    Raises:
-        PracError: Naming the first tensor that is not of this optimiser.
-    """
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    known = OPTIMIZER_KEYS[type(optimizer)]
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, _, key = name.partition("/")
-        # Written back, so that no other way of writing a number is taken for it.
-        number = int(index) if index.isascii() and index.isdecimal() and len(index) < 10 else -1
-        if str(number) != index or number >= len(parameters) or key not in known:
-            raise PracError(f"{name!r} is nothing that this optimiser keeps of its parameters")
-        wanted = torch.Size() if key == "step" else parameters[number].shape
-        if tensor.shape != wanted or not tensor.is_floating_point():
-            raise PracError(
-                f"the optimiser's {name!r} is {tensor.dtype} {list(tensor.shape)}: expected "
-                f"floating point {list(wanted)}"
-            )
-        # A copy: load_state_dict keeps what it is given, and steps would change the caller's.
-        state.setdefault(number, {})[key] = tensor.clone()
-    for number, kept in state.items():
-        # Steps would begin anew, or fail, where a part of a parameter's state is missing.
-        if kept.keys() != known:
-            raise PracError(f"the optimiser's state of parameter {number} is not whole")
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
-
-
-OPTIMIZER_KEYS: dict[type, set[str]] = {
-    torch.optim.SGD: {"momentum_buffer"},
-    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
-    torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
-}
-"""What each optimiser keeps of a parameter."""

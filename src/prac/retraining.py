@@ -20,6 +20,7 @@ from prac.config import TrainConfig
 from prac.cost import Cost
 from prac.data.examples import Examples, as_examples
 from prac.evaluate import accuracy_and_loss
+from prac.execution import executed
 from prac.files import write_json
 from prac.ledger import read_metrics
 from prac.modules import masked, restore_
@@ -32,7 +33,7 @@ from prac.store import read_tensors, write_tensors
 from prac.task import CLASSIFICATION, Task
 from prac.ticket import Ticket
 from prac.training import Event, Training, Watch, no_watch, noting, plan_for, train_level
-from prac.world import World, derived_seed
+from prac.world import World, derived_seed, keep_freed_memory
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -101,6 +102,7 @@ def retrain(
         Interrupted: If the pace says to stop; with `out`, the same call continues.
     """
     ticket.apply(model)
+    keep_freed_memory()
     world = World.choose(device, config.precision)
     problem = Problem.of(model, train, val, task=task, world=world, batch_size=config.batch_size)
     test_examples = None if test is None else as_examples(test).to(world.device)
@@ -121,11 +123,12 @@ def retrain(
     with ExitStack() as stack:
         if out is None:
             out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
+        problem = executed(problem, config, plan.iterations, Path(out), noting(watch))
         opened = RunFolder(
             Path(out),
             settings,
             identity,
-            environment(world),
+            environment(problem.world),
             accept_changes=accept_changes,
             note=noting(watch),
         )

@@ -23,6 +23,7 @@ from prac.config import Rewind, SearchConfig
 from prac.cost import Cost
 from prac.errors import PracError
 from prac.evaluate import predictions
+from prac.execution import executed
 from prac.levels import write_start, write_summary, write_trained
 from prac.modules import check_finite, prunable, restore_, snapshot
 from prac.pace import Pace
@@ -34,7 +35,7 @@ from prac.state import RunState
 from prac.subset import Subset
 from prac.task import CLASSIFICATION, Task
 from prac.training import Event, Training, Watch, no_watch, noting, plan_for, train_level
-from prac.world import World, derived_seed
+from prac.world import World, derived_seed, keep_freed_memory
 
 
 def find(
@@ -87,6 +88,7 @@ def find(
         config = replace(config, subset=replace(config.subset, rule="fixed"))
     elif config.subset.rule == "fixed":
         raise PracError("subset_rule is 'fixed' but no subset is given: pass --subset FILE")
+    keep_freed_memory()
     world = World.choose(device, config.train.precision)
     problem = Problem.of(
         model, train, val, task=task, world=world, batch_size=config.train.batch_size
@@ -95,6 +97,8 @@ def find(
     first = _first_state(problem, config, subset)
     _check_levels(config, first)
     _check_rewind_point(config, len(first.members), len(problem.train))
+    iterations = _most_iterations(problem, config, first)
+    problem = executed(problem, config.train, iterations, Path(out), noting(watch))
     own = {"choose": choose, "stop": stop, "score": score}
     identity = {
         "architecture": architecture(problem.model),
@@ -109,7 +113,7 @@ def find(
         Path(out),
         settings,
         identity,
-        environment(world),
+        environment(problem.world),
         accept_changes=accept_changes,
         note=noting(watch),
     )
@@ -244,7 +248,8 @@ class _Search:
     def summarise(self, state: RunState) -> None:
         """Write the summary that makes a level complete."""
         path, plan = self.folder.level(state.level), self.training(state).plan
-        write_summary(path, state, self.problem, plan, self.full_plan)
+        every = self.config.train.validate_every
+        write_summary(path, state, self.problem, plan, self.full_plan, every)
 
     @property
     def full_plan(self) -> Plan:
@@ -292,6 +297,12 @@ def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) 
     check_finite(weights, names)
     masks = ones({name: weights[name] for name in names})
     return RunState(0, 0, weights, masks, members, ForgettingTable.empty(total))
+
+
+def _most_iterations(problem: Problem, config: SearchConfig, first: RunState) -> int:
+    """Return how long the search is if no level stops early and no set shrinks."""
+    plan = plan_for(config.train, len(first.members), len(problem.train), config.subset.scaling)
+    return plan.iterations * config.levels
 
 
 def _rewind_step(rewind: Rewind, plan: Plan) -> int | None:

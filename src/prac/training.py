@@ -19,8 +19,9 @@ from prac.config import TrainConfig
 from prac.cost import Cost
 from prac.errors import PracError
 from prac.evaluate import accuracy_and_loss
-from prac.loop import Segment, fit, make_optimizer, optimizer_tensors, restore_optimizer_
+from prac.loop import Segment, fit
 from prac.modules import restore_, snapshot
+from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.pace import Pace
 from prac.problem import Problem
 from prac.state import RunState
@@ -124,7 +125,7 @@ def train_level(
     """
     model = problem.model
     restore_(model, state.weights)
-    optimizer = make_optimizer(model, training.config)
+    optimizer = make_optimizer(model, training.config, problem.world)
     if state.optimizer:
         restore_optimizer_(optimizer, state.optimizer)
     if training.mark == state.step == 0:
@@ -207,7 +208,6 @@ def ended_epoch(
     problem: Problem, state: RunState, training: Training
 ) -> tuple[RunState, dict[str, Any]]:
     """Return the state between two epochs, validated and compared, and the epoch's metrics."""
-    state, validation = _validated(problem, state, training.plan)
     if training.candidate is not None:
         candidate = training.candidate({name: state.weights[name] for name in state.masks})
         distances = state.distances
@@ -215,14 +215,20 @@ def ended_epoch(
             distance = mask_distance(state.candidate, candidate, kept(state.masks))
             distances = (*distances, distance)
         state = replace(state, candidate=candidate, distances=distances)
-    facts = metrics(state, training.plan, validation)
-    between = replace(state, epoch_losses=torch.zeros(0), epoch_examples=0, epoch_correct=0)
-    return between, facts
+    epoch = training.plan.epochs_begun(state.step)
+    validation: dict[str, float] = {}
+    if epoch % training.config.validate_every == 0 or training.is_over(_between_epochs(state)):
+        state, validation = _validated(problem, state, epoch)
+    return _between_epochs(state), metrics(state, training.plan, validation)
 
 
-def _validated(problem: Problem, state: RunState, plan: Plan) -> tuple[RunState, dict[str, float]]:
+def _between_epochs(state: RunState) -> RunState:
+    """Return the state after an epoch, of which only what was gathered is left."""
+    return replace(state, epoch_losses=torch.zeros(0), epoch_examples=0, epoch_correct=0)
+
+
+def _validated(problem: Problem, state: RunState, epoch: int) -> tuple[RunState, dict[str, float]]:
     """Return the state with the best epoch so far; without validation data that is the last."""
-    epoch = plan.epochs_begun(state.step)
     if problem.val is None:
         return replace(state, best=state.weights, best_epoch=epoch), {}
     accuracy, loss = accuracy_and_loss(problem.model, problem.val, problem.task, problem.world)

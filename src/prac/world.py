@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
 from prac.errors import PracError
 
@@ -18,10 +20,12 @@ class World:
     Attributes:
         device: Where model and in-memory data lie.
         precision: "fp32" or "bf16" (autocast; weights and optimiser stay in fp32).
+        execution: How training steps run, one of EXECUTIONS.
     """
 
     device: torch.device
     precision: str = "fp32"
+    execution: str = "eager"
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto") -> World:
@@ -53,6 +57,52 @@ class World:
         if self.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
+
+    @property
+    def compiles(self) -> bool:
+        """Whether full-sized batches run compiled."""
+        return self.execution in ("compiled", "captured")
+
+    @property
+    def captures(self) -> bool:
+        """Whether whole steps are replayed as a CUDA graph."""
+        return self.execution == "captured"
+
+    def prepare_(self, model: nn.Module) -> None:
+        """Bring the model to the device and, for other executions than eager, into its layout."""
+        model.to(self.device)
+        if self.execution != "eager":
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def placed(self, x: Tensor) -> Tensor:
+        """Return a batch of inputs as the execution wants it; only images have a layout."""
+        if x.ndim != 4 or self.execution == "eager":
+            return x
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+EXECUTIONS = {
+    "eager": "as the model is",
+    "channels-last": "images and convolutions lie channels-last in memory",
+    "compiled": "channels-last, and full-sized batches run through torch.compile",
+    "captured": "compiled, and whole steps are replayed as a CUDA graph",
+}
+"""Ways of running a training step, each with all of the one before it. Their bits differ."""
+
+
+def keep_freed_memory() -> None:
+    """Tell the C library not to hand large freed blocks back to the system, only to ask again.
+
+    Each training step frees and takes the same blocks, and the system clears every page that it
+    gives. It is for the whole process, and changes nothing but time; only glibc knows it.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**30)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # Of malloc.h.
 
 
 def derived_seed(*parts: int | str) -> int:

@@ -25,7 +25,7 @@ from prac.cli.options import (
 )
 from prac.describe import search_summary
 from prac.errors import PracError, unknown_name
-from prac.files import check_same, has_trained, read_settings, state_paths
+from prac.files import check_same, has_trained, read_environment, read_settings, state_paths
 from prac.pace import Pace
 from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
@@ -201,12 +201,14 @@ def _search(
             pace=pace,
             accept_changes=options.accept_changes,
         )
+        # As the search was, whatever measuring would choose by now.
+        execution = read_environment(out)["execution"]
         for level in retrain:
             retrain_ticket(
                 search.tickets[level],
                 model,
                 data.train,
-                recipe.search.train,
+                replace(recipe.search.train, execution=execution),
                 val=data.val,
                 test=data.test,
                 seed=recipe.search.seed,
