@@ -31,6 +31,7 @@ BOUNDS = {
     "epochs": ">=1",
     "iterations": ">=1",
     "batch_size": ">=1",
+    "validate_every": ">=1",
     "lr": ">0",
     "momentum": ">=0 <1",
     "weight_decay": ">=0",

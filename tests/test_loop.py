@@ -133,24 +133,45 @@ def test_a_training_may_end_within_an_epoch():
     assert [(s.step, len(s.ids), s.ends_epoch) for s in segments] == [(4, 20, True), (6, 12, True)]
 
 
-def test_outcomes_and_loss_are_those_of_the_training_batches():
-    seen = []
+@pytest.mark.parametrize("judged_bytes", [1, 200, 2**20])
+def test_outcomes_and_loss_are_those_of_the_training_batches(monkeypatch, judged_bytes):
+    # However many batches are judged at once.
+    monkeypatch.setattr("prac.loop.JUDGED_BYTES", judged_bytes)
+    seen, losses, right = [], [], []
 
-    def right(outputs, targets):
-        seen.append((outputs.argmax(1) == targets).tolist())
+    def judged(outputs, targets):
+        seen.append(len(outputs))
         return outputs.argmax(1) == targets
 
-    losses = []
-
     def noted(outputs, targets):
+        right.extend((outputs.argmax(1) == targets).tolist())
         loss = nn.functional.cross_entropy(outputs, targets)
         losses.append(loss.item())
         return loss
 
-    (segment,) = trained(network(), plan_of(1), task=Task(loss=noted, correct=right))
-    assert [len(batch) for batch in seen] == [6, 6, 6, 2]
-    assert segment.correct.tolist() == [right for batch in seen for right in batch]
+    (segment,) = trained(network(), plan_of(1), task=Task(loss=noted, correct=judged))
+    assert seen == {1: [6, 6, 6, 2], 200: [12, 8], 2**20: [20]}[judged_bytes]
+    assert segment.correct.tolist() == right
     assert segment.losses.tolist() == losses
+
+
+def test_outcomes_of_unlike_shapes_are_judged_apart():
+    # As sequences that are padded batch by batch: outputs (n, length), of any length.
+    class Growing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+            self.calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return self.scale * x[:, :1].expand(-1, self.calls)
+
+    data = TensorExamples(torch.rand(N, 2), torch.arange(N))
+    task = Task(loss=lambda o, y: o.mean(), correct=lambda o, y: (o.shape[1] + y) % 2 == 0)
+    (segment,) = trained(Growing(), plan_of(1), data=data, task=task)
+    calls = torch.tensor([1] * 6 + [2] * 6 + [3] * 6 + [4] * 2)
+    assert segment.correct.tolist() == ((calls + segment.ids) % 2 == 0).tolist()
 
 
 def test_outcomes_stand_beside_the_examples_they_belong_to():

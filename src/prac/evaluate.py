@@ -13,7 +13,7 @@ from prac.task import Task
 from prac.world import World
 
 # Fixed, so that predictions do not depend on a setting that may change between runs.
-BATCH = 500
+BATCH = 256
 
 
 def nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from prac.data.examples import Examples
 from prac.step import Step
 from prac.task import Task
 from prac.world import World, derived_seed
+
+JUDGED_BYTES = 2**20  # Of outputs and targets that wait to be judged.
 
 
 @dataclass(frozen=True)
@@ -88,15 +91,14 @@ def fit(
         seeds = [derived_seed(epoch_seed, done + number) for number in range(len(ids))]
         with closing(_batches(data, ids, seeds, step)) as batches:
             while step < end:
-                segment = _segment(model, train_step, plan, batches, world, end, breaks)
+                segment = _segment(model, train_step, plan, batches, task, world, end, breaks)
                 step = segment.step
                 if segment.ends_epoch:
                     next(batches, None)  # Lets the stream come to its own end.
                 yield segment
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """What one iteration trains on: examples `ids` as (x, y), at `step` iterations, from `seed`."""
 
     step: int
@@ -119,28 +121,66 @@ def _segment(
     train_step: Step,
     plan: Plan,
     batches: Iterator[Batch],
+    task: Task,
     world: World,
     end: int,
     breaks: Callable[[int], bool],
 ) -> Segment:
     """Train on `batches` up to the first break."""
-    ids, losses, correct, step = [], [], [], end
+    ids, losses, step = [], [], end
+    outcomes = _Outcomes(task)
     model.train()
     with _own_randomness(world.device) as generators:
         for batch in batches:
             # Dropout and the like draw from torch's own generators.
             for generator in generators:
                 generator.manual_seed(batch.seed)
-            loss, right = train_step(batch.x, batch.y, plan.lr_at(batch.step))
+            loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step))
             ids.append(batch.ids)
             losses.append(loss)
-            correct.append(right)
+            outcomes.add(outputs, batch.y)
             step = batch.step + 1
             if step == end or breaks(step):
                 break
-    return Segment(
-        step, torch.cat(ids), torch.cat(correct).cpu(), torch.stack(losses).cpu(), step == end
-    )
+    return Segment(step, torch.cat(ids), outcomes.correct(), torch.stack(losses).cpu(), step == end)
+
+
+class _Outcomes:
+    """Which examples were predicted right, judged for several batches at once where they are small.
+
+    For a small network, judging a batch takes as long as a good part of its step.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._waiting: list[tuple[Tensor, Tensor]] = []
+        self._bytes = 0
+        self._judged: list[Tensor] = []
+
+    def add(self, outputs: Tensor, y: Tensor) -> None:
+        """Take a batch's outputs (n, ...) and targets (n, ...)."""
+        if self._waiting and not _alike(self._waiting[-1], (outputs, y)):
+            self._judge()
+        self._waiting.append((outputs, y))
+        self._bytes += outputs.nbytes + y.nbytes
+        if self._bytes >= JUDGED_BYTES:
+            self._judge()
+
+    def _judge(self) -> None:
+        outputs, targets = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
+        self._judged.append(self._task.correct(outputs, targets))
+        self._waiting, self._bytes = [], 0
+
+    def correct(self) -> Tensor:
+        """Return bool (n,) of all batches, on the CPU."""
+        if self._waiting:
+            self._judge()
+        return torch.cat(self._judged).cpu()
+
+
+def _alike(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
+    """Say whether two batches differ in nothing but their number of examples."""
+    return all(a.shape[1:] == b.shape[1:] for a, b in zip(one, other, strict=True))
 
 
 @contextmanager

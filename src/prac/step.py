@@ -29,7 +29,7 @@ class Step:
         optimizer: Over the model's parameters; its rates are set at every step.
         masks: Keep-masks by parameter name. Pruned weights are exactly zero after every step,
             whatever momentum and weight decay do.
-        task: Loss and correctness.
+        task: The loss.
         world: Device, precision and execution.
         batch_size: The usual size.
     """
@@ -69,7 +69,7 @@ class Step:
             lr: Of this step.
 
         Returns:
-            The loss, and bool (n,), whether each example was predicted right.
+            The loss, and the outputs, (n, ...).
         """
         x = self._world.placed(x)
         self._set_rate_(lr)
@@ -92,7 +92,7 @@ class Step:
         loss.backward()
         self._optimizer.step()
         self._apply_masks_()
-        return loss.detach(), self._task.correct(outputs.detach(), y)
+        return loss.detach(), outputs.detach()
 
     @torch.no_grad()
     def _apply_masks_(self) -> None:
@@ -117,14 +117,14 @@ class _Graph:
         self._x, self._y = torch.empty_like(x), torch.empty_like(y)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
-            self._loss, self._correct = train(self._x, self._y)
+            self._loss, self._outputs = train(self._x, self._y)
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         self._x.copy_(x, non_blocking=True)
         self._y.copy_(y, non_blocking=True)
         self._graph.replay()
         # Copies: the next replay writes over them.
-        return self._loss.clone(), self._correct.clone()
+        return self._loss.clone(), self._outputs.clone()
 
 
 def _aside(work: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
