@@ -36,7 +36,7 @@ class Background:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             thread.start()
-        except RuntimeError:  # The system allows no more threads.
+        except (RuntimeError, MemoryError):  # The system allows no more threads.
             self._do(work, done)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
