@@ -1,7 +1,10 @@
 """A run folder: refuses other settings, goes on from the newest whole state."""
 
 import dataclasses
+import itertools
 import json
+import os
+import threading
 from types import MappingProxyType
 
 import pytest
@@ -472,6 +475,7 @@ def test_a_state_that_cannot_be_read_now_is_not_given_up(tmp_path):
 def test_files_of_other_names_among_the_states_are_left(tmp_path):
     with folder(tmp_path) as run:
         run.commit(state_of(1), {"step": 1})
+        run.wait()
         (tmp_path / "state" / "mine.safetensors").write_bytes(b"x")
         run.commit(state_of(2), {"step": 2})
         assert run.resume(state_of()).step == 2
@@ -483,6 +487,7 @@ def test_files_of_other_names_among_the_states_are_left(tmp_path):
 def test_a_folder_that_was_taken_away_is_not_written_to(tmp_path, replaced):
     with folder(tmp_path / "run") as run:
         run.commit(state_of(1), {"step": 1})
+        run.wait()
         (tmp_path / "run").rename(tmp_path / "elsewhere")
         if replaced:
             with folder(tmp_path / "run"):
@@ -505,6 +510,7 @@ def test_forgotten_states_are_gone(tmp_path):
 def test_a_folder_of_states_is_left_where_something_else_is_in_it(tmp_path):
     with folder(tmp_path) as run:
         run.commit(state_of(1), {"step": 1})
+        run.wait()
         (tmp_path / "state" / "notes.txt").write_text("mine")
         run.forget_states()
     assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["notes.txt"]
@@ -538,3 +544,136 @@ def test_an_unfinished_level_without_a_state_is_no_hindrance(tmp_path):
     with folder(tmp_path) as run:
         assert run.resume(state_of()) is None
     assert lines(tmp_path) == []
+
+
+class Slow:
+    """A disk on which a state takes until it is let go on, or fails."""
+
+    def __init__(self, monkeypatch, error=None):
+        self.begun, self.go_on, self.error = threading.Event(), threading.Event(), error
+        monkeypatch.setattr("prac.checkpoint.write_tensors", self.write)
+
+    def write(self, *arguments):
+        self.begun.set()
+        assert self.go_on.wait(20)
+        if self.error is not None:
+            raise self.error
+        write_tensors(*arguments)
+
+    def later(self):
+        threading.Timer(0.2, self.go_on.set).start()
+
+
+class TestInTheBackground:
+    def test_a_state_is_written_while_the_run_goes_on(self, tmp_path, monkeypatch):
+        slow = Slow(monkeypatch)
+        with folder(tmp_path) as run:
+            run.commit(state_of(1), {"step": 1})
+            assert slow.begun.wait(20)
+            assert lines(tmp_path) == [{"step": 1}]
+            assert not (tmp_path / "state").exists()
+            slow.go_on.set()
+            run.wait()
+            assert newest(tmp_path).name == "00000001.safetensors"
+
+    @pytest.mark.parametrize("ask", ["commit", "resume", "forget_states", "level", "exit"])
+    def test_whatever_comes_next_waits_for_it(self, tmp_path, monkeypatch, ask):
+        slow = Slow(monkeypatch)
+        with folder(tmp_path) as run:
+            run.commit(state_of(1), {"step": 1})
+            slow.later()
+            if ask == "commit":
+                run.commit(state_of(2), {"step": 2})
+                assert (tmp_path / "state" / "00000001.safetensors").exists()
+            elif ask == "resume":
+                assert run.resume(state_of()).step == 1
+            elif ask == "forget_states":
+                run.forget_states()
+                assert not (tmp_path / "state").exists()
+            elif ask == "level":
+                run.level(1)
+                assert newest(tmp_path).name == "00000001.safetensors"
+        if ask == "exit":
+            assert newest(tmp_path).name == "00000001.safetensors"
+
+    @pytest.mark.parametrize("ask", ["commit", "wait", "level", "exit"])
+    def test_what_cannot_be_written_is_told_by_what_comes_next(self, tmp_path, monkeypatch, ask):
+        slow = Slow(monkeypatch, PracError("f: cannot be written: free some room"))
+        slow.go_on.set()
+        run = folder(tmp_path)
+        run.__enter__()
+        run.commit(state_of(1), {"step": 1})
+        asked = {
+            "commit": lambda: run.commit(state_of(2), {"step": 2}),
+            "wait": run.wait,
+            "level": lambda: run.level(0),
+            "exit": lambda: run.__exit__(None, None, None),
+        }
+        with pytest.raises(PracError, match="free some room"):
+            asked[ask]()
+        if ask != "exit":
+            run.__exit__(None, None, None)
+        assert lines(tmp_path) == [{"step": 1}]
+        monkeypatch.undo()
+        # The folder was let go of.
+        with folder(tmp_path) as run:
+            assert run.resume(state_of()) is None
+
+    def test_an_error_of_the_run_leaves_the_state_that_was_under_way(self, tmp_path, monkeypatch):
+        slow = Slow(monkeypatch)
+
+        def interrupted(run):
+            run.commit(state_of(1), {"step": 1})
+            slow.later()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt), folder(tmp_path) as run:
+            interrupted(run)
+        assert not list(tmp_path.rglob(".*.safetensors.*"))
+        with folder(tmp_path) as run:
+            assert run.resume(state_of()).step == 1
+
+    def test_the_folder_is_held_until_the_state_is_on_disk(self, tmp_path, monkeypatch):
+        slow = Slow(monkeypatch)
+        with folder(tmp_path) as run:
+            run.commit(state_of(1), {"step": 1})
+
+            def second():
+                with pytest.raises(PracError, match="is working"), folder(tmp_path):
+                    pass
+                slow.go_on.set()
+
+            threading.Timer(0.2, second).start()
+        assert slow.go_on.is_set()
+
+    def test_how_long_a_state_may_take_is_known_from_those_before(self, tmp_path, monkeypatch):
+        slow = Slow(monkeypatch)
+        with folder(tmp_path) as run:
+            run.commit(state_of(1))
+            assert run.seconds_to_save == 0
+            slow.later()
+            run.wait()
+            once = run.seconds_to_save
+            assert once >= 0.2
+            larger = {**state_of().weights, "buffer": torch.zeros(10_000)}
+            run.commit(state_of(2, weights=larger))
+            assert run.seconds_to_save > 10 * once
+
+
+def test_what_a_commit_does_to_the_disk_comes_in_order(tmp_path, monkeypatch):
+    done = []
+    for name in ("write", "fsync", "replace", "unlink"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda *a, _real=real, _name=name: (done.append(_name), _real(*a))[1]
+        )
+    with folder(tmp_path) as run:
+        for step in (1, 2):
+            run.commit(state_of(step), {"step": step})
+        run.wait()
+        done.clear()
+        run.commit(state_of(3), {"step": 3})
+        run.wait()
+    assert [name for name, _ in itertools.groupby(done)] == [
+        "write", "fsync", "write", "fsync", "replace", "fsync", "unlink",
+    ]  # fmt: skip

@@ -16,7 +16,18 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     ("algorithms", "callables", "errors", "text"),
     ("config", "cost", "fields", "settings", "state", "task"),
-    ("container", "data", "files", "lock", "models", "modules", "pace", "store", "world"),
+    (
+        "background",
+        "container",
+        "data",
+        "files",
+        "lock",
+        "models",
+        "modules",
+        "pace",
+        "store",
+        "world",
+    ),
     (
         "checkpoint",
         "evaluate",

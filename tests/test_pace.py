@@ -12,6 +12,8 @@ import prac
 from prac import pace as pace_module
 from prac.errors import PracError
 from prac.pace import Interrupted, Interval, Pace
+from prac.state_file import read_state
+from prac.store import write_tensors
 
 
 @given(st.integers(1, 10**9))
@@ -93,6 +95,20 @@ def test_a_limit_leaves_time_for_what_took_longest_so_far(clock):
         with pytest.raises(Interrupted, match="stopped by max-seconds at level 3") as stop:
             pace.check("at level 3")
         assert stop.value.status == 75
+
+
+def test_a_limit_leaves_time_for_the_state_under_way_and_the_last_one(clock):
+    pace = Pace(max_seconds=60)
+    with pace.working():
+        clock.now += 1
+        assert not pace.after_step()
+        pace.saved(5)
+        pace.saved(2)
+        for _ in range(47):
+            clock.now += 1
+            assert not pace.after_step()
+        clock.now += 1  # 49 of 60 seconds; a step, and two states.
+        assert pace.after_step()
 
 
 def test_what_came_before_the_work_is_no_measure_of_its_steps(clock):
@@ -203,6 +219,39 @@ def test_a_search_stopped_after_every_step_is_the_same_search(
         except Interrupted:
             stops += 1
     assert stops > 10
+    assert run_files(tmp_path / "cut", *RESULTS) == run_files(tmp_path / "whole", *RESULTS)
+
+
+@pytest.mark.parametrize("ending", ["signal", "interrupt", "error"])
+def test_a_slow_disk_loses_nothing_however_a_search_is_ended(
+    ending, small_net, train, val, config, tmp_path, run_files, monkeypatch
+):
+    settings = config(levels=2)
+    prac.find(small_net(), train, settings, val=val, out=tmp_path / "whole")
+
+    def slowly(*arguments):
+        time.sleep(0.1)
+        write_tensors(*arguments)
+
+    monkeypatch.setattr("prac.checkpoint.write_tensors", slowly)
+    pace, seen = Pace(), []
+
+    def end(event):
+        if event.kind == "epoch":
+            seen.append(event.facts["iteration"])
+        if len(seen) == 2 and event.kind == "epoch":
+            if ending == "error":
+                raise ZeroDivisionError
+            os.kill(os.getpid(), signal.SIGUSR1 if ending == "signal" else signal.SIGINT)
+            if ending == "interrupt":
+                os.kill(os.getpid(), signal.SIGINT)
+
+    kinds = {"signal": Interrupted, "interrupt": KeyboardInterrupt, "error": ZeroDivisionError}
+    with pace.listening(), pytest.raises(kinds[ending]):
+        prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut", watch=end, pace=pace)
+    newest = max((tmp_path / "cut" / "state").iterdir())
+    assert read_state(newest)[0].step == seen[-1]
+    prac.find(small_net(seed=3), train, settings, val=val, out=tmp_path / "cut")
     assert run_files(tmp_path / "cut", *RESULTS) == run_files(tmp_path / "whole", *RESULTS)
 
 

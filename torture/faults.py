@@ -19,7 +19,7 @@ from typing import Any
 
 # By descriptor, or by path: what can change a disk.
 OPERATIONS = (
-    "open", "write", "pwrite", "fsync", "ftruncate", "fchmod",
+    "open", "write", "pwrite", "fsync", "ftruncate",
     "mkdir", "replace", "rename", "unlink", "rmdir",
 )  # fmt: skip
 

@@ -6,15 +6,19 @@ import json
 import platform
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
 import yaml
+from torch import Tensor
 
 from prac import __version__
+from prac.background import Background
 from prac.errors import Damaged, PracError
 from prac.files import (
     append,
@@ -75,6 +79,9 @@ class RunFolder:
         self.versions = dict(versions)
         self._accept_changes, self._note = accept_changes, note
         self._lock = Lock(path)
+        self._background = Background()
+        self._seconds_a_byte = 0.0
+        self._bytes = 0
 
     def __enter__(self) -> RunFolder:
         """Lock the folder, and check what it was begun with, or begin it.
@@ -147,34 +154,77 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let go of the folder."""
-        self._lock.release()
+        """Let go of the folder, when what is under way is on disk.
+
+        Raises:
+            PracError: If that cannot be written.
+        """
+        try:
+            self.wait()
+        finally:
+            self._lock.release()
+
+    def wait(self) -> None:
+        """Return once the newest state is on disk; nothing else is written or read before.
+
+        Raises:
+            PracError: If it cannot be written.
+        """
+        self._background.wait()
 
     def level(self, index: int) -> Path:
-        """Return the folder of a level."""
+        """Return the folder of a level, when no state is under way that comes before its files.
+
+        Raises:
+            PracError: If that cannot be written.
+        """
+        self.wait()
         return self.path / "levels" / f"{index:02d}"
 
     def commit(self, state: RunState, metrics: Mapping[str, Any] | None = None) -> None:
         """Make `state` the one that a resumed run goes on from, with its line of metrics.
 
+        That is done in the background, once the state before it is on disk: nobody may change its
+        tensors from here on. What cannot be written is told by whatever waits for it: the next
+        state, a level's folder, `wait`, or the end of this folder's use.
+
         The line is on disk before the state that says how many bytes of metrics belong to it; what
         a crash leaves beyond them is cut off on resuming.
 
         Raises:
-            PracError: If it cannot be written, or the folder is no longer there.
+            PracError: If the state before it cannot be written, or the folder is no longer there.
         """
+        self.wait()
         self._lock.check()
+        tensors, header = to_tensors(state)
+        self._bytes = sum(tensor.nbytes for tensor in tensors.values())
+        is_start = state.level == state.step == 0
+        self._background.start(partial(self._commit, tensors, header, metrics, is_start))
+
+    @property
+    def seconds_to_save(self) -> float:
+        """How long the newest state may take to be on disk, as those before it did; 0 at first."""
+        return self._bytes * self._seconds_a_byte
+
+    def _commit(
+        self,
+        tensors: Mapping[str, Tensor],
+        header: dict[str, Any],
+        metrics: Mapping[str, Any] | None,
+        is_start: bool,
+    ) -> None:
+        started = time.monotonic()
         if metrics is not None:
             append(self._metrics, (json.dumps(metrics) + "\n").encode())
         numbers = list(state_paths(self.path))
-        is_start = state.level == state.step == 0
         number = numbers[-1] + 1 if numbers else int(not is_start)
-        tensors, header = to_tensors(state)
         header["metrics_bytes"] = self._metrics_length()
         write_tensors(self.path / "state" / f"{number:08d}.safetensors", tensors, "state", header)
         with writing(self.path / "state"):
             for old in list(state_paths(self.path).values())[:-GENERATIONS]:
                 old.unlink()
+        took = (time.monotonic() - started) / max(self._bytes, 1)
+        self._seconds_a_byte = max(self._seconds_a_byte, took)
 
     def resume(self, first: RunState) -> RunState | None:
         """Return the newest whole state, and cut the metrics back to it; None where there is none.
@@ -188,6 +238,7 @@ class RunFolder:
             PracError: If there are states and all are damaged, or one is of another prac, or the
                 run was begun under other versions and changes are not accepted.
         """
+        self.wait()
         state, faults = self._newest_whole(first)
         if state is None:
             self._check_nothing_is_lost(faults)
@@ -253,6 +304,7 @@ class RunFolder:
 
     def forget_states(self) -> None:
         """Remove the states, once the run is complete and nothing is left to resume."""
+        self.wait()
         folder = self.path / "state"
         with writing(folder):
             for path in (*state_paths(self.path).values(), *folder.glob("*.damaged")):

@@ -7,8 +7,10 @@ torch raises. Here nothing is allocated but what the file was found to hold.
 
 from __future__ import annotations
 
+import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,26 +22,28 @@ from prac.errors import PracError
 from prac.fields import LARGEST, damaged, fits, shown, strict_json
 
 TYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
-    "F8_E5M2": torch.float8_e5m2,
-    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
-    "C64": torch.complex64,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
     "U64": torch.uint64,
+    "I64": torch.int64,
+    "F64": torch.float64,
+    "C64": torch.complex64,
+    "F32": torch.float32,
     "U32": torch.uint32,
+    "I32": torch.int32,
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
     "U16": torch.uint16,
+    "I16": torch.int16,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I8": torch.int8,
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-"""Types of a file's tensors by their names in it."""
+"""Types of a file's tensors by their names in it, in the order in which safetensors lays them."""
+
+_NAMES = {dtype: name for name, dtype in TYPES.items()}
 
 PREFIX = 8  # Bytes that hold the header's length.
 HEADER_LIMIT = 2**24  # Bytes: some hundred thousand tensors.
@@ -68,6 +72,36 @@ class Layout:
 
     entries: tuple[Entry, ...]
     metadata: dict[str, str]
+
+
+def made_header(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> tuple[bytes, list[str]]:
+    """Return the header for tensors of `TYPES`, and their names in the order in which they lie.
+
+    To the byte what safetensors writes: wider types first, so that all are aligned; then by name.
+    """
+    places = {name: place for place, name in enumerate(TYPES)}
+    order = sorted(tensors, key=lambda name: (places[_NAMES[tensors[name].dtype]], name))
+    values: dict[str, Any] = {"__metadata__": dict(metadata)}
+    position = 0
+    for name in order:
+        tensor = tensors[name]
+        end = position + tensor.nbytes
+        values[name] = {
+            "dtype": _NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [position, end],
+        }
+        position = end
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+    return text.ljust(-(-len(text) // PREFIX) * PREFIX), order
+
+
+def content_of(tensor: Tensor) -> memoryview:
+    """Return the bytes of a contiguous tensor on the CPU: the tensor's own memory, not a copy."""
+    content: memoryview = tensor.reshape(-1).view(torch.uint8).numpy().data
+    return content
 
 
 def read_layout(file: IO[bytes], path: Path, kind: str) -> Layout:
@@ -176,7 +210,7 @@ def read_content(file: IO[bytes], layout: Layout, path: Path) -> dict[str, Tenso
             raise PracError(
                 f"{path}: not enough memory for the {size} bytes of {entry.name!r}"
             ) from error
-        content = tensor.reshape(-1).view(torch.uint8).numpy().data
+        content = content_of(tensor)
         if _fill(file, content) != len(content):
             raise damaged(path, f"it ends within tensor {entry.name!r}")
         if entry.dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):

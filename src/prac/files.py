@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import IO, Any
 
 from prac.errors import PracError
 from prac.fields import Fields, fits, strict_json, strict_yaml
+
+Buffer = bytes | memoryview
 
 MODE = 0o666
 TEXT_LIMIT = 2**24  # Bytes of JSON or YAML.
@@ -47,20 +49,24 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, *content: Buffer) -> None:
     """Write a file so that a reader, or a crash, finds the old content or the new, never less.
+
+    Args:
+        path: The file; folders that are missing are made.
+        content: Its parts, one after the other.
 
     Raises:
         PracError: If it cannot be written; the old content is still there.
     """
     with writing(path):
         make_folder(path.parent)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = _new_beside(path)
         try:
             try:
-                _write(descriptor, content)
+                for part in content:
+                    _write(descriptor, part)
                 os.fsync(descriptor)
-                os.fchmod(descriptor, MODE & ~_umask())
             finally:
                 os.close(descriptor)
             os.replace(name, path)
@@ -247,7 +253,21 @@ def check_same(run: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -
         )
 
 
-def _write(descriptor: int, content: bytes) -> None:
+def _new_beside(path: Path) -> tuple[int, Path]:
+    """Open a new hidden file, named after the one at `path`, with the rights of an ordinary file.
+
+    `tempfile` gives it none but the user's own, and the process's umask, from which the ordinary
+    ones follow, can only be read by changing it for a moment, for all threads.
+    """
+    while True:
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), name
+        except FileExistsError:
+            continue
+
+
+def _write(descriptor: int, content: Buffer) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -263,9 +283,3 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

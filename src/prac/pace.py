@@ -99,7 +99,7 @@ class Pace:
         self._is_working = False
         self._saved_at = self._asked_at = time.monotonic()
         self._steps = 0
-        self._longest_gap = 0.0
+        self._longest_gap = self._longest_save = 0.0
         self._has_moved = False
 
     @property
@@ -117,8 +117,13 @@ class Pace:
             or (seconds is not None and time.monotonic() - self._saved_at >= seconds)
         )
 
-    def saved(self) -> None:
-        """Count from here to the next state."""
+    def saved(self, seconds: float = 0.0) -> None:
+        """Count from here to the next state.
+
+        Args:
+            seconds: How long the one that was handed over may take to be on disk.
+        """
+        self._longest_save = max(self._longest_save, seconds)
         self._saved_at, self._steps, self._has_moved = time.monotonic(), 0, True
 
     def after_step(self) -> bool:
@@ -137,9 +142,11 @@ class Pace:
         now = time.monotonic()
         self._longest_gap = max(self._longest_gap, now - self._asked_at)
         self._asked_at = now
-        # What took longest between two looks, such as saving a state, may come once more. A command
-        # given again and again must get on: its limit counts from its first step or state.
-        if self._end is not None and self._has_moved and now + self._longest_gap >= self._end:
+        # What took longest between two looks, such as a validation, may come once more; then the
+        # last state, after the one that is still being written. A command given again and again
+        # must get on: its limit counts from its first step or state.
+        still = self._longest_gap + 2 * self._longest_save
+        if self._end is not None and self._has_moved and now + still >= self._end:
             self._reason = self._reason or "max-seconds"
 
     @contextmanager

@@ -235,7 +235,7 @@ class _Search:
         write_start(path, state, self.problem, chosen, self.provenance)
         self.folder.commit(state)
         if state.level:  # Beginning is not getting on.
-            self.pace.saved()
+            self.pace.saved(self.folder.seconds_to_save)
         return state
 
     def end(self, state: RunState, evidence: Evidence, chosen: Chosen) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -27,6 +26,8 @@ from prac.container import (
     TYPES,
     check_name,
     checked_shape,
+    content_of,
+    made_header,
     parse_layout,
     read_content,
     read_layout,
@@ -54,14 +55,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, header: 
         plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
         whole["digest"] = content_digest(plain, whole)
         text = json.dumps(whole, sort_keys=True)
-        # Tied weights would be refused by safetensors: each name gets its own copy.
-        content = safetensors.torch.save({n: t.clone() for n, t in plain.items()}, {"prac": text})
-        length = int.from_bytes(content[:PREFIX], "little")
-        if length > HEADER_LIMIT:
-            raise damaged(path, f"its header would have {length} bytes")
-        end = PREFIX + length
-        parse_layout(content[PREFIX:end], len(content) - end, path, kind)
-    write_atomic(path, content)
+        layout, order = made_header(plain, {"prac": text})
+        if len(layout) > HEADER_LIMIT:
+            raise damaged(path, f"its header would have {len(layout)} bytes")
+        parse_layout(layout, sum(tensor.nbytes for tensor in plain.values()), path, kind)
+        length = len(layout).to_bytes(PREFIX, "little")
+    write_atomic(path, length, layout, *(content_of(plain[name]) for name in order))
 
 
 @contextmanager
@@ -220,5 +219,5 @@ def content_digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> 
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(content_of(tensor))
     return digest.hexdigest()

@@ -119,9 +119,12 @@ def train_level(
 ) -> RunState:
     """Train a level from `state` to its end, committing every epoch; return its last state.
 
+    An epoch's state is written while the next one trains, the last before this returns.
+
     Raises:
-        PracError: If the loss or a weight is not finite.
-        Interrupted: If the pace says to stop; the state is committed.
+        PracError: If the loss or a weight is not finite, or a state cannot be written.
+        Interrupted: If the pace says to stop; the state is committed, and on disk once the folder
+            is let go.
     """
     model = problem.model
     restore_(model, state.weights)
@@ -160,7 +163,7 @@ def train_level(
             state = replace(state, optimizer=optimizer_tensors(optimizer))
             state = state.costing(Cost(seconds=now - started))
             folder.commit(state, facts)
-            pace.saved()
+            pace.saved(folder.seconds_to_save)
             if facts is None:
                 watch(Event("saved", state.level, {"iteration": state.step}))
             else:
@@ -169,6 +172,7 @@ def train_level(
             if training.is_over(state):
                 break
             pace.check(_place(state, training.plan))
+    folder.wait()
     return state
 
 

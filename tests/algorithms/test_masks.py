@@ -1,11 +1,15 @@
 """Masks: exact counts, ties in order, layers that survive, against a stable argsort."""
 
+import math
+from unittest import mock
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.algorithms.masks import (
+    CHUNK,
     counts_to_come,
     density,
     kept,
@@ -160,6 +164,159 @@ def test_memory_format_does_not_order_ties():
     plain = prune({"w": weight}, ones({"w": weight}), 0.5)
     weight = weight.to(memory_format=torch.channels_last)
     assert torch.equal(prune({"w": weight}, ones({"w": weight}), 0.5)["w"], plain["w"])
+
+
+def plainly_pruned(scores, masks, fraction, allow_empty):
+    """Prune as plainly as torch can: all candidates in one tensor, the layers' strongest left out.
+
+    What `prune` does in pieces, it did thus at first, at several times the weights' memory.
+    """
+    candidates = {name: mask.reshape(-1).clone() for name, mask in masks.items()}
+    flat = {name: score.reshape(-1) for name, score in scores.items()}
+    for name, mask in candidates.items():
+        if mask.any() and not allow_empty:
+            positions = mask.nonzero().squeeze(1)
+            values = flat[name][positions]
+            mask[positions[(values == values.max()).nonzero()[-1]]] = False
+    count = min(round(fraction * kept(masks)), kept(candidates))
+    if count == 0:
+        return masks
+    values = torch.cat([flat[name][mask] for name, mask in candidates.items()])
+    threshold, dtype = values.kthvalue(count).values, values.dtype
+    left = count - int((values < threshold).sum())
+    result = {}
+    for name, mask in masks.items():
+        score = flat[name].to(dtype)
+        tied = candidates[name] & (score == threshold)
+        chosen = (tied & (tied.cumsum(0) <= left)) | (candidates[name] & (score < threshold))
+        left -= int((chosen & tied).sum())
+        result[name] = mask & ~chosen.view_as(mask)
+    return result
+
+
+DTYPES = (
+    torch.float64, torch.float32, torch.float16, torch.bfloat16,
+    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
+)  # fmt: skip
+
+
+@st.composite
+def larger_layers(draw):
+    """Draw layers of some hundred weights: any type, many ties or none, any order in memory."""
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 999)))
+    one_type = draw(st.sampled_from(DTYPES))
+    scores, masks = {}, {}
+    for name in "dacb"[: draw(st.integers(1, 4))]:
+        shape = draw(st.sampled_from([(), (0,), (0, 3), (1,), (300,), (3, 4, 5, 2), (2, 40)]))
+        dtype = one_type
+        if one_type.is_floating_point and draw(st.booleans()):
+            dtype = draw(st.sampled_from([t for t in DTYPES if t.is_floating_point]))
+        distinct = draw(st.sampled_from([1, 2, 3, 20, 100_000]))
+        score = torch.randint(distinct, shape, generator=generator).to(torch.float64)
+        if dtype.is_floating_point:
+            score = (score - distinct // 2) / 7
+            for odd in (math.inf, -math.inf):
+                share = draw(st.sampled_from([0.0, 0.1, 0.6]))
+                score[torch.rand(shape, generator=generator) < share] = odd
+        else:
+            score = score % (torch.iinfo(dtype).max + 1)
+        density = draw(st.sampled_from([0.0, 0.02, 0.5, 1.0]))
+        mask = torch.rand(shape, generator=generator) < density
+        if dtype.is_floating_point:
+            score[~mask] = math.nan
+        score = score.to(dtype)
+        if len(shape) == 4 and draw(st.booleans()):
+            score = score.to(memory_format=torch.channels_last)
+            if draw(st.booleans()):
+                mask = mask.to(memory_format=torch.channels_last)
+        if len(shape) == 2 and draw(st.booleans()):
+            score, mask = score.t(), mask.t()
+        scores[name], masks[name] = score, mask
+    return scores, masks
+
+
+@settings(deadline=None)
+@given(larger_layers(), FRACTIONS, st.booleans(), st.sampled_from([2, 7, 64, CHUNK]))
+def test_pruning_in_pieces_is_pruning_at_once(case, fraction, allow_empty, chunk):
+    scores, masks = case
+    expected = plainly_pruned(scores, masks, fraction, allow_empty)
+    with mock.patch("prac.algorithms.masks.CHUNK", chunk):
+        found = prune(scores, masks, fraction, allow_empty=allow_empty)
+    assert as_lists(found) == as_lists(expected)
+
+
+@settings(deadline=None)
+@given(larger_layers(), FRACTIONS, st.booleans(), st.sampled_from([3, 30]))
+def test_pruning_each_layer_in_pieces_is_pruning_it_at_once(case, fraction, allow_empty, chunk):
+    scores, masks = case
+    expected = {}
+    for name in masks:
+        alone = {name: scores[name]}, {name: masks[name]}
+        expected |= plainly_pruned(*alone, fraction, allow_empty)
+    with mock.patch("prac.algorithms.masks.CHUNK", chunk):
+        found = prune(scores, masks, fraction, scope="layer", allow_empty=allow_empty)
+    assert as_lists(found) == as_lists(expected)
+
+
+def test_pieces_as_large_as_they_are_used():
+    weights = {
+        "conv": torch.randn(512, 512, 3, 3).to(memory_format=torch.channels_last),
+        "linear": torch.randn(1500, 1000),
+        "half zero": torch.randn(1_000_000).clamp(min=0),
+    }
+    scores, masks = magnitude(weights), ones(weights)
+    # The second among the zeros, of which only some go.
+    for fraction in (0.7, 0.01):
+        found = prune(scores, masks, fraction)
+        expected = plainly_pruned(scores, masks, fraction, allow_empty=False)
+        assert all(torch.equal(found[name], expected[name]) for name in masks)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, CHUNK])
+def test_a_sample_that_meets_no_kept_weight_is_taken_anew(chunk):
+    mask = torch.zeros(3000, dtype=torch.bool)
+    mask[torch.arange(1, 3000, 3)] = True
+    scores = {"w": torch.arange(3000.0).flip(0)}
+    with mock.patch("prac.algorithms.masks.CHUNK", chunk):
+        found = prune(scores, {"w": mask}, 0.25)["w"]
+    assert torch.equal(found, mask & (scores["w"] >= scores["w"][mask].sort().values[250]))
+
+
+def test_integers_too_large_for_floats_are_compared_exactly():
+    scores = {"w": torch.tensor([2**62 + 1, 2**62, 2**62 + 2, 2**62 - 1])}
+    assert prune(scores, ones(scores), 0.5)["w"].tolist() == [True, False, True, False]
+
+
+def test_layers_of_different_types_are_ranked_together():
+    scores = {
+        "half": torch.tensor([0.1, 0.3], dtype=torch.float16),
+        "full": torch.tensor([0.1] * 3),
+    }
+    # A tenth in half precision is a little less than one in full.
+    assert float(scores["half"][0]) < float(scores["full"][0])
+    assert as_lists(prune(scores, ones(scores), 0.4)) == {
+        "half": [False, True],
+        "full": [False, True, True],
+    }
+
+
+def test_scores_that_remember_how_they_were_made_are_fine():
+    weight = torch.tensor([1.0, -2.0, 3.0, 0.5], requires_grad=True)
+    masks = prune({"w": weight * 2}, ones({"w": weight}), 0.5)
+    assert masks["w"].tolist() == [True, False, True, False]
+    assert not masks["w"].requires_grad
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_the_masks_are_the_same():
+    weights = {"a": torch.randn(1200, 1000), "b": torch.randn(64, 64, 3, 3)}
+    weights["c"] = torch.randint(5, (500_000,)).float()
+    expected = prune(magnitude(weights), ones(weights), 0.3)
+    there = {name: weight.cuda() for name, weight in weights.items()}
+    found = prune(magnitude(there), ones(there), 0.3)
+    assert all(mask.is_cuda for mask in found.values())
+    assert all(torch.equal(found[name].cpu(), expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("fraction", [-1e-9, 1 + 1e-9, float("nan")])

@@ -5,7 +5,9 @@ A mask set is `dict[name, bool tensor]`: True keeps a weight. Every function ret
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -85,7 +87,7 @@ def prune(
         raise ValueError(f"fraction is {fraction}: expected a share from 0 to 1")
     _check_same_shapes(scores, masks)
     for name, mask in masks.items():
-        if (scores[name].isnan() & mask).any():
+        if any(bool((score.isnan() & keep).any()) for score, keep in _pieces(scores[name], mask)):
             raise ValueError(f"layer {name!r} has a kept weight whose score is not a number")
     groups = [list(masks)] if scope == "global" else [[name] for name in masks]
     pruned: Masks = {}
@@ -99,37 +101,142 @@ def prune(
     return pruned
 
 
+# Elements that are looked at together. There may be a hundred million scores: no more is held
+# beside them than the new masks, the few scores that the threshold is one of, and such pieces.
+CHUNK = 2**20
+
+_Pieces = Callable[[], Iterator[tuple[Tensor, Tensor]]]
+
+
 def _prune_group(scores: Tensors, masks: Tensors, fraction: float, allow_empty: bool) -> Masks:
     # Laid out by index, whatever the weights' memory format is: order in memory breaks no ties.
-    candidates = {
+    result = {
         name: mask.clone(memory_format=torch.contiguous_format) for name, mask in masks.items()
     }
-    if not allow_empty:
-        for name, mask in candidates.items():
-            if mask.any():
-                mask.view(-1)[_strongest(scores[name], mask)] = False
-    count = min(round(fraction * kept(masks)), kept(candidates))
-    if count == 0:
-        return {name: mask.clone() for name, mask in masks.items()}
-    values = torch.cat([scores[name][mask] for name, mask in candidates.items()])
-    threshold = values.kthvalue(count).values
-    # Everything below the threshold goes; of those equal to it, only as many as the count needs.
-    ties_to_prune = count - int((values < threshold).sum())
-    result: Masks = {}
-    for name, mask in masks.items():
-        below = candidates[name] & (scores[name] < threshold)
-        tied = candidates[name] & (scores[name] == threshold)
-        chosen = tied & (tied.reshape(-1).cumsum(0).view_as(tied) <= ties_to_prune)
-        ties_to_prune -= int(chosen.sum())
-        result[name] = mask & ~below & ~chosen
+    total, alive = kept(masks), [name for name, mask in masks.items() if mask.any()]
+    count = round(fraction * total)
+    _remove_lowest_(scores, result, total, count)
+    if allow_empty or all(result[name].any() for name in alive):
+        # A layer's strongest weight is its last in order: none is pruned but with all its layer.
+        # So no layer's was, and had they been exempt, the same weights would have gone.
+        return result
+    strongest = {name: _strongest(scores[name], masks[name]) for name in alive}
+    for name, index in strongest.items():
+        result[name].copy_(masks[name]).view(-1)[index] = False
+    rest = total - len(strongest)
+    _remove_lowest_(scores, result, rest, min(count, rest))
+    for name, index in strongest.items():
+        result[name].view(-1)[index] = True
     return result
+
+
+def _remove_lowest_(scores: Tensors, masks: Masks, total: int, count: int) -> None:
+    """Prune the `count` lowest-scoring of the `total` kept weights in contiguous masks."""
+    if count == 0:
+        return
+    # The type that all layers' scores fit in: each is compared as what it is among the others.
+    dtype = reduce(torch.promote_types, (score.dtype for score in scores.values()))
+
+    def pieces() -> Iterator[tuple[Tensor, Tensor]]:
+        for name, mask in masks.items():
+            for score, keep in _pieces(scores[name], mask):
+                yield score.to(dtype), keep
+
+    # Everything below the threshold goes; of those equal to it, only as many as the count needs.
+    threshold, ties = _kth_lowest(pieces, total, count)
+    for score, keep in pieces():
+        keep &= score >= threshold
+        if ties:
+            tied = (keep & (score == threshold)).nonzero().squeeze(1)[:ties]
+            keep[tied] = False
+            ties -= len(tied)
+
+
+def _kth_lowest(pieces: _Pieces, total: int, rank: int) -> tuple[Tensor, int]:
+    """Return the score of a rank among the kept ones, and how many up to that rank are equal to it.
+
+    A sample tells between which scores it must lie; counting then proves it. So what is found does
+    not depend on the sample, only how soon: each pivot is a kept score, and leaves fewer to seek.
+
+    Args:
+        pieces: Gives all scores and masks, as often as it is called.
+        total: How many are kept.
+        rank: From 1 to `total`, the lowest being 1.
+    """
+    low: Tensor | None = None
+    high: Tensor | None = None
+    below, up_to = 0, total  # The score sought lies between low and high, as these ranks do.
+    while up_to - below > max(CHUNK, total // 32):
+        sample = _sample(pieces, up_to - below, low, high)
+        place = (rank - below) / (up_to - below) * len(sample)
+        margin = 3 * math.sqrt(len(sample))
+        for near in (place - margin, place + margin):
+            pivot = sample.kthvalue(min(max(round(near), 1), len(sample))).values
+            if (low is not None and pivot <= low) or (high is not None and pivot >= high):
+                continue
+            lower = sum(int((keep & (score < pivot)).count_nonzero()) for score, keep in pieces())
+            equal = sum(int((keep & (score == pivot)).count_nonzero()) for score, keep in pieces())
+            if rank <= lower:
+                high, up_to = pivot, lower
+            elif rank <= lower + equal:
+                return pivot, rank - lower
+            else:
+                low, below = pivot, lower + equal
+    values = torch.cat([score[_between(score, keep, low, high)] for score, keep in pieces()])
+    threshold = values.kthvalue(rank - below).values
+    return threshold, rank - below - int((values < threshold).count_nonzero())
+
+
+def _sample(pieces: _Pieces, count: int, low: Tensor | None, high: Tensor | None) -> Tensor:
+    """Return some of the `count` kept scores between two: each so many-th that is there."""
+    step = count // max(CHUNK // 4, 1)
+    while True:
+        # Odd: powers of two are what layers' sizes, and patterns in them, are often made of.
+        step |= 1
+        taken, skip = [], 0
+        for score, keep in pieces():
+            some = score[skip::step]
+            taken.append(some[_between(some, keep[skip::step], low, high)])
+            skip = (skip - len(score)) % step
+        sample = torch.cat(taken)
+        if len(sample):
+            return sample
+        step //= 2
+
+
+def _between(score: Tensor, keep: Tensor, low: Tensor | None, high: Tensor | None) -> Tensor:
+    """Return where kept scores lie strictly between two; None is no bound."""
+    if low is not None:
+        keep = keep & (score > low)
+    return keep if high is None else keep & (score < high)
 
 
 def _strongest(scores: Tensor, mask: Tensor) -> int:
     """Flat index of the highest-scoring kept weight; the last of equals, as it is pruned last."""
-    positions = mask.reshape(-1).nonzero().squeeze(1)
-    values = scores.reshape(-1)[positions]
-    return int(positions[(values == values.max()).nonzero()[-1]])
+    lowest = -math.inf if scores.is_floating_point() else torch.iinfo(scores.dtype).min
+    best, found, start = None, -1, 0
+    for score, keep in _pieces(scores, mask):
+        if keep.any():
+            top = score.masked_fill(~keep, lowest).max()
+            if best is None or top >= best:
+                best = top
+                found = start + int((keep & (score == top)).nonzero()[-1])
+        start += len(keep)
+    return found
+
+
+def _pieces(scores: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield a layer's scores and mask as flat pieces, in order of index.
+
+    Of a contiguous mask they are views; of what lies otherwise, copies.
+    """
+    scores = scores.detach()
+    if scores.is_contiguous() and mask.is_contiguous():
+        yield from zip(scores.view(-1).split(CHUNK), mask.view(-1).split(CHUNK), strict=True)
+        return
+    rows = max(CHUNK // (mask.numel() // len(mask)), 1)
+    for score, keep in zip(scores.split(rows), mask.split(rows), strict=True):
+        yield score.reshape(-1), keep.reshape(-1)
 
 
 def counts_to_come(
@@ -158,7 +265,7 @@ def kept(masks: Tensors) -> int:
     >>> kept({"a": torch.tensor([True, False]), "b": torch.tensor([True])})
     2
     """
-    return sum(int(mask.sum()) for mask in masks.values())
+    return sum(int(mask.count_nonzero()) for mask in masks.values())
 
 
 def density(masks: Tensors) -> float:

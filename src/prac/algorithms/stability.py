@@ -23,7 +23,7 @@ def mask_distance(old: Tensors, new: Tensors, kept_before: int) -> float:
     >>> mask_distance(old, new, kept_before=4)
     0.5
     """
-    flips = kept({name: old[name] ^ new[name] for name in old})
+    flips = sum(kept({name: old[name] ^ new[name]}) for name in old)
     return flips / max(kept_before, 1)
 
 
