@@ -19,6 +19,7 @@ from prac.files import has_trained, read_environment
 from prac.optimizer import make_optimizer
 from prac.problem import Problem
 from prac.step import STEPS_BEFORE_CAPTURE, Step
+from prac.task import Task
 from prac.world import EXECUTIONS, World
 
 ROUNDS = 5
@@ -150,10 +151,13 @@ class _Trial:
         model = copy.deepcopy(problem.model).train()
         self._world.prepare_(model)
         optimizer = make_optimizer(model, config, self._world)
-        self._step = Step(
-            model, optimizer, {}, task=problem.task, world=self._world, batch_size=size
-        )
+        self._step = self._step_of(model, optimizer, problem.task, size)
         self._losses: list[Tensor] = []
+
+    def _step_of(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, task: Task, size: int
+    ) -> Step:
+        return Step(model, optimizer, {}, task=task, world=self._world, batch_size=size)
 
     @property
     def first_loss(self) -> float:
@@ -167,7 +171,7 @@ class _Trial:
             PracError: If it fails, or its first loss is not the other's.
         """
         if self._world.captures and self._world.device.type != "cuda":
-            raise PracError(f"execution is {self._name!r}: it needs a CUDA device")
+            raise PracError(f"execution {self._name!r} needs a CUDA device: use auto or compiled")
         try:
             self.timed()
             # A model that is compiled anew for every step would never end.

@@ -139,6 +139,7 @@ def retrain(
         folder.forget_states()
         trained, _ = read_tensors(folder.path / "trained.safetensors", "trained")
         restore_(problem.model, trained)
+        world.prepare_(model)  # Laid out in memory as it came.
         return model, read_history(folder.path)
 
 

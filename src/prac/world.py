@@ -69,10 +69,10 @@ class World:
         return self.execution == "captured"
 
     def prepare_(self, model: nn.Module) -> None:
-        """Bring the model to the device and, for other executions than eager, into its layout."""
+        """Bring the model to the device and its images' weights into the execution's layout."""
+        layout = torch.contiguous_format if self.execution == "eager" else torch.channels_last
         model.to(self.device)
-        if self.execution != "eager":
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=layout)  # type: ignore[call-overload]
 
     def placed(self, x: Tensor) -> Tensor:
         """Return a batch of inputs as the execution wants it; only images have a layout."""
