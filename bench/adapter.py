@@ -77,7 +77,7 @@ def bare_step(model: nn.Module, optimizer: torch.optim.Optimizer, execution: str
         outputs = network(x)
         loss = CLASSIFICATION.loss(outputs, y)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         return loss.detach(), outputs.detach()
 

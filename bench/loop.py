@@ -18,7 +18,13 @@ from bench.work import LENET, RESNET, Work, images_of, load, with_batch
 OF_BARE = {"resnet20s": 0.97, "lenet_300_100": 0.90}
 OF_TEXTBOOK = {"resnet20s": 1.4, "lenet_300_100": 8.0}
 OF_PLAIN = {"resnet20s": 1.25}
-A, B, C, D, E = "bare step", "bare step, untuned", "search's loop", "textbook loop", "matrix product"
+A, B, C, D, E = (
+    "bare step",
+    "bare step, untuned",
+    "search's loop",
+    "textbook loop",
+    "matrix product",
+)
 
 
 def measure(options: Options) -> Section:

@@ -1,4 +1,4 @@
-"""Rounds of several variants, one after the other and again, so that a slow minute hits them all."""
+"""Rounds of several variants that take turns, so that a slow minute hits all of them."""
 
 from __future__ import annotations
 

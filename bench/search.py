@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -63,7 +64,8 @@ STREAMS = (
     ("prac.evaluate", "forward", FORWARD),
 )
 LIMIT = 10_000
-MOST = 0.03
+MOST = 3.0
+"""Per cent."""
 
 
 def measure(options: Options) -> Section:
@@ -75,16 +77,16 @@ def measure(options: Options) -> Section:
     rows = [
         Row(
             f"{work.network}, PrAC: share of time that is neither a step nor a forward pass",
-            overhead(found["seconds"]),
-            "",
-            tuple(found["shares"]),
+            100 * overhead(found["seconds"]),
+            "%",
+            tuple(100 * share for share in found["shares"]),
             Goal(MOST, "at most"),
             "of the whole search; the samples are its epochs, each with what followed it",
         ),
         Row("the whole search", whole, "s", (whole,)),
     ]
     rows += [
-        Row(f"of it: {part}", seconds / whole, "", (seconds / whole,))
+        Row.of(f"of it: {part}", "%", [100 * seconds / whole])
         for part, seconds in found["seconds"].items()
     ]
     remarks = [f"Not told apart in this prac: {name}." for name in found["missing"]]
@@ -137,7 +139,7 @@ def profiled(work: Work, path: Path, options: Options) -> dict[str, Any]:
     ends = [dict.fromkeys(seconds, 0.0), *at_epochs]
     pieces = [
         {part: after.get(part, 0.0) - before.get(part, 0.0) for part in seconds}
-        for before, after in zip(ends, ends[1:], strict=False)
+        for before, after in itertools.pairwise(ends)
     ]
     return {
         "seconds": {part: seconds.get(part, 0.0) for part in (*PARTS, "the rest")},

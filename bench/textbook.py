@@ -88,6 +88,6 @@ def train(
             optimizer.zero_grad()
             outputs = model(inputs)
             loss = F.cross_entropy(outputs, targets)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             yield loss.item(), int((outputs.argmax(1) == targets).sum().item())

@@ -1,4 +1,4 @@
-"""What the section `loop` compares: each function here returns a round, run in a process of its own.
+"""What the section `loop` compares: functions that return a round, each run in its own process.
 
 A round is so many iterations of training that goes on; it returns images a second.
 """
@@ -27,7 +27,7 @@ from prac.training import Training, check_converging, ended_epoch, presented
 
 Round = Callable[[int], float]
 PREFETCHED = 6
-"""Untimed steps before a round that reads from loading processes: they hold four batches by then."""
+"""Untimed steps before a round that is fed by loading processes: by then they hold four batches."""
 
 MATRIX = 1536
 

@@ -87,9 +87,7 @@ LENET = Work(
     (1, 28, 28),
     55_000,
     1 / 12,
-    TrainConfig(
-        batch_size=60, optimizer="adam", lr=1.2e-3, weight_decay=0.0, schedule="constant"
-    ),
+    TrainConfig(batch_size=60, optimizer="adam", lr=1.2e-3, weight_decay=0.0, schedule="constant"),
     "linear",
 )
 
@@ -166,34 +164,42 @@ def _random(work: Work, options: Options, limit: int | None) -> Images:
 
 
 def jpeg_quality(folder: Path) -> int | None:
-    """Return the quality of a folder's first JPEG image; None where its images are lossless.
+    """Return the quality of a folder's first image; None where it is no JPEG of a usual quality.
 
     It is found by compressing a dot at each quality: the tables that were used must be the same.
     """
     import pyarrow.parquet
-    from PIL import Image
 
     files = sorted(folder.rglob("*.parquet"))
     if not files:
         return None
     table = next(pyarrow.parquet.ParquetFile(files[0]).iter_batches(batch_size=1))
     cells = [cell for cell in table.to_pylist()[0].values() if isinstance(cell, dict)]
-    with Image.open(io.BytesIO(cells[0]["bytes"])) as image:
-        if image.format != "JPEG":
+    wanted = _table_of(cells[0]["bytes"])
+    return (
+        None
+        if wanted is None
+        else next((q for q in range(1, 101) if _jpeg_table(q) == wanted), None)
+    )
+
+
+def _table_of(content: bytes) -> list[int] | None:
+    """Return the first quantisation table of a JPEG image; None for any other image."""
+    from PIL import Image, JpegImagePlugin
+
+    with Image.open(io.BytesIO(content)) as image:
+        if not isinstance(image, JpegImagePlugin.JpegImageFile):
             return None
-        wanted = image.quantization[0]
-    return next((q for q in range(1, 101) if _jpeg_table(q) == wanted), 0)
+        return list(image.quantization[0])
 
 
 @functools.cache
-def _jpeg_table(quality: int) -> list[int]:
+def _jpeg_table(quality: int) -> list[int] | None:
     from PIL import Image
 
     dot = io.BytesIO()
     Image.new("RGB", (8, 8)).save(dot, "JPEG", quality=quality)
-    with Image.open(dot) as image:
-        table: list[int] = image.quantization[0]
-        return table
+    return _table_of(dot.getvalue())
 
 
 def with_batch(work: Work, batch_size: int) -> Work:
