@@ -2,7 +2,7 @@
 
 The processes are forked from a server that has imported torch and `prac` but never called them:
 they start at once, imports are in none of their figures, and they share no allocator setting and no
-thread pool with each other. (torch imports `torch._dynamo`, a second of it, at the first optimiser.)
+thread pool with each other. (torch imports `torch._dynamo`, for a second, at the first optimiser.)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["torch", "torch._dynamo", "torch.utils.flop_counter", "prac.search", "prac.models"]
+    ["torch", "torch._dynamo", "torch.utils.flop_counter", "bench.__main__"]
 )
 
 Work = Callable[..., Any]

@@ -139,7 +139,7 @@ def _weights(n: int, seed: int) -> dict[str, torch.Tensor]:
 
 
 def levels_of(work: Work, path: Path, levels: int, seed: int, scratch: Path) -> Callable[[], float]:
-    """A search over so many levels of an epoch each, on some hundred examples: IMP, for equal sets."""
+    """A search over levels of an epoch each, on some hundred examples: IMP, for equal sets."""
     data = load(work, path).examples(600)
     config = SearchConfig.imp(
         levels=levels, seed=seed, train=replace(work.train, epochs=1), prune=work.prune

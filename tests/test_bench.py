@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bench import page, plots
-from bench.__main__ import SECTIONS, _said
+from bench.__main__ import SECTIONS, _said, main
 from bench.apart import apart
 from bench.clock import REST, Clock
 from bench.machine import ROOT
@@ -33,11 +33,16 @@ FIGURES = ROOT / "docs" / "results" / "bench.json"
 
 
 def measured(section: str, tmp_path: Path) -> dict[str, Any]:
+    """Run a section; what it measures is in processes of its own, whatever started it."""
     out = tmp_path / "bench.json"
-    command = [sys.executable, "-m", "bench", "--short", "--only", section, "--data", "none"]
-    command += ["--json", str(out), "--page", str(tmp_path / "page.md")]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert process.returncode == 0, process.stderr
+    words = ["--short", "--only", section, "--data", "none"]
+    words += ["--json", str(out), "--page", str(tmp_path / "page.md")]
+    if section == "import":  # The lightest, as a person starts it.
+        command = [sys.executable, "-m", "bench", *words]
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert process.returncode == 0, process.stderr
+    else:
+        assert main(words) == 0
     found: dict[str, Any] = json.loads(out.read_text())
     assert (tmp_path / "page.md").read_text() == page.of(found)
     return found
@@ -119,7 +124,8 @@ def test_the_page_shows_missed_goals_and_figures_of_a_gpu():
         "system": "S", "python": "3", "torch": "2", "prac": "0", "capability": "AVX2", "threads": 2,
     }  # fmt: skip
     figures = {"about": about, "sections": {"loop": section}}
-    text = page.of(figures, {})
+    none = {"about": about, "sections": {"loop": {"rows": []}}}
+    text = page.of(figures, none)
     line = "| a ratio | 0.600 | 0.550 to 0.650 | 0.500 to 0.700 | at least 0.9 | **missed** |"
     assert line in text
     assert "0 of 1 goals are met. Missed are:\n\n- a ratio: 0.600" in text
