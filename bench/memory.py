@@ -51,13 +51,13 @@ def _mib(sizes: list[int]) -> list[float]:
 def searched(work: Work, path: Path, options: Options, number: int) -> int:
     """Return the most bytes that a short search held, data and model included.
 
-    Two levels, the first of some iterations; the CEP pass goes over all the training data.
+    A level of some iterations, and the CEP pass after it, over all the training data.
     """
     before = resident.resident()
     resident.forget_peak()
     images = load(work, path)
     config = SearchConfig.prac(
-        levels=2,
+        levels=1,
         seed=options.seed,
         train=replace(work.train, iterations=options.of(30, 3)),
         prune=work.prune,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,7 +69,7 @@ def number(value: float, unit: str) -> str:
     """Return a value with its unit, to three digits.
 
     >>> number(1234.5, "images/s"), number(0.98765, ""), number(0.0001234, "s")
-    ('1,234 images/s', '0.988', '0.12 ms')
+    ('1,234 images/s', '0.988', '0.123 ms')
     """
     if unit == "s" and 0 < abs(value) < 0.1:
         return f"{_digits(value * 1000)} ms"
@@ -78,11 +77,10 @@ def number(value: float, unit: str) -> str:
 
 
 def _digits(value: float) -> str:
-    """Return a number in three digits where it has a fraction, with all its digits otherwise."""
-    if value == round(value):
+    """Return a number in three digits where it has a fraction, whole thousands in all theirs."""
+    if abs(value) >= 1000 or value == round(value):
         return f"{value:,.0f}"
-    places = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    return f"{value:,.{min(places, 3 if abs(value) >= 0.1 else 2)}f}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def span(low: float, high: float, unit: str) -> str:

@@ -10,9 +10,8 @@ from typing import Any
 from bench.report import exponent
 
 # Okabe and Ito's colours, told apart by colour-blind readers as well.
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
-RED, SKY, GREY, YELLOW, BLACK = "#D55E00", "#56B4E9", "#999999", "#F0E442", "#000000"
-COLOURS = (BLUE, SKY, ORANGE, GREEN, PURPLE, RED, YELLOW, BLACK, GREY)
+BLUE, SKY, ORANGE = "#0072B2", "#56B4E9", "#E69F00"
+GREEN, RED, PURPLE, GREY = "#009E73", "#D55E00", "#CC79A7", "#999999"
 PROFILE, GROWTH = "bench-profile.svg", "bench-growth.svg"
 # The same figures give the same bytes: no date, and names that are not drawn at random.
 SETTINGS: Any = {"svg.hashsalt": "prac", "svg.fonttype": "path", "font.size": 9, "savefig.dpi": 120}
@@ -39,27 +38,24 @@ def profile(seconds: Mapping[str, float], path: Path) -> None:
 
     whole = sum(seconds.values())
     shares = {part: 100 * value / whole for part, value in seconds.items()}
-    colours = dict(zip(shares, COLOURS, strict=False))
+    small = {part: share for part, share in shares.items() if part not in NEEDED}
+    bars = {part: shares[part] for part in NEEDED} | {"everything else": sum(small.values())}
     figure, (upper, lower) = plt.subplots(
-        2, 1, figsize=(7.5, 4.2), height_ratios=(1, 3.4), layout="constrained"
+        2, 1, figsize=(7.5, 4.6), height_ratios=(1, 3.2), layout="constrained"
     )
     left = 0.0
-    for part, share in shares.items():
-        upper.barh(0, share, left=left, color=colours[part], edgecolor="white", linewidth=0.5)
-        if part in NEEDED and share > 4:
-            colour = "white" if colours[part] == BLUE else "black"
-            text = f"{part}\n{share:.1f} %" if share > 30 else f"{share:.1f} %"
-            upper.text(left + share / 2, 0, text, ha="center", va="center", color=colour)
+    for (part, share), colour in zip(bars.items(), (BLUE, SKY, ORANGE), strict=True):
+        upper.barh(0, share, left=left, color=colour, label=f"{part}: {share:.1f} %")
         left += share
-    upper.set(xlim=(0, 100), yticks=[], title="All of the search's time")
+    upper.set(xlim=(0, 100), yticks=[], title="All of a search's time")
     upper.xaxis.set_major_formatter(PercentFormatter())
-    small = {part: share for part, share in shares.items() if part not in NEEDED}
-    bars = lower.barh(list(small), list(small.values()), color=[colours[part] for part in small])
-    lower.bar_label(bars, [f"{share:.2f} %" for share in small.values()], padding=3)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    found = lower.barh(list(small), list(small.values()), color=ORANGE)
+    lower.bar_label(found, [f"{share:.2f} %" for share in small.values()], padding=3)
     lower.invert_yaxis()
     lower.margins(x=0.12)
-    lower.set_title(f"The {sum(small.values()):.1f} % that are neither a step nor a forward pass")
-    lower.xaxis.set_major_formatter(PercentFormatter(decimals=1))
+    lower.set_title("Everything else, as a share of the search's time")
+    lower.xaxis.set_major_formatter(PercentFormatter())
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
@@ -68,6 +64,7 @@ def profile(seconds: Mapping[str, float], path: Path) -> None:
 def growth(curves: Mapping[str, Any], path: Path) -> None:
     """Draw each curve with its power law; a straight line of slope 1 is linear."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     figure, grid = plt.subplots(2, 2, figsize=(7.5, 5.4), layout="constrained")
     marks = zip("osD^", (BLUE, RED, GREEN, PURPLE), strict=True)
@@ -81,11 +78,28 @@ def growth(curves: Mapping[str, Any], path: Path) -> None:
         axes.plot(sizes, seconds, mark, color=colour, label="median of rounds")
         axes.set(xscale="log", yscale="log", title=name, ylabel="seconds")
         axes.set_xlabel(name.rsplit(" ", 1)[-1])
+        axes.set_xticks(sizes, [_short(size) for size in sizes])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_locator(NullLocator())
         axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.legend(frameon=False, loc="upper left")
         axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
+
+
+def _short(size: float) -> str:
+    """Return a size as an axis has room for it.
+
+    >>> _short(5_500), _short(30_000_000), _short(14)
+    ('5.5k', '30M', '14')
+    """
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if size >= unit:
+            return f"{size / unit:g}{letter}"
+    return f"{size:g}"
 
 
 def _save(figure: Any, path: Path) -> None:
