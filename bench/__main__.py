@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             section = SECTIONS[name](told).to_json()
         section["seconds"] = round(time.monotonic() - started, 1)
         section["made"] = {key: found["about"][key] for key in ("date", "commit")}
+        section["made"]["short"] = options.short
         found["sections"][name] = section
         show(name, section)
         if options.json:

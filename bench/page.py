@@ -61,6 +61,8 @@ def table(section: Figures | None) -> str:
         lines.append(f"| {what} | {value} | {quartiles} | {extremes} | {goal(row)} | {met(row)} |")
     made = section["made"]
     lines.append(f"\n{made['date']}, commit {made['commit']}, {section['seconds']:.0f} s.")
+    if made["short"]:
+        lines.append("\n**A short run, as the tests make it: these figures mean nothing.**")
     lines += [f"\n{remark}" for remark in section["remarks"]]
     return "\n".join(lines)
 

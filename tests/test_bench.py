@@ -78,6 +78,7 @@ def test_a_section_gives_rows_with_goals(section, tmp_path):
     about = found["about"]
     assert about["processor"]
     assert about["threads"] >= 1
+    assert "these figures mean nothing" in (tmp_path / "page.md").read_text()
     assert about["command"] == f"python -m bench --short --only {section}"
     values = {row["what"]: row["value"] for row in rows}
     if section == "loop":
@@ -117,7 +118,7 @@ def test_the_page_is_what_bench_makes_of_the_committed_figures():
 def test_the_page_shows_missed_goals_and_figures_of_a_gpu():
     row = Row.of("a ratio", "", [0.5, 0.6, 0.7], Goal(0.9, "at least")).to_json()
     section = {"rows": [row], "facts": {}, "remarks": ["A remark."], "seconds": 1.0}
-    section["made"] = {"date": "2026-01-01", "commit": "abc"}
+    section["made"] = {"date": "2026-01-01", "commit": "abc", "short": False}
     about = {
         "command": "python -m bench", "seed": 0, "date": "2026-01-01", "commit": "abc",
         "processor": "P", "cores": 2, "vector_flags": ["avx"], "memory_gib": 8.0, "gpu": None,
