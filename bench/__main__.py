@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "memory": memory.measure,
     "growth": growth.measure,
 }
+MADE_WITH = ("command", "date", "commit", "threads")
 DATA = machine.ROOT.parent / "shared" / "data"
 
 
@@ -64,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             started = time.monotonic()
             section = SECTIONS[name](told).to_json()
         section["seconds"] = round(time.monotonic() - started, 1)
-        section["made"] = {key: found["about"][key] for key in ("date", "commit")}
+        # Its own, because a file may hold sections of several runs.
+        section["made"] = {key: found["about"][key] for key in MADE_WITH}
         section["made"]["short"] = options.short
         found["sections"][name] = section
         show(name, section)

@@ -60,7 +60,10 @@ def table(section: Figures | None) -> str:
         value = number(row["value"], unit)
         lines.append(f"| {what} | {value} | {quartiles} | {extremes} | {goal(row)} | {met(row)} |")
     made = section["made"]
-    lines.append(f"\n{made['date']}, commit {made['commit']}, {section['seconds']:.0f} s.")
+    lines.append(
+        f"\n`{made['command'].strip()}`, {made['threads']} torch threads, {made['date']}, commit "
+        f"{made['commit']}, {section['seconds']:.0f} s."
+    )
     if made["short"]:
         lines.append("\n**A short run, as the tests make it: these figures mean nothing.**")
     lines += [f"\n{remark}" for remark in section["remarks"]]
@@ -109,7 +112,9 @@ def met(row: Figures) -> str:
 
 
 def _with_goals(sections: Figures) -> list[Figures]:
-    return [r for section in sections.values() for r in section["rows"] if r["goal"] is not None]
+    """Return the rows that count: those of a short run say nothing of a goal."""
+    whole = [section for section in sections.values() if not section["made"]["short"]]
+    return [row for section in whole for row in section["rows"] if row["goal"] is not None]
 
 
 def total(sections: Figures) -> str:
@@ -173,11 +178,10 @@ def cuda(sections: Figures, gpu: Figures | None) -> str:
 
 def about(facts: Figures) -> str:
     """Return what the figures were made with."""
-    threads = facts["threads"]
     return (
-        f"`{facts['command'].strip()}`, seed {facts['seed']}, {facts['date']}, commit "
-        f"{facts['commit']}. {facts['processor']}, {facts['cores']} cores, torch using "
-        f"{threads} threads and {facts['capability']}; {facts['memory_gib']} GiB of memory; "
+        "Command, threads, date and commit stand below each table. "
+        f"Seed {facts['seed']}; {facts['processor']}, {facts['cores']} cores, torch using "
+        f"{facts['capability']}; {facts['memory_gib']} GiB of memory; "
         f"{facts['system']}. prac {facts['prac']}, torch {facts['torch']}, Python "
         f"{facts['python']}. The processor's vector instructions: "
         f"{', '.join(facts['vector_flags'])}."

@@ -118,7 +118,13 @@ def test_the_page_is_what_bench_makes_of_the_committed_figures():
 def test_the_page_shows_missed_goals_and_figures_of_a_gpu():
     row = Row.of("a ratio", "", [0.5, 0.6, 0.7], Goal(0.9, "at least")).to_json()
     section = {"rows": [row], "facts": {}, "remarks": ["A remark."], "seconds": 1.0}
-    section["made"] = {"date": "2026-01-01", "commit": "abc", "short": False}
+    section["made"] = {
+        "date": "2026-01-01",
+        "commit": "abc",
+        "short": False,
+        "command": "x",
+        "threads": 2,
+    }
     about = {
         "command": "python -m bench", "seed": 0, "date": "2026-01-01", "commit": "abc",
         "processor": "P", "cores": 2, "vector_flags": ["avx"], "memory_gib": 8.0, "gpu": None,
