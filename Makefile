@@ -17,7 +17,7 @@ DEV   := $(VENV)/.installed-dev
 .DELETE_ON_ERROR:
 # Two installs at once into one environment would break it.
 .NOTPARALLEL:
-.PHONY: help demo test torture lint format format-check types docs wheel constraints clean
+.PHONY: help demo test torture bench lint format format-check types docs wheel constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: $(DEV) ## run the tests and doctests (ARGS='-m slow' for the slow ones)
 
 torture: $(DEV) ## kill, crash and fuzz for twenty minutes; writes docs/reliability.md
 	$(BIN)/python -m torture --json docs/results/torture.json --page docs/reliability.md $(ARGS)
+
+bench: $(DEV) ## measure speed and memory for a quarter of an hour; writes docs/performance.md
+	$(BIN)/python -m bench --json docs/results/bench.json --page docs/performance.md $(ARGS)
 
 lint: $(DEV) ## check the code with ruff
 	$(BIN)/ruff check .

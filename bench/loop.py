@@ -1,0 +1,110 @@
+"""Section `loop`: a search's training loop against the bare step, and against a textbook's loop."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from bench import adapter, variants
+from bench.apart import apart, once
+from bench.options import Options
+from bench.report import Goal, Row, Section, ratios
+from bench.rounds import interleaved
+from bench.work import LENET, RESNET, Work, images_of, load, with_batch
+
+OF_BARE = {"resnet20s": 0.97, "lenet_300_100": 0.90}
+OF_TEXTBOOK = {"resnet20s": 1.4, "lenet_300_100": 8.0}
+OF_PLAIN = {"resnet20s": 1.25}
+A, B, C, D, E = (
+    "bare step",
+    "bare step, untuned",
+    "search's loop",
+    "textbook loop",
+    "matrix product",
+)
+
+
+def measure(options: Options) -> Section:
+    """Measure both networks."""
+    rows: list[Row] = []
+    facts: dict[str, object] = {"device": options.device}
+    for whole in (RESNET, LENET):
+        work = with_batch(whole, options.of(whole.train.batch_size, 8))
+        path = images_of(work, options, limit=options.of(None, 200))
+        source = once(_source, work, path)
+        execution = options.execution or fastest(work, path, options)
+        facts[work.title] = {"data": source, "execution": execution}
+        rows += of_network(work, path, execution, options)
+    return Section(rows, facts)
+
+
+def _source(work: Work, path: Path) -> str:
+    return load(work, path).source
+
+
+def fastest(work: Work, path: Path, options: Options) -> str:
+    """Return the execution whose bare step is the fastest here."""
+    names = adapter.executions(options.device)
+    if len(names) == 1:
+        return names[0]
+    with ExitStack() as stack:
+        runs = {}
+        for name in names:
+            process = apart(variants.bare, work, path, name, options.seed, options.device)
+            runs[name] = partial(stack.enter_context(process), iterations_of(work, A, options) // 2)
+        found = interleaved(runs, options.of(3, 1))
+    return max(found, key=lambda name: statistics.median(found[name]))
+
+
+def iterations_of(work: Work, variant: str, options: Options) -> int:
+    """Return how long a round is: seconds, so that it is not noise, and not minutes."""
+    if work.model == RESNET.model:
+        return options.of(24, 2)
+    return options.of(250 if variant == D else work.examples // work.train.batch_size, 4)
+
+
+def of_network(work: Work, path: Path, execution: str, options: Options) -> list[Row]:
+    """Return one network's rows."""
+    seed, device = options.seed, options.device
+    length = iterations_of(work, C, options)
+    processes = {
+        A: apart(variants.bare, work, path, execution, seed, device),
+        B: apart(variants.plain, work, path, seed, device),
+        C: apart(variants.search_loop, work, path, execution, seed, device, length),
+        D: apart(variants.textbook_loop, work, path, seed, device),
+        E: apart(variants.matrix_product, seed, device),
+    }
+    with ExitStack() as stack:
+        runs = {}
+        for name, process in processes.items():
+            count = iterations_of(work, name, options) if name != E else options.of(20, 1)
+            runs[name] = partial(stack.enter_context(process), count)
+        found = interleaved(runs, options.of(9, 2))
+    flops = once(variants.flops_an_image, work, path, seed)
+    return _rows(work, found, flops)
+
+
+def _rows(work: Work, found: dict[str, list[float]], flops: float) -> list[Row]:
+    def speed(letter: str, name: str, what: str) -> Row:
+        return Row.of(f"{work.title}: ({letter}) {what}", "images/s", found[name])
+
+    def ratio(what: str, over: Sequence[float], under: Sequence[float], least: float | None) -> Row:
+        goal = None if least is None else Goal(least, "at least")
+        return Row.of(f"{work.title}: {what}", "", ratios(over, under), goal)
+
+    achieved = [speed * flops for speed in found[A]]
+    return [
+        speed("a", A, "the bare step, as prac executes it"),
+        speed("b", B, "the bare step, untuned"),
+        speed("c", C, "a search's whole loop, pruned to half"),
+        speed("d", D, "a textbook loop, 2 loading processes"),
+        ratio("c / a", found[C], found[A], OF_BARE[work.model]),
+        ratio("c / d", found[C], found[D], OF_TEXTBOOK[work.model]),
+        ratio("a / b", found[A], found[B], OF_PLAIN.get(work.model)),
+        Row.of(f"{work.title}: arithmetic of (a)", "GFLOP/s", [f / 1e9 for f in achieved]),
+        Row.of("a product of large matrices", "GFLOP/s", [f / 1e9 for f in found[E]]),
+        ratio("arithmetic of (a) / matrix product", achieved, found[E], None),
+    ]

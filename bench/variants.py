@@ -1,0 +1,188 @@
+"""What the section `loop` compares: functions that return a round, each run in its own process.
+
+A round is so many iterations of training that goes on; it returns images a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench import adapter, textbook
+from bench.work import Work, load
+from prac.algorithms.forgetting import ForgettingTable
+from prac.algorithms.masks import magnitude, ones, prune
+from prac.algorithms.schedule import Plan
+from prac.loop import fit, make_optimizer
+from prac.modules import prunable, snapshot
+from prac.problem import Problem
+from prac.state import RunState
+from prac.task import CLASSIFICATION
+from prac.training import Training, check_converging, ended_epoch, presented
+
+Round = Callable[[int], float]
+PREFETCHED = 6
+"""Untimed steps before a round that is fed by loading processes: by then they hold four batches."""
+
+MATRIX = 1536
+
+
+def bare(work: Work, path: Path, execution: str, seed: int, device: str) -> Round:
+    """Steps on one fixed batch, executed as `prac` executes them, with its optimiser."""
+    adapter.keep_freed_memory()
+    model = adapter.laid_out(work.build(seed).to(device), execution)
+    return _repeated(work, path, make_optimizer(model, work.train), model, execution, device)
+
+
+def plain(work: Work, path: Path, seed: int, device: str) -> Round:
+    """Steps on one fixed batch as torch takes them untuned, by a user without `prac`."""
+    model = work.build(seed).to(device)
+    optimizer = textbook.optimizer_of(model, work.train)
+    return _repeated(work, path, optimizer, model, adapter.EAGER, device)
+
+
+def _repeated(
+    work: Work,
+    path: Path,
+    optimizer: torch.optim.Optimizer,
+    model: torch.nn.Module,
+    execution: str,
+    device: str,
+) -> Round:
+    x, y = _batch(work, path, execution, device)
+    step = adapter.bare_step(model, optimizer, execution)
+
+    def timed(iterations: int) -> float:
+        started = time.perf_counter()
+        for _ in range(iterations):
+            step(x, y)
+        wait_for(device)
+        return iterations * len(x) / (time.perf_counter() - started)
+
+    timed(3)
+    return timed
+
+
+def search_loop(
+    work: Work, path: Path, execution: str, seed: int, device: str, iterations: int
+) -> Round:
+    """The loop of a search, pruned to half: `fit`, and what a search does at each epoch's end.
+
+    That is: loss and weights checked, forgetting table, weights copied, masks chosen and compared,
+    metrics. Validation and states are left out. A round is an epoch of `iterations`.
+    """
+    adapter.keep_freed_memory()
+    world = adapter.world(device, execution)
+    images = load(work, path)
+    problem = Problem.of(
+        work.build(seed), images.examples(), world=world, batch_size=work.train.batch_size
+    )
+    weights = snapshot(problem.model)
+    pruned = {name: weights[name] for name in prunable(problem.model, work.prune)}
+    masks = prune(magnitude(pruned), ones(pruned), 0.5)
+    members = torch.arange(min(iterations * work.train.batch_size, len(problem.train)))
+    plan = Plan(2**40, len(members) // work.train.batch_size, work.train.lr, "constant")
+    training = Training(
+        plan,
+        work.train,
+        seed,
+        candidate=lambda found: prune(magnitude(found), masks, work.prune.drop_fraction),
+    )
+    state = RunState(0, 0, weights, masks, members, ForgettingTable.empty(len(problem.train)))
+    segments = fit(
+        problem.model,
+        make_optimizer(problem.model, work.train),
+        problem.train,
+        members,
+        plan,
+        masks=masks,
+        task=CLASSIFICATION,
+        world=world,
+        batch_size=work.train.batch_size,
+        seed=seed,
+    )
+
+    def timed(_: int) -> float:
+        nonlocal state
+        started = time.perf_counter()
+        segment = next(segments)
+        check_converging(state, segment, problem.model, plan)
+        state = presented(state, segment, problem.model, None)
+        state, _facts = ended_epoch(problem, state, training)
+        seconds = time.perf_counter() - started
+        state = replace(state, distances=state.distances[-1:])
+        return len(segment.ids) / seconds
+
+    timed(0)
+    return timed
+
+
+def textbook_loop(work: Work, path: Path, seed: int, device: str) -> Round:
+    """The loop of `bench.textbook`, with two loading processes."""
+    images = load(work, path)
+    torch.manual_seed(seed)
+    data = textbook.TextbookImages(images.x, images.y, images.pipeline)
+    steps = textbook.train(work.build(seed).to(device), data, work.train, device=device)
+
+    def timed(iterations: int) -> float:
+        for _ in range(PREFETCHED):
+            next(steps)
+        wait_for(device)
+        started = time.perf_counter()
+        for _ in range(iterations):
+            next(steps)
+        wait_for(device)
+        seconds = time.perf_counter() - started
+        time.sleep(0.2)  # Until the loading processes are full, and still.
+        return iterations * work.train.batch_size / seconds
+
+    return timed
+
+
+def matrix_product(seed: int, device: str) -> Round:
+    """Products of large matrices: the arithmetic that this machine can do at best, in FLOP/s."""
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randn(MATRIX, MATRIX, generator=generator).to(device)
+    out = torch.empty_like(a)
+
+    def timed(times: int) -> float:
+        started = time.perf_counter()
+        for _ in range(times):
+            torch.mm(a, a, out=out)
+        wait_for(device)
+        return times * 2 * MATRIX**3 / (time.perf_counter() - started)
+
+    timed(2)
+    return timed
+
+
+def flops_an_image(work: Work, path: Path, seed: int) -> float:
+    """Return the floating point operations that a step makes of an image, as torch counts them.
+
+    Counted are convolutions and matrix products, forward and backward, two for a multiplication
+    with its addition. Pruned weights count: they are multiplied by like the others.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = work.build(seed)
+    x, y = _batch(work, path, adapter.EAGER, "cpu")
+    with FlopCounterMode(display=False) as counter:
+        adapter.bare_step(model, make_optimizer(model, work.train), adapter.EAGER)(x, y)
+    return float(counter.get_total_flops()) / len(x)
+
+
+def _batch(work: Work, path: Path, execution: str, device: str) -> tuple[Tensor, Tensor]:
+    examples = load(work, path).examples(work.train.batch_size).to(torch.device(device))
+    x, y = next(iter(examples.stream([torch.arange(len(examples))])))
+    return adapter.batch_laid_out(x, execution), y
+
+
+def wait_for(device: str) -> None:
+    """Wait until a device has done what it was given; the CPU has."""
+    if device == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,267 @@
+"""The benchmarks run, and their page says what their figures say. No test looks at a time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench import page, plots
+from bench.__main__ import SECTIONS, _said, main
+from bench.apart import apart
+from bench.clock import REST, Clock
+from bench.machine import ROOT
+from bench.options import Options
+from bench.report import Goal, Row, exponent, ratios, spread
+from bench.rounds import interleaved
+from bench.search import overhead
+from bench.textbook import TextbookImages, train
+from bench.work import RESNET, images_of, jpeg_quality, load
+from prac.config import TrainConfig
+from prac.data.augment import Pipeline
+from prac.models import build
+
+FIGURES = ROOT / "docs" / "results" / "bench.json"
+
+
+def measured(section: str, tmp_path: Path) -> dict[str, Any]:
+    """Run a section; what it measures is in processes of its own, whatever started it."""
+    out = tmp_path / "bench.json"
+    words = ["--short", "--only", section, "--data", "none"]
+    words += ["--json", str(out), "--page", str(tmp_path / "page.md")]
+    if section == "import":  # The lightest, as a person starts it.
+        command = [sys.executable, "-m", "bench", *words]
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert process.returncode == 0, process.stderr
+    else:
+        assert main(words) == 0
+    found: dict[str, Any] = json.loads(out.read_text())
+    assert (tmp_path / "page.md").read_text() == page.of(found)
+    return found
+
+
+def check_rows(rows: list[dict[str, Any]]) -> None:
+    assert rows
+    assert len({row["what"] for row in rows}) >= len(rows) - 1  # The matrix product comes twice.
+    for row in rows:
+        samples = row["samples"]
+        assert samples
+        assert all(math.isfinite(value) for value in (row["value"], *samples))
+        is_difference = "over import torch" in row["what"] or "exponent" in row["what"]
+        if row["unit"] and not is_difference:
+            assert row["value"] >= 0
+        assert row["spread"]["least"] <= row["spread"]["median"] <= row["spread"]["most"]
+        if not row["note"]:
+            assert row["value"] == statistics.median(samples)
+        goal = row["goal"]
+        if goal is None:
+            assert row["met"] is None
+        else:
+            assert row["met"] == Goal(goal["value"], goal["direction"]).is_met_by(row["value"])
+
+
+@pytest.mark.parametrize("section", list(SECTIONS))
+def test_a_section_gives_rows_with_goals(section, tmp_path):
+    found = measured(section, tmp_path)
+    assert list(found["sections"]) == [section]
+    rows = found["sections"][section]["rows"]
+    check_rows(rows)
+    assert any(row["goal"] for row in rows)
+    about = found["about"]
+    assert about["processor"]
+    assert about["threads"] >= 1
+    assert "these figures mean nothing" in (tmp_path / "page.md").read_text()
+    assert about["command"] == f"python -m bench --short --only {section}"
+    values = {row["what"]: row["value"] for row in rows}
+    if section == "loop":
+        assert "random images" in found["sections"]["loop"]["facts"][RESNET.title]["data"]
+    if section == "search":
+        whole = values["the whole search"]
+        assert sum(found["sections"]["search"]["facts"]["seconds"].values()) == pytest.approx(whole)
+        assert found["sections"]["search"]["remarks"] == []  # All that is wrapped is there.
+        assert (tmp_path / plots.PROFILE).exists()
+    if section == "scoring":
+        counted = found["sections"]["scoring"]["facts"]["counted"]
+        assert counted["dense"] == 1
+        assert counted["images_a_level"] == [counted["images"]] * 4
+    if section == "forgetting":
+        assert 0 < values["table"] <= 8
+    if section == "import":
+        assert values["torch imported by prac --help (0: no)"] == 0
+    if section == "growth":
+        assert (tmp_path / plots.GROWTH).read_text().startswith("<?xml")
+
+
+def test_the_page_is_what_bench_makes_of_the_committed_figures():
+    if not FIGURES.exists():
+        pytest.skip("no figures are committed")
+    figures = json.loads(FIGURES.read_text())
+    text = (ROOT / "docs" / "performance.md").read_text()
+    assert text == page.of(figures)
+    assert "{{" not in text
+    assert list(figures["sections"]) == list(SECTIONS)
+    for section in figures["sections"].values():
+        check_rows(section["rows"])
+    for picture in (plots.PROFILE, plots.GROWTH):
+        assert f"](results/{picture})" in text
+        assert (FIGURES.parent / picture).exists()
+
+
+def test_the_page_shows_missed_goals_and_figures_of_a_gpu():
+    row = Row.of("a ratio", "", [0.5, 0.6, 0.7], Goal(0.9, "at least")).to_json()
+    section = {"rows": [row], "facts": {}, "remarks": ["A remark."], "seconds": 1.0}
+    section["made"] = {
+        "date": "2026-01-01",
+        "commit": "abc",
+        "short": False,
+        "command": "x",
+        "threads": 2,
+    }
+    about = {
+        "command": "python -m bench", "seed": 0, "date": "2026-01-01", "commit": "abc",
+        "processor": "P", "cores": 2, "vector_flags": ["avx"], "memory_gib": 8.0, "gpu": None,
+        "system": "S", "python": "3", "torch": "2", "prac": "0", "capability": "AVX2", "threads": 2,
+    }  # fmt: skip
+    figures = {"about": about, "sections": {"loop": section}}
+    none = {"about": about, "sections": {"loop": {"rows": []}}}
+    text = page.of(figures, none)
+    line = "| a ratio | 0.600 | 0.550 to 0.650 | 0.500 to 0.700 | at least 0.9 | **missed** |"
+    assert line in text
+    assert "0 of 1 goals are met. Missed are:\n\n- a ratio: 0.600" in text
+    assert "A remark." in text
+    there = {**section, "rows": [{**row, "value": 0.95}]}
+    gpu = {"about": {**about, "gpu": "H100"}, "sections": {"loop": there}}
+    assert "| a ratio | 0.600 | 0.950 |" in page.of(figures, gpu)
+    assert "| a ratio | 0.600 |  |" in page.cuda(figures["sections"], None)
+
+
+def test_medians_quartiles_and_goals():
+    row = Row.of("x", "s", [3.0, 1.0, 2.0, 10.0], Goal(2, "at most")).to_json()
+    assert row["value"] == 2.5
+    assert not row["met"]
+    assert row["spread"] == {
+        "least": 1, "lower_quartile": 1.75, "median": 2.5, "upper_quartile": 4.75, "most": 10,
+    }  # fmt: skip
+    assert set(spread([4.0]).values()) == {4.0}
+    assert ratios([1.0, 9.0], [2.0, 3.0]) == [0.5, 3.0]
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 2.0])
+def test_a_power_law_is_found(power):
+    sizes = [10, 30, 100, 1000]
+    assert exponent(sizes, [7 * n**power for n in sizes]) == pytest.approx(power, abs=1e-9)
+    # Noise that is as much above as below at both ends moves the middle only.
+    assert exponent([1, 10, 100], [1, 20, 100]) == pytest.approx(1)
+
+
+def test_variants_take_turns():
+    order = []
+    runs = {name: lambda name=name: order.append(name) or float(ord(name)) for name in "abc"}
+    found = interleaved(runs, 3)
+    assert "".join(order) == "abcbcacab"
+    assert found["b"] == [ord("b")] * 3
+
+
+def test_a_clock_charges_a_moment_to_one_part(monkeypatch):
+    now = itertools.count()
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(now)))
+    clock = Clock()
+
+    class Work:
+        def outer(self):
+            return self.inner() + 1
+
+        def inner(self):
+            return 1
+
+        def items(self):
+            yield 1
+            yield 2
+
+    for name in ("outer", "inner", "absent"):
+        clock.patch(Work, name, lambda f: clock.wrapped(f, f.__name__))
+    clock.patch(Work, "items", lambda f: clock.wrapped_stream(f, "items"))
+    assert Work().outer() == 2
+    assert list(Work().items()) == [1, 2]
+    found = clock.read()
+    clock.restore()
+    assert found["inner"] == 1
+    assert found["outer"] == 2  # Before and after the inner one.
+    assert sum(found.values()) == next(now) - 1
+    assert clock.missing == ["Work.absent"]
+    assert Work.outer.__qualname__.endswith("Work.outer")
+    assert overhead({"training steps": 3.0, REST: 1.0}) == 0.25
+
+
+def fails(x: int) -> Any:
+    return lambda: [x][x]
+
+
+def test_a_process_that_fails_tells_why():
+    with apart(fails, 0) as ask:
+        assert ask() == 0
+    with (
+        pytest.raises(RuntimeError, match="IndexError: list index out of range"),
+        apart(fails, 1) as ask,
+    ):
+        ask()
+
+
+def test_the_textbook_loop_trains(digits):
+    x, y = digits
+    images = TextbookImages((x[:400] * 255).to(torch.uint8), y[:400], Pipeline((0.3,), (0.37,)))
+    torch.manual_seed(0)
+    model = build("lenet_300_100", image_shape=(1, 8, 8), classes=10)
+    config = TrainConfig(batch_size=40, optimizer="adam", lr=1.2e-3, weight_decay=0.0)
+    steps = list(itertools.islice(train(model, images, config, workers=0), 80))
+    first, last = steps[:10], steps[-10:]
+    assert sum(loss for loss, _ in last) < 0.3 * sum(loss for loss, _ in first)
+    assert sum(right for _, right in last) > 360
+
+
+def test_the_textbook_augments_as_the_pipeline_says():
+    x = torch.arange(1, 3 * 16 + 1, dtype=torch.uint8).view(1, 3, 4, 4)
+    plain = TextbookImages(x, torch.tensor([7]), Pipeline((0.0,) * 3, (1.0,) * 3))[0]
+    assert torch.equal((plain[0] * 255).round().to(torch.uint8), x[0])
+    assert plain[1] == 7
+    images = TextbookImages(x, torch.tensor([7]), Pipeline((0.0,) * 3, (1.0,) * 3, 1, True))
+    seen = {tuple((images[0][0] * 255).round().int().flatten().tolist()) for _ in range(300)}
+    assert len(seen) == 18  # Nine crops, mirrored or not.
+
+
+def test_images_are_random_where_there_is_no_data(tmp_path):
+    options = Options(tmp_path, short=True, data=tmp_path / "none", seed=3)
+    images = load(RESNET, images_of(RESNET, options, limit=100))
+    assert images.x.shape == (90, 3, 32, 32)
+    assert images.x.dtype == torch.uint8
+    assert images.source == "90 random images of CIFAR-10's shape"
+    assert images.pipeline.crop_padding == 4
+    assert images.pipeline.flip
+
+
+def test_the_quality_of_jpeg_images_is_told(tmp_path):
+    import io
+
+    import pyarrow
+    import pyarrow.parquet
+    from PIL import Image
+
+    for form, wanted in (("JPEG", 75), ("PNG", None)):
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(file, form, **({"quality": 75} if wanted else {}))
+        table = pyarrow.table({"img": [{"bytes": file.getvalue(), "path": None}], "label": [1]})
+        pyarrow.parquet.write_table(table, tmp_path / "train.parquet")
+        assert jpeg_quality(tmp_path) == wanted
+
+
+def test_what_a_command_is_shown_as():
+    words = ["--data", "/home/me", "--only", "loop", "--json=x", "--page", "p", "--short"]
+    assert _said(words) == ["--only", "loop", "--short"]
