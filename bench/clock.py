@@ -32,12 +32,13 @@ class Clock:
         self._parts = [REST]
         self._since = time.perf_counter()
         self._thread = threading.get_ident()
+        self._within_whole = False
         self._undo: list[Callable[[], None]] = []
 
     @contextmanager
     def running(self, part: str) -> Iterator[None]:
         """Charge what happens inside to a part."""
-        if threading.get_ident() != self._thread:
+        if threading.get_ident() != self._thread or self._within_whole:
             yield
             return
         self._charge()
@@ -65,6 +66,20 @@ class Clock:
         def call(*arguments: Any, **named: Any) -> Any:
             with self.running(part):
                 return function(*arguments, **named)
+
+        return call
+
+    def wrapped_whole(self, function: Callable[..., Any], part: str) -> Callable[..., Any]:
+        """Return a function that is charged, with all that it calls, to a part."""
+
+        @functools.wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            with self.running(part):
+                self._within_whole = True
+                try:
+                    return function(*arguments, **named)
+                finally:
+                    self._within_whole = False
 
         return call
 

@@ -9,12 +9,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench import adapter
 from bench.apart import apart, once
 from bench.options import Options
 from bench.report import Goal, Row, Section, ratios
 from bench.rounds import interleaved
 from prac.algorithms.forgetting import ForgettingTable
+from prac.world import keep_freed_memory
 
 BYTES = 8
 FLAT = 1.1
@@ -53,7 +53,7 @@ def bytes_an_example() -> float:
 
 def updates(n: int, epochs: int, seed: int) -> Callable[[str], float]:
     """Return what times the update of the first epoch, or the one after many."""
-    adapter.keep_freed_memory()
+    keep_freed_memory()
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randperm(n, generator=generator)
     correct = [torch.rand(n, generator=generator) < 0.7 for _ in range(2)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from bench import adapter, variants
+from bench import variants
 from bench.apart import apart
 from bench.options import Options
 from bench.report import Goal, Row, Section, exponent
@@ -25,7 +25,7 @@ from prac.checkpoint import RunFolder, environment
 from prac.config import SearchConfig
 from prac.search import find
 from prac.state import RunState
-from prac.world import World
+from prac.world import World, keep_freed_memory
 
 LINEAR = 1.1
 EPOCH, MASKS, STATE, LEVELS = (
@@ -41,7 +41,7 @@ def measure(options: Options) -> Section:
     lenet = images_of(LENET, options, limit=options.of(None, 200))
     seed, scratch = options.seed, options.scratch
     work = with_batch(LENET, options.of(LENET.train.batch_size, 10))
-    execution = options.execution or adapter.EAGER
+    execution = options.execution or "eager"
     made: dict[str, tuple[Sequence[int], Callable[[int], Any]]] = {
         EPOCH: (
             options.of((5_500, 10_000, 18_000, 32_000, 55_000), (40, 160)),
@@ -107,7 +107,7 @@ def epoch(work: Work, path: Path, execution: str, seed: int, n: int) -> Callable
 
 def masks_of(n: int, seed: int) -> Callable[[], float]:
     """The masks of n weights in ten layers."""
-    adapter.keep_freed_memory()
+    keep_freed_memory()
     weights = _weights(n, seed)
     masks = ones(weights)
     return timed(lambda: prune(magnitude(weights), masks, 0.2))
@@ -115,7 +115,7 @@ def masks_of(n: int, seed: int) -> Callable[[], float]:
 
 def state_of(n: int, seed: int, scratch: Path) -> Callable[[], float]:
     """The state of n weights with their momentum, synced to the disk."""
-    adapter.keep_freed_memory()
+    keep_freed_memory()
     weights = _weights(n, seed)
     state = RunState(
         0,
@@ -130,7 +130,12 @@ def state_of(n: int, seed: int, scratch: Path) -> Callable[[], float]:
     )
     folder = RunFolder(scratch / f"state-{n}", {}, {}, environment(World(torch.device("cpu"))))
     folder.__enter__()  # Its process ends with the section, and the lock with it.
-    return timed(lambda: folder.commit(state))
+
+    def written() -> None:
+        folder.commit(state)
+        folder.wait()
+
+    return timed(written)
 
 
 def _weights(n: int, seed: int) -> dict[str, torch.Tensor]:

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from bench import adapter, variants
+from bench import variants
 from bench.apart import apart, once
+from bench.bare import executions
 from bench.options import Options
 from bench.report import Goal, Row, Section, ratios
 from bench.rounds import interleaved
@@ -47,9 +48,7 @@ def _source(work: Work, path: Path) -> str:
 
 def fastest(work: Work, path: Path, options: Options) -> str:
     """Return the execution whose bare step is the fastest here."""
-    names = adapter.executions(options.device)
-    if len(names) == 1:
-        return names[0]
+    names = executions(options.device)
     with ExitStack() as stack:
         runs = {}
         for name in names:
@@ -84,10 +83,12 @@ def of_network(work: Work, path: Path, execution: str, options: Options) -> list
             runs[name] = partial(stack.enter_context(process), count)
         found = interleaved(runs, options.of(9, 2))
     flops = once(variants.flops_an_image, work, path, seed)
-    return _rows(work, found, flops)
+    return rows_of(work, found, flops)
 
 
-def _rows(work: Work, found: dict[str, list[float]], flops: float) -> list[Row]:
+def rows_of(work: Work, found: dict[str, list[float]], flops: float) -> list[Row]:
+    """Return the rows of what was found, images a second by variant, `flops` being an image's."""
+
     def speed(letter: str, name: str, what: str) -> Row:
         return Row.of(f"{work.title}: ({letter}) {what}", "images/s", found[name])
 

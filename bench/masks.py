@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench import adapter, resident
+from bench import resident
 from bench.apart import apart
 from bench.options import Options
 from bench.report import Goal, Row, Section
@@ -19,6 +19,7 @@ from prac.algorithms.masks import magnitude, ones, prune
 from prac.config import PruneConfig
 from prac.models import build
 from prac.modules import prunable
+from prac.world import keep_freed_memory
 
 RATE = 0.2
 MEMORY = 1.5
@@ -87,7 +88,7 @@ def chosen(shapes: Shapes, density: float, seed: int) -> Callable[[str], float]:
         for mask in masks.values():
             mask.bernoulli_(density, generator=generator)
     held = sum(weight.numel() * weight.element_size() for weight in weights.values())
-    adapter.keep_freed_memory()
+    keep_freed_memory()
 
     def measured(kind: str) -> float:
         before = resident.resident()

@@ -13,16 +13,19 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench import adapter, resident
+from bench import resident
 from bench.apart import once
+from bench.bare import bare_step
 from bench.options import Options
 from bench.report import Goal, Row, Section
 from bench.work import RESNET, Work, images_of, load, with_batch
 from prac.config import SearchConfig
-from prac.loop import make_optimizer
+from prac.optimizer import make_optimizer
 from prac.search import find
+from prac.world import World
 
 MOST = 1.3
+CPU = World(torch.device("cpu"))
 
 
 def measure(options: Options) -> Section:
@@ -74,8 +77,8 @@ def needs(work: Work, path: Path, seed: int) -> dict[str, int]:
     """
     images = load(work, path)
     model = work.build(seed).train()
-    optimizer = make_optimizer(model, work.train)
-    step = adapter.bare_step(model, optimizer, adapter.EAGER)
+    optimizer = make_optimizer(model, work.train, CPU)
+    step = bare_step(model, optimizer, CPU)
     x, y = next(iter(images.examples().stream([torch.arange(work.train.batch_size)])))
     step(x, y)  # Makes gradients and the optimiser's state.
     own = list(model.parameters()) + list(model.buffers())

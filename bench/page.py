@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -167,12 +167,12 @@ def cuda(sections: Figures, gpu: Figures | None) -> str:
         "",
         "| what | CPU | CUDA |\n|---|--:|--:|",
     ]
-    rows: Sequence[Figures] = here or list(there.values())
-    for row in {row["what"]: row for row in rows}.values():
-        cell = there.get(row["what"])
-        on_cpu = number(row["value"], row["unit"]) if here else ""
-        on_gpu = number(cell["value"], cell["unit"]) if cell else ""
-        lines.append(f"| {row['what']} | {on_cpu} | {on_gpu} |")
+    on_cpu = {row["what"]: number(row["value"], row["unit"]) for row in here}
+    on_gpu = {what: number(row["value"], row["unit"]) for what, row in there.items()}
+    for what in dict.fromkeys([*on_cpu, *on_gpu]):
+        lines.append(f"| {what} | {on_cpu.get(what, '')} | {on_gpu.get(what, '')} |")
+    if gpu is not None:
+        lines += [f"\n{remark}" for remark in gpu["sections"]["loop"]["remarks"]]
     return "\n".join(lines)
 
 

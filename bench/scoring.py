@@ -12,16 +12,17 @@ from typing import Any
 
 import torch
 
-from bench import adapter
 from bench.apart import apart, once
+from bench.bare import executions
 from bench.options import Options
 from bench.report import Goal, Row, Section, ratios
 from bench.rounds import interleaved
 from bench.work import LENET, RESNET, Work, images_of, load, with_batch
 from prac import evaluate, search
 from prac.config import SearchConfig
-from prac.evaluate import BATCH, predictions
-from prac.task import CLASSIFICATION
+from prac.evaluate import predictions
+from prac.problem import Problem
+from prac.world import World, keep_freed_memory
 
 IMAGES = 10_000
 LEAST = 0.9
@@ -31,14 +32,14 @@ def measure(options: Options) -> Section:
     """Measure the pass, and count passes."""
     rows: list[Row] = []
     path = images_of(RESNET, options, limit=options.of(None, 200))
-    for execution in adapter.executions("cpu"):
+    for execution in [name for name in executions("cpu") if name != "compiled"]:
         with apart(both, RESNET, path, execution, options) as ask:
             runs = {name: partial(ask, name) for name in ("pass", "bare")}
             found = interleaved(runs, options.of(5, 2))
         title = f"{RESNET.network}, {execution}"
         titles = {
             "pass": f"{title}: CEP pass over {examples_of(options):,} images",
-            "bare": f"{title}: bare inference on one batch of {BATCH}",
+            "bare": f"{title}: bare inference on one batch of {RESNET.train.batch_size}",
         }
         rows += [Row.of(what, "images/s", found[kind]) for kind, what in titles.items()]
         ratio = ratios(found["pass"], found["bare"])
@@ -73,12 +74,14 @@ def examples_of(options: Options) -> int:
 
 def both(work: Work, path: Path, execution: str, options: Options) -> Callable[[str], float]:
     """Return a round of either kind, in images a second, on the same model in the same process."""
-    adapter.keep_freed_memory()
-    world = adapter.world("cpu", execution)
-    model = adapter.laid_out(work.build(options.seed), execution).eval()
+    keep_freed_memory()
+    world = World.choose("cpu", "fp32", execution)
+    size = work.train.batch_size
     examples = load(work, path).examples(examples_of(options))
-    x = next(iter(examples.stream([torch.arange(min(BATCH, len(examples)))])))[0]
-    x = adapter.batch_laid_out(x, execution)
+    problem = Problem.of(work.build(options.seed), examples, world=world, batch_size=size)
+    model = problem.model.eval()
+    x = next(iter(examples.stream([torch.arange(min(size, len(examples)))])))[0]
+    x = world.placed(x)
 
     def bare() -> int:
         with torch.no_grad():
@@ -87,7 +90,7 @@ def both(work: Work, path: Path, execution: str, options: Options) -> Callable[[
         return len(examples) // len(x) * len(x)
 
     def scored() -> int:
-        return len(predictions(model, examples, CLASSIFICATION, world))
+        return len(predictions(problem, examples))
 
     def timed(kind: str) -> float:
         started = time.perf_counter()
@@ -118,8 +121,8 @@ def passes(path: Path, options: Options) -> dict[str, Any]:
         found["dense"] += level == 0
         return predictions(*arguments, **named)
 
-    def counted_forward(model: Any, examples: Any, *rest: Any, **named: Any) -> Iterator[Any]:
-        for outputs, y in forward(model, examples, *rest, **named):
+    def counted_forward(*arguments: Any, **named: Any) -> Iterator[Any]:
+        for outputs, y in forward(*arguments, **named):
             found["images_a_level"][level] += len(outputs)
             yield outputs, y
 

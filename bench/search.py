@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import adapter
 from bench.apart import once
 from bench.clock import Clock
 from bench.options import Options
@@ -18,6 +17,7 @@ from bench.work import RESNET, Work, images_of, load, with_batch
 from prac.config import SearchConfig
 from prac.data.augment import Pipeline
 from prac.data.examples import TensorExamples
+from prac.files import read_environment
 from prac.search import find
 from prac.training import Event
 
@@ -30,13 +30,17 @@ STATES = "states"
 TICKETS = "tickets, subsets and other files"
 EXAMPLES = "forgetting table and choice of examples"
 CHECKS = "snapshots and checks"
-PARTS = (*NEEDED, GATHER, MASKS, STATES, TICKETS, EXAMPLES, CHECKS)
+CHOOSING = "choosing how steps run"
+PARTS = (*NEEDED, GATHER, MASKS, STATES, TICKETS, EXAMPLES, CHECKS, CHOOSING)
 
 # Owner (a module, or a class in it), function, part.
 FUNCTIONS = (
+    ("prac.step", "Step.__call__", STEPS),
+    ("prac.search", "executed", CHOOSING),
     ("prac.search", "_Search.pruned", MASKS),
     ("prac.training", "mask_distance", MASKS),
     ("prac.checkpoint", "RunFolder.commit", STATES),
+    ("prac.checkpoint", "RunFolder.wait", STATES),
     ("prac.checkpoint", "RunFolder.resume", STATES),
     ("prac.checkpoint", "RunFolder.forget_states", STATES),
     ("prac.checkpoint", "RunFolder.__enter__", STATES),
@@ -148,7 +152,7 @@ def profiled(work: Work, path: Path, options: Options) -> dict[str, Any]:
         "data": f"{examples:,} of {images.source}",
         "sets": [level.set_size for level in search.levels],
         "epochs": [level.epochs for level in search.levels],
-        "execution": adapter.execution_of_search(out),
+        "execution": read_environment(out)["execution"],
     }
 
 
@@ -165,11 +169,12 @@ def _plain(pipeline: Pipeline) -> Pipeline:
 def _wrap(clock: Clock) -> None:
     for place, name, part in FUNCTIONS:
         owner, attribute = _place(place, name)
-        clock.patch(owner, attribute, partial(_wrapped, clock.wrapped, part))
+        # The steps that choosing takes are not the search's.
+        wrap = clock.wrapped_whole if part == CHOOSING else clock.wrapped
+        clock.patch(owner, attribute, partial(_wrapped, wrap, part))
     for place, name, part in STREAMS:
         owner, attribute = _place(place, name)
         clock.patch(owner, attribute, partial(_wrapped, clock.wrapped_stream, part))
-    adapter.wrap_steps(clock.patch, lambda step: clock.wrapped(step, STEPS))
 
 
 def _wrapped(wrap: Any, part: str, before: Any) -> Any:

@@ -13,17 +13,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench import adapter, textbook
+from bench import textbook
+from bench.bare import bare_step
 from bench.work import Work, load
 from prac.algorithms.forgetting import ForgettingTable
 from prac.algorithms.masks import magnitude, ones, prune
 from prac.algorithms.schedule import Plan
-from prac.loop import fit, make_optimizer
+from prac.loop import fit
 from prac.modules import prunable, snapshot
+from prac.optimizer import make_optimizer
 from prac.problem import Problem
 from prac.state import RunState
 from prac.task import CLASSIFICATION
 from prac.training import Training, check_converging, ended_epoch, presented
+from prac.world import World, keep_freed_memory
 
 Round = Callable[[int], float]
 PREFETCHED = 6
@@ -34,16 +37,18 @@ MATRIX = 1536
 
 def bare(work: Work, path: Path, execution: str, seed: int, device: str) -> Round:
     """Steps on one fixed batch, executed as `prac` executes them, with its optimiser."""
-    adapter.keep_freed_memory()
-    model = adapter.laid_out(work.build(seed).to(device), execution)
-    return _repeated(work, path, make_optimizer(model, work.train), model, execution, device)
+    keep_freed_memory()
+    world = World.choose(device, execution=execution)
+    model = work.build(seed)
+    world.prepare_(model)
+    return _repeated(work, path, make_optimizer(model, work.train, world), model, world)
 
 
 def plain(work: Work, path: Path, seed: int, device: str) -> Round:
     """Steps on one fixed batch as torch takes them untuned, by a user without `prac`."""
+    world = World(torch.device(device))
     model = work.build(seed).to(device)
-    optimizer = textbook.optimizer_of(model, work.train)
-    return _repeated(work, path, optimizer, model, adapter.EAGER, device)
+    return _repeated(work, path, textbook.optimizer_of(model, work.train), model, world)
 
 
 def _repeated(
@@ -51,17 +56,16 @@ def _repeated(
     path: Path,
     optimizer: torch.optim.Optimizer,
     model: torch.nn.Module,
-    execution: str,
-    device: str,
+    world: World,
 ) -> Round:
-    x, y = _batch(work, path, execution, device)
-    step = adapter.bare_step(model, optimizer, execution)
+    x, y = _batch(work, path, world)
+    step = bare_step(model, optimizer, world)
 
     def timed(iterations: int) -> float:
         started = time.perf_counter()
         for _ in range(iterations):
             step(x, y)
-        wait_for(device)
+        wait_for(world.device)
         return iterations * len(x) / (time.perf_counter() - started)
 
     timed(3)
@@ -76,8 +80,8 @@ def search_loop(
     That is: loss and weights checked, forgetting table, weights copied, masks chosen and compared,
     metrics. Validation and states are left out. A round is an epoch of `iterations`.
     """
-    adapter.keep_freed_memory()
-    world = adapter.world(device, execution)
+    keep_freed_memory()
+    world = World.choose(device, execution=execution)
     images = load(work, path)
     problem = Problem.of(
         work.build(seed), images.examples(), world=world, batch_size=work.train.batch_size
@@ -96,7 +100,7 @@ def search_loop(
     state = RunState(0, 0, weights, masks, members, ForgettingTable.empty(len(problem.train)))
     segments = fit(
         problem.model,
-        make_optimizer(problem.model, work.train),
+        make_optimizer(problem.model, work.train, world),
         problem.train,
         members,
         plan,
@@ -132,11 +136,11 @@ def textbook_loop(work: Work, path: Path, seed: int, device: str) -> Round:
     def timed(iterations: int) -> float:
         for _ in range(PREFETCHED):
             next(steps)
-        wait_for(device)
+        wait_for(torch.device(device))
         started = time.perf_counter()
         for _ in range(iterations):
             next(steps)
-        wait_for(device)
+        wait_for(torch.device(device))
         seconds = time.perf_counter() - started
         time.sleep(0.2)  # Until the loading processes are full, and still.
         return iterations * work.train.batch_size / seconds
@@ -154,7 +158,7 @@ def matrix_product(seed: int, device: str) -> Round:
         started = time.perf_counter()
         for _ in range(times):
             torch.mm(a, a, out=out)
-        wait_for(device)
+        wait_for(a.device)
         return times * 2 * MATRIX**3 / (time.perf_counter() - started)
 
     timed(2)
@@ -170,19 +174,20 @@ def flops_an_image(work: Work, path: Path, seed: int) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     model = work.build(seed)
-    x, y = _batch(work, path, adapter.EAGER, "cpu")
+    eager = World(torch.device("cpu"))
+    x, y = _batch(work, path, eager)
     with FlopCounterMode(display=False) as counter:
-        adapter.bare_step(model, make_optimizer(model, work.train), adapter.EAGER)(x, y)
+        bare_step(model, make_optimizer(model, work.train, eager), eager)(x, y)
     return float(counter.get_total_flops()) / len(x)
 
 
-def _batch(work: Work, path: Path, execution: str, device: str) -> tuple[Tensor, Tensor]:
-    examples = load(work, path).examples(work.train.batch_size).to(torch.device(device))
+def _batch(work: Work, path: Path, world: World) -> tuple[Tensor, Tensor]:
+    examples = load(work, path).examples(work.train.batch_size).to(world.device)
     x, y = next(iter(examples.stream([torch.arange(len(examples))])))
-    return adapter.batch_laid_out(x, execution), y
+    return world.placed(x), y
 
 
-def wait_for(device: str) -> None:
+def wait_for(device: torch.device) -> None:
     """Wait until a device has done what it was given; the CPU has."""
-    if device == "cuda":
+    if device.type == "cuda":
         torch.cuda.synchronize()

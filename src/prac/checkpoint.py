@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from prac import __version__
@@ -141,6 +140,8 @@ class RunFolder:
         return True
 
     def _begin(self) -> None:
+        import yaml
+
         # What a run that trained no epoch left; without a config.yaml there is none of it.
         for name in ("levels", "state"):
             shutil.rmtree(self.path / name, ignore_errors=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prac.data.examples import Examples
+from prac.problem import Problem
 from prac.step import batch_loss
-from prac.task import Task
-from prac.world import World
 
-# Fixed, so that predictions do not depend on a setting that may change between runs.
-BATCH = 256
+# Batches smaller than this are put together for a scoring pass.
+LEAST_BATCH = 64
 
 
 def nothing() -> None:
@@ -21,16 +21,18 @@ def nothing() -> None:
 
 
 def forward(
-    model: nn.Module, examples: Examples, world: World, between: Callable[[], None] = nothing
+    problem: Problem, examples: Examples, between: Callable[[], None] = nothing
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (outputs, targets) on the device for every batch, in index order.
+    """Yield the model's (outputs, targets) on the device for every batch, in index order.
 
     `between` is called before each batch; what it raises ends the pass.
     """
+    model, world = problem.model, problem.world
+    batch_size = problem.batch_size * math.ceil(LEAST_BATCH / problem.batch_size)
     was_training = model.training
     model.eval()
     try:
-        for x, y in examples.stream(list(torch.arange(len(examples)).split(BATCH))):
+        for x, y in examples.stream(list(torch.arange(len(examples)).split(batch_size))):
             between()
             with torch.no_grad(), world.autocast():
                 outputs = model(world.placed(x))
@@ -40,15 +42,11 @@ def forward(
 
 
 def accuracy_and_loss(
-    model: nn.Module,
-    examples: Examples,
-    task: Task,
-    world: World,
-    between: Callable[[], None] = nothing,
+    problem: Problem, examples: Examples, between: Callable[[], None] = nothing
 ) -> tuple[float, float]:
     """Return the share of examples that count as right, and the mean loss."""
-    right, loss = [], []
-    for outputs, y in forward(model, examples, world, between):
+    task, right, loss = problem.task, [], []
+    for outputs, y in forward(problem, examples, between):
         right.append(task.correct(outputs, y).sum())
         loss.append(batch_loss(task, outputs.float(), y).detach() * len(y))
     # One transfer at the end: the loop over batches never waits for the device.
@@ -59,13 +57,9 @@ def accuracy_and_loss(
 
 
 def predictions(
-    model: nn.Module,
-    examples: Examples,
-    task: Task,
-    world: World,
-    between: Callable[[], None] = nothing,
+    problem: Problem, examples: Examples, between: Callable[[], None] = nothing
 ) -> Tensor:
     """Return int32 (n,), the model's answer to every example, on the CPU."""
-    return torch.cat(
-        [task.answers(outputs, y) for outputs, y in forward(model, examples, world, between)]
-    ).cpu()
+    answers = problem.task.answers
+    found = [answers(outputs, y) for outputs, y in forward(problem, examples, between)]
+    return torch.cat(found).cpu()

@@ -15,8 +15,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Union
 
-import yaml
-
 from prac.errors import Damaged
 
 DEPTH = 32
@@ -57,6 +55,8 @@ def strict_yaml(content: bytes) -> Any:
     >>> strict_yaml(b"epochs: 20")
     {'epochs': 20}
     """
+    import yaml  # Here only: training, without run folders, needs no more than torch and NumPy.
+
     try:
         text, depth = content.decode(), 0
         for event in yaml.parse(text, yaml.SafeLoader):

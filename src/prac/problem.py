@@ -24,7 +24,9 @@ class Problem:
         train: All training examples, D0.
         val: Held-out examples that choose the best epoch; None takes the last one.
         task: Loss and correctness.
-        world: Device and precision.
+        world: Device, precision and execution.
+        batch_size: Examples a step. Scoring passes take as many, so that what training and scoring
+            free fits what the other asks for: memory falls to pieces otherwise.
     """
 
     model: nn.Module
@@ -32,6 +34,7 @@ class Problem:
     val: Examples | None
     task: Task
     world: World
+    batch_size: int
 
     @classmethod
     def of(
@@ -51,12 +54,14 @@ class Problem:
                 label has no output.
         """
         model = _checked_model(model)
+        world.prepare_(model)
         problem = cls(
-            model.to(world.device),
+            model,
             as_examples(train).to(world.device),
             None if val is None else as_examples(val).to(world.device),
             task,
             world,
+            batch_size,
         )
         problem.check("training", problem.train)
         problem.check_step(min(batch_size, 4))

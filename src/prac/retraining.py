@@ -139,7 +139,7 @@ def retrain(
         folder.forget_states()
         trained, _ = read_tensors(folder.path / "trained.safetensors", "trained")
         restore_(problem.model, trained)
-        world.prepare_(model)  # Laid out in memory as it came.
+        world.prepare_(model)  # In the usual layout.
         return model, read_history(folder.path)
 
 
@@ -186,13 +186,7 @@ def _run(
     restore_(problem.model, best)
     accuracy = None
     if test is not None:
-        accuracy, _ = accuracy_and_loss(
-            problem.model,
-            test,
-            problem.task,
-            problem.world,
-            between=partial(pace.check, "while testing"),
-        )
+        accuracy, _ = accuracy_and_loss(problem, test, partial(pace.check, "while testing"))
         state = state.costing(Cost(examples_scored=len(test)))
     summary = {
         "best_epoch": state.best_epoch,

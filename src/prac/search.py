@@ -185,13 +185,8 @@ class _Search:
         problem = self.problem
         assert state.best is not None, "a trained level has a best epoch"
         restore_(problem.model, state.best)
-        found = predictions(
-            problem.model,
-            problem.train,
-            problem.task,
-            problem.world,
-            between=partial(self.pace.check, f"while scoring after level {state.level}"),
-        )
+        check = partial(self.pace.check, f"while scoring after level {state.level}")
+        found = predictions(problem, problem.train, check)
         seconds = time.perf_counter() - started
         state = state.costing(Cost(examples_scored=len(found), seconds=seconds))
         if state.level == 0:

@@ -235,7 +235,7 @@ def _validated(problem: Problem, state: RunState, epoch: int) -> tuple[RunState,
     """Return the state with the best epoch so far; without validation data that is the last."""
     if problem.val is None:
         return replace(state, best=state.weights, best_epoch=epoch), {}
-    accuracy, loss = accuracy_and_loss(problem.model, problem.val, problem.task, problem.world)
+    accuracy, loss = accuracy_and_loss(problem, problem.val)
     state = state.costing(Cost(examples_scored=len(problem.val)))
     if accuracy > state.best_accuracy:
         state = replace(state, best=state.weights, best_accuracy=accuracy, best_epoch=epoch)

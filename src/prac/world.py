@@ -28,7 +28,9 @@ class World:
     execution: str = "eager"
 
     @classmethod
-    def choose(cls, device: str = "auto", precision: str = "auto") -> World:
+    def choose(
+        cls, device: str = "auto", precision: str = "auto", execution: str = "eager"
+    ) -> World:
         """Return the world for the names of a device and a precision; "auto" takes the best.
 
         Raises:
@@ -50,7 +52,7 @@ class World:
         if precision == "auto":
             gains = chosen.type == "cuda" and torch.cuda.get_device_capability(chosen)[0] >= 8
             precision = "bf16" if gains else "fp32"
-        return cls(chosen, precision)
+        return cls(chosen, precision, execution)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which forward passes run."""
@@ -82,7 +84,7 @@ class World:
 
 
 EXECUTIONS = {
-    "eager": "as the model is",
+    "eager": "operation by operation, in torch's usual layout",
     "channels-last": "images and convolutions lie channels-last in memory",
     "compiled": "channels-last, and full-sized batches run through torch.compile",
     "captured": "compiled, and whole steps are replayed as a CUDA graph",

@@ -1,0 +1,64 @@
+"""The bare step: what training a batch takes at least, in each way that `prac` executes steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from prac.step import STEPS_BEFORE_CAPTURE
+from prac.task import CLASSIFICATION
+from prac.world import World
+
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def executions(device: str) -> tuple[str, ...]:
+    """Return the names of the executions that a device can have."""
+    return ("eager", "channels-last", "compiled") + (("captured",) if device == "cuda" else ())
+
+
+def bare_step(model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> Step:
+    """Return a step of training and nothing else: forward, loss, backward, update.
+
+    It applies no mask, draws no seed, sets no rate and reads nothing back: less cannot be done.
+    """
+    world.prepare_(model)
+    network: Callable[[Tensor], Tensor] = model.train()
+    if world.compiles:
+        network = torch.compile(model, dynamic=False, fullgraph=True)
+
+    def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        with world.autocast():
+            outputs = network(x)
+            loss = CLASSIFICATION.loss(outputs, y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss.detach(), outputs.detach()
+
+    return _captured(step) if world.captures else step
+
+
+def _captured(step: Step) -> Step:
+    """Return the step as a CUDA graph that is replayed on the batch it was first given."""
+    graph: torch.cuda.CUDAGraph | None = None
+    kept: tuple[Tensor, Tensor] | None = None
+
+    def replayed(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal graph, kept
+        if graph is None or kept is None:
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(STEPS_BEFORE_CAPTURE):
+                    step(x, y)
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                kept = step(x, y)
+        graph.replay()
+        return kept
+
+    return replayed
