@@ -87,6 +87,8 @@ def measure(options: Options, left: Callable[[], float]) -> Section:
             bare[name] = [step(batches) for _ in range(options.of(5, 2))]
             loops[name] = [training(batches) for _ in range(options.of(5, 2))]
         except Exception as error:  # Whatever an execution fails with, the others are measured.
+            if not loops and name == executions(device)[-1]:
+                raise
             remarks.append(f"{name} failed: {' '.join(str(error).split())[:300]}")
     best = max(loops, key=lambda name: statistics.median(loops[name]))
     found = {
