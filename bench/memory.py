@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench import resident
+from bench import resident, textbook
 from bench.apart import once
 from bench.bare import bare_step
 from bench.options import Options
-from bench.report import Goal, Row, Section
+from bench.report import Goal, Row, Section, ratios
 from bench.work import RESNET, Work, images_of, load, with_batch
 from prac.config import SearchConfig
 from prac.optimizer import make_optimizer
@@ -36,6 +36,7 @@ def measure(options: Options) -> Section:
     path = images_of(work, options, limit=options.of(None, 200))
     needed = once(needs, work, path, options.seed)
     peaks = [once(searched, work, path, options, number) for number in range(options.of(3, 1))]
+    bare = [once(trained_bare, work, path, options) for _ in range(options.of(3, 1))]
     whole = sum(needed.values())
     return Section(
         [
@@ -43,6 +44,9 @@ def measure(options: Options) -> Section:
             *(Row.of(f"needed: {part}", "MiB", _mib([size])) for part, size in needed.items()),
             Row.of("needed: together", "MiB", _mib([whole])),
             Row.of("peak / needed", "", [p / whole for p in peaks], Goal(MOST, "at most")),
+            Row.of("peak of bare steps on that data", "MiB", _mib(bare)),
+            Row.of("peak of bare steps / needed", "", [b / whole for b in bare]),
+            Row.of("peak / peak of bare steps", "", ratios(peaks, bare), Goal(MOST, "at most")),
         ]
     )
 
@@ -67,6 +71,22 @@ def searched(work: Work, path: Path, options: Options, number: int) -> int:
     )
     out = options.scratch / f"memory-{number}"
     find(work.build(options.seed), images.examples(), config, out=out, device="cpu")
+    return resident.peak() - before
+
+
+def trained_bare(work: Work, path: Path, options: Options) -> int:
+    """Return the most bytes that untuned steps held, on batches of the same data in memory.
+
+    That is what torch takes for data, model, optimiser and a batch's activations: its own working
+    memory, and what its allocator leaves unused, with them.
+    """
+    before = resident.resident()
+    resident.forget_peak()
+    images = load(work, path)
+    model = work.build(options.seed)
+    step = bare_step(model, textbook.optimizer_of(model, work.train), CPU)
+    for ids in torch.randperm(len(images.x)).split(work.train.batch_size)[: options.of(30, 3)]:
+        step(images.pipeline(images.x[ids]), images.y[ids])
     return resident.peak() - before
 
 

@@ -24,7 +24,7 @@ from prac.errors import PracError
 FINGERPRINT_SAMPLES = 256
 # Bytes of float32 inputs that are made at once, on a CPU and on a GPU: about what its caches hold,
 # and enough for a GPU not to wait for launches.
-BLOCK_BYTES = (2**21, 2**26)
+BLOCK_BYTES = (2**22, 2**26)
 REPEATED_SAMPLES = 8
 
 
