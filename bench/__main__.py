@@ -26,6 +26,7 @@ from bench import (
     plots,
     scoring,
     search,
+    tried,
 )
 from bench.options import Options
 from bench.report import Section
@@ -39,6 +40,7 @@ SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "import": imports.measure,
     "memory": memory.measure,
     "growth": growth.measure,
+    "tried": tried.measure,
 }
 MADE_WITH = ("command", "date", "commit", "threads")
 DATA = machine.ROOT.parent / "shared" / "data"

@@ -64,7 +64,7 @@ def measure(options: Options) -> Section:
     for name, (sizes, start) in made.items():
         with ExitStack() as stack:
             runs = {str(n): stack.enter_context(start(n)) for n in sizes}
-            found = interleaved(runs, options.of(5, 2))
+            found = interleaved(runs, options.of(3, 2))
         rows.append(_row(name, sizes, found))
         curves[name] = {
             "sizes": list(sizes),

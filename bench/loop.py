@@ -81,7 +81,7 @@ def of_network(work: Work, path: Path, execution: str, options: Options) -> list
         for name, process in processes.items():
             count = iterations_of(work, name, options) if name != E else options.of(20, 1)
             runs[name] = partial(stack.enter_context(process), count)
-        found = interleaved(runs, options.of(9, 2))
+        found = interleaved(runs, options.of(7, 2))
     flops = once(variants.flops_an_image, work, path, seed)
     return rows_of(work, found, flops)
 

@@ -35,8 +35,8 @@ def measure(options: Options) -> Section:
     work = with_batch(RESNET, options.of(RESNET.train.batch_size, 16))
     path = images_of(work, options, limit=options.of(None, 200))
     needed = once(needs, work, path, options.seed)
-    peaks = [once(searched, work, path, options, number) for number in range(options.of(3, 1))]
-    bare = [once(trained_bare, work, path, options) for _ in range(options.of(3, 1))]
+    peaks = [once(searched, work, path, options, number) for number in range(options.of(2, 1))]
+    bare = [once(trained_bare, work, path, options) for _ in range(options.of(2, 1))]
     whole = sum(needed.values())
     return Section(
         [

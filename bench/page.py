@@ -32,7 +32,6 @@ def of(found: Figures, gpu: Figures | None = None) -> str:
         "about": about(found["about"]),
         "total": total(sections),
         "missed": missed(sections),
-        "tried": (HERE / "tried.md").read_text().strip(),
         "gpu": cuda(sections, gpu),
         "loop-facts": loop_facts(sections.get("loop")),
         "search-facts": search_facts(sections.get("search")),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench import page, plots
+from bench import page, plots, tried
 from bench.__main__ import SECTIONS, _said, main
 from bench.apart import apart
 from bench.clock import REST, Clock
@@ -26,7 +26,7 @@ from bench.search import overhead
 from bench.textbook import TextbookImages, train
 from bench.work import RESNET, images_of, jpeg_quality, load
 from prac.config import TrainConfig
-from prac.data.augment import Pipeline
+from prac.data.augment import Pipeline, crop_and_flip, drawn
 from prac.models import build
 
 FIGURES = ROOT / "docs" / "results" / "bench.json"
@@ -74,7 +74,7 @@ def test_a_section_gives_rows_with_goals(section, tmp_path):
     assert list(found["sections"]) == [section]
     rows = found["sections"][section]["rows"]
     check_rows(rows)
-    assert any(row["goal"] for row in rows)
+    assert any(row["goal"] for row in rows) or section == "tried"
     about = found["about"]
     assert about["processor"]
     assert about["threads"] >= 1
@@ -98,6 +98,50 @@ def test_a_section_gives_rows_with_goals(section, tmp_path):
         assert values["torch imported by prac --help (0: no)"] == 0
     if section == "growth":
         assert (tmp_path / plots.GROWTH).read_text().startswith("<?xml")
+
+
+def test_ways_of_cropping_that_were_tried_give_the_same():
+    images = torch.randint(256, (20, 2, 7, 5), dtype=torch.uint8)
+    draws = drawn([3], [20], 2, torch.device("cpu"))
+    expected = crop_and_flip(images, 2, True, draws)
+    assert torch.equal(tried.by_pixels(images, 2, draws), expected)
+    assert torch.equal(tried.one_by_one(images, 2, draws), expected)
+
+
+# Of what a plain machine with a GPU need not have.
+MISSING = ("yaml", "safetensors", "jsonargparse", "rich", "sklearn", "datasets", "matplotlib")
+
+
+def test_the_gpu_benchmark_needs_little():
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({MISSING}))
+import bench.gpu
+sys.exit(bench.gpu.main(["--device", "cuda"]) if not bench.gpu.torch.cuda.is_available() else 2)
+"""
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 2, process.stderr
+    assert "sees no GPU" in process.stderr or torch.cuda.is_available()
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_is_rehearsed_on_a_cpu(tmp_path):
+    out = tmp_path / "gpu.json"
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({MISSING[1:]}))
+import bench.gpu
+sys.exit(bench.gpu.main(["--device", "cpu", "--short", "--data", "none", "--json", {str(out)!r}]))
+"""
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    figures = json.loads(out.read_text())
+    rows = figures["sections"]["loop"]["rows"]
+    check_rows(rows)
+    names = {row["what"] for row in rows}
+    assert {"an epoch", "loop / textbook loop"} < names
+    assert sum("with 15 prunings" in name for name in names) == 2
+    assert "| what | median |" in process.stdout
 
 
 def test_the_page_is_what_bench_makes_of_the_committed_figures():

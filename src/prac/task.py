@@ -29,7 +29,7 @@ class Task:
     Attributes:
         loss: (outputs, targets) -> scalar, the mean over the batch.
         correct: (outputs, targets) -> bool (n,), which examples count as right. Forgetting
-            statistics and accuracies are made of it.
+            statistics and accuracies are made of it. It may be given several batches as one.
         prediction: outputs -> integer (n,), what two networks must agree on for an example not to
             be a critical example for pruning. None takes `correct` itself: they disagree where one
             is right and the other wrong.
