@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,8 @@ from bench.work import LENET, RESNET, Work, images_of, load, with_batch
 OF_BARE = {"resnet20s": 0.97, "lenet_300_100": 0.90}
 OF_TEXTBOOK = {"resnet20s": 1.4, "lenet_300_100": 8.0}
 OF_PLAIN = {"resnet20s": 1.25}
+PAIRS = 3
+"""Processes with a bare step and a search's loop each."""
 A, B, C, D, E = (
     "bare step",
     "bare step, untuned",
@@ -69,19 +71,29 @@ def of_network(work: Work, path: Path, execution: str, options: Options) -> list
     """Return one network's rows."""
     seed, device = options.seed, options.device
     length = iterations_of(work, C, options)
-    processes = {
-        A: apart(variants.bare, work, path, execution, seed, device),
+    pairs = [
+        apart(variants.bare_and_loop, work, path, execution, seed, device, length)
+        for _ in range(options.of(PAIRS, 1))
+    ]
+    others = {
         B: apart(variants.plain, work, path, seed, device),
-        C: apart(variants.search_loop, work, path, execution, seed, device, length),
         D: apart(variants.textbook_loop, work, path, seed, device),
         E: apart(variants.matrix_product, seed, device),
     }
     with ExitStack() as stack:
-        runs = {}
-        for name, process in processes.items():
+        runs: dict[str, Callable[[], float]] = {}
+        for number, pair in enumerate(pairs):
+            ask = stack.enter_context(pair)
+            for name, kind in ((A, "bare"), (C, "loop")):
+                runs[f"{name} {number}"] = partial(ask, kind, iterations_of(work, name, options))
+        for name, process in others.items():
             count = iterations_of(work, name, options) if name != E else options.of(20, 1)
             runs[name] = partial(stack.enter_context(process), count)
-        found = interleaved(runs, options.of(7, 2))
+        each = interleaved(runs, options.of(5, 2))
+    # What every pair of processes was measured beside, round by round.
+    found = {name: each[name] * len(pairs) for name in others}
+    for name in (A, C):
+        found[name] = [s for number in range(len(pairs)) for s in each[f"{name} {number}"]]
     flops = once(variants.flops_an_image, work, path, seed)
     return rows_of(work, found, flops)
 

@@ -126,6 +126,21 @@ def search_loop(
     return timed
 
 
+def bare_and_loop(
+    work: Work, path: Path, execution: str, seed: int, device: str, iterations: int
+) -> Callable[[str, int], float]:
+    """The bare step and the search's loop in one process, for a round of either.
+
+    Where a process's memory happens to lie makes a small network's steps faster or slower by a
+    quarter, for as long as the process lives: only within one do the two compare.
+    """
+    rounds = {
+        "bare": bare(work, path, execution, seed, device),
+        "loop": search_loop(work, path, execution, seed, device, iterations),
+    }
+    return lambda name, count: rounds[name](count)
+
+
 def textbook_loop(work: Work, path: Path, seed: int, device: str) -> Round:
     """The loop of `bench.textbook`, with two loading processes."""
     images = load(work, path)
