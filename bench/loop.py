@@ -89,7 +89,7 @@ def of_network(work: Work, path: Path, execution: str, options: Options) -> list
         for name, process in others.items():
             count = iterations_of(work, name, options) if name != E else options.of(20, 1)
             runs[name] = partial(stack.enter_context(process), count)
-        each = interleaved(runs, options.of(5, 2))
+        each = interleaved(runs, options.of(4, 2))
     # What every pair of processes was measured beside, round by round.
     found = {name: each[name] * len(pairs) for name in others}
     for name in (A, C):

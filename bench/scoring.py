@@ -35,7 +35,7 @@ def measure(options: Options) -> Section:
     for execution in [name for name in executions("cpu") if name != "compiled"]:
         with apart(both, RESNET, path, execution, options) as ask:
             runs = {name: partial(ask, name) for name in ("pass", "bare")}
-            found = interleaved(runs, options.of(5, 2))
+            found = interleaved(runs, options.of(3, 2))
         title = f"{RESNET.network}, {execution}"
         titles = {
             "pass": f"{title}: CEP pass over {examples_of(options):,} images",
