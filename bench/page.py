@@ -171,7 +171,7 @@ def cuda(sections: Figures, gpu: Figures | None) -> str:
     for what in dict.fromkeys([*on_cpu, *on_gpu]):
         lines.append(f"| {what} | {on_cpu.get(what, '')} | {on_gpu.get(what, '')} |")
     if gpu is not None:
-        lines += [f"\n{remark}" for remark in gpu["sections"]["loop"]["remarks"]]
+        lines += [f"\n{remark}" for remark in gpu["sections"]["loop"].get("remarks", ())]
     return "\n".join(lines)
 
 

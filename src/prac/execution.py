@@ -75,7 +75,7 @@ def executed(
     if name == "auto":
         begun = read_environment(out).get("execution") if has_trained(out) else None
         try:
-            if begun in EXECUTIONS:
+            if isinstance(begun, str) and begun in EXECUTIONS:
                 check_execution(problem, config, begun)
                 name = begun
         except PracError as error:

@@ -77,6 +77,10 @@ class Step:
             return self._train(self._model, x, y)
         if not self._world.captures:
             return self._train(self._usual, x, y)
+        with torch.cuda.device(self._world.device):
+            return self._captured(x, y)
+
+    def _captured(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if self._graph is None and self._until_capture:
             self._until_capture -= 1
             return _aside(lambda: self._train(self._usual, x, y))
