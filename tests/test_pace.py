@@ -261,3 +261,8 @@ def test_a_limit_in_time_is_kept(small_net, train, config, tmp_path):
     with pytest.raises(Interrupted, match="max-seconds at level 0, epoch"):
         prac.find(small_net(), train, endless, out=tmp_path / "run", pace=Pace(max_seconds=1.5))
     assert time.monotonic() - started < 30
+
+
+def test_a_signal_is_no_failure_of_what_it_comes_upon():
+    # As while an image is decoded, or steps are tried: what fails there is caught.
+    assert not issubclass(Interrupted, Exception)

@@ -21,8 +21,11 @@ STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": COME_AGAIN}
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
     """A run was stopped on request, everything it had done being saved; the same call continues.
+
+    No Exception, as KeyboardInterrupt is none: a signal may come while an image is decoded or a
+    model compiled, whose failures are caught, and must not be taken for one.
 
     Attributes:
         reason: A signal's name, or "max-seconds".
