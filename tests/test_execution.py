@@ -145,6 +145,16 @@ def test_channels_last_holds_for_weights_masks_momentum_and_inputs():
     assert torch.equal(snapshot(model)["0.weight"], snapshot(network(World(CPU)))["0.weight"])
 
 
+def test_volumes_are_left_as_they_lie():
+    model = nn.Sequential(nn.Conv3d(1, 2, 3), nn.Conv2d(2, 4, 3))
+    before = snapshot(model)
+    world_of("channels-last").prepare_(model)
+    assert model[0].weight.is_contiguous()
+    assert model[1].weight.is_contiguous(memory_format=torch.channels_last)
+    after = snapshot(model)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
 @pytest.fixture
 def problem():
     return Problem.of(network(World(CPU)), images(), world=World(CPU), batch_size=BATCH)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import itertools
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -74,7 +75,10 @@ class World:
         """Bring the model to the device and its images' weights into the execution's layout."""
         layout = torch.contiguous_format if self.execution == "eager" else torch.channels_last
         model.to(self.device)
-        model.to(memory_format=layout)  # type: ignore[call-overload]
+        # Not by Module.to, which fails on weights of five dimensions.
+        for tensor in itertools.chain(model.parameters(), model.buffers()):
+            if tensor.ndim == 4:
+                tensor.data = tensor.data.contiguous(memory_format=layout)
 
     def placed(self, x: Tensor) -> Tensor:
         """Return a batch of inputs as the execution wants it; only images have a layout."""
