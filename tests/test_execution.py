@@ -68,6 +68,11 @@ def network(world):
     return model
 
 
+def as_read(tensors):
+    """Return tensors as a file gives them back, whatever they were laid out like."""
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
 def trained(world, config, *, cut_every=None):
     """Train two epochs, anew from weights and optimiser after every `cut_every` iterations."""
     data = images().to(world.device)
@@ -87,7 +92,7 @@ def trained(world, config, *, cut_every=None):
             step = segment.step
             if cut_every is not None:
                 break
-        weights, state = snapshot(model), optimizer_tensors(optimizer)
+        weights, state = snapshot(model), as_read(optimizer_tensors(optimizer))
         model = network(world)
         restore_(model, weights)
         optimizer = make_optimizer(model, config, world)
@@ -131,11 +136,24 @@ def test_every_execution_computes_what_eager_steps_do(name):
         torch.testing.assert_close(eager[key], other[key], rtol=1e-2, atol=1e-3)
 
 
+def test_only_batches_of_the_usual_size_are_compiled(monkeypatch):
+    # A kernel for several sizes could take a full batch, or not, by what came before.
+    sizes = []
+
+    def compiled(model, **how):
+        assert how == {"dynamic": False, "fullgraph": True}
+        return lambda x: (sizes.append(len(x)), model(x))[1]
+
+    monkeypatch.setattr("prac.step.torch.compile", compiled)
+    trained(world_of("compiled"), TrainConfig())
+    assert sizes == [BATCH] * 6
+
+
 def test_channels_last_holds_for_weights_masks_momentum_and_inputs():
     world = world_of("channels-last")
     model = network(world)
     optimizer = make_optimizer(model, TrainConfig(), world)
-    restore_optimizer_(optimizer, optimizer_tensors(optimizer))
+    restore_optimizer_(optimizer, as_read(optimizer_tensors(optimizer)))
     weight = model[0].weight
     laid_out = (weight, optimizer.state[weight]["momentum_buffer"], world.placed(images().x))
     assert all(t.is_contiguous(memory_format=torch.channels_last) for t in laid_out)

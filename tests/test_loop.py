@@ -14,7 +14,7 @@ from prac.loop import epoch_batches, fit
 from prac.modules import restore_, snapshot
 from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.task import CLASSIFICATION, Task
-from prac.world import World
+from prac.world import World, derived_seed
 
 CPU = World(torch.device("cpu"))
 N, BATCH = 20, 6  # batches of 6, 6, 6, 2
@@ -295,6 +295,38 @@ def test_the_learning_rate_of_each_iteration_is_the_plan_s():
     rates.clear()
     list(trained(model, plan, optimizer=optimizer, start=8))
     assert rates == [plan.lr_at(i) for i in range(8, 16)]
+
+
+class Late(nn.Module):
+    """A network of which a part is used from the third call on."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng([]):
+            torch.manual_seed(1)
+            self.always, self.late, self.calls = nn.Linear(2, 3), nn.Linear(2, 3), 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.always(x) + (self.late(x) if self.calls > 2 else 0.0)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_a_parameter_may_have_its_first_gradient_late(optimizer):
+    data = TensorExamples(torch.rand(N, 2), torch.arange(N) % 3)
+    model, plain = Late(), Late()
+    config = TrainConfig(optimizer=optimizer, lr=0.05, weight_decay=0.1)
+    list(trained(model, plan_of(1, lr=0.05), config=config, data=data))
+    # The same, as torch's unfused optimisers do it.
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    own = {"momentum": 0.9} if optimizer == "sgd" else {}
+    steps = kinds[optimizer](plain.parameters(), 0.05, weight_decay=0.1, **own)
+    for ids in epoch_batches(torch.arange(N), BATCH, derived_seed(0, "order", 0)):
+        steps.zero_grad()
+        nn.functional.cross_entropy(plain(data.x[ids]), data.y[ids]).backward()
+        steps.step()
+    for one, other in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_one_example_more_than_whole_batches_trains_with_batch_norm():

@@ -71,25 +71,34 @@ def executed(
     Raises:
         PracError: If the problem cannot be trained in the execution asked for.
     """
-    name: str = config.execution
+    name: str | None = config.execution
     if name == "auto":
-        begun = read_environment(out).get("execution") if has_trained(out) else None
-        try:
-            if isinstance(begun, str) and begun in EXECUTIONS:
-                check_execution(problem, config, begun)
-                name = begun
-        except PracError as error:
-            note(str(error))
-    if name == "auto":
+        name = _begun_with(problem, config, out, note)
+    else:
+        check_execution(problem, config, config.execution)
+    if name is None:
         choice = choose(problem, config, iterations)
         name = choice.name
         if choice.seconds or choice.failed:
             note(str(choice))
-    elif config.execution != "auto":
-        check_execution(problem, config, name)
     world = replace(problem.world, execution=name)
     world.prepare_(problem.model)
     return replace(problem, world=world)
+
+
+def _begun_with(
+    problem: Problem, config: TrainConfig, out: Path, note: Callable[[str], None]
+) -> str | None:
+    """Return the execution that a run was begun with; None for a new one, or where it fails."""
+    begun = read_environment(out).get("execution") if has_trained(out) else None
+    if not isinstance(begun, str) or begun not in EXECUTIONS:
+        return None
+    try:
+        check_execution(problem, config, begun)
+    except PracError as error:
+        note(str(error))
+        return None
+    return begun
 
 
 def choose(problem: Problem, config: TrainConfig, iterations: int) -> Choice:
