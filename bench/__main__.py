@@ -26,6 +26,7 @@ from bench import (
     plots,
     scoring,
     search,
+    states,
     tried,
 )
 from bench.options import Options
@@ -36,6 +37,7 @@ SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "search": search.measure,
     "scoring": scoring.measure,
     "masks": masks.measure,
+    "states": states.measure,
     "forgetting": forgetting.measure,
     "import": imports.measure,
     "memory": memory.measure,
@@ -70,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Its own, because a file may hold sections of several runs.
         section["made"] = {key: found["about"][key] for key in MADE_WITH}
         section["made"]["short"] = options.short
-        found["sections"][name] = section
+        made = {**found["sections"], name: section}
+        found["sections"] = {each: made[each] for each in SECTIONS if each in made}
         show(name, section)
         if options.json:
             options.json.write_text(json.dumps(found, indent=1) + "\n")

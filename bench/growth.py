@@ -18,14 +18,12 @@ from bench.apart import apart
 from bench.options import Options
 from bench.report import Goal, Row, Section, exponent
 from bench.rounds import interleaved
+from bench.states import opened, state_of
 from bench.work import LENET, Work, images_of, load, with_batch
-from prac.algorithms.forgetting import ForgettingTable
 from prac.algorithms.masks import magnitude, ones, prune
-from prac.checkpoint import RunFolder, environment
 from prac.config import SearchConfig
 from prac.search import find
-from prac.state import RunState
-from prac.world import World, keep_freed_memory
+from prac.world import keep_freed_memory
 
 LINEAR = 1.1
 EPOCH, MASKS, STATE, LEVELS = (
@@ -53,7 +51,7 @@ def measure(options: Options) -> Section:
         ),
         STATE: (
             options.of((1_000_000, 3_000_000, 10_000_000, 30_000_000), (1000, 9000)),
-            lambda n: apart(state_of, n, seed, scratch),
+            lambda n: apart(writing_of, n, seed, scratch),
         ),
         LEVELS: (
             options.of((2, 4, 8, 14, 20), (1, 3)),
@@ -113,23 +111,12 @@ def masks_of(n: int, seed: int) -> Callable[[], float]:
     return timed(lambda: prune(magnitude(weights), masks, 0.2))
 
 
-def state_of(n: int, seed: int, scratch: Path) -> Callable[[], float]:
-    """The state of n weights with their momentum, synced to the disk."""
+def writing_of(n: int, seed: int, scratch: Path) -> Callable[[], float]:
+    """The state of n weights, synced to the disk."""
     keep_freed_memory()
     weights = _weights(n, seed)
-    state = RunState(
-        0,
-        1,
-        weights,
-        ones(weights),
-        torch.arange(1000),
-        ForgettingTable.empty(1000),
-        optimizer={f"{i}/momentum_buffer": w for i, w in enumerate(weights.values())},
-        epoch_losses=torch.zeros(1),
-        epoch_examples=1000,
-    )
-    folder = RunFolder(scratch / f"state-{n}", {}, {}, environment(World(torch.device("cpu"))))
-    folder.__enter__()  # Its process ends with the section, and the lock with it.
+    state = state_of(weights, weights, 1000)
+    folder = opened(scratch / f"state-{n}")
 
     def written() -> None:
         folder.commit(state)
