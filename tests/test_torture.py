@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from torture import page
+from torture.power import File
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,6 +47,13 @@ def test_runs_that_are_asked_to_stop_save_and_go_on(tmp_path):
 
 def test_runs_survive_power_failures(tmp_path):
     assert sum(kinds(tortured("power", tmp_path)).values()) == 8
+
+
+def test_a_power_failure_takes_nothing_that_was_synced_from_a_file_written_behind():
+    file = File(content=b"synced, then more", synced=b"synced")
+    left = {file.torn(random.Random(seed)) for seed in range(100)}
+    assert all(content.startswith(b"synced") for content in left)
+    assert {len(b"synced"), len(b"synced, then more")} <= {len(content) for content in left}
 
 
 def test_runs_survive_full_and_failing_disks(tmp_path):

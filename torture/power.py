@@ -8,6 +8,7 @@ After the method of crash-consistency checkers such as SQLite's crash tests and 
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,9 @@ class File:
         """Return what may be there: the synced content, or some of the newer one."""
         if self.content == self.synced:
             return self.content
-        end = draw.randrange(len(self.content) + 1)
+        # Writing behind what was synced, or cutting there, does not endanger it.
+        kept = len(os.path.commonprefix([self.content, self.synced]))
+        end = draw.randrange(kept, len(self.content) + 1)
         # Blocks that were allocated and never written hold zeros.
         return draw.choice(
             [self.synced, self.content[:end], self.content[:end].ljust(len(self.content), b"\0")]
