@@ -42,7 +42,7 @@ LAYERS = (
         "ticket",
         "training",
     ),
-    ("levels", "results", "retraining", "rules", "search"),
+    ("levels", "planning", "results", "retraining", "rules", "search"),
     ("describe", "presets", "progress", "recipes", "tables"),
     ("cli", "__main__"),
 )

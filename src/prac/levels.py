@@ -91,7 +91,7 @@ def write_summary(
         set_by_class=subset.provenance["by_class"],
         epochs=plan.epochs_begun(state.step),
         planned_epochs=plan.epochs,
-        iterations=state.step,
+        iterations=state.cost.iterations if state.step else 0,
         planned_iterations=plan.iterations,
         stopped_early=0 < state.step < plan.iterations,
         best_epoch=state.best_epoch,
