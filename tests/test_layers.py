@@ -32,6 +32,7 @@ LAYERS = (
         "checkpoint",
         "evaluate",
         "execution",
+        "gradients",
         "ledger",
         "loop",
         "optimizer",
