@@ -55,6 +55,8 @@ def write_trained(path: Path, state: RunState, evidence: Evidence, chosen: Chose
     }
     if found is not None:
         tensors["predictions"] = found
+    if evidence.difficulty is not None:
+        tensors["difficulty"] = evidence.difficulty
     write_tensors(path / "examples.safetensors", tensors, "examples", {"level": state.level})
 
 

@@ -214,11 +214,12 @@ class _Search:
             scores_of, rounds = AT_INIT[config.score]
             seed = derived_seed(self.config.seed, config.score)
             # SynFlow's schedule to the last density passes every level's density on its way.
-            rounds = math.ceil(rounds / self.config.levels)
-            for counted in rounds_of(kept(masks), config.drop_fraction, rounds):
-                scores, spent = scores_of(self.problem, weights, masks, seed)
-                fraction = 1 - counted / kept(masks)
-                masks = self.pruned_by(state, scores, masks, fraction)
+            steps = math.ceil(rounds / self.config.levels)
+            for counted in rounds_of(kept(masks), config.drop_fraction, steps):
+                # What is scored once is scored on the dense network, whatever the density.
+                scored = masks if rounds > 1 else ones(masks)
+                scores, spent = scores_of(self.problem, weights, scored, seed)
+                masks = self.pruned_by(state, scores, masks, 1 - counted / kept(masks))
                 cost += spent
         else:
             masks = self.pruned(state, {name: weights[name] for name in masks})

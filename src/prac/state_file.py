@@ -93,7 +93,7 @@ def from_tensors(
         for group in _MASKS:
             if groups[group] is not None:
                 groups[group][name] = unpacked(tensors, f"{group}/{name}", shape, path)
-    rest = {}
+    rest: dict[str, Any] = {}
     for key, tensor in tensors.items():
         group, slash, name = key.partition("/")
         if slash and group in _WEIGHTS and group in present:
@@ -101,6 +101,7 @@ def from_tensors(
         elif not (slash and group in _MASKS and group in present and name in groups[group]):
             rest[key] = tensor
     optional = _OF_EXAMPLES.keys() & rest.keys()
+    of_examples: dict[str, Any] = {name: rest.get(name) for name in _OF_EXAMPLES}
     check_tensors(path, rest, ("members", "epoch_losses", *_TABLE, *optional))
     state = RunState(
         level=fields.take("level", int, at_least=0),
@@ -115,7 +116,7 @@ def from_tensors(
         members=tensors["members"],
         epoch_losses=tensors["epoch_losses"],
         table=ForgettingTable(*(tensors[name] for name in _TABLE)),
-        **{name: tensors.get(name) for name in _OF_EXAMPLES},
+        **of_examples,
     )
     fields.end()
     _check(path, state)

@@ -27,13 +27,19 @@ from prac.describe import search_summary
 from prac.errors import PracError, unknown_name
 from prac.files import check_same, has_trained, read_environment, read_settings, state_paths
 from prac.pace import Pace
+from prac.presets import ABOUT_METHODS
 from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
 from prac.results import Search
 from prac.settings import flat, from_flat
 from prac.text import printable
 
-EPILOG = "presets:\n" + "\n".join(f"  {n}\n      {p.about}" for n, p in PRESETS.items())
+EPILOG = (
+    "methods:\n"
+    + "\n".join(f"  {name:<15} {about}" for name, about in ABOUT_METHODS.items())
+    + "\n\npresets:\n"
+    + "\n".join(f"  {name}\n      {preset.about}" for name, preset in PRESETS.items())
+)
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -54,8 +60,8 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "--method",
         type=reader("method", str, {}),
         default="prac",
-        metavar="{prac,imp}",
-        help="subset and stop rule by one name (default: prac)",
+        metavar="NAME",
+        help="the search's parts by one name, listed below (default: prac)",
     )
     add_config_file(made)
     made.add_argument(
