@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # The package's __init__ re-exports everything lazily: it stands above them all.
 LAYERS = (
     ("algorithms", "callables", "errors", "text"),
-    ("config", "cost", "fields", "settings", "state", "task"),
+    ("config", "cost", "fields", "methods", "settings", "state", "task"),
     (
         "background",
         "container",

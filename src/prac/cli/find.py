@@ -26,8 +26,8 @@ from prac.cli.options import (
 from prac.describe import search_summary
 from prac.errors import PracError, unknown_name
 from prac.files import check_same, has_trained, read_environment, read_settings, state_paths
+from prac.methods import ABOUT_METHODS, method_settings
 from prac.pace import Pace
-from prac.presets import ABOUT_METHODS
 from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
 from prac.results import Search
@@ -132,9 +132,7 @@ def _defaults(preset: str | None, method: str | None) -> dict[str, Any]:
             raise unknown_name("preset", preset, PRESETS)
         values |= {**PRESETS[preset].settings, "retrain": PRESETS[preset].retrain}
     if method is not None:
-        if method not in METHODS:
-            raise unknown_name("method", method, METHODS)
-        values |= METHODS[method]
+        values |= method_settings(method)
     return values
 
 
