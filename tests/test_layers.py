@@ -42,8 +42,20 @@ LAYERS = (
         "ticket",
         "training",
     ),
-    ("levels", "results", "retraining", "rules", "search"),
-    ("describe", "presets", "progress", "recipes", "tables"),
+    (
+        "cached",
+        "connectivity",
+        "controls",
+        "judging",
+        "levels",
+        "results",
+        "retraining",
+        "rewind_point",
+        "rules",
+        "search",
+        "verdict",
+    ),
+    ("describe", "presets", "progress", "recipes", "tables", "verdict_text"),
     ("cli", "__main__"),
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
