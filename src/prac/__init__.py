@@ -25,6 +25,9 @@ _HOMES = {
     "find": "search",
     "History": "retraining",
     "retrain": "retraining",
+    "judge": "judging",
+    "Verdict": "verdict",
+    "find_rewind_point": "rewind_point",
     "Evidence": "rules",
     "Chosen": "rules",
     "Event": "training",
@@ -42,11 +45,13 @@ if TYPE_CHECKING:
     from prac.config import SubsetConfig as SubsetConfig
     from prac.config import TrainConfig as TrainConfig
     from prac.errors import PracError as PracError
+    from prac.judging import judge as judge
     from prac.pace import Interrupted as Interrupted
     from prac.pace import Pace as Pace
     from prac.results import Search as Search
     from prac.retraining import History as History
     from prac.retraining import retrain as retrain
+    from prac.rewind_point import find_rewind_point as find_rewind_point
     from prac.rules import Chosen as Chosen
     from prac.rules import Evidence as Evidence
     from prac.search import find as find
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
     from prac.task import Task as Task
     from prac.ticket import Ticket as Ticket
     from prac.training import Event as Event
+    from prac.verdict import Verdict as Verdict
 
 
 def __getattr__(name: str) -> Any:

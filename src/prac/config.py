@@ -316,6 +316,11 @@ class Rewind:
         )
 
     @property
+    def is_initialisation(self) -> bool:
+        """Whether levels start from the weights that the dense network started from."""
+        return not self.keeps_weights and self.at == 0
+
+    @property
     def keeps_weights(self) -> bool:
         """Whether a level goes on from the weights that the one before it trained."""
         return self.kind in ("learning-rate", "none")

@@ -86,6 +86,13 @@ class Progress:
                 f"  trained {facts['iterations']} iterations; "
                 f"the next level's set has {facts['next_set_size']} examples"
             )
+        elif event.kind == "trial":
+            self._passing(
+                f"training {facts['number']} of {facts['of']}: {facts['what']}, "
+                f"seed {facts['seed']}"
+            )
+        elif event.kind == "barrier":
+            self._passing(f"error barrier of {facts['what']}")
         elif event.kind == "note":
             self.say(f"note: {facts['text']}")
         elif event.kind == "retrained" and facts["test_accuracy"] is not None:

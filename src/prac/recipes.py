@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,6 +85,15 @@ class RetrainRecipe(Settings):
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     seed: int = setting(0, "source of order and augmentation", at_least=0)
+
+
+@dataclass(frozen=True)
+class JudgeRecipe(Settings):
+    """Everything that the outcome of a judgement depends on, besides tickets and seeds."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
 
 
 @dataclass(frozen=True)
@@ -179,8 +189,10 @@ def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
     )
 
 
-def load_model(config: ModelConfig, data: LoadedData, seed: int) -> nn.Module:
+def load_model(config: ModelConfig, data: LoadedData, seed: int | None) -> nn.Module:
     """Return the configured network for a data set's inputs and classes, initialised from a seed.
+
+    With a seed of None it draws from torch's generator as that stands.
 
     Raises:
         PracError: On a name that is not known, or inputs that the network does not take.
@@ -191,8 +203,9 @@ def load_model(config: ModelConfig, data: LoadedData, seed: int) -> nn.Module:
 
     # Feature vectors are images of one row to a network that flattens them.
     shape = data.shape if len(data.shape) == 3 else (1, 1, math.prod(data.shape))
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng([]) if seed is not None else nullcontext():
+        if seed is not None:
+            torch.manual_seed(seed)
         return build(config.name, image_shape=shape, classes=len(data.classes), stem=config.stem)
 
 

@@ -19,6 +19,7 @@ from prac.checkpoint import RunFolder, environment
 from prac.config import TrainConfig
 from prac.cost import Cost
 from prac.data.examples import Examples, as_examples
+from prac.errors import PracError
 from prac.evaluate import accuracy_and_loss
 from prac.execution import executed
 from prac.files import write_json
@@ -68,6 +69,7 @@ def retrain(
     val: Any = None,
     test: Any = None,
     seed: int = 0,
+    start: int = 0,
     out: str | Path | None = None,
     task: Task = CLASSIFICATION,
     device: str = "auto",
@@ -88,6 +90,7 @@ def retrain(
         val: Held-out examples that choose the best epoch; without them it is the last.
         test: Examples that the best epoch is tested on, once.
         seed: Source of order and augmentation.
+        start: Iteration of the schedule at which training starts, with a fresh optimiser.
         out: A folder from which the same call resumes; None keeps nothing.
         task: Loss and correctness.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -98,7 +101,7 @@ def retrain(
         accept_changes: Resume under another torch, prac or device as well, though bits may differ.
 
     Raises:
-        PracError: If the ticket does not fit the model, or the data does not.
+        PracError: If the ticket does not fit the model, or the data or the start does not.
         Interrupted: If the pace says to stop; with `out`, the same call continues.
     """
     ticket.apply(model)
@@ -109,6 +112,8 @@ def retrain(
     if test_examples is not None:
         problem.check("test", test_examples)
     settings = {**flat(config), **(recipe or {}), "seed": seed}
+    if start:
+        settings["start"] = start
     identity = {
         "ticket": ticket.digest,
         **problem.identity(),
@@ -116,8 +121,12 @@ def retrain(
     }
     total = len(problem.train)
     plan = plan_for(config, total, total)
-    if ticket.level and ticket.provenance.get("settings", {}).get("rewind") == "none":
+    if ticket.is_fine_tuned:
         plan = plan.fine_tuning(plan)
+    if not 0 <= start < plan.iterations:
+        raise PracError(
+            f"start is {start}: expected 0 to {plan.iterations - 1}, the last iteration"
+        )
     training = Training(plan, config, seed=derived_seed(seed, "retrain"))
     pace = pace or Pace()
     with ExitStack() as stack:
@@ -135,7 +144,15 @@ def retrain(
         folder = stack.enter_context(opened)
         stack.enter_context(pace.working())
         if not (folder.path / "summary.json").exists():
-            _run(_first_state(ticket, total), problem, test_examples, training, folder, watch, pace)
+            _run(
+                _first_state(ticket, total, start),
+                problem,
+                test_examples,
+                training,
+                folder,
+                watch,
+                pace,
+            )
         folder.forget_states()
         trained, _ = read_tensors(folder.path / "trained.safetensors", "trained")
         restore_(problem.model, trained)
@@ -150,10 +167,10 @@ def read_history(path: Path) -> History:
     return History(epochs=read_metrics(path), cost=cost, **summary)
 
 
-def _first_state(ticket: Ticket, total: int) -> RunState:
+def _first_state(ticket: Ticket, total: int, start: int) -> RunState:
     return RunState(
         level=ticket.level,
-        step=0,
+        step=start,
         weights=ticket.masked_weights(),
         masks=ticket.masks,
         members=torch.arange(total),

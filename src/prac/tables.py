@@ -29,7 +29,7 @@ def table_of(facts: Mapping[str, Any]) -> RenderableType:
 
 def search_table(facts: Mapping[str, Any]) -> Table:
     """Return the table of a search: a line a level, what it trained on, cost and was worth."""
-    table = _table("level", "density", "set", "epochs", "iterations", "saved", "test", "vs dense")
+    table = new_table("level", "density", "set", "epochs", "iterations", "saved", "test", "vs dense")
     for level in facts["levels"]:
         trained = level["epochs"] > 0
         retrained = level["retrained"] or {}
@@ -80,7 +80,7 @@ def retraining_tables(facts: Mapping[str, Any]) -> RenderableType:
 def set_table(facts: Mapping[str, Any]) -> Table:
     """Return the sizes of the levels' sets, by part and by class: a column a level."""
     levels = facts["levels"]
-    table = _table("set of level", *(str(level["index"]) for level in levels))
+    table = new_table("set of level", *(str(level["index"]) for level in levels))
     table.add_row("examples", *(str(level["set_size"]) for level in levels))
     for part in sorted({part for level in levels for part in level["set_parts"]}):
         sizes = (level["set_parts"].get(part) for level in levels)
@@ -96,7 +96,7 @@ def set_table(facts: Mapping[str, Any]) -> Table:
 
 def ledger_table(facts: Mapping[str, Any]) -> Table:
     """Return what each ticket cost to find, beside iterative magnitude pruning's cost for it."""
-    table = _table(
+    table = new_table(
         "ticket", "iterations", "IMP's", "trained on", "IMP's", "only scored", "seconds", "IMP's*"
     )
     for level in facts["levels"]:
@@ -117,7 +117,7 @@ def ledger_table(facts: Mapping[str, Any]) -> Table:
 
 def ticket_tables(facts: Mapping[str, Any]) -> RenderableType:
     """Return a ticket's layers and provenance."""
-    table = _table("layer", "shape", "kept", "of", "density")
+    table = new_table("layer", "shape", "kept", "of", "density")
     for layer in facts["layers"]:
         table.add_row(
             _line(layer["name"]),
@@ -149,7 +149,7 @@ def data_tables(facts: Mapping[str, Any]) -> RenderableType:
     """Return a data set's splits and their classes."""
     shape = "x".join(map(str, facts["input_shape"]))
     title = _line(f"data set {facts['name']}: inputs {shape}, {len(facts['classes'])} classes")
-    table = _table("split", "examples", "fewest of a class", "most of a class", "fingerprint")
+    table = new_table("split", "examples", "fewest of a class", "most of a class", "fingerprint")
     for name, split in facts["splits"].items():
         counts = split["by_class"] or []
         table.add_row(
@@ -178,7 +178,7 @@ def data_tables(facts: Mapping[str, Any]) -> RenderableType:
 
 
 def _counts(names: Iterable[str], counts: Iterable[int]) -> Table:
-    table = _table("class", "examples")
+    table = new_table("class", "examples")
     for name, count in zip(names, counts, strict=False):
         table.add_row(_line(name), str(count))
     return table
@@ -202,7 +202,8 @@ def _provenance(facts: Mapping[str, Any]) -> list[RenderableType]:
     return parts
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
+    """Return an empty table in the one look that all have, its first column to the left."""
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for number, column in enumerate(columns):
         # Folded, never cut: a figure without its end is another figure.

@@ -54,6 +54,12 @@ class Ticket:
         return int(self.provenance.get("level", 0))
 
     @property
+    def is_fine_tuned(self) -> bool:
+        """Whether it trains at the schedule's last rate: it keeps weights that were trained."""
+        fine_tunes = self.provenance.get("settings", {}).get("rewind") == "none"
+        return self.level > 0 and fine_tunes and not self.provenance.get("drawn_anew", False)
+
+    @property
     def digest(self) -> str:
         """Hex digest of weights and masks, which are what the ticket is, wherever it came from."""
         tensors = {WEIGHT + name: weight for name, weight in self.weights.items()}

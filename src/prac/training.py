@@ -34,7 +34,8 @@ class Event:
 
     Attributes:
         kind: "level" (one begins), "epoch", "scoring", "pruned" or "finished" in a search;
-            "retrain", "epoch" and "retrained" in a retraining; in both "saved" (a state within an
+            "retrain", "epoch" and "retrained" in a retraining; "trial" (a training is done or read)
+            and "barrier" (one is measured or read) in a judgement; in all of them "saved" (a state within an
             epoch) and "note" (something a person should know).
         level: Prunings done so far.
         facts: What is known of it, by name.

@@ -17,6 +17,7 @@ from prac.text import printable
 COMMANDS = {
     "find": "search for tickets; the same command again resumes",
     "retrain": "train one ticket alone on all data",
+    "judge": "retrain tickets and controls over seeds; say which of them win",
     "inspect": "describe a ticket, a run, a subset or a data set",
 }
 

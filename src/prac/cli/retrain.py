@@ -17,13 +17,11 @@ from prac.cli.options import (
     check_config,
     check_exclusive,
     check_used,
-    early_value,
     pace_of,
     reader,
     values_of,
 )
-from prac.errors import PracError
-from prac.fields import shown
+from prac.cli.recorded import load, own_settings
 from prac.pace import Pace
 from prac.progress import Progress
 from prac.recipes import RetrainRecipe
@@ -65,22 +63,8 @@ def run(arguments: Sequence[str]) -> int:
     from prac.ticket import Ticket
 
     ticket = Ticket.load(path)
-    known = ticket.provenance.get("settings", {})
-    own = {name: known[name] for name in flat(RetrainRecipe()) if name in known}
-    for name in ("data", "model"):
-        if name not in own and early_value(arguments, name) is None:
-            raise PracError(
-                f"{path}: was found from Python and does not name its {name}: pass --{name}"
-            )
-    if ":" in str(own.get("model")) and early_value(arguments, "model") is None:
-        # Code that the file alone names is never imported: the file may be anyone's.
-        raise PracError(
-            f"{path}: names code of its own as its model: pass --model {shown(own['model'])[1:-1]} "
-            f"if you trust that code"
-        )
+    own = own_settings(path, ticket.provenance.get("settings", {}), RetrainRecipe, arguments)
     check_exclusive(arguments)
-    if early_value(arguments, "epochs") is not None:
-        own.pop("iterations", None)
     options = parser(own).parse_args(list(arguments))
     recipe = from_flat(RetrainRecipe, values_of(options, RetrainRecipe))
     check_used(arguments, flat(recipe))
@@ -106,14 +90,10 @@ def _train(
     progress: Progress,
     pace: Pace,
 ) -> History:
-    from prac.recipes import check_model_name, load_data, load_model
+    from prac.recipes import load_model
     from prac.retraining import read_history, retrain
 
-    check_model_name(recipe.model.name)
-    progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
-    data = load_data(recipe.data, workers=options.workers)
-    for line in data.notices():
-        progress.say(line)
+    data = load(recipe, options.workers, progress)
     model = load_model(recipe.model, data, recipe.seed)
     about = flat(recipe.data) | flat(recipe.model)
     with progress:

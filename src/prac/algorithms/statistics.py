@@ -1,0 +1,89 @@
+"""What a few runs tell: means, spreads, intervals, and a paired test. Plain numbers, no tensors.
+
+SciPy is imported where a distribution is asked for, so that importing this costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+ROUNDING = 1e-12
+"""Differences below this share of the numbers compared are those of floating point."""
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of at least one number.
+
+    >>> mean([0.9, 0.8])
+    0.85
+    """
+    return statistics.fmean(values)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Return the sample's standard deviation (divided by n - 1); None for fewer than two numbers.
+
+    >>> round(deviation([0.8, 0.9]), 4), deviation([0.8])
+    (0.0707, None)
+    """
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def half_width(values: Sequence[float], confidence: float = 0.95) -> float | None:
+    """Return how far the mean's confidence interval reaches to either side, by Student's t.
+
+    Args:
+        values: Independent measurements.
+        confidence: Share of such intervals that hold the true mean, if measurements are normal.
+
+    Returns:
+        In the unit of the values; None for fewer than two, which have no interval.
+
+    >>> round(half_width([0.8, 0.9]), 4)
+    0.6353
+    """
+    spread = deviation(values)
+    if spread is None:
+        return None
+    from scipy.special import stdtrit
+
+    n = len(values)
+    return float(stdtrit(n - 1, (1 + confidence) / 2)) * spread / math.sqrt(n)
+
+
+def worse(values: Sequence[float], baseline: Sequence[float]) -> float | None:
+    """Return the p-value of a paired, one-sided t test: how well chance explains a lower mean.
+
+    The null hypothesis is that `values` are on average no lower than `baseline`. Where all
+    differences are equal, chance explains nothing: p is 0 below the baseline, 1 above it, and 0.5
+    on it.
+
+    Args:
+        values: One measurement a pair.
+        baseline: The other of each pair, in the same order.
+
+    Returns:
+        p, from 0 to 1; None for fewer than two pairs, which tell nothing.
+
+    Raises:
+        ValueError: If there are not as many of the one as of the other.
+
+    >>> round(worse([0.80, 0.81, 0.79], [0.90, 0.92, 0.91]), 4)
+    0.0014
+    >>> worse([0.8, 0.7], [0.9, 0.8]), worse([0.8, 0.7], [0.8, 0.7]), worse([0.8], [0.9])
+    (0.0, 0.5, None)
+    """
+    differences = [value - other for value, other in zip(values, baseline, strict=True)]
+    spread = deviation(differences)
+    if spread is None:
+        return None
+    centre = mean(differences)
+    rounding = ROUNDING * max(map(abs, (*values, *baseline)))
+    if spread <= rounding:
+        return 0.5 if abs(centre) <= rounding else float(centre > 0)
+    from scipy.special import stdtr
+
+    n = len(differences)
+    return float(stdtr(n - 1, centre / (spread / math.sqrt(n))))

@@ -1,0 +1,151 @@
+"""Trainings kept by their content: what was trained once is read, whoever asks for it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from prac.config import TrainConfig
+from prac.data.examples import Examples, as_examples
+from prac.errors import Damaged, PracError
+from prac.files import state_paths
+from prac.pace import Pace
+from prac.retraining import History, read_history, retrain
+from prac.settings import flat
+from prac.store import read_tensors
+from prac.task import CLASSIFICATION, Task
+from prac.ticket import Ticket
+from prac.training import Watch, no_watch
+from prac.world import World
+
+
+def retrain_cached(
+    cache: str | Path,
+    ticket: Ticket,
+    model: nn.Module,
+    train: Any,
+    config: TrainConfig,
+    *,
+    val: Any = None,
+    test: Any = None,
+    seed: int = 0,
+    start: int = 0,
+    task: Task = CLASSIFICATION,
+    device: str = "auto",
+    watch: Watch = no_watch,
+    pace: Pace | None = None,
+    accept_changes: bool = False,
+) -> tuple[History, Path]:
+    """Return the history and the folder of a training, which is done only if it never was.
+
+    `prac.retraining.retrain` with a folder named for all that its outcome depends on. A training
+    that was cut off goes on. Sets of examples are best passed as `prac.data` examples: these
+    remember their fingerprints.
+
+    Args:
+        cache: The folder that trainings are kept in.
+        ticket: As the others, what `retrain` takes.
+        model: As there; left as it was where nothing has to be trained.
+        train: As there.
+        config: As there.
+        val: As there.
+        test: As there.
+        seed: As there.
+        start: As there.
+        task: As there.
+        device: As there.
+        watch: As there.
+        pace: As there.
+        accept_changes: As there.
+
+    Raises:
+        PracError: As `retrain`, or where what is kept is damaged.
+        Interrupted: If the pace says to stop; the same call continues.
+    """
+    train = as_examples(train)
+    val, test = (None if data is None else as_examples(data) for data in (val, test))
+    world = World.choose(device, config.precision)
+    about = {
+        "ticket": ticket.digest,
+        "fine_tuned": ticket.is_fine_tuned,
+        "network": _network(model),
+        "train": flat(config) | {"precision": world.precision},
+        "seed": seed,
+        "start": start,
+        "data": [_content(train), _content(val), _content(test)],
+        "task": task.own_parts(),
+    }
+    path = Path(cache) / content_key(about)
+    if not is_finished(path):
+        retrain(
+            ticket,
+            model,
+            train,
+            config,
+            val=val,
+            test=test,
+            seed=seed,
+            start=start,
+            out=path,
+            task=task,
+            device=device,
+            watch=watch,
+            pace=pace,
+            accept_changes=accept_changes,
+        )
+    try:
+        return read_history(path), path
+    except PracError as error:
+        raise _mendable(path, error) from error
+
+
+def content_key(about: Any) -> str:
+    """Return a name of 24 letters for JSON values: another one wherever these differ."""
+    text = json.dumps(about, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def is_finished(path: Path) -> bool:
+    """Say whether a training is there with nothing left to do, not even to remove states."""
+    return (path / "summary.json").exists() and not any(state_paths(path))
+
+
+def trained_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights that a finished training has kept.
+
+    Raises:
+        PracError: If they are not there or damaged.
+    """
+    try:
+        return read_tensors(path / "trained.safetensors", "trained")[0]
+    except PracError as error:
+        raise _mendable(path, error) from error
+
+
+def _mendable(path: Path, error: PracError) -> PracError:
+    """Return an error of reading a kept training, with its remedy."""
+    kind = Damaged if isinstance(error, Damaged) else PracError
+    return kind(f"{error}; remove the folder {path} to train it again")
+
+
+def _network(model: nn.Module) -> list[Any]:
+    """Return what tells one network from another: its modules' kinds, its tensors' shapes."""
+    return [
+        [[name, type(module).__qualname__] for name, module in model.named_modules()],
+        [
+            [name, str(value.dtype), list(value.shape)]
+            for name, value in model.state_dict().items()
+            if isinstance(value, Tensor)
+        ],
+    ]
+
+
+def _content(examples: Examples | None) -> list[str] | None:
+    """Return what a set holds and how it is augmented, as far as prac does that."""
+    if examples is None:
+        return None
+    return [examples.fingerprint, repr(getattr(examples, "pipeline", None))]

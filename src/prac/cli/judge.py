@@ -1,0 +1,228 @@
+"""`prac judge`: retrain tickets and controls over seeds, and say which of them win."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.cli.options import (
+    Parser,
+    add_config_file,
+    add_run_options,
+    add_settings,
+    check_config,
+    check_exclusive,
+    check_used,
+    early_value,
+    pace_of,
+    reader,
+    values_of,
+)
+from prac.cli.recorded import load, own_settings
+from prac.errors import PracError
+from prac.pace import Pace
+from prac.progress import Progress
+from prac.recipes import JudgeRecipe
+from prac.results import Search
+from prac.settings import flat, from_flat
+from prac.text import printable
+
+if TYPE_CHECKING:
+    from prac.rewind_point import RewindPoint
+    from prac.verdict import Verdict
+
+CONTROLS = {"reinit": "reinitialised", "shuffle": "shuffled", "random": "random"}
+"""Controls by flag."""
+
+NUMBERS = tuple[int, ...] | None
+
+
+def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
+    """Return the parser of `prac judge`, with a run's own settings as defaults."""
+    made = Parser(
+        prog="prac judge",
+        description="Retrain a run's tickets over seeds, beside the dense network and controls,\n"
+        "and say which of them win. The same command again resumes; what was trained\n"
+        "once is not trained again.",
+    )
+    made.add_argument("run", metavar="RUN", help="a run folder")
+    add_config_file(made)
+    made.add_argument(
+        "--levels",
+        type=reader("levels", NUMBERS, {"at_least": 0}),
+        default=None,
+        metavar="N,...",
+        help="levels whose tickets are judged (default: all)",
+    )
+    made.add_argument(
+        "--seeds",
+        type=reader("seeds", NUMBERS, {"at_least": 0}),
+        default=None,
+        metavar="N,...",
+        help="seeds of order and augmentation, for each of which all is trained (default: 0,1,2)",
+    )
+    for flag, about in (
+        ("reinit", "control: the same mask with re-initialised weights"),
+        ("shuffle", "control: the mask shuffled within each layer"),
+        ("random", "control: a random mask of the same layerwise densities, and new weights"),
+        ("barriers", "error barrier between the first two seeds' networks of each level"),
+        ("find-rewind-point", "instead: the earliest point from which the dense one is stable"),
+    ):
+        made.add_argument(f"--{flag}", action="store_true", help=about)
+    made.add_argument(
+        "--points",
+        type=reader("points", NUMBERS, {"at_least": 0}),
+        default=None,
+        metavar="N,...",
+        help="iterations to try as rewind points (default: 0, then 0.1 to 50 %% of the schedule)",
+    )
+    made.add_argument(
+        "--cache",
+        type=reader("cache", str | None, {}),
+        default=None,
+        metavar="DIR",
+        help="folder of the trainings, which runs may share (default: RUN/judged)",
+    )
+    add_run_options(made)
+    add_settings(made, JudgeRecipe, "other")
+    if defaults:
+        made.set_defaults(dict(defaults))
+    return made
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `prac judge` and return its exit status."""
+    check_config(arguments)
+    path = parser().parse_args(list(arguments)).run
+    search = Search.load(path)
+    own = own_settings(path, search.settings, JudgeRecipe, arguments)
+    check_exclusive(arguments)
+    options = parser(own).parse_args(list(arguments))
+    recipe = from_flat(JudgeRecipe, values_of(options, JudgeRecipe))
+    check_used(arguments, flat(recipe))
+    _check_meant(options)
+    progress = Progress(quiet=options.quiet)
+    is_given = early_value(arguments, "execution") is not None
+    with pace_of(options, progress).listening() as pace:
+        if options.find_rewind_point:
+            point = _find_rewind_point(search, recipe, options, is_given, progress, pace)
+        else:
+            verdict = _judge(search, recipe, options, is_given, progress, pace)
+    if options.find_rewind_point:
+        return _show_point(point, search, options.json)
+    return _show_verdict(verdict, options.json)
+
+
+def _check_meant(options: Any) -> None:
+    """Raise a PracError where an option is given that nothing would look at."""
+    for_verdict = ("levels", *CONTROLS, "barriers")
+    for name in for_verdict if options.find_rewind_point else ("points",):
+        if options[name] not in (None, False):
+            why = "judges nothing" if options.find_rewind_point else "is not given"
+            raise PracError(
+                f"--{name} is given but not used: --find-rewind-point {why}: leave it out"
+            )
+
+
+def _common(
+    search: Search,
+    recipe: JudgeRecipe,
+    options: Any,
+    execution_is_given: bool,
+    progress: Progress,
+    pace: Pace,
+) -> tuple[Any, dict[str, Any]]:
+    """Return the loaded data, and what both jobs are told."""
+    from prac.judging import as_executed
+
+    data = load(recipe, options.workers, progress)
+    train = recipe.train
+    return data, {
+        "config": train if execution_is_given else as_executed(train, search),
+        "cache": options.cache,
+        "device": options.device,
+        "watch": progress,
+        "pace": pace,
+        "accept_changes": options.accept_changes,
+        **({} if options.seeds is None else {"seeds": options.seeds}),
+    }
+
+
+def _judge(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> Verdict:
+    from prac.judging import SEEDS, check_seeds, judge, judged_levels
+    from prac.recipes import load_model
+
+    # Before any data is loaded, which may take long.
+    check_seeds(SEEDS if options.seeds is None else options.seeds, options.barriers)
+    judged_levels(search, options.levels)
+    data, common = _common(search, recipe, options, *rest)
+    with common["watch"]:
+        return judge(
+            search,
+            lambda: load_model(recipe.model, data, None),
+            data.train,
+            val=data.val,
+            test=data.test,
+            levels=options.levels,
+            controls=[name for flag, name in CONTROLS.items() if options[flag]],
+            barriers=options.barriers,
+            **common,
+        )
+
+
+def _find_rewind_point(
+    search: Search, recipe: JudgeRecipe, options: Any, *rest: Any
+) -> RewindPoint:
+    from prac.recipes import load_model
+    from prac.rewind_point import find_rewind_point
+
+    data, common = _common(search, recipe, options, *rest)
+    seed = int(search.settings.get("seed", 0))
+    model = search.tickets[0].apply(load_model(recipe.model, data, seed))
+    cache = common.pop("cache") or search.path / "judged"
+    with common["watch"]:
+        return find_rewind_point(
+            model,
+            data.train,
+            common.pop("config"),
+            test=data.test,
+            seed=seed,
+            points=options.points,
+            cache=cache,
+            **common,
+        )
+
+
+def _show_verdict(verdict: Verdict, as_json: bool) -> int:
+    if as_json:
+        json.dump(verdict.to_json(), sys.stdout, indent=2)
+        print()
+        return 0
+    from rich.console import Console
+
+    from prac.verdict_text import verdict_text
+
+    Console(highlight=False).print(verdict_text(verdict))
+    print(f"\nverdict: {printable(str(verdict.search.path))}/judged/verdict.json")
+    return 0
+
+
+def _show_point(point: RewindPoint, search: Search, as_json: bool) -> int:
+    from prac.files import write_json
+
+    path = search.path / "judged" / "rewind_point.json"
+    write_json(path, point.to_json())
+    if as_json:
+        json.dump(point.to_json(), sys.stdout, indent=2)
+        print()
+        return 0
+    from rich.console import Console
+
+    from prac.verdict_text import rewind_point_text
+
+    Console(highlight=False).print(rewind_point_text(point))
+    print(f"\npoints: {printable(str(path))}")
+    return 0

@@ -1,0 +1,64 @@
+"""Model, data and training as a ticket or a run recorded them: for commands that work on these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.cli.options import early_value
+from prac.errors import PracError
+from prac.fields import shown
+from prac.progress import Progress
+from prac.recipes import JudgeRecipe, RetrainRecipe
+from prac.settings import flat
+
+if TYPE_CHECKING:
+    from prac.recipes import LoadedData
+
+
+def own_settings(
+    path: str | Path,
+    known: Mapping[str, Any],
+    cls: type[JudgeRecipe | RetrainRecipe],
+    arguments: Sequence[str],
+) -> dict[str, Any]:
+    """Return those settings of a search that a command takes over, as defaults of its options.
+
+    Args:
+        path: What recorded them, for messages.
+        known: All that it recorded, by flat name.
+        cls: The command's settings.
+        arguments: As typed, which come before what was recorded.
+
+    Raises:
+        PracError: If model or data is not known, or the model is code that only the file names.
+    """
+    own = {name: known[name] for name in flat(cls()) if name in known}
+    for name in ("data", "model"):
+        if name not in own and early_value(arguments, name) is None:
+            raise PracError(
+                f"{path}: was found from Python and does not name its {name}: pass --{name}"
+            )
+    if ":" in str(own.get("model")) and early_value(arguments, "model") is None:
+        # Code that the file alone names is never imported: the file may be anyone's.
+        raise PracError(
+            f"{path}: names code of its own as its model: pass --model {shown(own['model'])[1:-1]} "
+            f"if you trust that code"
+        )
+    if early_value(arguments, "epochs") is not None:
+        # The user's length takes the place of the search's, whatever that counts in.
+        own.pop("iterations", None)
+    return own
+
+
+def load(recipe: JudgeRecipe | RetrainRecipe, workers: int, progress: Progress) -> LoadedData:
+    """Return the data of a recipe, saying what a person should know of it."""
+    from prac.recipes import check_model_name, load_data
+
+    check_model_name(recipe.model.name)
+    progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
+    data = load_data(recipe.data, workers=workers)
+    for line in data.notices():
+        progress.say(line)
+    return data
