@@ -321,6 +321,20 @@ def test_flow_is_through_absolute_buffers_too_in_evaluation_mode():
     assert found["0.weight"].dtype == torch.float64
 
 
+@pytest.mark.parametrize(("mean", "open_to"), [(4.0, 1.0), (6.0, 0.0), (-6.0, 0.0)])
+def test_a_trained_running_mean_above_the_flow_stops_it(mean, open_to):
+    model = nn.Sequential(nn.Linear(2, 1, bias=False), nn.BatchNorm1d(1), nn.ReLU())
+    weights = snapshot(model) | {
+        "0.weight": torch.tensor([[-3.0, 2.0]]),
+        "1.running_mean": torch.tensor([mean]),
+    }
+    problem = problem_of(model, torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64))
+    found = synaptic_flow(problem, weights, {"0.weight": torch.ones(1, 2).bool()})
+    torch.testing.assert_close(
+        found["0.weight"], torch.full((1, 2), open_to).double(), rtol=1e-4, atol=0
+    )
+
+
 def test_flow_through_many_layers_does_not_overflow():
     model = nn.Sequential(*(nn.Linear(30, 30) for _ in range(40)))
     problem = problem_of(model, torch.zeros(2, 30), torch.arange(2))

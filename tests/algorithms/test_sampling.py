@@ -74,7 +74,7 @@ def test_the_global_generator_is_left_alone():
 
 
 @given(
-    losses=st.lists(st.sampled_from([0.0, 0.1, 1.0, 8.0, NAN, INF]), min_size=2, max_size=20),
+    losses=st.lists(st.sampled_from([0.0, 0.1, 1.0, 8.0, NAN, INF, -INF]), min_size=2, max_size=20),
     probability=st.floats(0, 0.95),
     epoch=st.integers(0, 7),
     seed=st.integers(0, 9),
