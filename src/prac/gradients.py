@@ -141,7 +141,9 @@ def synaptic_flow(
     being replaced by its absolute value. The model is in evaluation mode, where BatchNorm scales by
     its running statistics (at initialisation, by about 1) and dropout does nothing: with ReLU and
     the like, all that flows is positive. Layers that normalise by the example itself (LayerNorm,
-    GroupNorm, BatchNorm without running statistics) leave little of a flow of ones to score.
+    GroupNorm, BatchNorm without running statistics) leave little of a flow of ones to score, and a
+    trained BatchNorm subtracts its mean, which may be more than what flows: the score is meant for
+    networks at initialisation.
     Arithmetic is in float64, as products over many layers overflow float32.
 
     Source: SynFlow (Tanaka et al. 2020, arXiv 2006.05467).
