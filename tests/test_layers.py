@@ -59,7 +59,16 @@ LAYERS = (
         "search",
         "verdict",
     ),
-    ("describe", "plots", "presets", "progress", "recipes", "tables", "verdict_text"),
+    (
+        "comparison_text",
+        "describe",
+        "plots",
+        "presets",
+        "progress",
+        "recipes",
+        "tables",
+        "verdict_text",
+    ),
     ("cli", "__main__"),
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -91,6 +91,13 @@ class Progress:
                 f"training {facts['number']} of {facts['of']}: {facts['what']}, "
                 f"seed {facts['seed']}"
             )
+        elif event.kind == "contest":
+            self.say(
+                f"search {facts['number']} of {facts['of']}: {facts['method']}, "
+                f"seed {facts['seed']}"
+            )
+        elif event.kind == "judging":
+            self._passing(f"training ticket {event.level} alone, seed {facts['seed']}")
         elif event.kind == "barrier":
             self._passing(f"error barrier of {facts['what']}")
         elif event.kind == "note":

@@ -35,8 +35,9 @@ class Event:
     Attributes:
         kind: "level" (one begins), "epoch", "scoring", "pruned" or "finished" in a search;
             "retrain", "epoch" and "retrained" in a retraining; "trial" (a training is done or read)
-            and "barrier" (one is measured or read) in a judgement; in all of them "saved" (a state within an
-            epoch) and "note" (something a person should know).
+            and "barrier" (one is measured or read) in a judgement; "contest" (a search is done or
+            read) and "judging" (so is a ticket's training) in a comparison; in all of them "saved"
+            (a state within an epoch) and "note" (something a person should know).
         level: Prunings done so far.
         facts: What is known of it, by name.
     """
