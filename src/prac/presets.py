@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prac.errors import unknown_name
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -100,3 +102,22 @@ def _presets() -> dict[str, Preset]:
 
 
 PRESETS: dict[str, Preset] = _presets()
+
+
+def combined(names: str) -> Preset:
+    """Return presets joined by commas as one; where they differ, the later one holds.
+
+    Raises:
+        PracError: If there is none of a name.
+
+    >>> combined("mnist-lenet,frugal").settings["model"]
+    'lenet_300_100'
+    """
+    chosen = []
+    for name in names.split(","):
+        if name not in PRESETS:
+            raise unknown_name("preset", name, PRESETS)
+        chosen.append(PRESETS[name])
+    settings = {name: value for preset in chosen for name, value in preset.settings.items()}
+    retrain = next((preset.retrain for preset in reversed(chosen) if preset.retrain), ())
+    return Preset("; ".join(preset.about for preset in chosen), settings, retrain)

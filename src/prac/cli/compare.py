@@ -25,7 +25,7 @@ from prac.cli.recorded import load
 from prac.errors import PracError, unknown_name
 from prac.methods import ABOUT_METHODS, METHODS
 from prac.pace import Pace
-from prac.presets import PRESETS
+from prac.presets import combined
 from prac.progress import Progress
 from prac.recipes import Recipe
 from prac.settings import flat, from_flat
@@ -51,8 +51,8 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "--preset",
         type=reader("preset", str | None, {}),
         default=None,
-        metavar="NAME",
-        help="start from these settings",
+        metavar="NAME,...",
+        help="start from these settings; of several presets the later ones win",
     )
     made.add_argument(
         "--methods",
@@ -106,9 +106,7 @@ def run(arguments: Sequence[str]) -> int:
     preset = early_value(arguments, "preset")
     defaults: dict[str, Any] = {**METHODS["prac"]}
     if preset is not None:
-        if preset not in PRESETS:
-            raise unknown_name("preset", preset, PRESETS)
-        defaults |= PRESETS[preset].settings
+        defaults |= combined(preset).settings
     if early_value(arguments, "epochs") is not None:
         # The user's length takes the place of a preset's, whatever that counts in.
         defaults.pop("iterations", None)

@@ -24,10 +24,11 @@ from prac.cli.options import (
     values_of,
 )
 from prac.describe import search_summary
-from prac.errors import PracError, unknown_name
+from prac.errors import PracError
 from prac.files import check_same, has_trained, read_environment, read_settings, state_paths
 from prac.methods import ABOUT_METHODS, method_settings
 from prac.pace import Pace
+from prac.presets import combined
 from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
 from prac.results import Search
@@ -53,8 +54,8 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "--preset",
         type=reader("preset", str | None, {}),
         default=None,
-        metavar="NAME",
-        help="start from these settings",
+        metavar="NAME,...",
+        help="start from these settings; of several presets the later ones win",
     )
     made.add_argument(
         "--method",
@@ -128,9 +129,8 @@ def _defaults(preset: str | None, method: str | None) -> dict[str, Any]:
     """Return a preset's settings and a method's; a method that is asked for wins."""
     values = dict(METHODS["prac"])
     if preset is not None:
-        if preset not in PRESETS:
-            raise unknown_name("preset", preset, PRESETS)
-        values |= {**PRESETS[preset].settings, "retrain": PRESETS[preset].retrain}
+        chosen = combined(preset)
+        values |= {**chosen.settings, "retrain": chosen.retrain}
     if method is not None:
         values |= method_settings(method)
     return values
@@ -140,7 +140,11 @@ def _name(recipe: Recipe, options: Any) -> str:
     """Return a run folder's name, of what someone would call the run, in plain letters."""
     data = Path(recipe.data.name).name.lstrip(".").partition(".")[0]
     own = f"{_plain(data) or 'data'}-{_plain(recipe.model.name.rpartition(':')[2]) or 'model'}"
-    parts = [options.preset or own, options.method, "subset" if options.subset else ""]
+    parts = [
+        (options.preset or own).replace(",", "-"),
+        options.method,
+        "subset" if options.subset else "",
+    ]
     return "-".join(filter(None, parts))
 
 
