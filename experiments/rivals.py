@@ -87,7 +87,8 @@ def run(name: str, data: str, runs: str, changes: str) -> dict[str, Any]:
     if done.returncode not in (0, 1):  # 1: a search failed, and is told of.
         sys.exit(done.returncode)
     # Where the folders lay is no one's concern.
-    found: dict[str, Any] = json.loads(done.stdout.decode().replace(f"{out}/", ""))
+    text = done.stdout.decode().replace(f"{out}/", "").replace(f'"{data}/', '"DIR/')
+    found: dict[str, Any] = json.loads(text)
     first = next(Path(out).glob("runs/*/*/levels/00/summary.json"))
     machine = json.loads((first.parents[2] / "environment.json").read_text())
     return {

@@ -1,0 +1,154 @@
+"""The experiments' scripts, at sizes of seconds; their pages are what the committed figures say."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import torch
+from PIL import Image
+
+from experiments import frankle_carbin, frankle_carbin_page, pages, rivals, rivals_page
+from prac.cli.compare import parser
+from prac.methods import METHODS
+from prac.presets import combined
+from prac.recipes import DataConfig, load_data
+from prac.ticket import Ticket
+
+RIVALS = sorted(path.stem for path in pages.RESULTS.glob("rivals-*.json"))
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_page_of_rivals_is_made_of_its_figures(name):
+    assert (pages.RESULTS / f"{name}.md").read_text() == rivals_page.page(pages.read(name))
+
+
+def test_the_page_of_lottery_tickets_is_made_of_its_figures():
+    text = (pages.RESULTS / "frankle-carbin.md").read_text()
+    assert text == frankle_carbin_page.page(pages.read("frankle-carbin"))
+
+
+@pytest.mark.parametrize("name", rivals.PROBLEMS)
+def test_commands_of_rivals_are_commands(name):
+    problem = rivals.PROBLEMS[name]
+    _, _, *arguments = rivals.command(problem, "DIR", "runs/x")
+    preset = problem.options.split()[1] if problem.options.startswith("--preset") else None
+    options = parser(combined(preset).settings if preset else None).parse_args(arguments)
+    assert {part for method in options.methods for part in method.split("@")} <= METHODS.keys()
+    assert max(options.judged) <= options.levels
+
+
+def record(trial, level, kind, rows):
+    """A training's record; rows are iteration, validation loss and test accuracy."""
+    curve = [[step, 0.9, loss, test, 0.1] for step, loss, test in rows]
+    density = 0.8**level
+    return {
+        "trial": trial, "level": level, "kind": kind, "density": density, "seconds": 60.0,
+        "curve": curve,
+    }  # fmt: skip
+
+
+class TestLotteryTickets:
+    def test_early_stopping_is_where_the_validation_loss_is_the_lowest(self):
+        training = frankle_carbin_page.Training.of(
+            record(0, 0, "ticket", [(10, 0.5, 0.90), (20, 0.2, 0.95), (30, 0.3, 0.97)])
+        )
+        assert (training.stop, training.at_stop, training.at_end) == (20, 0.95, 0.97)
+
+    def test_claims_are_judged_by_trials_that_pair_up(self):
+        results = {"torch": "2", "trainings": []}
+        for trial in range(3):
+            noise = trial * 1e-3
+            for level, kind, stop, accuracy in (
+                (0, "ticket", 30, 0.980),
+                (7, "ticket", 10 + trial % 2, 0.983),
+                (7, "reinitialised", 20 + trial, 0.975),
+                (15, "ticket", 10, 0.9801),
+            ):
+                rows = [(stop, 0.1, accuracy + noise), (40, 0.2, accuracy + noise)]
+                results["trainings"].append(record(trial, level, kind, rows))
+        claims = frankle_carbin_page.claims(frankle_carbin_page.Trainings(results))
+        came = [line.split("|")[-2].strip() for line in claims[2:]]
+        assert came == ["yes"] * 6
+        for one in results["trainings"]:
+            if one["level"] == 7 and one["kind"] == "ticket":
+                one["curve"] = record(0, 7, "ticket", [(39, 0.1, 0.90)])["curve"]
+        claims = frankle_carbin_page.claims(frankle_carbin_page.Trainings(results))
+        came = [line.split("|")[-2].strip() for line in claims[2:]]
+        assert came == ["yes", "no", "no", "yes", "no", "no"]
+
+    def test_a_trial_prunes_the_output_layer_half_as_much_and_goes_on_where_it_stopped(
+        self, tmp_path, capsys
+    ):
+        data = load_data(DataConfig(name="digits", limit=300))
+        config = dataclasses.replace(frankle_carbin.TRAINING, iterations=40)
+        setting = frankle_carbin.Setting(levels=2, reinitialised=(2,), config=config)
+        results = tmp_path / "found.json"
+        frankle_carbin.trial(3, data, setting, tmp_path, results)
+        found = json.loads(results.read_text())["trainings"]
+        assert [(r["level"], r["kind"]) for r in found] == [
+            (0, "ticket"), (1, "ticket"), (2, "reinitialised"), (2, "ticket"),
+        ]  # fmt: skip
+        assert [row[0] for row in found[0]["curve"]] == setting.points()
+        masks = Ticket.load(tmp_path / "trial-3" / "level-02.ticket.safetensors").masks
+        kept = [int(mask.sum()) / mask.numel() for mask in masks.values()]
+        assert kept == pytest.approx([0.64, 0.64, 0.81], abs=1e-3)
+        capsys.readouterr()
+        frankle_carbin.trial(3, data, setting, tmp_path, results)
+        assert capsys.readouterr().out == ""
+        assert json.loads(results.read_text())["trainings"] == found
+        assert frankle_carbin_page.page(json.loads(results.read_text())).startswith("# Lottery")
+
+    def test_other_initial_weights_are_other_ones_of_the_same_spread(self):
+        data = load_data(DataConfig(name="digits", limit=300))
+        one, same, other = (frankle_carbin.new_weights(data, seed) for seed in (1, 1, 2))
+        assert all(torch.equal(one[name], same[name]) for name in one)
+        first, second = (weights["fc2.weight"] for weights in (one, other))
+        assert not torch.equal(first, second)
+        assert float(first.std()) == pytest.approx(float(second.std()), rel=0.05)
+
+
+@pytest.fixture
+def cifar(tmp_path: Path) -> Path:
+    """A folder with a small CIFAR-10 of random images in parquet, as the experiments read it."""
+    draw = np.random.default_rng(0)
+    folder = tmp_path / "data" / "cifar10"
+    folder.mkdir(parents=True)
+    for split, count in (("train", 120), ("test", 40)):
+        images = []
+        for _ in range(count):
+            buffer = io.BytesIO()
+            pixels = draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(buffer, format="PNG")
+            images.append({"bytes": buffer.getvalue(), "path": None})
+        labels = [number % 10 for number in range(count)]
+        table = pa.table({"img": images, "label": labels})
+        pyarrow.parquet.write_table(table, folder / f"{split}.parquet")
+    return tmp_path / "data"
+
+
+def test_the_papers_protocol_is_rehearsed(cifar, tmp_path):
+    changes = (
+        "--epochs 2 --milestones 1 --levels 1 --judged 1 --seeds 0,1 --batch-size 54 --quiet "
+        "--rewind epoch:1 --device cpu"
+    )
+    options = ["paper", "--data", str(cifar), "--runs", str(tmp_path / "runs")]
+    rivals.main([*options, "--results", str(tmp_path), f"--set={changes}"])
+    text = (tmp_path / "rivals-paper.md").read_text()
+    assert "24168" in text  # Published, after one pruning.
+    assert text.count("`prac`") >= 3
+    assert str(tmp_path) not in text + (tmp_path / "rivals-paper.json").read_text()
+    results = json.loads((tmp_path / "rivals-paper.json").read_text())
+    assert {(run["method"], run["seed"]) for run in results["runs"]} == {
+        (method, seed) for method in ("prac", "imp") for seed in (0, 1)
+    }
+    assert all(run["error"] is None for run in results["runs"])
+    assert shlex.split(results["command"])[:2] == ["prac", "compare"]
+    assert (tmp_path / "rivals-paper.svg").read_text().lstrip().startswith("<?xml")
