@@ -136,7 +136,7 @@ def cifar(tmp_path: Path) -> Path:
 
 def test_the_papers_protocol_is_rehearsed(cifar, tmp_path):
     changes = (
-        "--epochs 2 --milestones 1 --levels 1 --judged 1 --seeds 0,1 --batch-size 54 --quiet "
+        "--epochs 2 --milestones 1 --levels 2 --judged 2 --seeds 0 --batch-size 54 --quiet "
         "--rewind epoch:1 --device cpu"
     )
     options = ["paper", "--data", str(cifar), "--runs", str(tmp_path / "runs")]
@@ -147,7 +147,7 @@ def test_the_papers_protocol_is_rehearsed(cifar, tmp_path):
     assert str(tmp_path) not in text + (tmp_path / "rivals-paper.json").read_text()
     results = json.loads((tmp_path / "rivals-paper.json").read_text())
     assert {(run["method"], run["seed"]) for run in results["runs"]} == {
-        (method, seed) for method in ("prac", "imp") for seed in (0, 1)
+        (method, seed) for method in ("prac", "imp") for seed in (0,)
     }
     assert all(run["error"] is None for run in results["runs"])
     assert shlex.split(results["command"])[:2] == ["prac", "compare"]
