@@ -53,6 +53,7 @@ LAYERS = (
         "rewind_point",
         "rules",
         "search",
+        "trunk",
         "verdict",
     ),
     ("describe", "presets", "progress", "recipes", "tables", "verdict_text"),

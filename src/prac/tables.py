@@ -29,7 +29,9 @@ def table_of(facts: Mapping[str, Any]) -> RenderableType:
 
 def search_table(facts: Mapping[str, Any]) -> Table:
     """Return the table of a search: a line a level, what it trained on, cost and was worth."""
-    table = new_table("level", "density", "set", "epochs", "iterations", "saved", "test", "vs dense")
+    table = new_table(
+        "level", "density", "set", "epochs", "iterations", "saved", "test", "vs dense"
+    )
     for level in facts["levels"]:
         trained = level["epochs"] > 0
         retrained = level["retrained"] or {}
