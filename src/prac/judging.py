@@ -253,9 +253,9 @@ class Judging:
         return Trial(seed, history.test_accuracy, str(folder))
 
     def barriers(self, trials: Mapping[Key, Trials], levels: Sequence[int]) -> dict[int, Barrier]:
-        """Return the barrier between the first two seeds' networks of each level."""
+        """Return the barrier between the first two seeds' networks of each level and of dense."""
         found = {}
-        for level in levels:
+        for level in sorted({0, *levels}):
             one, other, *_ = (Path(run.folder) for run in trials[level, "ticket"].runs)
             self.watch(Event("barrier", level, {"what": f"ticket {level}"}))
             found[level] = cached_barrier(
