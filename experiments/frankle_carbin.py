@@ -5,7 +5,7 @@ Iterative magnitude pruning from initialisation, as their section 2 and appendix
 left are pruned, 10 % in the output layer. Tickets are trained beside networks of the same masks and
 other initial weights, and tested all along the way.
 
-    python experiments/frankle_carbin.py --data DIR/mnist [--trials 0,1,2,3,4]
+    python -m experiments.frankle_carbin --data DIR/mnist [--trials 0,1,2,3,4]
 
 Every training that ends is added to `docs/results/frankle-carbin.json`; the same command goes on
 with those that are missing, then writes `docs/results/frankle-carbin.md` and its pictures. A trial
@@ -27,6 +27,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from experiments import pages
+from experiments.frankle_carbin_page import curves, densities, page
+from experiments.pages import RESULTS
 from prac.algorithms import Masks, density, magnitude, ones, prune
 from prac.config import TrainConfig
 from prac.evaluate import accuracy_and_loss
@@ -40,9 +43,6 @@ from prac.recipes import DataConfig, LoadedData, load_data
 from prac.ticket import Ticket
 from prac.training import plan_for
 from prac.world import World, derived_seed
-
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "docs" / "results"
 
 LEVELS = 15
 # Where networks of other initial weights are trained beside the tickets: 41, 21, 8.7 and 3.6 %.
@@ -221,6 +221,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = load_data(DataConfig(name=options.data, val_fraction=1 / 12))
     for number in map(int, options.trials.split(",")):
         trial(number, data, Setting(), Path(options.runs), RESULTS / "frankle-carbin.json")
+    write_page()
+
+
+def write_page() -> None:
+    """Write the page and its pictures from the trainings that have ended."""
+    results = pages.read("frankle-carbin")
+    pages.write("frankle-carbin", page(results))
+    pages.picture(curves(results), "frankle-carbin-curves")
+    pages.picture(densities(results), "frankle-carbin-densities")
 
 
 if __name__ == "__main__":

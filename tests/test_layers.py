@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # The package's __init__ re-exports everything lazily: it stands above them all.
 LAYERS = (
     ("algorithms", "callables", "errors", "text"),
-    ("config", "cost", "fields", "settings", "state", "task"),
+    ("config", "cost", "fields", "methods", "settings", "state", "task"),
     (
         "background",
         "container",
@@ -32,6 +32,7 @@ LAYERS = (
         "checkpoint",
         "evaluate",
         "execution",
+        "gradients",
         "ledger",
         "loop",
         "optimizer",
@@ -44,10 +45,13 @@ LAYERS = (
     ),
     (
         "cached",
+        "comparing",
+        "comparison",
         "connectivity",
         "controls",
         "judging",
         "levels",
+        "planning",
         "results",
         "retraining",
         "rewind_point",
@@ -56,7 +60,16 @@ LAYERS = (
         "trunk",
         "verdict",
     ),
-    ("describe", "presets", "progress", "recipes", "tables", "verdict_text"),
+    (
+        "comparison_text",
+        "describe",
+        "plots",
+        "presets",
+        "progress",
+        "recipes",
+        "tables",
+        "verdict_text",
+    ),
     ("cli", "__main__"),
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

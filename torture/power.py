@@ -8,7 +8,7 @@ After the method of crash-consistency checkers such as SQLite's crash tests and 
 
 from __future__ import annotations
 
-import os
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,7 +39,8 @@ class File:
         if self.content == self.synced:
             return self.content
         # Writing behind what was synced, or cutting there, does not endanger it.
-        kept = len(os.path.commonprefix([self.content, self.synced]))
+        pairs = zip(self.content, self.synced, strict=False)
+        kept = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
         end = draw.randrange(kept, len(self.content) + 1)
         # Blocks that were allocated and never written hold zeros.
         return draw.choice(

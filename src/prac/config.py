@@ -74,7 +74,12 @@ class PruneConfig(Settings):
     drop_fraction: float = setting(
         0.2, "share of the remaining weights pruned a level", above=0, below=1
     )
-    score: Literal["magnitude", "random"] = setting("magnitude", "what ranks the weights")
+    when: Literal["iterative", "one-shot", "at-init"] = setting(
+        "iterative", "train before every pruning, before the first only, or never", flag="pruning"
+    )
+    score: Literal["magnitude", "random", "snip", "grasp", "synflow"] = setting(
+        "magnitude", "what ranks the weights; snip, grasp and synflow do so at-init"
+    )
     scope: Literal["global", "layer"] = setting("global", "rank all layers together, or each alone")
     layers: Literal["conv", "linear", "conv+linear"] = setting(
         "conv", "kinds of layer whose weights are prunable"
@@ -85,22 +90,48 @@ class PruneConfig(Settings):
     exclude: tuple[str, ...] = setting((), "parameter-name patterns that are never pruned")
     allow_empty: bool = setting(False, "let a pruning take all the weights of a layer")
 
+    def __post_init__(self) -> None:
+        """Check each setting, then those that depend on each other."""
+        super().__post_init__()
+        if self.score in ("snip", "grasp", "synflow") and self.when != "at-init":
+            raise PracError(
+                f"score is {self.score!r} but pruning is {self.when!r}: it ranks the weights that "
+                f"nothing has trained; use at-init"
+            )
+
 
 @dataclass(frozen=True)
 class SubsetConfig(Settings):
     """Which examples the next level trains on."""
 
-    rule: Literal["all", "prac", "cet", "cep", "fixed"] = setting(
+    rule: Literal["all", "prac", "cet", "cep", "random", "el2n", "el2n-ccs", "fixed"] = setting(
         "prac",
-        "all data, CET and CEP, either alone, or the set the search began with",
+        "all data, CET and CEP, either alone, a random set, the highest EL2N scores, the same with "
+        "coverage-centric sampling, or the set the search began with",
         flag="subset_rule",
     )
     threshold: int = setting(0, "forgetting events an example may have to be left out", at_least=0)
     kept_fraction: float | None = setting(
         None,
-        "share of all training data that CET keeps, the hardest first, instead of the threshold",
+        "share of all training data in a set: of CET the hardest, instead of the threshold",
         above=0,
         at_most=1,
+    )
+    sizes: tuple[int, ...] = setting(
+        (),
+        "examples of random and el2n sets by level, from 0 on; the last one holds on",
+        flag="set_sizes",
+        at_least=2,
+    )
+    dense_fraction: float | None = setting(
+        None,
+        "share of all training data that level 0 trains on, drawn at random",
+        above=0,
+        at_most=1,
+    )
+    el2n_epoch: int = setting(10, "epoch of level 0 after which EL2N scores are taken", at_least=1)
+    cutoff: float = setting(
+        0.1, "share of all data, the hardest, that el2n-ccs leaves out", at_least=0, below=1
     )
     scaling: Literal["linear", "epochs", "none"] = setting(
         "linear", "how a level's length follows the set's size: iterations, or epochs as well"
@@ -109,14 +140,50 @@ class SubsetConfig(Settings):
     def __post_init__(self) -> None:
         """Check each setting, then those that depend on each other."""
         super().__post_init__()
-        if self.kept_fraction is not None and self.rule not in ("prac", "cet"):
+        has_count = self.rule in ("random", "el2n", "el2n-ccs")
+        if self.kept_fraction is not None and not has_count and self.rule not in ("prac", "cet"):
             raise PracError(
-                f"kept_fraction is set but subset_rule is {self.rule!r}: it needs 'prac' or 'cet'"
+                f"kept_fraction is set but subset_rule is {self.rule!r}: it needs prac, cet, "
+                f"random, el2n or el2n-ccs"
             )
+        if self.sizes and not has_count:
+            raise PracError(
+                f"set_sizes is set but subset_rule is {self.rule!r}: it needs random, el2n or "
+                f"el2n-ccs"
+            )
+        if has_count and (self.kept_fraction is None) == (not self.sizes):
+            given = "both kept_fraction and set_sizes say" if self.sizes else "nothing says"
+            raise PracError(
+                f"subset_rule is {self.rule!r} and {given} how large its sets are: set either one"
+            )
+        if self.dense_fraction is not None and (self.sizes or self.rule == "fixed"):
+            other = "set_sizes" if self.sizes else "the set the search begins with"
+            raise PracError(f"dense_fraction and {other} both say what level 0 trains on: drop one")
         if self.kept_fraction is not None and self.threshold:
             raise PracError(
                 "kept_fraction and threshold are both set: either one says what CET keeps"
             )
+
+
+@dataclass(frozen=True)
+class SampleConfig(Settings):
+    """Which examples of its set a level presents in an epoch."""
+
+    rule: Literal["all", "fresh", "infobatch"] = setting(
+        "all",
+        "all of its set, a fresh random share of it (RS2), or InfoBatch's by loss",
+        flag="sampling",
+    )
+    fraction: float = setting(
+        0.3,
+        "share that fresh sampling presents an epoch",
+        flag="sample_fraction",
+        above=0,
+        at_most=1,
+    )
+    drop_probability: float = setting(
+        0.5, "chance that infobatch drops an example of less than the mean loss", above=0, below=1
+    )
 
 
 @dataclass(frozen=True)
@@ -130,6 +197,12 @@ class StopConfig(Settings):
     window: int = setting(5, "epochs in a row that it must be stable", at_least=1)
     arm: Literal["above-once", "at-once"] = setting(
         "above-once", "whether the distance must first have reached epsilon"
+    )
+    after: tuple[int, ...] = setting(
+        (),
+        "iterations after which levels are cut short, from 0 on; the last one holds on",
+        flag="stop_after",
+        at_least=1,
     )
 
 
@@ -149,6 +222,7 @@ class SearchConfig(Settings):
     train: TrainConfig = field(default_factory=TrainConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)
     subset: SubsetConfig = field(default_factory=SubsetConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
     stop: StopConfig = field(default_factory=StopConfig)
 
     def __post_init__(self) -> None:
@@ -159,6 +233,21 @@ class SearchConfig(Settings):
             raise PracError(
                 "rewind is 'none' but schedule is 'cosine': fine-tuning trains at the schedule's "
                 "last rate, which cosine brings to zero; use multi-step or constant"
+            )
+        if self.prune.when != "iterative" and self.subset.rule not in ("all", "fixed"):
+            raise PracError(
+                f"pruning is {self.prune.when!r} but subset_rule is {self.subset.rule!r}: levels "
+                f"that are not trained choose no examples; use all"
+            )
+        if self.prune.when == "at-init" and self.rewind != "init":
+            raise PracError(
+                f"pruning is 'at-init' but rewind is {self.rewind!r}: nothing is trained that "
+                f"could be rewound to; use init"
+            )
+        if self.prune.when == "one-shot" and rewind.keeps_weights:
+            raise PracError(
+                f"pruning is 'one-shot' but rewind is {self.rewind!r}: use init, epoch:N or "
+                f"iteration:N"
             )
         unit = "epoch" if self.train.iterations is None else "iteration"
         length = self.train.iterations or self.train.epochs
@@ -184,7 +273,10 @@ class SearchConfig(Settings):
         >>> SearchConfig.imp(levels=8).stop.rule
         'never'
         """
-        parts = {"subset": SubsetConfig(rule="all"), "stop": StopConfig(rule="never")}
+        parts: dict[str, Any] = {
+            "subset": SubsetConfig(rule="all"),
+            "stop": StopConfig(rule="never"),
+        }
         return cls(**{**parts, **settings})
 
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from prac.algorithms import difficulty
 from prac.data.examples import Examples
+from prac.errors import PracError
 from prac.problem import Problem
 from prac.step import batch_loss
+from prac.task import CLASSIFICATION
 
 # Batches smaller than this are put together for a scoring pass.
 LEAST_BATCH = 64
@@ -62,4 +65,24 @@ def predictions(
     """Return int32 (n,), the model's answer to every example, on the CPU."""
     answers = problem.task.answers
     found = [answers(outputs, y) for outputs, y in forward(problem, examples, between)]
+    return torch.cat(found).cpu()
+
+
+def error_norms(
+    problem: Problem, examples: Examples, between: Callable[[], None] = nothing
+) -> Tensor:
+    """Return float32 (n,), the L2 norm of every example's error (EL2N), on the CPU.
+
+    Raises:
+        PracError: If the task is not classification: outputs are then no scores of classes.
+    """
+    if problem.task.prediction is not CLASSIFICATION.prediction:
+        raise PracError(
+            "error norms (EL2N) are of predicted classes, and the task's prediction is not "
+            "classification's: choose examples by another rule"
+        )
+    found = [
+        difficulty.error_norms(outputs.float().softmax(1), y)
+        for outputs, y in forward(problem, examples, between)
+    ]
     return torch.cat(found).cpu()

@@ -55,6 +55,8 @@ def write_trained(path: Path, state: RunState, evidence: Evidence, chosen: Chose
     }
     if found is not None:
         tensors["predictions"] = found
+    if evidence.difficulty is not None:
+        tensors["difficulty"] = evidence.difficulty
     write_tensors(path / "examples.safetensors", tensors, "examples", {"level": state.level})
 
 
@@ -91,7 +93,7 @@ def write_summary(
         set_by_class=subset.provenance["by_class"],
         epochs=plan.epochs_begun(state.step),
         planned_epochs=plan.epochs,
-        iterations=state.step,
+        iterations=state.cost.iterations if state.step else 0,
         planned_iterations=plan.iterations,
         stopped_early=0 < state.step < plan.iterations,
         best_epoch=state.best_epoch,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from prac.algorithms.schedule import Plan, batch_sizes
+from prac.data.augment import sent
 from prac.data.examples import Examples
-from prac.step import Step
+from prac.step import Step, example_losses
 from prac.task import Task
 from prac.world import World, derived_seed
 
@@ -24,31 +25,41 @@ class Segment:
     """A stretch of training without a break, within one epoch.
 
     Attributes:
-        step: Iterations done when it ended.
+        start: Where in the plan it began, in iterations.
+        step: Where it ended: the next epoch's beginning, also after an epoch of fewer batches.
         ids: int64 (k,), the examples presented, once each.
         correct: bool (k,), whether each was predicted right as it was presented.
         losses: float32, the training loss of each iteration.
         ends_epoch: Whether the epoch ended here.
+        example_losses: float32 (k,), of each example as it was presented; None unless it was asked
+            for.
     """
 
+    start: int
     step: int
     ids: Tensor
     correct: Tensor
     losses: Tensor
     ends_epoch: bool
+    example_losses: Tensor | None = None
 
     @property
     def diverged_at(self) -> int | None:
         """The first iteration, counted from 1, whose loss is not finite; None if there is none."""
         bad = (~self.losses.isfinite()).nonzero()
-        return self.step - len(self.losses) + int(bad[0]) + 1 if len(bad) else None
+        return self.start + int(bad[0]) + 1 if len(bad) else None
+
+
+# Of an epoch, counted from 0: int64 (k,) examples to present, and float32 (k,) what each one's loss
+# counts, or None where all count the same.
+Sample = Callable[[int], tuple[Tensor, Tensor | None]]
 
 
 def fit(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     data: Examples,
-    members: Tensor,
+    members: Tensor | Sample,
     plan: Plan,
     *,
     masks: Mapping[str, Tensor],
@@ -58,6 +69,7 @@ def fit(
     seed: int,
     start: int = 0,
     breaks: Callable[[int], bool] = lambda step: False,
+    with_losses: bool = False,
 ) -> Generator[Segment, None, None]:
     """Train `model` in place on the members of `data`, yielding a Segment at each break.
 
@@ -70,7 +82,8 @@ def fit(
         model: On the world's device.
         optimizer: Over the model's parameters; its rates are set from the plan.
         data: All training examples.
-        members: int64, those to train on.
+        members: int64, those to train on; or what says it of each epoch, asked at its beginning. An
+            epoch of fewer batches than the plan's leaves out the rest of its iterations.
         plan: Length and learning rates.
         masks: Keep-masks by parameter name.
         task: Loss and correctness.
@@ -78,42 +91,71 @@ def fit(
         batch_size: Examples an iteration.
         seed: Source of order, augmentation and dropout.
         start: Iterations done before.
-        breaks: Asked after each iteration, with the number done, whether to break there as well.
+        breaks: Asked after each iteration, with its end's place in the plan, whether to break
+            there as well.
+        with_losses: Whether segments have their examples' losses.
+
+    Raises:
+        PracError: If examples' losses are needed and the task does not tell them.
     """
+    sample: Sample = members if callable(members) else lambda epoch: (members, None)
     train_step = Step(model, optimizer, masks, task=task, world=world, batch_size=batch_size)
     step = start
     while step < plan.iterations:
         epoch, done = divmod(step, plan.iterations_per_epoch)
-        end = min(step - done + plan.iterations_per_epoch, plan.iterations)
-        order = derived_seed(seed, "order", epoch)
-        ids = epoch_batches(members, batch_size, order)[done : done + end - step]
-        epoch_seed = derived_seed(seed, "segment", step - done)
+        begin = step - done
+        presented, weights = sample(epoch)
+        ids = epoch_batches(presented, batch_size, derived_seed(seed, "order", epoch))
+        ids = ids[done : plan.iterations - begin]
+        last = step + len(ids)
+        # Where the next epoch begins, whether or not this one has as many batches.
+        end = min(begin + plan.iterations_per_epoch, plan.iterations)
+        epoch_seed = derived_seed(seed, "segment", begin)
         seeds = [derived_seed(epoch_seed, done + number) for number in range(len(ids))]
-        with closing(_batches(data, ids, seeds, step)) as batches:
-            while step < end:
-                segment = _segment(model, train_step, plan, batches, task, world, end, breaks)
+        weights = _by_example(presented, weights, len(data))
+        with closing(_batches(data, ids, seeds, step, weights)) as batches:
+            while step < last:
+                segment = _segment(
+                    model, train_step, plan, batches, task, world, step, last, breaks, with_losses
+                )
                 step = segment.step
                 if segment.ends_epoch:
                     next(batches, None)  # Lets the stream come to its own end.
+                    segment = replace(segment, step=end)
                 yield segment
+            step = end
 
 
 class Batch(NamedTuple):
-    """What one iteration trains on: examples `ids` as (x, y), at `step` iterations, from `seed`."""
+    """What one iteration trains on: examples `ids` as (x, y), at `step` iterations, from `seed`.
+
+    `weights`, float32 (n,) or None, is what each example's loss counts.
+    """
 
     step: int
     seed: int
     ids: Tensor
     x: Tensor
     y: Tensor
+    weights: Tensor | None
+
+
+def _by_example(ids: Tensor, weights: Tensor | None, total: int) -> Tensor | None:
+    """Return float32 (total,), the weights of examples `ids` in their places; None for None."""
+    if weights is None:
+        return None
+    placed = torch.zeros(total)
+    placed[ids] = weights
+    return placed
 
 
 def _batches(
-    data: Examples, ids: list[Tensor], seeds: list[int], start: int
+    data: Examples, ids: list[Tensor], seeds: list[int], start: int, weights: Tensor | None
 ) -> Generator[Batch, None, None]:
     stream = data.stream(ids, seeds=seeds)
     for step, (batch, seed, (x, y)) in enumerate(zip(ids, seeds, stream, strict=True), start):
-        yield Batch(step, seed, batch, x, y)
+        counts = None if weights is None else sent(weights[batch], x.device)
+        yield Batch(step, seed, batch, x, y, counts)
 
 
 def _segment(
@@ -123,26 +165,37 @@ def _segment(
     batches: Iterator[Batch],
     task: Task,
     world: World,
+    start: int,
     end: int,
     breaks: Callable[[int], bool],
+    with_losses: bool,
 ) -> Segment:
     """Train on `batches` up to the first break."""
     ids, losses, step = [], [], end
-    outcomes = _Outcomes(task)
+    outcomes = _Outcomes(task, with_losses=with_losses)
     model.train()
     with _own_randomness(world.device) as generators:
         for batch in batches:
             # Dropout and the like draw from torch's own generators.
             for generator in generators:
                 generator.manual_seed(batch.seed)
-            loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step))
+            lr = plan.lr_at(batch.step)
+            loss, outputs = train_step(batch.x, batch.y, lr, batch.weights)
             ids.append(batch.ids)
             losses.append(loss)
             outcomes.add(outputs, batch.y)
             step = batch.step + 1
             if step == end or breaks(step):
                 break
-    return Segment(step, torch.cat(ids), outcomes.correct(), torch.stack(losses).cpu(), step == end)
+    return Segment(
+        start,
+        step,
+        torch.cat(ids),
+        outcomes.correct(),
+        torch.stack(losses).cpu(),
+        step == end,
+        outcomes.losses(),
+    )
 
 
 class _Outcomes:
@@ -151,11 +204,12 @@ class _Outcomes:
     For a small network, judging a batch takes as long as a good part of its step.
     """
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task, *, with_losses: bool) -> None:
+        self._task, self._with_losses = task, with_losses
         self._waiting: list[tuple[Tensor, Tensor]] = []
         self._bytes = 0
         self._judged: list[Tensor] = []
+        self._losses: list[Tensor] = []
 
     def add(self, outputs: Tensor, y: Tensor) -> None:
         """Take a batch's outputs (n, ...) and targets (n, ...)."""
@@ -169,6 +223,8 @@ class _Outcomes:
     def _judge(self) -> None:
         outputs, targets = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
         self._judged.append(self._task.correct(outputs, targets))
+        if self._with_losses:
+            self._losses.append(example_losses(self._task, outputs.float(), targets))
         self._waiting, self._bytes = [], 0
 
     def correct(self) -> Tensor:
@@ -176,6 +232,10 @@ class _Outcomes:
         if self._waiting:
             self._judge()
         return torch.cat(self._judged).cpu()
+
+    def losses(self) -> Tensor | None:
+        """Return float32 (n,) of all batches judged, on the CPU; None where none was asked for."""
+        return torch.cat(self._losses).float().cpu() if self._with_losses else None
 
 
 def _alike(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:

@@ -1,4 +1,4 @@
-"""Presets and methods: settings by flat name, under the names that people give them. No torch."""
+"""Presets: settings by flat name, under the names that people give them. No torch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-METHODS: dict[str, dict[str, Any]] = {
-    "prac": {"subset_rule": "prac", "stop_rule": "stable", "score": "magnitude"},
-    "imp": {"subset_rule": "all", "stop_rule": "never", "score": "magnitude"},
-}
-"""A method is a name for its parts: subset rule, stop rule and score."""
+from prac.errors import unknown_name
 
 
 @dataclass(frozen=True)
@@ -106,3 +102,22 @@ def _presets() -> dict[str, Preset]:
 
 
 PRESETS: dict[str, Preset] = _presets()
+
+
+def combined(names: str) -> Preset:
+    """Return presets joined by commas as one; where they differ, the later one holds.
+
+    Raises:
+        PracError: If there is none of a name.
+
+    >>> combined("mnist-lenet,frugal").settings["model"]
+    'lenet_300_100'
+    """
+    chosen = []
+    for name in names.split(","):
+        if name not in PRESETS:
+            raise unknown_name("preset", name, PRESETS)
+        chosen.append(PRESETS[name])
+    settings = {name: value for preset in chosen for name, value in preset.settings.items()}
+    retrain = next((preset.retrain for preset in reversed(chosen) if preset.retrain), ())
+    return Preset("; ".join(preset.about for preset in chosen), settings, retrain)

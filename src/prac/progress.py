@@ -95,6 +95,13 @@ class Progress:
             )
         elif event.kind == "trunk":
             self.say(f"training the dense network to iteration {facts['iteration']}")
+        elif event.kind == "contest":
+            self.say(
+                f"search {facts['number']} of {facts['of']}: {facts['method']}, "
+                f"seed {facts['seed']}"
+            )
+        elif event.kind == "judging":
+            self._trial = f"training ticket {event.level} alone, seed {facts['seed']}"
         elif event.kind == "barrier":
             self._passing(f"error barrier of {facts['what']}")
         elif event.kind == "note":

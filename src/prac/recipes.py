@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from prac.config import SearchConfig, TrainConfig
 from prac.errors import PracError, unknown_name
-from prac.presets import METHODS as METHODS
+from prac.methods import METHODS as METHODS
 from prac.presets import PRESETS as PRESETS
 from prac.settings import Settings, setting
 

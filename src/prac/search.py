@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from prac.algorithms.forgetting import ForgettingTable
-from prac.algorithms.masks import Masks, counts_to_come, density, ones, prune
+from prac.algorithms.masks import Masks, density, kept, ones, prune
 from prac.algorithms.schedule import Plan
 from prac.callables import described
 from prac.checkpoint import RunFolder, environment
@@ -27,9 +26,20 @@ from prac.execution import executed
 from prac.levels import write_start, write_summary, write_trained
 from prac.modules import check_finite, prunable, restore_, snapshot
 from prac.pace import Pace
+from prac.planning import check_plan, level_plan, most_iterations, rewind_step, rounds_of
 from prac.problem import Problem
 from prac.results import Search
-from prac.rules import Chosen, Evidence, Rules, Score, StopRule, SubsetRule
+from prac.rules import (
+    AT_INIT,
+    Chosen,
+    Evidence,
+    Rules,
+    Score,
+    StopRule,
+    SubsetRule,
+    first_members,
+    sample_rule,
+)
 from prac.settings import flat
 from prac.state import RunState
 from prac.subset import Subset
@@ -95,9 +105,9 @@ def find(
     )
     rules = Rules.of(config, choose=choose, stop=stop, score=score)
     first = _first_state(problem, config, subset)
-    _check_levels(config, first)
-    _check_rewind_point(config, len(first.members), len(problem.train))
-    iterations = _most_iterations(problem, config, first)
+    sizes = (len(first.members), len(problem.train))
+    check_plan(config, first.masks, *sizes)
+    iterations = most_iterations(config, *sizes)
     problem = executed(problem, config.train, iterations, Path(out), noting(watch))
     own = {"choose": choose, "stop": stop, "score": score}
     identity = {
@@ -146,38 +156,83 @@ class _Search:
             self.pace.check(f"before level {state.level}")
             training = self.training(state)
             self.watch(Event("level", state.level, self.facts(state, training.plan)))
-            state = train_level(self.problem, self.folder, state, training, self.watch, self.pace)
-            state, evidence = self.gather(state)
-            chosen = self.rules.choose(evidence)
-            self.end(state, evidence, chosen)
+            if self.trains(state.level):
+                state, chosen = self.train_and_choose(state, training)
+            else:
+                state, chosen = self.score_at_once(state), Chosen(state.members)
+            self.end(state, chosen)
             state = self.begin(self.pruned_and_rewound(state, chosen.members), chosen)
         self.summarise(state)
 
+    def trains(self, level: int) -> bool:
+        """Say whether a level is trained before it is pruned."""
+        when = self.config.prune.when
+        return when == "iterative" or (when == "one-shot" and level == 0)
+
+    def train_and_choose(self, state: RunState, training: Training) -> tuple[RunState, Chosen]:
+        """Train a level, and choose the next one's examples by what it has shown."""
+        state = train_level(self.problem, self.folder, state, training, self.watch, self.pace)
+        state, evidence = self.gather(state)
+        chosen = self.rules.choose(evidence)
+        write_trained(self.folder.level(state.level), state, evidence, chosen)
+        if self.config.prune.when == "one-shot":
+            state = replace(state, source=state.weights)
+        return state, chosen
+
     def training(self, state: RunState) -> Training:
         """Return how a level is trained: its length follows its set's size."""
-        plan = plan_for(
-            self.config.train,
-            len(state.members),
-            len(self.problem.train),
-            self.config.subset.scaling,
-        )
-        if state.level and self.rewind.kind == "none":
+        config, level = self.config, state.level
+        plan = level_plan(config, level, len(state.members), len(self.problem.train))
+        if level and self.rewind.kind == "none":
             plan = plan.fine_tuning(self.full_plan)
+        seed = derived_seed(config.seed, "level", level)
+        asks_difficulty = level == 0 and config.subset.rule in ("el2n", "el2n-ccs")
         return Training(
             plan,
-            self.config.train,
-            seed=derived_seed(self.config.seed, "level", state.level),
+            config.train,
+            seed=seed,
             candidate=partial(self.pruned, state),
             stop=self.rules.stop,
-            mark=_rewind_step(self.rewind, plan) if state.level == 0 else None,
+            mark=rewind_step(self.rewind, plan) if level == 0 else None,
+            sample=sample_rule(
+                config.sample, epochs=plan.epochs, least=config.train.batch_size, seed=seed
+            ),
+            with_losses=config.sample.rule == "infobatch",
+            difficulty_epoch=config.subset.el2n_epoch if asks_difficulty else None,
         )
+
+    def score_at_once(self, state: RunState) -> RunState:
+        """Return the state of a level that is pruned without being trained.
+
+        What needs gradients is scored anew for every round, at the weights that the level has.
+        """
+        started = time.perf_counter()
+        config, cost = self.config.prune, Cost()
+        weights = state.source or state.weights
+        masks = state.masks
+        if config.score in AT_INIT:
+            scores_of, rounds = AT_INIT[config.score]
+            seed = derived_seed(self.config.seed, config.score)
+            # SynFlow's schedule to the last density passes every level's density on its way.
+            steps = math.ceil(rounds / self.config.levels)
+            for counted in rounds_of(kept(masks), config.drop_fraction, steps):
+                # What is scored once is scored on the dense network, whatever the density.
+                scored = masks if rounds > 1 else ones(masks)
+                scores, spent = scores_of(self.problem, weights, scored, seed)
+                masks = self.pruned_by(state, scores, masks, 1 - counted / kept(masks))
+                cost += spent
+        else:
+            masks = self.pruned(state, {name: weights[name] for name in masks})
+        cost += Cost(seconds=time.perf_counter() - started)
+        rewind = state.weights if state.rewind is None else state.rewind
+        return replace(state, candidate=masks, rewind=rewind).costing(cost)
 
     def gather(self, state: RunState) -> tuple[RunState, Evidence]:
         """Return what a level has shown; predictions only where the rule looks at them.
 
         They are the best epoch's: the dense network's are made once, after level 0.
         """
-        evidence = Evidence(state.level, state.members, state.table)
+        evidence = Evidence(state.level, state.members, state.table, difficulty=state.difficulty)
         if not self.rules.scores_data:
             return state, evidence
         self.watch(Event("scoring", state.level, {}))
@@ -200,17 +255,23 @@ class _Search:
         Raises:
             PracError: If a score is missing or not a number.
         """
-        settings = self.config.prune
         scores = self.rules.score(weights, state.level)
         if not isinstance(scores, Mapping):
             raise PracError(
                 f"the score gave a {type(scores).__name__}: expected scores by parameter name"
             )
+        return self.pruned_by(state, scores, state.masks, self.config.prune.drop_fraction)
+
+    def pruned_by(
+        self, state: RunState, scores: Mapping[str, Tensor], masks: Masks, fraction: float
+    ) -> Masks:
+        """Return the masks without the lowest-scoring share of what they keep."""
+        settings = self.config.prune
         try:
             return prune(
                 scores,
-                state.masks,
-                settings.drop_fraction,
+                masks,
+                fraction,
                 scope=settings.scope,
                 allow_empty=settings.allow_empty,
             )
@@ -233,11 +294,10 @@ class _Search:
             self.pace.saved(self.folder.seconds_to_save)
         return state
 
-    def end(self, state: RunState, evidence: Evidence, chosen: Chosen) -> None:
-        """Write what a level has trained and shown."""
-        write_trained(self.folder.level(state.level), state, evidence, chosen)
+    def end(self, state: RunState, chosen: Chosen) -> None:
+        """Make a level complete."""
         self.summarise(state)
-        facts = {"next_set_size": len(chosen.members), "iterations": state.step}
+        facts = {"next_set_size": len(chosen.members), "iterations": state.cost.iterations}
         self.watch(Event("pruned", state.level + 1, facts))
 
     def summarise(self, state: RunState) -> None:
@@ -286,51 +346,14 @@ def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) 
         PracError: If nothing is prunable, a weight is no number, or the subset is not of this data.
     """
     total = len(problem.train)
-    members = torch.arange(total) if subset is None else subset.indices_for(problem.train)
     names = prunable(problem.model, config.prune)
     weights = snapshot(problem.model)
     check_finite(weights, names)
     masks = ones({name: weights[name] for name in names})
-    return RunState(0, 0, weights, masks, members, ForgettingTable.empty(total))
-
-
-def _most_iterations(problem: Problem, config: SearchConfig, first: RunState) -> int:
-    """Return how long the search is if no level stops early and no set shrinks."""
-    plan = plan_for(config.train, len(first.members), len(problem.train), config.subset.scaling)
-    return plan.iterations * config.levels
-
-
-def _rewind_step(rewind: Rewind, plan: Plan) -> int | None:
-    """Return the rewind point in iterations of the dense training; None where weights are kept."""
-    if rewind.keeps_weights:
-        return None
-    return rewind.at * (plan.iterations_per_epoch if rewind.kind == "epoch" else 1)
-
-
-def _check_levels(config: SearchConfig, first: RunState) -> None:
-    """Raise a PracError where a pruning would find nothing left to prune."""
-    sizes = [mask.numel() for mask in first.masks.values()]
-    settings = config.prune
-    counts = counts_to_come(
-        sizes,
-        settings.drop_fraction,
-        config.levels,
-        scope=settings.scope,
-        allow_empty=settings.allow_empty,
-    )
-    for level, (before, after) in enumerate(itertools.pairwise(counts)):
-        if before == after:
-            raise PracError(
-                f"after {level} prunings {before} of {counts[0]} weights are left, and another "
-                f"prunes none: lower levels from {config.levels} to {level}"
-            )
-
-
-def _check_rewind_point(config: SearchConfig, kept: int, total: int) -> None:
-    plan = plan_for(config.train, kept, total, config.subset.scaling)
-    step = _rewind_step(Rewind.parse(config.rewind), plan)
-    if step is not None and step > plan.iterations:
-        raise PracError(
-            f"rewind is {config.rewind!r}, iteration {step}, but the dense training has only "
-            f"{plan.iterations} iterations: rewind earlier or train longer"
+    if subset is None:
+        members = first_members(
+            config.subset, total, least=config.train.batch_size, seed=config.seed
         )
+    else:
+        members = subset.indices_for(problem.train)
+    return RunState(0, 0, weights, masks, members, ForgettingTable.empty(total))

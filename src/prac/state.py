@@ -20,7 +20,7 @@ class RunState:
 
     Attributes:
         level: Prunings done so far.
-        step: Iterations done in this level.
+        step: Where in this level's plan it is, in iterations.
         weights: The model's `state_dict` now.
         masks: What this level trains under.
         members: int64, ascending, the examples this level trains on.
@@ -36,6 +36,11 @@ class RunState:
         best_accuracy: That accuracy; below 0 before the first validation.
         best_epoch: That epoch, counted from 1.
         dense_predictions: int32 (n,), the dense network's, once known.
+        source: What later levels are pruned from, where none of them is trained.
+        difficulty: float32 (n,), EL2N scores, once taken.
+        newest_losses: float32 (n,), of each example when last presented in this level, infinite if
+            never; None unless what is presented depends on it.
+        epoch_start_losses: The same as it was at the epoch's beginning.
         cost: What this level has cost so far.
     """
 
@@ -56,6 +61,10 @@ class RunState:
     best_accuracy: float = -1.0
     best_epoch: int = 0
     dense_predictions: Tensor | None = None
+    source: Weights | None = None
+    difficulty: Tensor | None = None
+    newest_losses: Tensor | None = None
+    epoch_start_losses: Tensor | None = None
     cost: Cost = field(default_factory=Cost)
 
     @property
@@ -74,6 +83,8 @@ class RunState:
             table=ForgettingTable.empty(len(self.table)),
             rewind=self.rewind,
             dense_predictions=self.dense_predictions,
+            source=self.source,
+            difficulty=self.difficulty,
         )
 
     def costing(self, more: Cost) -> RunState:

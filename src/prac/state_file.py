@@ -26,10 +26,17 @@ _SCALARS = (
     "best_accuracy",
     "best_epoch",
 )
-_WEIGHTS = ("weights", "optimizer", "rewind", "best")
+_WEIGHTS = ("weights", "optimizer", "rewind", "best", "source")
 _MASKS = ("masks", "candidate")
 _ALWAYS = ("weights", "optimizer", "masks")
 _TABLE = ("events", "learned", "correct")
+# Of each example, by name, where they are known.
+_OF_EXAMPLES = {
+    "dense_predictions": torch.int32,
+    "difficulty": torch.float32,
+    "newest_losses": torch.float32,
+    "epoch_start_losses": torch.float32,
+}
 
 
 def to_tensors(state: RunState) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -37,8 +44,8 @@ def to_tensors(state: RunState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors = {"members": state.members, "events": state.table.events}
     tensors |= {"learned": state.table.learned, "correct": state.table.correct}
     tensors["epoch_losses"] = state.epoch_losses
-    if state.dense_predictions is not None:
-        tensors["dense_predictions"] = state.dense_predictions
+    known = {name: getattr(state, name) for name in _OF_EXAMPLES}
+    tensors |= {name: tensor for name, tensor in known.items() if tensor is not None}
     header: dict[str, Any] = {name: getattr(state, name) for name in _SCALARS}
     header["cost"] = dataclasses.asdict(state.cost)
     # A list, not a mapping: layers must keep the model's order, in which ties are broken.
@@ -86,14 +93,15 @@ def from_tensors(
         for group in _MASKS:
             if groups[group] is not None:
                 groups[group][name] = unpacked(tensors, f"{group}/{name}", shape, path)
-    rest = {}
+    rest: dict[str, Any] = {}
     for key, tensor in tensors.items():
         group, slash, name = key.partition("/")
         if slash and group in _WEIGHTS and group in present:
             groups[group][name] = tensor
         elif not (slash and group in _MASKS and group in present and name in groups[group]):
             rest[key] = tensor
-    optional = {"dense_predictions"} & rest.keys()
+    optional = _OF_EXAMPLES.keys() & rest.keys()
+    of_examples: dict[str, Any] = {name: rest.get(name) for name in _OF_EXAMPLES}
     check_tensors(path, rest, ("members", "epoch_losses", *_TABLE, *optional))
     state = RunState(
         level=fields.take("level", int, at_least=0),
@@ -108,7 +116,7 @@ def from_tensors(
         members=tensors["members"],
         epoch_losses=tensors["epoch_losses"],
         table=ForgettingTable(*(tensors[name] for name in _TABLE)),
-        dense_predictions=tensors.get("dense_predictions"),
+        **of_examples,
     )
     fields.end()
     _check(path, state)
@@ -120,8 +128,9 @@ def _check(path: Path | str, state: RunState) -> None:
     total = len(state.table) if state.table.events.ndim else 0
     of_examples = {name: (getattr(state.table, name), torch.bool) for name in _TABLE}
     of_examples["events"] = (state.table.events, torch.int32)
-    if state.dense_predictions is not None:
-        of_examples["dense_predictions"] = (state.dense_predictions, torch.int32)
+    for name, dtype in _OF_EXAMPLES.items():
+        if getattr(state, name) is not None:
+            of_examples[name] = (getattr(state, name), dtype)
     for name, (tensor, dtype) in of_examples.items():
         if tensor.dtype != dtype or tensor.shape != (total,):
             raise damaged(
@@ -130,6 +139,10 @@ def _check(path: Path | str, state: RunState) -> None:
             )
     if bool((state.table.events < 0).any()):
         raise damaged(path, "events holds a negative number")
+    for name in ("difficulty", "newest_losses", "epoch_start_losses"):
+        values = getattr(state, name)
+        if values is not None and bool(values.isnan().any()):
+            raise damaged(path, f"{name} holds what is not a number")
     check_indices(path, "members", state.members, total)
     losses = state.epoch_losses
     if losses.dtype != torch.float32 or losses.ndim != 1 or not bool(losses.isfinite().all()):
@@ -144,12 +157,12 @@ def _check(path: Path | str, state: RunState) -> None:
         )
     if state.best_accuracy > 1:
         raise damaged(path, f"its best accuracy is {state.best_accuracy}: expected at most 1")
-    for group in ("rewind", "best"):
+    for group in ("rewind", "best", "source"):
         _check_like(path, group, getattr(state, group) or {}, "weights", state.weights)
     for name, mask in state.masks.items():
         if name not in state.weights or state.weights[name].shape != mask.shape:
             raise damaged(path, f"mask {name!r} has no weight of its shape {list(mask.shape)}")
-    for weights in (state.weights, state.rewind or {}, state.best or {}):
+    for weights in (state.weights, state.rewind or {}, state.best or {}, state.source or {}):
         fault = number_fault(weights, state.masks if weights else ())
         if fault is not None:
             raise damaged(path, fault)

@@ -60,13 +60,16 @@ class Step:
         self._graph: _Graph | None = None
         self._until_capture = STEPS_BEFORE_CAPTURE
 
-    def __call__(self, x: Tensor, y: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, x: Tensor, y: Tensor, lr: float, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Train on a batch at a learning rate.
 
         Args:
             x: (n, ...), the inputs.
             y: (n, ...), the targets.
             lr: Of this step.
+            weights: float32 (n,), what each example's loss counts in the mean; None for 1 each.
 
         Returns:
             The loss, and the outputs, (n, ...).
@@ -74,9 +77,9 @@ class Step:
         x = self._world.placed(x)
         self._set_rate_(lr)
         if len(x) != self._batch_size:
-            return self._train(self._model, x, y)
-        if not self._world.captures:
-            return self._train(self._usual, x, y)
+            return self._train(self._model, x, y, weights)
+        if not self._world.captures or weights is not None:
+            return self._train(self._usual, x, y, weights)
         with torch.cuda.device(self._world.device):
             return self._captured(x, y)
 
@@ -88,10 +91,15 @@ class Step:
             self._graph = _Graph(lambda x, y: self._train(self._usual, x, y), x, y)
         return self._graph(x, y)
 
-    def _train(self, forward: Forward, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _train(
+        self, forward: Forward, x: Tensor, y: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         with self._world.autocast():
             outputs = forward(x)
-            loss = batch_loss(self._task, outputs, y)
+            if weights is None:
+                loss = batch_loss(self._task, outputs, y)
+            else:
+                loss = (example_losses(self._task, outputs, y) * weights).mean()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._optimizer.step()
@@ -141,14 +149,32 @@ def _aside(work: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return result
 
 
+def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return float (n,), each example's loss.
+
+    Raises:
+        PracError: If the task does not tell them, or a target has no output.
+    """
+    if task.losses is None:
+        raise PracError(
+            "each example's loss is needed, and the task's own loss gives their mean: pass "
+            "Task(losses=...) too"
+        )
+    return _judged(task.losses, outputs, targets)
+
+
 def batch_loss(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the task's loss.
 
     Raises:
         PracError: If a target has no output, as a label beyond the model's classes.
     """
+    return _judged(task.loss, outputs, targets)
+
+
+def _judged(loss: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor) -> Tensor:
     try:
-        return task.loss(outputs, targets)
+        return loss(outputs, targets)
     except IndexError as error:
         raise PracError(
             f"a batch has targets from {targets.min().item()} to {targets.max().item()} for "

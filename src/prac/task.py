@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,11 @@ def predicted_class(outputs: Tensor) -> Tensor:
     return outputs.argmax(1)
 
 
+def cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return float (n,): the cross entropy of each of (n, classes) outputs with its target."""
+    return F.cross_entropy(outputs, targets, reduction="none")
+
+
 @dataclass(frozen=True)
 class Task:
     """A loss and the rules by which examples are judged; classification by default.
@@ -33,6 +39,8 @@ class Task:
         prediction: outputs -> integer (n,), what two networks must agree on for an example not to
             be a critical example for pruning. None takes `correct` itself: they disagree where one
             is right and the other wrong.
+        losses: (outputs, targets) -> float (n,), of which `loss` is the mean. InfoBatch needs it;
+            known of classification by cross entropy.
 
     >>> import torch
     >>> near = lambda outputs, targets: (outputs - targets).abs().squeeze(1) < 0.1
@@ -44,6 +52,12 @@ class Task:
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
     correct: Callable[[Tensor, Tensor], Tensor] = classified_right
     prediction: Callable[[Tensor], Tensor] | None = predicted_class
+    losses: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        """Know each example's loss where the loss is the usual one."""
+        if self.losses is None and self.loss is F.cross_entropy:
+            object.__setattr__(self, "losses", cross_entropies)
 
     def answers(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return int32 (n,): what is compared between the dense and a pruned network."""
@@ -53,11 +67,21 @@ class Task:
 
     def own_parts(self) -> dict[str, str | None]:
         """Return the parts that are not classification's, described; None for those that are."""
-        parts = {"loss": self.loss, "correct": self.correct, "prediction": self.prediction}
-        usual = (F.cross_entropy, classified_right, predicted_class)
+        parts: dict[str, Any] = {
+            "loss": self.loss,
+            "correct": self.correct,
+            "prediction": self.prediction,
+            "losses": self.losses,
+        }
+        usual: tuple[tuple[Any, ...], ...] = (
+            (F.cross_entropy,),
+            (classified_right,),
+            (predicted_class,),
+            (cross_entropies, None),
+        )
         return {
-            f"own_{name}": None if part is default else described(part)
-            for (name, part), default in zip(parts.items(), usual, strict=True)
+            f"own_{name}": None if any(part is one for one in known) else described(part)
+            for (name, part), known in zip(parts.items(), usual, strict=True)
         }
 
 

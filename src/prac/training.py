@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -18,7 +19,7 @@ from prac.checkpoint import RunFolder
 from prac.config import TrainConfig
 from prac.cost import Cost
 from prac.errors import PracError
-from prac.evaluate import accuracy_and_loss
+from prac.evaluate import accuracy_and_loss, error_norms
 from prac.loop import Segment, fit
 from prac.modules import restore_, snapshot
 from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
@@ -35,8 +36,9 @@ class Event:
         kind: "level" (one begins), "epoch", "scoring", "pruned" or "finished" in a search;
             "retrain", "epoch" and "retrained" in a retraining; in a judgement also "trial" and
             "barrier" (one is done, or read) and "trunk" (the dense network trains to a rewind
-            point); in all "saved" (a state within an epoch) and "note" (something a person should
-            know).
+            point); "contest" (a search is done or read) and "judging" (so is a ticket's training)
+            in a comparison; in all of them "saved" (a state within an epoch) and "note" (something
+            a person should know).
         level: Prunings done so far.
         facts: What is known of it, by name.
     """
@@ -89,6 +91,9 @@ class Training:
             how stable they are.
         stop: Mask distances so far -> whether to stop.
         mark: Iterations after which the weights are kept as the rewind point; None for none.
+        sample: (state, epoch from 0) -> what the epoch presents, as `fit` takes it; all by default.
+        with_losses: Whether `sample` looks at the examples' losses.
+        difficulty_epoch: Epoch, from 1, after which EL2N scores are taken; None for none.
     """
 
     plan: Plan
@@ -97,6 +102,12 @@ class Training:
     candidate: Callable[[Mapping[str, Tensor]], Masks] | None = None
     stop: Callable[[Sequence[float]], bool] = lambda distances: False
     mark: int | None = None
+    sample: Callable[[RunState, int], tuple[Tensor, Tensor | None]] = lambda state, epoch: (
+        state.members,
+        None,
+    )
+    with_losses: bool = False
+    difficulty_epoch: int | None = None
 
     def is_over(self, state: RunState) -> bool:
         """Say whether the level has trained enough.
@@ -142,7 +153,7 @@ def train_level(
         model,
         optimizer,
         problem.train,
-        state.members,
+        lambda epoch: training.sample(state, epoch),
         training.plan,
         masks=state.masks,
         task=problem.task,
@@ -151,6 +162,7 @@ def train_level(
         seed=training.seed,
         start=state.step,
         breaks=lambda step: pace.after_step() or step == training.mark,
+        with_losses=training.with_losses,
     )
     with closing(segments):
         for segment in segments:
@@ -206,8 +218,16 @@ def presented(state: RunState, segment: Segment, model: nn.Module, mark: int | N
         epoch_losses=torch.cat([state.epoch_losses, segment.losses.float()]),
         epoch_examples=state.epoch_examples + len(segment.ids),
         epoch_correct=state.epoch_correct + int(segment.correct.sum()),
-    ).costing(Cost(segment.step - state.step, len(segment.ids)))
-    return replace(state, rewind=weights) if segment.step == mark else state
+    ).costing(Cost(len(segment.losses), len(segment.ids)))
+    if segment.example_losses is not None:
+        newest = torch.full((len(state.table),), math.inf)
+        if state.newest_losses is not None:
+            newest = state.newest_losses.clone()
+        newest[segment.ids] = segment.example_losses
+        state = replace(state, newest_losses=newest)
+    # Passed, where an epoch of fewer batches than planned leaves the point itself out.
+    passes_mark = mark is not None and segment.start < mark <= segment.step
+    return replace(state, rewind=weights) if passes_mark else state
 
 
 def ended_epoch(
@@ -222,6 +242,10 @@ def ended_epoch(
             distances = (*distances, distance)
         state = replace(state, candidate=candidate, distances=distances)
     epoch = training.plan.epochs_begun(state.step)
+    if epoch == training.difficulty_epoch:
+        state = replace(state, difficulty=error_norms(problem, problem.train))
+        state = state.costing(Cost(examples_scored=len(problem.train)))
+    state = replace(state, epoch_start_losses=state.newest_losses)
     validation: dict[str, float] = {}
     if epoch % training.config.validate_every == 0 or training.is_over(between_epochs(state)):
         state, validation = _validated(problem, state, epoch)

@@ -1,5 +1,6 @@
 """The method's algorithms: pure functions on tensors and numbers, usable in anyone's own loop."""
 
+from prac.algorithms.difficulty import coverage_centric, error_norms, hardest_by
 from prac.algorithms.exemplars import disagreements, topped_up, union
 from prac.algorithms.forgetting import ForgettingTable, forgettable, hardest, hardest_first
 from prac.algorithms.masks import (
@@ -12,6 +13,8 @@ from prac.algorithms.masks import (
     prune,
     random_scores,
 )
+from prac.algorithms.saliency import grasp, snip, synflow
+from prac.algorithms.sampling import fresh_sample, infobatch
 from prac.algorithms.schedule import Plan, batch_sizes, scaled_plan
 from prac.algorithms.stability import mask_distance, stable
 
@@ -21,11 +24,17 @@ __all__ = [
     "Plan",
     "batch_sizes",
     "counts_to_come",
+    "coverage_centric",
     "density",
     "disagreements",
+    "error_norms",
     "forgettable",
+    "fresh_sample",
+    "grasp",
     "hardest",
+    "hardest_by",
     "hardest_first",
+    "infobatch",
     "kept",
     "magnitude",
     "mask_distance",
@@ -33,7 +42,9 @@ __all__ = [
     "prune",
     "random_scores",
     "scaled_plan",
+    "snip",
     "stable",
+    "synflow",
     "topped_up",
     "union",
 ]

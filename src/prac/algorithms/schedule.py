@@ -40,6 +40,7 @@ class Plan:
         milestones: Iterations from which the rate is multiplied by `gamma` once more.
         gamma: Factor at each milestone.
         warmup: Iterations over which the rate grows linearly to its peak.
+        scheduled: Iterations that the rate is scheduled for, where the training is cut short.
     """
 
     iterations: int
@@ -49,6 +50,7 @@ class Plan:
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
     warmup: int = 0
+    scheduled: int | None = None
 
     @property
     def epochs(self) -> int:
@@ -73,12 +75,22 @@ class Plan:
         if iteration < self.warmup:
             return self.lr * (iteration + 1) / self.warmup
         if self.schedule == "cosine":
-            done = (iteration - self.warmup) / max(self.iterations - self.warmup, 1)
+            length = self.scheduled or self.iterations
+            done = (iteration - self.warmup) / max(length - self.warmup, 1)
             return self.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         if self.schedule == "multi-step":
             passed = sum(iteration >= milestone for milestone in self.milestones)
             return float(self.lr * self.gamma**passed)
         return self.lr
+
+    def cut_short(self, iterations: int) -> Plan:
+        """Return the plan of at most so many iterations, at the same learning rates.
+
+        >>> plan = Plan(10, 5, lr=1.0, schedule="cosine")
+        >>> plan.cut_short(6).iterations, plan.cut_short(6).lr_at(5) == plan.lr_at(5)
+        (6, True)
+        """
+        return replace(self, iterations=min(iterations, self.iterations), scheduled=self.iterations)
 
     def fine_tuning(self, full: Plan) -> Plan:
         """Return a plan of this length at the last learning rate that the `full` one reaches.

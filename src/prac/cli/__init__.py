@@ -18,6 +18,7 @@ COMMANDS = {
     "find": "search for tickets; the same command again resumes",
     "retrain": "train one ticket alone on all data",
     "judge": "retrain tickets and controls over seeds; say which of them win",
+    "compare": "several methods and seeds on one problem: one table, one picture",
     "inspect": "describe a ticket, a run, a subset or a data set",
 }
 

@@ -24,16 +24,23 @@ from prac.cli.options import (
     values_of,
 )
 from prac.describe import search_summary
-from prac.errors import PracError, unknown_name
+from prac.errors import PracError
 from prac.files import check_same, has_trained, read_environment, read_settings, state_paths
+from prac.methods import ABOUT_METHODS, method_settings
 from prac.pace import Pace
+from prac.presets import combined
 from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
 from prac.results import Search
 from prac.settings import flat, from_flat
 from prac.text import printable
 
-EPILOG = "presets:\n" + "\n".join(f"  {n}\n      {p.about}" for n, p in PRESETS.items())
+EPILOG = (
+    "methods:\n"
+    + "\n".join(f"  {name:<15} {about}" for name, about in ABOUT_METHODS.items())
+    + "\n\npresets:\n"
+    + "\n".join(f"  {name}\n      {preset.about}" for name, preset in PRESETS.items())
+)
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -47,15 +54,15 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "--preset",
         type=reader("preset", str | None, {}),
         default=None,
-        metavar="NAME",
-        help="start from these settings",
+        metavar="NAME,...",
+        help="start from these settings; of several presets the later ones win",
     )
     made.add_argument(
         "--method",
         type=reader("method", str, {}),
         default="prac",
-        metavar="{prac,imp}",
-        help="subset and stop rule by one name (default: prac)",
+        metavar="NAME",
+        help="the search's parts by one name, listed below (default: prac)",
     )
     add_config_file(made)
     made.add_argument(
@@ -122,13 +129,10 @@ def _defaults(preset: str | None, method: str | None) -> dict[str, Any]:
     """Return a preset's settings and a method's; a method that is asked for wins."""
     values = dict(METHODS["prac"])
     if preset is not None:
-        if preset not in PRESETS:
-            raise unknown_name("preset", preset, PRESETS)
-        values |= {**PRESETS[preset].settings, "retrain": PRESETS[preset].retrain}
+        chosen = combined(preset)
+        values |= {**chosen.settings, "retrain": chosen.retrain}
     if method is not None:
-        if method not in METHODS:
-            raise unknown_name("method", method, METHODS)
-        values |= METHODS[method]
+        values |= method_settings(method)
     return values
 
 
@@ -136,7 +140,11 @@ def _name(recipe: Recipe, options: Any) -> str:
     """Return a run folder's name, of what someone would call the run, in plain letters."""
     data = Path(recipe.data.name).name.lstrip(".").partition(".")[0]
     own = f"{_plain(data) or 'data'}-{_plain(recipe.model.name.rpartition(':')[2]) or 'model'}"
-    parts = [options.preset or own, options.method, "subset" if options.subset else ""]
+    parts = [
+        (options.preset or own).replace(",", "-"),
+        options.method,
+        "subset" if options.subset else "",
+    ]
     return "-".join(filter(None, parts))
 
 

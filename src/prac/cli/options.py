@@ -289,12 +289,36 @@ UNUSED: tuple[tuple[tuple[str, ...], str, Callable[[Mapping[str, Any]], bool]], 
     (
         ("threshold",),
         "subset_rule makes no CET",
-        lambda values: values.get("subset_rule") in ("all", "cep", "fixed"),
+        lambda values: values.get("subset_rule") not in ("prac", "cet", None),
     ),
     (
         ("scaling",),
         "subset_rule is 'all', so that no set is smaller",
-        lambda values: values.get("subset_rule") == "all",
+        lambda values: (
+            values.get("subset_rule") == "all"
+            and values["dense_fraction"] is None
+            and values["sampling"] != "fresh"
+        ),
+    ),
+    (
+        ("el2n_epoch",),
+        "subset_rule takes no EL2N scores",
+        lambda values: values.get("subset_rule") not in ("el2n", "el2n-ccs"),
+    ),
+    (
+        ("cutoff",),
+        "subset_rule is not 'el2n-ccs'",
+        lambda values: values.get("subset_rule") != "el2n-ccs",
+    ),
+    (
+        ("sample_fraction",),
+        "sampling is not 'fresh'",
+        lambda values: values.get("sampling") != "fresh",
+    ),
+    (
+        ("drop_probability",),
+        "sampling is not 'infobatch'",
+        lambda values: values.get("sampling") != "infobatch",
     ),
     (("gamma",), "there are no milestones", lambda values: not values["milestones"]),
     (

@@ -10,7 +10,7 @@ from prac.cli.options import early_value
 from prac.errors import PracError
 from prac.fields import shown
 from prac.progress import Progress
-from prac.recipes import JudgeRecipe, RetrainRecipe
+from prac.recipes import JudgeRecipe, Recipe, RetrainRecipe
 from prac.settings import flat
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def own_settings(
     return own
 
 
-def load(recipe: JudgeRecipe | RetrainRecipe, workers: int, progress: Progress) -> LoadedData:
+def load(
+    recipe: JudgeRecipe | Recipe | RetrainRecipe, workers: int, progress: Progress
+) -> LoadedData:
     """Return the data of a recipe, saying what a person should know of it."""
     from prac.recipes import check_model_name, load_data
 

@@ -1,0 +1,75 @@
+"""What the pages of results have in common: where they lie, tables, means with intervals."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.algorithms.statistics import half_width, mean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a Markdown table, all but its first column set to the right.
+
+    >>> table(["a", "b"], [[1, 2]])
+    ['| a | b |', '|---|--:|', '| 1 | 2 |']
+    """
+    rule = "|---|" + "--:|" * (len(head) - 1)
+    return [_row(head), rule, *map(_row, rows)]
+
+
+def _row(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def spread(values: Sequence[float], *, factor: float = 1.0, digits: int = 0) -> str:
+    """Return a mean with half of its 95 % interval, or the mean alone of one value.
+
+    >>> spread([0.9, 0.92], factor=100, digits=2), spread([3.0]), spread([])
+    ('91.00 ± 12.71', '3', '')
+    """
+    if not values:
+        return ""
+    width = half_width(values)
+    text = f"{factor * mean(values):,.{digits}f}"
+    return text if width is None else f"{text} ± {factor * width:,.{digits}f}"
+
+
+def percent(values: Sequence[float]) -> str:
+    """Return shares as a mean in per cent with half of its interval."""
+    return spread(values, factor=100, digits=2)
+
+
+def wrapped(command: str) -> list[str]:
+    """Return a command as a block of code, broken where it is long."""
+    lines = textwrap.wrap(
+        command, 78, break_on_hyphens=False, break_long_words=False, subsequent_indent="    "
+    )
+    return ["```console", "$ " + " \\\n".join(lines), "```"]
+
+
+def read(name: str) -> Any:
+    """Return the committed figures of an experiment."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def write(name: str, text: str) -> None:
+    """Write a page."""
+    (RESULTS / f"{name}.md").write_text(text)
+
+
+def picture(figure: Figure, name: str) -> None:
+    """Write a figure beside the pages as SVG, the same for the same figures."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "prac", "svg.fonttype": "none"}):
+        figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None})

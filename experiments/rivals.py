@@ -1,0 +1,126 @@
+"""PrAC against its rivals over seeds, on MNIST, on CIFAR-10, and under the paper's protocol.
+
+Runs the `prac compare` command of a problem, which resumes where it was cut off, and writes
+`docs/results/rivals-PROBLEM.json`, `.svg` and `.md` from what it found.
+
+    python -m experiments.rivals PROBLEM --data DIR     DIR holds mnist/ and cifar10/ as parquet
+
+"mnist" takes about two hours on one core (OMP_NUM_THREADS=1). "paper" is ResNet-20s on CIFAR-10 as
+published, 182 epochs and 15 prunings, and is meant for a GPU. `--set` changes settings, such as
+`--set "--epochs 2 --milestones 1 --levels 2 --judged 2 --limit 300"` for a rehearsal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import pages
+from experiments.rivals_page import page
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is compared on what.
+
+    Attributes:
+        title: The page's.
+        data: The data in words.
+        folder: Where it lies in the data folder.
+        methods: As `prac compare` takes them.
+        options: Its other options.
+        seeds: As it takes them.
+    """
+
+    title: str
+    data: str
+    folder: str
+    methods: str
+    options: str
+    seeds: str = "0,1,2"
+
+
+MNIST = "MNIST: 55,000 training, 5,000 validation and 10,000 test images"
+CIFAR = "CIFAR-10 (JPEG 75): {} training, {} validation and 10,000 test images"
+
+PROBLEMS = {
+    "mnist": Problem(
+        "LeNet-300-100 on MNIST, 20 prunings",
+        MNIST,
+        "mnist",
+        "imp,prac,random-subset@prac,imp@prac,rs2,random-subset,cet,cep,el2n,el2n-ccs,infobatch,"
+        "lr-rewinding,one-shot,random-pruning,snip,grasp,synflow",
+        "--model lenet_300_100 --layers linear --levels 20 --judged 5,10,14,17,20 --epochs 12 "
+        "--milestones 8,10 --lr 0.05 --batch-size 128 --val-fraction 0.08333333333 "
+        "--arm at-once --el2n-epoch 2",
+    ),
+    "paper": Problem(
+        "ResNet-20s on CIFAR-10, the paper's protocol",
+        CIFAR.format("45,000", "5,000"),
+        "cifar10",
+        "prac,imp",
+        "--preset cifar10-resnet20s --judged 3,6,7,11,15",
+    ),
+}
+
+
+def command(problem: Problem, data: str, out: str, changes: str = "") -> list[str]:
+    """Return the `prac compare` command of a problem."""
+    options = ["--data", f"{data}/{problem.folder}", "--methods", problem.methods]
+    options += ["--seeds", problem.seeds, *problem.options.split(), *changes.split()]
+    return ["prac", "compare", *options, "--out", out]
+
+
+def run(name: str, data: str, runs: str, changes: str) -> dict[str, Any]:
+    """Run what is left to run of a problem; return what was found and what the page needs."""
+    problem, out = PROBLEMS[name], f"{runs}/rivals-{name}"
+    shown = command(problem, data, out, changes)
+    done = subprocess.run([sys.executable, "-m", *shown, "--json"], stdout=subprocess.PIPE)
+    if done.returncode not in (0, 1):  # 1: a search failed, and is told of.
+        sys.exit(done.returncode)
+    # Where the folders lay is no one's concern.
+    found: dict[str, Any] = json.loads(done.stdout.decode().replace(f"{out}/", ""))
+    first = next(Path(out).glob("runs/*/*/levels/00/summary.json"))
+    machine = json.loads((first.parents[2] / "environment.json").read_text())
+    return {
+        "problem": name,
+        "name": f"rivals-{name}",
+        "title": problem.title,
+        "data": problem.data,
+        "command": " ".join(command(problem, "DIR", f"runs/rivals-{name}", changes)),
+        "total": json.loads(first.read_text())["total"],
+        "machine": {
+            **{key: machine[key] for key in ("torch", "python", "processor", "threads", "device")},
+            "platform": platform.system(),
+        },
+        **found,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is left to run, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problem", choices=PROBLEMS)
+    parser.add_argument("--data", required=True, help="folder that holds mnist/ and cifar10/")
+    parser.add_argument("--runs", default="runs", help="where the run folders go")
+    parser.add_argument("--set", default="", help="options of prac compare that take others' place")
+    parser.add_argument("--results", default=str(pages.RESULTS), help="where the page goes")
+    options = parser.parse_args(arguments)
+    results = run(options.problem, options.data, options.runs, options.set)
+    target = Path(options.results) / results["name"]
+    target.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
+    target.with_suffix(".md").write_text(page(results))
+    picture = Path(options.runs) / results["name"] / "comparison.svg"
+    shutil.copy(picture, target.with_suffix(".svg"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The pages of experiments/rivals.py: costs, accuracies, sets, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from experiments.pages import percent, spread, table, wrapped
+from prac.algorithms.statistics import mean, worse
+
+PAPER_SIZES = {
+    "CEP": "1501 1481 3935 3782 4723 5514 4420 4602 5391 5360 5098 5840 5728 6370 6616",
+    "CET": (
+        "24159 21708 19542 17674 16091 14771 14357 13909 13741 14168 14365 14553 14959 15290 15369"
+    ),
+    "PrAC": (
+        "24168 21728 19838 18161 16712 16026 15202 14880 14980 15376 15247 15804 16062 16360 16499"
+    ),
+}
+"""Published set sizes of ResNet-20s on CIFAR-10 after 1 to 15 prunings, of 45,000."""
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """Return the page of a problem's results."""
+    machine, seeds = results["machine"], results["seeds"]
+    lines = [
+        f"# {results['title']}: PrAC and its rivals",
+        "",
+        f"Data: {results['data']}. Each method searches with {len(seeds)} seed"
+        f"{'s' if len(seeds) > 1 else ''}; some of each search's tickets are then trained alone on "
+        "all data at full length and tested once, at the epoch with the best validation accuracy. "
+        "A seed gives initialisation, order and augmentation to all methods alike. `NAME@prac` "
+        "takes, level by level, the iterations and set sizes of the PrAC search of the same seed. "
+        "Figures are means with half of their 95 % intervals (Student's t).",
+        "",
+        f"![Accuracy by density and by iterations]({results['name']}.svg)",
+        "",
+        "## What finding the tickets cost",
+        "",
+        *_costs(results),
+        "",
+        "## What the tickets are worth",
+        "",
+        *_accuracies(results),
+        "",
+        f"Bold: matches dense. {results['definition'][0].upper()}{results['definition'][1:]}.",
+        "",
+        *_against(results, "prac", "random-subset@prac"),
+        *_against(results, "prac", "imp"),
+        "## Sets",
+        "",
+        *_sets(results),
+        "",
+        "## Made by",
+        "",
+        *wrapped(results["command"]),
+        "",
+        f"through `python -m experiments.rivals {results['problem']} --data DIR`. "
+        f"{machine['threads']} torch thread{'s' if machine['threads'] > 1 else ''}, "
+        f"{machine['processor']}, {machine['platform']}, torch {machine['torch']}, Python "
+        f"{machine['python']}; seconds are wall time on a shared machine. Every run is in "
+        f"`{results['name']}.json`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _costs(results: Mapping[str, Any]) -> list[str]:
+    """Return a row a method: its search to the last judged ticket, and where it matches."""
+    densities = _densities(results)
+
+    def row(found: Mapping[str, Any]) -> list[object]:
+        matching, both = found["matching"], found["both_match"]
+        return [
+            f"`{found['method']}`",
+            _number(found["iterations"]),
+            _share(found["saved"]),
+            _number(found["examples_scored"]),
+            _number(found["seconds"]),
+            "none" if matching is None else f"{densities[matching]:.2%}",
+            "none" if both is None else f"{densities[both]:.2%}",
+            _share(found["saved_where_both_match"]),
+        ]
+
+    last = max(results["judged"])
+    head = [
+        "method",
+        f"iterations to ticket {last}",
+        "of IMP's saved",
+        "examples only scored",
+        "seconds",
+        "sparsest that matches",
+        "sparsest where IMP does too",
+        "saved there",
+    ]
+    return table(head, map(row, results["summary"]))
+
+
+def _accuracies(results: Mapping[str, Any]) -> list[str]:
+    densities = _densities(results)
+
+    def row(found: Mapping[str, Any]) -> list[object]:
+        by_level = {of["level"]: of for of in found["accuracies"]}
+        cells: list[object] = [f"`{found['method']}`"]
+        for level in densities:
+            of = by_level.get(level)
+            if of is None:
+                cells.append("")
+                continue
+            text = f"{100 * of['mean']:.2f}"
+            if of["half_width"] is not None:
+                text += f" ± {100 * of['half_width']:.2f}"
+            cells.append(f"**{text}**" if of["verdict"] in ("winning", "matching") else text)
+        return cells
+
+    head = ["test accuracy, % at density", *(f"{density:.2%}" for density in densities.values())]
+    return table(head, map(row, results["summary"]))
+
+
+def _densities(results: Mapping[str, Any]) -> dict[int, float]:
+    found = (of for row in results["summary"] for of in row["accuracies"])
+    return dict(sorted({of["level"]: of["density"] for of in found}.items()))
+
+
+def accuracies(results: Mapping[str, Any], method: str, level: int) -> dict[int, float]:
+    """Return a method's test accuracies of a level by seed."""
+    return {
+        run["seed"]: ticket["accuracy"]
+        for run in results["runs"]
+        if run["method"] == method
+        for ticket in run["tickets"]
+        if ticket["level"] == level
+    }
+
+
+def _against(results: Mapping[str, Any], one: str, other: str) -> Iterator[str]:
+    """Yield a table of two methods' differences by density, paired by seed."""
+    methods = {run["method"] for run in results["runs"]}
+    if not {one, other} <= methods:
+        return
+    rows = []
+    for level, density in _densities(results).items():
+        first, second = (accuracies(results, method, level) for method in (one, other))
+        seeds = sorted(first.keys() & second.keys())
+        if not level or not seeds:
+            continue
+        ours, theirs = ([of[seed] for seed in seeds] for of in (first, second))
+        differences = [100 * (a - b) for a, b in zip(ours, theirs, strict=True)]
+        rows.append(
+            [
+                f"{density:.2%}",
+                percent(ours),
+                percent(theirs),
+                spread(differences, digits=2),
+                _p(worse(ours, theirs)),
+                _p(worse(theirs, ours)),
+            ]
+        )
+    head = ["density", f"`{one}`", f"`{other}`", "difference, points", "p: lower", "p: higher"]
+    yield f"`{one}` beside `{other}`, paired by seed (one-sided t tests):"
+    yield ""
+    yield from table(head, rows)
+    yield ""
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
+
+
+def _sets(results: Mapping[str, Any]) -> list[str]:
+    """Return the PrAC sets' sizes and what their levels took, by level, over seeds."""
+    runs = [run for run in results["runs"] if run["method"] == "prac" and run["levels"]]
+    if not runs:
+        return ["No PrAC search ended."]
+    total = results["total"]
+    published = [int(size) for size in PAPER_SIZES["PrAC"].split()]
+    head = ["level", "examples", "of the training data", "iterations", "stopped early"]
+    if results["problem"] == "paper":
+        head.append("published examples")
+    rows = []
+    for levels in zip(*(run["levels"] for run in runs), strict=True):
+        sizes = [level["set_size"] for level in levels]
+        row: list[object] = [
+            levels[0]["index"],
+            spread(sizes),
+            f"{mean(sizes) / total:.1%}",
+            spread([level["iterations"] for level in levels]),
+            f"{sum(level['stopped_early'] for level in levels)} of {len(levels)}",
+        ]
+        if results["problem"] == "paper":
+            index = levels[0]["index"]
+            row.append(published[index - 1] if 1 <= index <= len(published) else "")
+        rows.append(row)
+    return table(head, rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"

@@ -1,0 +1,180 @@
+"""`prac compare`: several methods and seeds on one problem."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.cli.options import (
+    Parser,
+    add_config_file,
+    add_run_options,
+    add_settings,
+    check_config,
+    check_exclusive,
+    early_value,
+    pace_of,
+    reader,
+    values_of,
+)
+from prac.cli.recorded import load
+from prac.errors import PracError, unknown_name
+from prac.methods import ABOUT_METHODS, METHODS
+from prac.pace import Pace
+from prac.presets import combined
+from prac.progress import Progress
+from prac.recipes import Recipe
+from prac.settings import flat, from_flat
+from prac.text import printable
+
+if TYPE_CHECKING:
+    from prac.comparison import Comparison
+
+FAILED = 1
+
+EPILOG = "methods:\n" + "\n".join(f"  {name:<15} {text}" for name, text in ABOUT_METHODS.items())
+
+
+def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
+    """Return the parser of `prac compare`, with a preset's settings as defaults."""
+    made = Parser(
+        prog="prac compare",
+        description="Search by several methods with several seeds, and train their tickets alone.\n"
+        "The same command again resumes; a search that failed is tried again.",
+        epilog=EPILOG,
+    )
+    made.add_argument(
+        "--preset",
+        type=reader("preset", str | None, {}),
+        default=None,
+        metavar="NAME,...",
+        help="start from these settings; of several presets the later ones win",
+    )
+    made.add_argument(
+        "--methods",
+        type=reader("methods", tuple[str, ...], {}),
+        default=("imp", "prac", "random-subset@prac"),
+        metavar="NAME,...",
+        help="methods; NAME@OTHER works with the iterations and set sizes of OTHER's levels "
+        "(default: imp,prac,random-subset@prac)",
+    )
+    made.add_argument(
+        "--seeds",
+        type=reader("seeds", tuple[int, ...], {"at_least": 0}),
+        default=(0, 1, 2),
+        metavar="N,...",
+        help="seeds of initialisation, order and augmentation (default: 0,1,2)",
+    )
+    made.add_argument(
+        "--judged",
+        type=reader("judged", tuple[int, ...] | None, {"at_least": 0}),
+        default=None,
+        metavar="N,...",
+        help="levels whose tickets are trained alone (default: four, evenly spaced to the last)",
+    )
+    made.add_argument(
+        "--fraction",
+        type=reader("fraction", float | None, {"above": 0, "at_most": 1}),
+        default=None,
+        metavar="X",
+        help="share of the data of random-subset, rs2, el2n and el2n-ccs (default: 0.3)",
+    )
+    add_config_file(made)
+    made.add_argument(
+        "--out",
+        type=reader("out", str | None, {}),
+        default=None,
+        metavar="DIR",
+        help="the comparison's folder (default: runs/compare-NAME)",
+    )
+    add_run_options(made)
+    add_settings(made, Recipe, "search")
+    if defaults:
+        made.set_defaults(dict(defaults))
+    return made
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `prac compare`; its exit status is 1 where a search failed."""
+    check_config(arguments)
+    check_exclusive(arguments)
+    _check_left_to_methods(arguments)
+    preset = early_value(arguments, "preset")
+    defaults: dict[str, Any] = {**METHODS["prac"]}
+    if preset is not None:
+        defaults |= combined(preset).settings
+    if early_value(arguments, "epochs") is not None:
+        # The user's length takes the place of a preset's, whatever that counts in.
+        defaults.pop("iterations", None)
+    options = parser(defaults).parse_args(list(arguments))
+    recipe = from_flat(Recipe, values_of(options, Recipe))
+    for name in options.methods:
+        for method in name.split("@"):
+            if method not in METHODS:
+                raise unknown_name("method", method, METHODS)
+    out = Path(options.out or f"runs/compare-{_name(recipe, preset)}")
+    progress = Progress(quiet=options.quiet)
+    with pace_of(options, progress).listening() as pace:
+        comparison = _compare(out, recipe, options, progress, pace)
+    return _show(comparison, options.json)
+
+
+def _check_left_to_methods(arguments: Sequence[str]) -> None:
+    """Raise a PracError for an option that each method has its own value of."""
+    for name in METHODS["prac"]:
+        if early_value(arguments, name) is not None and "--config" not in arguments:
+            option = f"--{name.replace('_', '-')}"
+            raise PracError(f"{option} is given, but each method has its own: leave it out")
+
+
+def _name(recipe: Recipe, preset: str | None) -> str:
+    """Return what someone would call the problem, in plain letters."""
+    data = Path(recipe.data.name).name.lstrip(".").partition(".")[0]
+    name = preset or f"{data}-{recipe.model.name.rpartition(':')[2]}"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "problem"
+
+
+def _compare(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: Pace) -> Comparison:
+    from prac.comparing import compare
+    from prac.recipes import load_model
+
+    data = load(recipe, options.workers, progress)
+    with progress:
+        return compare(
+            lambda: load_model(recipe.model, data, None),
+            data.train,
+            recipe.search,
+            out=out,
+            methods=options.methods,
+            seeds=options.seeds,
+            judged=options.judged,
+            fraction=options.fraction,
+            val=data.val,
+            test=data.test,
+            device=options.device,
+            recipe={**flat(recipe.model), **flat(recipe.data)},
+            watch=progress,
+            pace=pace,
+            accept_changes=options.accept_changes,
+        )
+
+
+def _show(comparison: Comparison, as_json: bool) -> int:
+    from prac.plots import comparison_figure, save
+
+    save(comparison_figure(comparison), comparison.path / "comparison")
+    if as_json:
+        json.dump(comparison.to_json(), sys.stdout, indent=2)
+        print()
+    else:
+        from rich.console import Console
+
+        from prac.comparison_text import comparison_text
+
+        Console(highlight=False).print(comparison_text(comparison))
+        print(f"\nfigures: {printable(str(comparison.path))}/comparison.json, .svg and .png")
+    return FAILED if comparison.failed else 0

@@ -1,0 +1,80 @@
+"""The methods by name: which parts of a search each is made of. No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prac.errors import unknown_name
+
+_IMP: dict[str, Any] = {
+    "subset_rule": "all",
+    "sampling": "all",
+    "stop_rule": "never",
+    "score": "magnitude",
+    "pruning": "iterative",
+    "kept_fraction": None,
+    "dense_fraction": None,
+}
+_AT_INIT = {**_IMP, "pruning": "at-init", "rewind": "init"}
+
+FRACTION = 0.3
+"""Share of the data that methods of a fixed size take where nothing else is said."""
+
+METHODS: dict[str, dict[str, Any]] = {
+    "prac": {**_IMP, "subset_rule": "prac", "stop_rule": "stable"},
+    "imp": _IMP,
+    "cet": {**_IMP, "subset_rule": "cet", "stop_rule": "stable"},
+    "cep": {**_IMP, "subset_rule": "cep", "stop_rule": "stable"},
+    "random-subset": {**_IMP, "subset_rule": "random", "kept_fraction": FRACTION},
+    "rs2": {**_IMP, "sampling": "fresh", "sample_fraction": FRACTION},
+    "el2n": {**_IMP, "subset_rule": "el2n", "kept_fraction": FRACTION},
+    "el2n-ccs": {**_IMP, "subset_rule": "el2n-ccs", "kept_fraction": FRACTION},
+    "infobatch": {**_IMP, "sampling": "infobatch"},
+    "lr-rewinding": {**_IMP, "rewind": "learning-rate"},
+    "one-shot": {**_IMP, "pruning": "one-shot"},
+    "random-pruning": {**_AT_INIT, "score": "random"},
+    "snip": {**_AT_INIT, "score": "snip"},
+    "grasp": {**_AT_INIT, "score": "grasp"},
+    "synflow": {**_AT_INIT, "score": "synflow"},
+}
+"""A method is a name for its parts: subset and sampling rule, stop rule, score, when to prune."""
+
+ABOUT_METHODS = {
+    "prac": "critical examples and an early stop (PrAC, arXiv 2106.03225)",
+    "imp": "all data at full length (iterative magnitude pruning)",
+    "cet": "only the critical examples for training, with the early stop",
+    "cep": "only the critical examples for pruning, with the early stop",
+    "random-subset": "a fixed random set of 30 % of the data",
+    "rs2": "30 % of the data an epoch, drawn anew (RS2, arXiv 2305.18424)",
+    "el2n": "the 30 % with the highest EL2N scores (arXiv 2107.07075)",
+    "el2n-ccs": "30 % over all EL2N scores (coverage-centric, arXiv 2210.15809)",
+    "infobatch": "examples of low loss dropped at random (InfoBatch, arXiv 2303.04947)",
+    "lr-rewinding": "weights kept, learning rate rewound (arXiv 2003.02389)",
+    "one-shot": "trained once, pruned by magnitude at once to each density",
+    "random-pruning": "random masks at initialisation",
+    "snip": "pruned at initialisation by connection sensitivity (arXiv 1810.02340)",
+    "grasp": "pruned at initialisation by gradient flow (arXiv 2002.07376)",
+    "synflow": "pruned at initialisation in 100 rounds of SynFlow (arXiv 2006.05467)",
+}
+
+
+def method_settings(name: str, fraction: float | None = None) -> dict[str, Any]:
+    """Return a method's settings by flat name.
+
+    Args:
+        name: Of METHODS.
+        fraction: Share of the data that a method of a fixed size takes; its own by default.
+
+    Raises:
+        PracError: If there is no such method.
+
+    >>> method_settings("rs2", 0.1)["sample_fraction"]
+    0.1
+    """
+    if name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    settings = dict(METHODS[name])
+    for size in ("kept_fraction", "sample_fraction"):
+        if fraction is not None and settings.get(size) is not None:
+            settings[size] = fraction
+    return settings

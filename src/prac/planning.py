@@ -1,0 +1,94 @@
+"""How long a search's levels are, and whether its settings leave it anything to do."""
+
+from __future__ import annotations
+
+import itertools
+
+from prac.algorithms.masks import Masks, counts_to_come
+from prac.algorithms.schedule import Plan
+from prac.config import Rewind, SearchConfig
+from prac.errors import PracError
+from prac.rules import presented_an_epoch
+from prac.training import plan_for
+
+
+def most_iterations(config: SearchConfig, members: int, total: int) -> int:
+    """Return how long a search is if no level stops early and sets are as large as they can be.
+
+    Args:
+        config: Its settings.
+        members: Examples that level 0 trains on.
+        total: All training examples.
+    """
+    size = members if config.subset.rule in ("all", "fixed") else total
+    trained = {"iterative": config.levels, "one-shot": 1, "at-init": 0}[config.prune.when]
+    return sum(level_plan(config, level, size, total).iterations for level in range(trained))
+
+
+def level_plan(config: SearchConfig, level: int, members: int, total: int) -> Plan:
+    """Return the plan of a level on `members` of `total` examples."""
+    presented = presented_an_epoch(config.sample, members, least=config.train.batch_size)
+    plan = plan_for(config.train, presented, total, config.subset.scaling)
+    after = config.stop.after
+    return plan.cut_short(after[min(level, len(after) - 1)]) if after else plan
+
+
+def rounds_of(before: int, fraction: float, rounds: int) -> list[int]:
+    """Return how many weights each round keeps, falling by the same ratio to the last count.
+
+    >>> rounds_of(100, 0.2, 2)
+    [89, 80]
+    """
+    after = before - round(fraction * before)
+    return [round(before * (after / before) ** ((i + 1) / rounds)) for i in range(rounds)]
+
+
+def rewind_step(rewind: Rewind, plan: Plan) -> int | None:
+    """Return the rewind point in iterations of the dense training; None where weights are kept."""
+    if rewind.keeps_weights:
+        return None
+    return rewind.at * (plan.iterations_per_epoch if rewind.kind == "epoch" else 1)
+
+
+def check_plan(config: SearchConfig, masks: Masks, members: int, total: int) -> None:
+    """Raise a PracError where a search could not do what its settings ask for.
+
+    Args:
+        config: Its settings.
+        masks: Of the dense network.
+        members: Examples that level 0 trains on.
+        total: All training examples.
+    """
+    _check_levels(config, masks)
+    plan = level_plan(config, 0, members, total)
+    step = rewind_step(Rewind.parse(config.rewind), plan)
+    if step is not None and step > plan.iterations:
+        raise PracError(
+            f"rewind is {config.rewind!r}, iteration {step}, but the dense training has only "
+            f"{plan.iterations} iterations: rewind earlier or train longer"
+        )
+    subset = config.subset
+    if subset.rule in ("el2n", "el2n-ccs") and subset.el2n_epoch > plan.epochs:
+        raise PracError(
+            f"el2n_epoch is {subset.el2n_epoch}, but the dense training has only {plan.epochs} "
+            f"epochs: take the scores earlier or train longer"
+        )
+
+
+def _check_levels(config: SearchConfig, masks: Masks) -> None:
+    """Raise a PracError where a pruning would find nothing left to prune."""
+    sizes = [mask.numel() for mask in masks.values()]
+    settings = config.prune
+    counts = counts_to_come(
+        sizes,
+        settings.drop_fraction,
+        config.levels,
+        scope=settings.scope,
+        allow_empty=settings.allow_empty,
+    )
+    for level, (before, after) in enumerate(itertools.pairwise(counts)):
+        if before == after:
+            raise PracError(
+                f"after {level} prunings {before} of {counts[0]} weights are left, and another "
+                f"prunes none: lower levels from {config.levels} to {level}"
+            )
