@@ -151,6 +151,11 @@ class TestWords:
         agreed = said(level(1, 0.9, 0.91, 0.89), level(2, 0.5, 0.51, 0.49))
         assert "disagree" not in agreed
 
+    def test_dense_runs_far_apart_are_told(self):
+        dense = trials(0.85, 0.90, 0.95)
+        assert "(a standard deviation of 5.0 points)" in said(level(1, 0.8, 0.9, 0.9, dense=dense))
+        assert "far apart" not in said(level(1, 0.9, 0.9, 0.9))
+
     def test_each_control_as_good_has_its_consequence(self):
         same = trials(0.9, 0.9, 0.91)
         names = ("reinitialised", "shuffled", "random")

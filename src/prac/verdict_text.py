@@ -32,6 +32,9 @@ WORSE = {
 }
 """What it means that it does not."""
 
+SCATTER = 0.02
+"""Dense runs with a larger standard deviation than this let nearly any ticket match."""
+
 
 def verdict_text(verdict: Verdict) -> RenderableType:
     """Return a verdict laid out for a person, for 80 columns and more."""
@@ -63,6 +66,12 @@ def sentences(verdict: Verdict) -> Iterator[str]:
         if verdict.best_level is None and sparse:
             yield "One run says nothing of how far the next would be from it: no intervals."
         return
+    scatter = verdict.levels[0].dense.deviation or 0.0
+    if sparse and scatter > SCATTER:
+        yield (
+            f"The dense runs lie far apart (a standard deviation of {100 * scatter:.1f} points), "
+            f"which makes the definition easy to meet: train longer, or with more seeds."
+        )
     if verdict.best_level is not None:
         denser = [v.index for v in sparse if v.index < verdict.best_level and not v.matches]
         if denser:
