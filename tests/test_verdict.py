@@ -152,9 +152,9 @@ class TestWords:
         assert "disagree" not in agreed
 
     def test_dense_runs_far_apart_are_told(self):
-        dense = trials(0.85, 0.90, 0.95)
-        assert "(a standard deviation of 5.0 points)" in said(level(1, 0.8, 0.9, 0.9, dense=dense))
-        assert "far apart" not in said(level(1, 0.9, 0.9, 0.9))
+        far, near = trials(0.85, 0.90, 0.95), trials(0.89, 0.90, 0.91)
+        assert "(a standard deviation of 5.0 points)" in said(level(1, 0.8, 0.9, 0.9, dense=far))
+        assert "far apart" not in said(level(1, 0.8, 0.9, 0.9, dense=near))
 
     def test_each_control_as_good_has_its_consequence(self):
         same = trials(0.9, 0.9, 0.91)
