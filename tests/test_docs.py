@@ -15,6 +15,7 @@ import prac
 from prac.cli import COMMANDS, main
 from prac.cli import find as find_command
 from prac.cli import inspect as inspect_command
+from prac.cli import judge as judge_command
 from prac.cli import retrain as retrain_command
 from prac.errors import PracError
 
@@ -30,6 +31,7 @@ PAGES = [
 PARSERS = {
     "find": find_command.parser,
     "retrain": retrain_command.parser,
+    "judge": judge_command.parser,
     "inspect": inspect_command.parser,
 }
 

@@ -57,6 +57,7 @@ LAYERS = (
         "rewind_point",
         "rules",
         "search",
+        "trunk",
         "verdict",
     ),
     (

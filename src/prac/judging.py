@@ -84,7 +84,8 @@ def judge(
         `verdict = prac.judge(search, Net, train, val=val, test=test, seeds=(0, 1, 2))`, then
         `verdict.best().save("net.ticket.safetensors")`.
     """
-    search = search if isinstance(search, Search) else Search.load(search)
+    if not isinstance(search, Search):
+        search = Search.load(search)
     check_seeds(seeds, barriers)
     wanted = judged_levels(search, levels)
     for name in controls:
@@ -95,7 +96,8 @@ def judge(
             "judging compares test accuracies, and there is no test data: pass test=, or a data "
             "set that has a test split"
         )
-    config = config or recorded_training(search)
+    if config is None:
+        config = recorded_training(search)
     world = World.choose(device, config.precision)
     model = make_model()
     val = None if val is None else as_examples(val)
@@ -122,7 +124,7 @@ def judge(
 def check_seeds(seeds: Sequence[int], barriers: bool = False) -> None:
     """Raise a PracError unless the seeds are distinct whole numbers, enough for what is asked."""
     for seed in seeds:
-        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        if type(seed) is not int or seed < 0:
             raise PracError(f"seeds has {seed!r}: expected whole numbers of at least 0")
         if list(seeds).count(seed) > 1:
             raise PracError(f"seeds names {seed} twice: the same run again tells nothing new")
@@ -251,9 +253,9 @@ class Judging:
         return Trial(seed, history.test_accuracy, str(folder))
 
     def barriers(self, trials: Mapping[Key, Trials], levels: Sequence[int]) -> dict[int, Barrier]:
-        """Return the barrier between the first two seeds' networks of each level."""
+        """Return the barrier between the first two seeds' networks of each level and of dense."""
         found = {}
-        for level in levels:
+        for level in sorted({0, *levels}):
             one, other, *_ = (Path(run.folder) for run in trials[level, "ticket"].runs)
             self.watch(Event("barrier", level, {"what": f"ticket {level}"}))
             found[level] = cached_barrier(

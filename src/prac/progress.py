@@ -23,14 +23,14 @@ PLAIN_SECONDS = 10.0
 
 
 class Progress:
-    """A watcher of search and retraining events that writes to standard error."""
+    """A watcher of what searches, retrainings and judgements tell that writes to standard error."""
 
     def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
         """Choose a live line or plain ones by whether the console is a terminal."""
         self.console = console or Console(stderr=True, highlight=False)
         self.quiet = quiet
         self._live: Live | None = None
-        self._task = ""
+        self._task = self._trial = ""
         self._last_plain = 0.0
         self._iteration = 0
         self._clock = time.monotonic()
@@ -72,9 +72,10 @@ class Progress:
                 f"up to {facts['iterations']} iterations"
             )
         elif event.kind == "retrain":
-            self._start(f"retraining ticket {event.level}", facts)
+            task = self._trial or f"retraining ticket {event.level}"
+            self._start(task.partition(": ")[2] or task, facts)
             self.say(
-                f"retraining ticket {event.level}: density {facts['density']:.3f}, all data, "
+                f"{task}: density {facts['density']:.3f}, all data, "
                 f"{facts['iterations']} iterations"
             )
         elif event.kind == "epoch":
@@ -87,17 +88,20 @@ class Progress:
                 f"the next level's set has {facts['next_set_size']} examples"
             )
         elif event.kind == "trial":
-            self._passing(
+            # Shown where it is trained; what is read takes no time.
+            self._trial = (
                 f"training {facts['number']} of {facts['of']}: {facts['what']}, "
                 f"seed {facts['seed']}"
             )
+        elif event.kind == "trunk":
+            self.say(f"training the dense network to iteration {facts['iteration']}")
         elif event.kind == "contest":
             self.say(
                 f"search {facts['number']} of {facts['of']}: {facts['method']}, "
                 f"seed {facts['seed']}"
             )
         elif event.kind == "judging":
-            self._passing(f"training ticket {event.level} alone, seed {facts['seed']}")
+            self._trial = f"training ticket {event.level} alone, seed {facts['seed']}"
         elif event.kind == "barrier":
             self._passing(f"error barrier of {facts['what']}")
         elif event.kind == "note":

@@ -34,10 +34,11 @@ class Event:
 
     Attributes:
         kind: "level" (one begins), "epoch", "scoring", "pruned" or "finished" in a search;
-            "retrain", "epoch" and "retrained" in a retraining; "trial" (a training is done or read)
-            and "barrier" (one is measured or read) in a judgement; "contest" (a search is done or
-            read) and "judging" (so is a ticket's training) in a comparison; in all of them "saved"
-            (a state within an epoch) and "note" (something a person should know).
+            "retrain", "epoch" and "retrained" in a retraining; in a judgement also "trial" and
+            "barrier" (one is done, or read) and "trunk" (the dense network trains to a rewind
+            point); "contest" (a search is done or read) and "judging" (so is a ticket's training)
+            in a comparison; in all of them "saved" (a state within an epoch) and "note" (something
+            a person should know).
         level: Prunings done so far.
         facts: What is known of it, by name.
     """
@@ -246,12 +247,12 @@ def ended_epoch(
         state = state.costing(Cost(examples_scored=len(problem.train)))
     state = replace(state, epoch_start_losses=state.newest_losses)
     validation: dict[str, float] = {}
-    if epoch % training.config.validate_every == 0 or training.is_over(_between_epochs(state)):
+    if epoch % training.config.validate_every == 0 or training.is_over(between_epochs(state)):
         state, validation = _validated(problem, state, epoch)
-    return _between_epochs(state), metrics(state, training.plan, validation)
+    return between_epochs(state), metrics(state, training.plan, validation)
 
 
-def _between_epochs(state: RunState) -> RunState:
+def between_epochs(state: RunState) -> RunState:
     """Return the state after an epoch, of which only what was gathered is left."""
     return replace(state, epoch_losses=torch.zeros(0), epoch_examples=0, epoch_correct=0)
 

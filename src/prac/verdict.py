@@ -26,7 +26,7 @@ DEFINITION = (
     "winning (from initialisation) or matching (from a rewind point): trained alone on all data, "
     "the ticket's mean test accuracy is at least the dense network's mean less one standard "
     "deviation of the dense runs; p: of a paired, one-sided t test that the ticket is worse than "
-    "dense, pairs sharing the seed, for each level alone"
+    "dense, pairs sharing the seed, each level by itself"
 )
 
 
@@ -176,6 +176,10 @@ class LevelVerdict:
         """Whether chance hardly explains that the ticket is worse than dense; None if unknown."""
         return None if self.p_value is None else self.p_value < RELIABLE
 
+    def control_p_value(self, control: str) -> float | None:
+        """Return the p-value of the paired test that a control is worse than the ticket."""
+        return worse(self.controls[control].accuracies, self.ticket.accuracies)
+
     def as_good(self, control: str) -> bool | None:
         """Say whether a control does as well as the ticket; None where two runs are not there.
 
@@ -195,7 +199,11 @@ class LevelVerdict:
             "p_value": self.p_value,
             "is_reliably_worse": self.is_reliably_worse,
             "controls": {
-                name: {**trials.to_json(), "as_good": self.as_good(name)}
+                name: {
+                    **trials.to_json(),
+                    "as_good": self.as_good(name),
+                    "p_value": self.control_p_value(name),
+                }
                 for name, trials in self.controls.items()
             },
             "barrier": None if self.barrier is None else self.barrier.to_json(),

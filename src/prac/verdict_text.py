@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from prac.tables import new_table
-from prac.verdict import DEFINITION, LevelVerdict, Trials, Verdict, listed
+from prac.verdict import DEFINITION, RELIABLE, LevelVerdict, Trials, Verdict, listed
+
+if TYPE_CHECKING:
+    from prac.rewind_point import RewindPoint
 
 AS_GOOD = {
     "reinitialised": (
@@ -27,6 +31,9 @@ WORSE = {
     "random": "the ticket is worth more than its layerwise densities",
 }
 """What it means that it does not."""
+
+SCATTER = 0.02
+"""Dense runs with a larger standard deviation than this let nearly any ticket match."""
 
 
 def verdict_text(verdict: Verdict) -> RenderableType:
@@ -59,6 +66,12 @@ def sentences(verdict: Verdict) -> Iterator[str]:
         if verdict.best_level is None and sparse:
             yield "One run says nothing of how far the next would be from it: no intervals."
         return
+    scatter = verdict.levels[0].dense.deviation or 0.0
+    if sparse and scatter > SCATTER:
+        yield (
+            f"The dense runs lie far apart (a standard deviation of {100 * scatter:.1f} points), "
+            f"which makes the definition easy to meet: train longer, or with more seeds."
+        )
     if verdict.best_level is not None:
         denser = [v.index for v in sparse if v.index < verdict.best_level and not v.matches]
         if denser:
@@ -83,11 +96,19 @@ def sentences(verdict: Verdict) -> Iterator[str]:
 
 def _of_control(name: str, levels: list[LevelVerdict]) -> Iterator[str]:
     as_good = [level.index for level in levels if level.as_good(name)]
-    below = [level.index for level in levels if not level.as_good(name)]
+    below = [level for level in levels if not level.as_good(name)]
+    worse = [level.index for level in below if (level.control_p_value(name) or 0.0) < RELIABLE]
+    unsure = [level.index for level in below if level.index not in worse]
+    control = f"The {name} control"
     if as_good:
-        yield f"The {name} control does as well as the ticket at {listed(as_good)}: {AS_GOOD[name]}."
-    if below:
-        yield f"The {name} control does worse than the ticket at {listed(below)}: {WORSE[name]}."
+        yield f"{control} does as well as the ticket at {listed(as_good)}: {AS_GOOD[name]}."
+    if worse:
+        yield f"{control} does reliably worse than the ticket at {listed(worse)}: {WORSE[name]}."
+    if unsure:
+        yield (
+            f"{control} is more than one standard deviation below the ticket at {listed(unsure)}, "
+            f"but these few runs may be so by chance (p of 0.05 or more)."
+        )
 
 
 def _of_barriers(levels: list[LevelVerdict]) -> Iterator[str]:
@@ -146,3 +167,35 @@ def shown(trials: Trials) -> str:
     """Return a mean accuracy with its interval, in percent."""
     half = trials.half_width
     return f"{100 * trials.mean:.2f}" + ("" if half is None else f" ±{100 * half:.2f}")
+
+
+def rewind_point_text(point: RewindPoint) -> RenderableType:
+    """Return the points that were tried and what to set, laid out for a person."""
+    table = new_table("iteration", "of schedule", "test %, two orders", "barrier", "stable")
+    for at, barrier in point.barriers.items():
+        table.add_row(
+            str(at),
+            f"{at / point.iterations:.1%}",
+            " and ".join(f"{100 * accuracy:.2f}" for accuracy in point.accuracies[at]),
+            f"{100 * barrier.height:.2f}",
+            "yes" if barrier.is_stable else "no",
+        )
+    table.caption = (
+        "barrier: highest test error on the line between the two networks less the mean of its "
+        "ends, in points; stable below 2"
+    )
+    return Group(Text(point_headline(point)), table)
+
+
+def point_headline(point: RewindPoint) -> str:
+    """Return in one sentence what to rewind to."""
+    if point.at is None:
+        last = max(point.barriers)
+        return (
+            f"From no point up to iteration {last} of {point.iterations} is the dense network "
+            f"stable: try later ones with --points, or a lower learning rate or a warm-up."
+        )
+    return (
+        f"The dense network is stable from iteration {point.at} of {point.iterations} on: "
+        f"search with --rewind {point.setting}."
+    )

@@ -16,8 +16,8 @@ ROUNDING = 1e-12
 def mean(values: Sequence[float]) -> float:
     """Return the mean of at least one number.
 
-    >>> mean([0.9, 0.8])
-    0.85
+    >>> mean([0.5, 1.0])
+    0.75
     """
     return statistics.fmean(values)
 
