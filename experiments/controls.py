@@ -1,8 +1,7 @@
 """Are they winning tickets? MNIST's tickets beside shuffled, random and re-initialised ones.
 
-Judges the IMP and the PrAC search of `experiments/rivals.py mnist` (seed 0) with three seeds and all
-controls, down to one weight in a hundred, and the rewind point of the dense network; writes
-`docs/results/controls.json` and `.md`.
+Judges the IMP and the PrAC search of `experiments/rivals.py mnist` (seed 0) with three seeds and
+all controls, down to one weight in a hundred; writes `docs/results/controls.json` and `.md`.
 
     python -m experiments.controls --data DIR      DIR holds mnist/, as parquet
 
@@ -59,10 +58,10 @@ def page(results: dict[str, Any]) -> str:
         "",
         *(f"- **{name}**: {about}" for name, about in CONTROLS.items()),
         "",
-        "The dense network and the tickets start from one initialisation here, so the spread is of "
-        "order alone. Figures are mean test accuracies in % with half of their 95 % intervals; a "
-        "control marked = does as well as the ticket (within one standard deviation of its runs, or "
-        "above them). The barrier is the highest error on the line between the networks of the "
+        "The dense network and the tickets start from one initialisation here, so the spread is "
+        "of order alone. Figures are mean test accuracies in % with half of their 95 % intervals; "
+        "a control marked = does as well as the ticket (within one standard deviation of its runs, "
+        "or above them). The barrier is the highest error on the line between the networks of the "
         "first two seeds, less that of its ends, in points; below 2 counts as linearly connected.",
     ]
     for search, title in SEARCHES.items():
