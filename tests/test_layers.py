@@ -43,7 +43,7 @@ LAYERS = (
         "ticket",
         "training",
     ),
-    ("levels", "planning", "results", "retraining", "rules", "search"),
+    ("levels", "planning", "pruning", "results", "retraining", "rules", "search", "sets"),
     ("describe", "presets", "progress", "recipes", "tables"),
     ("cli", "__main__"),
 )
