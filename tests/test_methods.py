@@ -1,4 +1,4 @@
-"""Every method that has a name: what it trains on, what it prunes by, what it costs, resumed too."""
+"""Every method that has a name: what it trains on, what it prunes by, what it costs; resumed."""
 
 from __future__ import annotations
 
