@@ -37,7 +37,7 @@ PARTS = (*NEEDED, GATHER, MASKS, STATES, TICKETS, EXAMPLES, CHECKS, CHOOSING)
 FUNCTIONS = (
     ("prac.step", "Step.__call__", STEPS),
     ("prac.search", "executed", CHOOSING),
-    ("prac.search", "_Search.pruned", MASKS),
+    ("prac.search", "pruned", MASKS),
     ("prac.training", "mask_distance", MASKS),
     ("prac.checkpoint", "RunFolder.commit", STATES),
     ("prac.checkpoint", "RunFolder.wait", STATES),

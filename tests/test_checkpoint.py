@@ -196,7 +196,7 @@ def test_until_a_line_of_metrics_is_there_another_run_begins_the_folder_anew(
     with folder(tmp_path) as run:
         run.commit(start())
         run.level(0).mkdir(parents=True)
-        (run.level(0) / "summary.json").write_text("{}")
+        (run.level(0) / "ticket.safetensors").write_text("")
         if metrics is not None:
             (tmp_path / "metrics.jsonl").write_text(metrics)
     settings = {"levels": 4} if other == "settings" else {}
@@ -211,6 +211,14 @@ def test_until_a_line_of_metrics_is_there_another_run_begins_the_folder_anew(
         run.commit(state_of(1), {"step": 1})
     # Now it is this run's, and the one that was there first is another.
     with pytest.raises(PracError, match="was begun with other settings"), folder(tmp_path):
+        pass
+
+
+def test_a_complete_level_is_work_though_nothing_was_trained(tmp_path):
+    with folder(tmp_path) as run:
+        run.level(0).mkdir(parents=True)
+        (run.level(0) / "summary.json").write_text("{}")
+    with pytest.raises(PracError, match="was begun with other"), folder(tmp_path, levels=4):
         pass
 
 
@@ -372,6 +380,7 @@ def test_a_run_goes_on_from_the_newest_state_and_two_are_kept(tmp_path):
     with folder(tmp_path) as run:
         for step in (1, 2, 3):
             run.commit(state_of(step), {"step": step})
+        run.wait()
         assert len(list((tmp_path / "state").iterdir())) == 2
         expected = state_of(4)
         run.commit(expected, {"step": 4})

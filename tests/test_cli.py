@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from prac.cli import COMMANDS, main
 from prac.recipes import METHODS, PRESETS, Recipe
@@ -70,7 +71,8 @@ def test_a_recognised_run_does_not_wait_for_torch(capsys):
 
 def test_methods_differ_in_their_parts(capsys):
     for method in METHODS:
-        run_prac(capsys, "find", *QUICK, "--method", method, "--out", method, "--quiet")
+        more = ["--el2n-epoch", "1"] if method.startswith("el2n") else []
+        run_prac(capsys, "find", *QUICK, "--method", method, *more, "--out", method, "--quiet")
         _, out, _ = run_prac(capsys, "inspect", method, "--json")
         settings = json.loads(out)["settings"]
         assert {name: settings[name] for name in METHODS[method]} == METHODS[method]
@@ -273,7 +275,7 @@ MISTAKES = {
         "unknown option --epoch: did you mean --epochs",
     ),
     "an unknown preset": (["find", "--preset", "quickstrt"], "did you mean 'quickstart'?"),
-    "an unknown method": (["find", "--method", "pra"], "did you mean 'prac'?"),
+    "an unknown method": (["find", "--method", "pra"], "did you mean 'prac'"),
     "an unknown model": (["find", "--model", "resnet20"], "did you mean 'resnet20s'"),
     "an unknown data set": (["find", "--data", "digit"], "did you mean 'digits'?"),
     "a path that is not there": (["find", "--data", "no/such"], "no/such: there is no such file"),
@@ -362,6 +364,42 @@ def test_help_names_every_setting_with_its_default(capsys):
     status, out, _ = run_prac(capsys, "--help")
     assert status == 0
     assert all(command in out for command in COMMANDS)
+
+
+def test_the_help_of_a_method_fits_a_terminal_of_80_columns(capsys):
+    _, out, _ = run_prac(capsys, "find", "--help")
+    lines = out.partition("\nmethods:\n")[2].partition("\npresets:\n")[0].rstrip().splitlines()
+    assert [line.split()[0] for line in lines] == list(METHODS)
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_sizes_take_the_place_of_a_method_s_share(capsys):
+    sized = ["--method", "random-subset", "--set-sizes", "120,90", "--out", "run"]
+    status, out, err = run_prac(capsys, "find", *QUICK, *sized, "--json")
+    assert status == 0, err
+    assert [level["set_size"] for level in json.loads(out)["levels"]] == [120, 90, 90]
+
+
+def test_a_method_wins_over_a_preset_and_an_option_over_a_method(capsys):
+    line = ["--preset", "cifar10-resnet20s", "--method", "snip", "--levels", "7", "--print-config"]
+    _, out, _ = run_prac(capsys, "find", *line)
+    shown = yaml.safe_load(out)
+    assert {name: shown[name] for name in METHODS["snip"]} == METHODS["snip"]
+    assert (shown["rewind"], shown["epochs"], shown["levels"]) == ("init", 182, 7)
+    _, out, _ = run_prac(capsys, "find", *line, "--method", "rs2", "--sample-fraction", "0.5")
+    shown = yaml.safe_load(out)
+    assert (shown["sampling"], shown["sample_fraction"]) == ("fresh", 0.5)
+    assert (shown["rewind"], shown["pruning"]) == ("epoch:3", "iterative")
+
+
+def test_levels_that_are_not_trained_say_so(capsys):
+    line = ["--method", "synflow", "--retrain", "1", "--out", "run"]
+    status, out, err = run_prac(capsys, "find", *QUICK, *line)
+    assert status == 0
+    assert "level 1/2: density 0.800, not trained" in err
+    assert "trained 0" not in err
+    assert re.search(r"1 +80.00% +180 \(100%\) +- +- +", out)
+    assert "retraining ticket 1" in err
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from prac.config import (
     PruneConfig,
     Rewind,
+    SampleConfig,
     SearchConfig,
     StopConfig,
     SubsetConfig,
@@ -41,6 +42,13 @@ BOUNDS = {
     "drop_fraction": ">0 <1",
     "threshold": ">=0",
     "kept_fraction": ">0 <=1",
+    "set_sizes": ">=2",
+    "dense_fraction": ">0 <=1",
+    "el2n_epoch": ">=1",
+    "cutoff": ">=0 <1",
+    "sample_fraction": ">0 <=1",
+    "drop_probability": ">0 <1",
+    "stop_after": ">=1",
     "epsilon": ">0",
     "window": ">=1",
 }
@@ -52,7 +60,12 @@ def made(name, value):
     cls = SearchConfig
     for part in path[:-1]:
         cls = typing.get_type_hints(cls)[part]
-    return getattr(cls(**{field.name: value}), field.name)
+    needed = NEEDED.get(name, {}) if value else {}
+    return getattr(cls(**{**needed, field.name: value}), field.name)
+
+
+# What a setting asks of another one.
+NEEDED = {"set_sizes": {"rule": "random"}}
 
 
 def core(hint):
@@ -202,12 +215,57 @@ def test_milestones_count_in_the_unit_of_the_length():
 
 @pytest.mark.parametrize("rule", ["all", "cep", "fixed"])
 def test_a_share_that_cet_keeps_needs_a_rule_with_cet(rule):
-    message = f"kept_fraction is set but subset_rule is '{rule}': it needs 'prac' or 'cet'"
+    message = f"kept_fraction is set but subset_rule is '{rule}': it needs prac, cet, random"
     with pytest.raises(PracError, match=message):
         SubsetConfig(rule=rule, kept_fraction=0.5)
     with pytest.raises(PracError, match=message):
         from_flat(SearchConfig, {"subset_rule": rule, "kept_fraction": 1})
     assert SubsetConfig(rule=rule, threshold=1).threshold == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rule": "prac", "sizes": (9,)}, "set_sizes is set but subset_rule is 'prac': it needs"),
+        ({"rule": "random"}, "subset_rule is 'random' and nothing says how large its sets are"),
+        ({"rule": "el2n"}, "subset_rule is 'el2n' and nothing says how large"),
+        (
+            {"rule": "random", "sizes": (9,), "kept_fraction": 0.5},
+            "both kept_fraction and set_sizes say how large its sets are: set either one",
+        ),
+        ({"rule": "fixed", "dense_fraction": 0.5}, "both say what level 0 trains on: drop one"),
+        (
+            {"rule": "random", "sizes": (9,), "dense_fraction": 0.5},
+            "dense_fraction and set_sizes both say what level 0 trains on",
+        ),
+    ],
+)
+def test_sets_whose_size_is_said_twice_or_not_at_all_are_refused(settings, message):
+    with pytest.raises(PracError, match=message):
+        SubsetConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pruning": "one-shot"}, "pruning is 'one-shot' but subset_rule is 'prac': levels that"),
+        ({"pruning": "one-shot", "subset_rule": "all", "rewind": "none"}, "use init, epoch:N or"),
+        ({"pruning": "at-init"}, "'at-init' but subset_rule is 'prac': .*use all"),
+        ({"pruning": "at-init", "subset_rule": "fixed"}, "subset_rule is 'fixed': .*use all"),
+        ({"pruning": "at-init", "subset_rule": "all", "rewind": "epoch:2"}, "use init"),
+        ({"pruning": "at-init", "subset_rule": "all", "sampling": "fresh"}, "sampling is 'fresh'"),
+        (
+            {"pruning": "at-init", "subset_rule": "all", "dense_fraction": 0.5},
+            "dense_fraction is 0.5: .*leave it out",
+        ),
+        ({"pruning": "at-init", "subset_rule": "all", "stop_after": [5]}, "stop_after is .5,."),
+        ({"score": "snip"}, "score is 'snip' but pruning is 'iterative': .*use at-init"),
+        ({"score": "synflow", "pruning": "one-shot"}, "score is 'synflow' but pruning is 'one-sh"),
+    ],
+)
+def test_what_untrained_levels_cannot_do_is_refused(settings, message):
+    with pytest.raises(PracError, match=message):
+        from_flat(SearchConfig, settings)
 
 
 @pytest.mark.parametrize("rule", ["prac", "cet"])
@@ -373,10 +431,25 @@ CONFIGS = st.builds(
     )
     | st.builds(
         SubsetConfig,
+        rule=st.sampled_from(["random", "el2n", "el2n-ccs"]),
+        sizes=st.lists(st.integers(2, 10**6), min_size=1, max_size=5),
+        cutoff=numbers(0, 1, exclude_max=True),
+    )
+    | st.builds(
+        SubsetConfig,
         rule=st.sampled_from(["all", "prac", "cet", "cep", "fixed"]),
         threshold=st.integers(0, 9),
     ),
-    stop=st.builds(StopConfig, epsilon=numbers(0, 1, exclude_min=True)),
+    sample=st.builds(
+        SampleConfig,
+        rule=st.sampled_from(["all", "fresh", "infobatch"]),
+        fraction=numbers(0, 1, exclude_min=True),
+    ),
+    stop=st.builds(
+        StopConfig,
+        epsilon=numbers(0, 1, exclude_min=True),
+        after=st.lists(st.integers(1, 10**9), max_size=4),
+    ),
 )
 
 

@@ -272,6 +272,14 @@ UNUSED_PAIRS = {
     "--kept-fraction 0.5 --threshold 1": "kept_fraction and threshold are both set",
     "--epochs 3 --iterations 9": "--epochs and --iterations are both given",
     "--rewind none --schedule cosine": "rewind is 'none' but schedule is 'cosine'",
+    "--method snip --stop-rule stable": "--stop-rule is given but not used: pruning is 'at-init'",
+    "--method imp --el2n-epoch 3": "--el2n-epoch is given but not used: subset_rule takes no EL2N",
+    "--method el2n --cutoff 0.2": "--cutoff is given but not used: subset_rule is not 'el2n-ccs'",
+    "--method imp --sample-fraction 0.2": "--sample-fraction is given but not used: sampling is",
+    "--method rs2 --drop-probability 0.2": "--drop-probability is given but not used: sampling",
+    "--method random-subset --set-sizes 90 --kept-fraction 0.5": "both kept_fraction and set_siz",
+    "--method snip --rewind epoch:1": "pruning is 'at-init' but rewind is 'epoch:1'",
+    "--method snip --subset s": "pruning is 'at-init' but subset_rule is 'fixed'",
     "--subset-rule fixed": "no subset is given",
 }
 
@@ -305,7 +313,10 @@ def test_presets_and_whole_files_of_settings_are_nobody_s_contradiction(preset):
 @pytest.mark.parametrize(
     "line",
     ["--epsilon 0.1", "--threshold 1", "--milestones 3 --gamma 0.5", "--val-seed 3",
-     "--val-fraction 0 --limit 9 --val-seed 3", "--subset-rule cet --scaling epochs"],
+     "--val-fraction 0 --limit 9 --val-seed 3", "--subset-rule cet --scaling epochs",
+     "--subset-rule random --set-sizes 90,80", "--subset-rule all --sampling fresh --scaling none",
+     "--subset-rule all --dense-fraction 0.5 --scaling epochs",
+     "--subset-rule el2n-ccs --kept-fraction 0.5 --cutoff 0.2 --el2n-epoch 3"],
 )  # fmt: skip
 def test_options_that_something_uses_are_taken(line):
     assert isinstance(typed(line.split()), Recipe)

@@ -37,7 +37,8 @@ from torture.hostile import KINDS, READERS, good_file, try_here
 MAY_BE_READ = (
     "provenance", "weight/", "weights/", "rewind/", "best/", "optimizer/", "source_indices",
     "fingerprint", "best_", "cost.", "distances", "epoch_", "level", "step", "metrics_bytes",
-    "events", "learned", "correct", "dense_predictions", "members is empty",
+    "events", "learned", "correct", "dense_predictions", "members is empty", "source/",
+    "newest_losses", "epoch_start_losses", "difficulty",
 )  # fmt: skip
 
 
@@ -279,11 +280,56 @@ def test_a_state_of_another_problem_is_refused(tmp_path):
         with pytest.raises(Damaged, match=message):
             check_like(read_state(path)[0], state, path)
     shorter = dict(parts.tensors)
-    for name in ("events", "learned", "correct", "dense_predictions"):
+    of_examples = ("difficulty", "newest_losses", "epoch_start_losses")
+    for name in ("events", "learned", "correct", "dense_predictions", *of_examples):
         shorter[name] = torch.cat([shorter[name], shorter[name][:1]])
     path.write_bytes(hostile.Parts(shorter, parts.header).whole())
     with pytest.raises(Damaged, match="it has 4 examples, this run 3"):
         check_like(read_state(path)[0], state, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        (
+            "difficulty",
+            torch.tensor([0.5, torch.nan, 0.0]),
+            "difficulty holds what is not a number",
+        ),
+        ("difficulty", torch.tensor([0.5, torch.inf, 0.0]), "difficulty holds what is no error's"),
+        ("difficulty", torch.tensor([0.5, -0.1, 0.0]), "difficulty holds what is no error's"),
+        (
+            "difficulty",
+            torch.zeros(3, dtype=torch.float64),
+            "is torch.float64 .3.: expected torch.fl",
+        ),
+        (
+            "difficulty",
+            torch.zeros(2),
+            "difficulty is torch.float32 .2.: expected torch.float32 .3.",
+        ),
+        ("newest_losses", torch.full((3,), torch.nan), "newest_losses holds what is not a number"),
+        ("newest_losses", torch.zeros(3, 1), "newest_losses is torch.float32 .3, 1."),
+        ("epoch_start_losses", torch.zeros(3).int(), "epoch_start_losses is torch.int32 .3."),
+        ("epoch_start_losses", torch.full((3,), torch.nan), "epoch_start_losses holds what is not"),
+        ("source/a.bias", torch.zeros(9), "source 'a.bias' is torch.float32 .9., of weights"),
+        ("source/b.weight", torch.zeros(1), "'b.weight' is in one only of source and weights"),
+    ],
+)
+def test_what_a_method_keeps_in_its_state_is_read_strictly(tmp_path, name, wrong, message):
+    parts = hostile.Parts.of(good_file("state"))
+    path = tmp_path / "f"
+    path.write_bytes(hostile.Parts({**parts.tensors, name: wrong}, parts.header).whole())
+    with pytest.raises(Damaged, match=message):
+        read_state(path)
+
+
+@pytest.mark.parametrize("name", ["difficulty", "newest_losses", "epoch_start_losses"])
+def test_what_no_method_asked_for_may_be_missing_from_a_state(tmp_path, name):
+    parts = hostile.Parts.of(good_file("state"))
+    tensors = {key: tensor for key, tensor in parts.tensors.items() if key != name}
+    (tmp_path / "f").write_bytes(hostile.Parts(tensors, parts.header).whole())
+    assert getattr(read_state(tmp_path / "f")[0], name) is None
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])

@@ -109,6 +109,10 @@ def _state(path: Path) -> None:
         best_accuracy=0.5,
         best_epoch=1,
         dense_predictions=torch.tensor([1, 0, 2], dtype=torch.int32),
+        source=weights,
+        difficulty=torch.tensor([0.5, 0.0, 1.25]),
+        newest_losses=torch.tensor([0.5, torch.inf, 2.0]),
+        epoch_start_losses=torch.full((3,), torch.inf),
         cost=Cost(4, 8, 3, 0.5),
     )
     tensors, header = to_tensors(state)

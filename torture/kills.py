@@ -23,8 +23,8 @@ from torture.work import OUT, Work, finish
 STAGES = {
     "in the middle of an epoch": Fault("prac.step:batch_loss", 9),
     "while validating": Fault("prac.training:accuracy_and_loss", 2),
-    "before a pruning": Fault("prac.search:prune", 2),
-    "after a pruning": Fault("prac.search:prune", 2, "after"),
+    "before a pruning": Fault("prac.pruning:prune", 2),
+    "after a pruning": Fault("prac.pruning:prune", 2, "after"),
     "while CEP predictions are made": Fault("prac.task:Task.answers", 1),
     "between two CEP passes": Fault("prac.task:Task.answers", 1, "after"),
     "between pruning and rewinding": Fault("prac.state:RunState.at_next_level", 1),

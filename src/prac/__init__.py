@@ -17,6 +17,7 @@ _HOMES = {
     "TrainConfig": "config",
     "PruneConfig": "config",
     "SubsetConfig": "config",
+    "SampleConfig": "config",
     "StopConfig": "config",
     "Task": "task",
     "Ticket": "ticket",
@@ -40,6 +41,7 @@ __all__ = [*_HOMES, "__version__", "algorithms", "data", "models"]
 if TYPE_CHECKING:
     from prac import algorithms, data, models
     from prac.config import PruneConfig as PruneConfig
+    from prac.config import SampleConfig as SampleConfig
     from prac.config import SearchConfig as SearchConfig
     from prac.config import StopConfig as StopConfig
     from prac.config import SubsetConfig as SubsetConfig

@@ -106,8 +106,8 @@ class SubsetConfig(Settings):
 
     rule: Literal["all", "prac", "cet", "cep", "random", "el2n", "el2n-ccs", "fixed"] = setting(
         "prac",
-        "all data, CET and CEP, either alone, a random set, the highest EL2N scores, the same with "
-        "coverage-centric sampling, or the set the search began with",
+        "all data, CET and CEP, either alone, a random set, the highest EL2N scores, all EL2N "
+        "scores evenly (coverage-centric), or the set the search began with",
         flag="subset_rule",
     )
     threshold: int = setting(0, "forgetting events an example may have to be left out", at_least=0)
@@ -119,7 +119,7 @@ class SubsetConfig(Settings):
     )
     sizes: tuple[int, ...] = setting(
         (),
-        "examples of random and el2n sets by level, from 0 on; the last one holds on",
+        "sizes of random and EL2N sets by level, from 0 on; the last one holds on",
         flag="set_sizes",
         at_least=2,
     )
@@ -234,21 +234,7 @@ class SearchConfig(Settings):
                 "rewind is 'none' but schedule is 'cosine': fine-tuning trains at the schedule's "
                 "last rate, which cosine brings to zero; use multi-step or constant"
             )
-        if self.prune.when != "iterative" and self.subset.rule not in ("all", "fixed"):
-            raise PracError(
-                f"pruning is {self.prune.when!r} but subset_rule is {self.subset.rule!r}: levels "
-                f"that are not trained choose no examples; use all"
-            )
-        if self.prune.when == "at-init" and self.rewind != "init":
-            raise PracError(
-                f"pruning is 'at-init' but rewind is {self.rewind!r}: nothing is trained that "
-                f"could be rewound to; use init"
-            )
-        if self.prune.when == "one-shot" and rewind.keeps_weights:
-            raise PracError(
-                f"pruning is 'one-shot' but rewind is {self.rewind!r}: use init, epoch:N or "
-                f"iteration:N"
-            )
+        self._check_untrained(rewind)
         unit = "epoch" if self.train.iterations is None else "iteration"
         length = self.train.iterations or self.train.epochs
         if rewind.kind == unit and rewind.at > length:
@@ -256,6 +242,34 @@ class SearchConfig(Settings):
                 f"rewind is {self.rewind!r} but the dense training has only {length} {unit}s: "
                 f"rewind earlier or train longer"
             )
+
+    def _check_untrained(self, rewind: Rewind) -> None:
+        """Raise a PracError where settings ask something of levels that are not trained."""
+        when, subset = self.prune.when, self.subset
+        if when == "one-shot" and subset.rule not in ("all", "fixed"):
+            raise PracError(
+                f"pruning is 'one-shot' but subset_rule is {subset.rule!r}: levels that are not "
+                f"trained choose no examples; use all"
+            )
+        if when == "one-shot" and rewind.keeps_weights:
+            raise PracError(
+                f"pruning is 'one-shot' but rewind is {self.rewind!r}: use init, epoch:N or "
+                f"iteration:N"
+            )
+        wanted = {
+            "subset_rule": (subset.rule, "all"),
+            "rewind": (self.rewind, "init"),
+            "sampling": (self.sample.rule, "all"),
+            "dense_fraction": (subset.dense_fraction, None),
+            "stop_after": (self.stop.after, ()),
+        }
+        for name, (value, only) in wanted.items():
+            if when == "at-init" and value != only:
+                advice = f"use {only}" if isinstance(only, str) else "leave it out"
+                raise PracError(
+                    f"pruning is 'at-init' but {name} is {value!r}: nothing is trained that this "
+                    f"could be about; {advice}"
+                )
 
     @classmethod
     def prac(cls, **settings: Any) -> SearchConfig:

@@ -223,13 +223,16 @@ def _why(error: OSError | ValueError) -> str:
 
 
 def has_trained(run: Path) -> bool:
-    """Say whether a run folder holds training that other settings must not overwrite.
+    """Say whether a run folder holds work that other settings must not overwrite.
 
-    That is a line of metrics, or a state within the first epoch; state 0 is a run's start.
+    That is a line of metrics, a state within the first epoch (state 0 is a run's start), or a
+    complete level, which need not have been trained.
     """
     metrics = run / "metrics.jsonl"
-    return (metrics.exists() and metrics.stat().st_size > 0) or any(
-        number > 0 for number in state_paths(run)
+    return (
+        (metrics.exists() and metrics.stat().st_size > 0)
+        or any(number > 0 for number in state_paths(run))
+        or any(run.glob("levels/*/summary.json"))
     )
 
 

@@ -48,13 +48,13 @@ ABOUT_METHODS = {
     "rs2": "30 % of the data an epoch, drawn anew (RS2, arXiv 2305.18424)",
     "el2n": "the 30 % with the highest EL2N scores (arXiv 2107.07075)",
     "el2n-ccs": "30 % over all EL2N scores (coverage-centric, arXiv 2210.15809)",
-    "infobatch": "examples of low loss dropped at random (InfoBatch, arXiv 2303.04947)",
+    "infobatch": "low losses dropped at random (InfoBatch, arXiv 2303.04947)",
     "lr-rewinding": "weights kept, learning rate rewound (arXiv 2003.02389)",
     "one-shot": "trained once, pruned by magnitude at once to each density",
-    "random-pruning": "random masks at initialisation",
-    "snip": "pruned at initialisation by connection sensitivity (arXiv 1810.02340)",
-    "grasp": "pruned at initialisation by gradient flow (arXiv 2002.07376)",
-    "synflow": "pruned at initialisation in 100 rounds of SynFlow (arXiv 2006.05467)",
+    "random-pruning": "masks at initialisation, at random",
+    "snip": "masks at initialisation, by sensitivity (arXiv 1810.02340)",
+    "grasp": "masks at initialisation, by gradient flow (arXiv 2002.07376)",
+    "synflow": "masks at initialisation, in 100 rounds (arXiv 2006.05467)",
 }
 
 

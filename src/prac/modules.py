@@ -5,6 +5,7 @@ No wrappers and no extra parameters: a model's `state_dict` keys are its own, al
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
@@ -151,3 +152,9 @@ def number_fault(weights: Mapping[str, Tensor], prunable: Iterable[str]) -> str 
         if (weight.float() if weight.element_size() == 1 else weight).isinf().any():
             return f"weight {name!r} is infinite"
     return None
+
+
+def architecture(model: nn.Module) -> str:
+    """Return the model's class and a digest of its tensors' names and shapes."""
+    shapes = "".join(f"{name}{tuple(v.shape)}" for name, v in model.state_dict().items())
+    return f"{type(model).__name__}-{hashlib.sha256(shapes.encode()).hexdigest()[:12]}"

@@ -8,7 +8,9 @@ from prac.algorithms.masks import Masks, counts_to_come
 from prac.algorithms.schedule import Plan
 from prac.config import Rewind, SearchConfig
 from prac.errors import PracError
-from prac.rules import presented_an_epoch
+from prac.problem import Problem
+from prac.sets import presented_an_epoch, set_size
+from prac.task import CLASSIFICATION
 from prac.training import plan_for
 
 
@@ -20,15 +22,23 @@ def most_iterations(config: SearchConfig, members: int, total: int) -> int:
         members: Examples that level 0 trains on.
         total: All training examples.
     """
-    size = members if config.subset.rule in ("all", "fixed") else total
-    trained = {"iterative": config.levels, "one-shot": 1, "at-init": 0}[config.prune.when]
-    return sum(level_plan(config, level, size, total).iterations for level in range(trained))
+    later = members if config.subset.rule == "fixed" else total
+    sizes = [members] + [later] * (config.levels - 1)
+    return sum(level_plan(config, k, size, total).iterations for k, size in enumerate(sizes))
+
+
+def trains(config: SearchConfig, level: int) -> bool:
+    """Say whether a level is trained before it is pruned."""
+    when = config.prune.when
+    return when == "iterative" or (when == "one-shot" and level == 0)
 
 
 def level_plan(config: SearchConfig, level: int, members: int, total: int) -> Plan:
-    """Return the plan of a level on `members` of `total` examples."""
+    """Return the plan of a level on `members` of `total` examples: no iterations if untrained."""
     presented = presented_an_epoch(config.sample, members, least=config.train.batch_size)
     plan = plan_for(config.train, presented, total, config.subset.scaling)
+    if not trains(config, level):
+        return plan.cut_short(0)
     after = config.stop.after
     return plan.cut_short(after[min(level, len(after) - 1)]) if after else plan
 
@@ -67,12 +77,44 @@ def check_plan(config: SearchConfig, masks: Masks, members: int, total: int) -> 
             f"rewind is {config.rewind!r}, iteration {step}, but the dense training has only "
             f"{plan.iterations} iterations: rewind earlier or train longer"
         )
+    _check_sets(config, total)
     subset = config.subset
     if subset.rule in ("el2n", "el2n-ccs") and subset.el2n_epoch > plan.epochs:
         raise PracError(
             f"el2n_epoch is {subset.el2n_epoch}, but the dense training has only {plan.epochs} "
             f"epochs: take the scores earlier or train longer"
         )
+
+
+def check_task(problem: Problem, config: SearchConfig) -> None:
+    """Raise a PracError where a search's parts ask a task for what it does not tell."""
+    if config.sample.rule == "infobatch":
+        problem.check_losses()
+    is_classification = problem.task.prediction is CLASSIFICATION.prediction
+    if config.subset.rule in ("el2n", "el2n-ccs") and not is_classification:
+        raise PracError(
+            f"subset_rule is {config.subset.rule!r}, which looks at predicted classes, but the "
+            f"task's prediction is not classification's: choose examples by another rule"
+        )
+
+
+def _check_sets(config: SearchConfig, total: int) -> None:
+    """Raise a PracError where a set cannot have the size that is asked for."""
+    subset, least = config.subset, min(config.train.batch_size, total)
+    for size in subset.sizes:
+        if not least <= size <= total:
+            raise PracError(
+                f"set_sizes has {size}: expected {least} (a batch) to {total} (all training "
+                f"examples)"
+            )
+    if subset.rule == "el2n-ccs":
+        remaining = total - round(subset.cutoff * total)
+        most = max(set_size(subset, level, total, least) for level in range(1, config.levels + 1))
+        if most > remaining:
+            raise PracError(
+                f"el2n-ccs is to keep {most} of {total} examples, but its cutoff of "
+                f"{subset.cutoff:g} leaves {remaining}: lower the cutoff or keep fewer"
+            )
 
 
 def _check_levels(config: SearchConfig, masks: Masks) -> None:

@@ -108,6 +108,34 @@ class Problem:
                 "the loss does not depend on any parameter that trains: are all of them frozen?"
             )
 
+    def check_losses(self) -> None:
+        """Raise a PracError unless the task tells each example's loss, one number an example."""
+        if self.task.losses is None:
+            raise PracError(
+                "sampling is 'infobatch', which needs each example's loss, but the task's loss "
+                "gives their mean: pass Task(losses=...) too, or sample otherwise"
+            )
+        x, y = next(iter(self.train.stream([torch.arange(min(len(self.train), 4))])))
+        with torch.random.fork_rng([self.world.device] if x.is_cuda else []), torch.no_grad():
+            outputs = self._outputs("training", x, copy.deepcopy(self.model).train())
+            try:
+                losses: Any = self.task.losses(outputs, y)
+            except ModelFault as error:
+                raise PracError(
+                    f"the task's `losses` does not take the model's outputs of shape "
+                    f"{tuple(outputs.shape)}: {_line(error)}"
+                ) from error
+        is_tensor = isinstance(losses, Tensor)
+        if is_tensor and losses.shape == (len(y),) and losses.is_floating_point():
+            return
+        shown = (
+            f"{losses.dtype} of shape {tuple(losses.shape)}" if is_tensor else type(losses).__name__
+        )
+        raise PracError(
+            f"the task's `losses` gave {shown} for {len(y)} examples: expected one floating-point "
+            f"number an example"
+        )
+
     def _outputs(self, name: str, x: Tensor, model: nn.Module) -> Tensor:
         mode = "training" if model.training else "evaluation"
         try:

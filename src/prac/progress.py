@@ -66,11 +66,13 @@ class Progress:
         facts = event.facts
         if event.kind == "level":
             self._start(f"level {event.level}/{facts['levels']}", facts)
-            self.say(
-                f"level {event.level}/{facts['levels']}: density {facts['density']:.3f}, "
-                f"{facts['set_size']} of {facts['total']} examples, "
-                f"up to {facts['iterations']} iterations"
-            )
+            line = f"level {event.level}/{facts['levels']}: density {facts['density']:.3f}, "
+            if facts["iterations"]:
+                line += f"{facts['set_size']} of {facts['total']} examples, "
+                line += f"up to {facts['iterations']} iterations"
+            else:
+                line += "not trained"
+            self.say(line)
         elif event.kind == "retrain":
             task = self._trial or f"retraining ticket {event.level}"
             self._start(task.partition(": ")[2] or task, facts)
@@ -82,7 +84,7 @@ class Progress:
             self._epoch(facts)
         elif event.kind == "scoring":
             self._passing(f"{self._task}: scoring all data")
-        elif event.kind == "pruned":
+        elif event.kind == "pruned" and facts["trained"]:
             self.say(
                 f"  trained {facts['iterations']} iterations; "
                 f"the next level's set has {facts['next_set_size']} examples"

@@ -16,12 +16,12 @@ from prac.algorithms.difficulty import coverage_centric, hardest_by
 from prac.algorithms.exemplars import disagreements, topped_up, union
 from prac.algorithms.forgetting import ForgettingTable, forgettable, hardest
 from prac.algorithms.masks import magnitude, random_scores
-from prac.algorithms.sampling import fresh_sample, infobatch
 from prac.algorithms.stability import stable
-from prac.config import SampleConfig, SearchConfig, StopConfig, SubsetConfig
+from prac.config import SearchConfig, StopConfig, SubsetConfig
 from prac.errors import PracError
-from prac.gradients import grasp_scores, snip_scores, synflow_scores
-from prac.state import RunState
+from prac.gradients import Scored, grasp_scores, snip_scores, synflow_scores
+from prac.problem import Problem
+from prac.sets import random_set, set_size
 from prac.world import derived_seed
 
 
@@ -71,11 +71,17 @@ class Chosen:
 SubsetRule = Callable[[Evidence], Chosen | Tensor]
 StopRule = Callable[[Sequence[float]], bool]
 Score = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
-SampleRule = Callable[[RunState, int], tuple[Tensor, Tensor | None]]
 
 
-# Scores by gradients at initialisation, and in how many rounds a search prunes by them.
-AT_INIT = {"snip": (snip_scores, 1), "grasp": (grasp_scores, 1), "synflow": (synflow_scores, 100)}
+# (problem, weights, masks, seed) -> scores and their cost, and in how many rounds a search prunes.
+GradientScore = tuple[
+    Callable[[Problem, Mapping[str, Tensor], Mapping[str, Tensor], int], Scored], int
+]
+GRADIENT_SCORES: dict[str, GradientScore] = {
+    "snip": (snip_scores, 1),
+    "grasp": (grasp_scores, 1),
+    "synflow": (synflow_scores, 100),
+}
 
 
 @dataclass(frozen=True)
@@ -87,12 +93,14 @@ class Rules:
         scores_data: Whether `choose` looks at predictions, which cost a pass over all data a level.
         stop: Mask distances of a level so far -> whether its mask is stable.
         score: (weights, level) -> scores, higher being worth keeping.
+        gradient_score: What scores weights by gradients instead; None where nothing does.
     """
 
     choose: Callable[[Evidence], Chosen]
     scores_data: bool
     stop: StopRule
     score: Callable[[Mapping[str, Tensor], int], Mapping[str, Tensor]]
+    gradient_score: GradientScore | None = None
 
     @classmethod
     def of(
@@ -106,7 +114,19 @@ class Rules:
         """Return the configured parts, with anyone's own in their place where given.
 
         An own subset rule may look at predictions, so these are made for it.
+
+        Raises:
+            PracError: If an own rule is given that nothing would ask.
         """
+        when = config.prune.when
+        unasked = {"choose": choose is not None and when != "iterative"}
+        unasked["stop"] = stop is not None and when == "at-init"
+        for name in unasked:
+            if unasked[name]:
+                raise PracError(
+                    f"an own `{name}` is given but pruning is {when!r}: levels that are not "
+                    f"trained do not ask it; leave it out"
+                )
         least = config.train.batch_size
         return cls(
             choose=subset_rule(config.subset, least=least, seed=config.seed)
@@ -117,6 +137,7 @@ class Rules:
             score=score_rule(config.prune.score, config.seed)
             if score is None
             else lambda weights, level: score(weights),
+            gradient_score=None if score is not None else GRADIENT_SCORES.get(config.prune.score),
         )
 
 
@@ -140,10 +161,13 @@ def subset_rule(config: SubsetConfig, *, least: int, seed: int) -> Callable[[Evi
 
     def choose(evidence: Evidence) -> Chosen:
         total = len(evidence.table)
-        if config.rule in ("all", "fixed"):
+        if config.rule == "all":
+            # Also after a level 0 on a share of them.
+            return Chosen(torch.arange(total))
+        if config.rule == "fixed":
             return Chosen(evidence.members)
         if config.rule in ("random", "el2n", "el2n-ccs"):
-            count = max(set_size(config, evidence.level + 1, total), min(least, total))
+            count = set_size(config, evidence.level + 1, total, least)
             if config.rule == "random":
                 return Chosen(random_set(total, count, seed=seed))
             return Chosen(by_difficulty(config, evidence, count, seed=seed))
@@ -161,83 +185,13 @@ def subset_rule(config: SubsetConfig, *, least: int, seed: int) -> Callable[[Evi
     return choose
 
 
-def set_size(config: SubsetConfig, level: int, total: int) -> int:
-    """Return how many examples a level's random or EL2N set has."""
-    if config.sizes:
-        return min(config.sizes[min(level, len(config.sizes) - 1)], total)
-    assert config.kept_fraction is not None, "the configuration says how large its sets are"
-    return round(config.kept_fraction * total)
-
-
-def random_set(total: int, count: int, *, seed: int) -> Tensor:
-    """Return `count` of `total` examples at random, int64, ascending.
-
-    Sets of one seed are nested: a smaller one lies in every larger one.
-    """
-    generator = torch.Generator().manual_seed(derived_seed(seed, "random set"))
-    return torch.randperm(total, generator=generator)[:count].sort().values
-
-
 def by_difficulty(config: SubsetConfig, evidence: Evidence, count: int, *, seed: int) -> Tensor:
-    """Return `count` examples by their EL2N scores, int64, ascending.
-
-    Raises:
-        PracError: If fewer are left than that, the hardest being left out.
-    """
+    """Return `count` examples by their EL2N scores, int64, ascending."""
     assert evidence.difficulty is not None, "level 0 takes the scores"
     drawn = derived_seed(seed, "el2n")
     if config.rule == "el2n":
         return hardest_by(evidence.difficulty, count, seed=drawn)
-    try:
-        return coverage_centric(evidence.difficulty, count, cutoff=config.cutoff, seed=drawn)
-    except ValueError as error:
-        raise PracError(f"el2n-ccs: {error}: lower --cutoff or --kept-fraction") from error
-
-
-def first_members(config: SubsetConfig, total: int, *, least: int, seed: int) -> Tensor:
-    """Return what level 0 trains on, int64, ascending: all examples, or so many at random."""
-    if config.dense_fraction is not None:
-        count = round(config.dense_fraction * total)
-    elif config.sizes or config.rule == "random":
-        count = set_size(config, 0, total)
-    else:
-        count = total
-    return random_set(total, min(max(count, least), total), seed=seed)
-
-
-def presented_an_epoch(config: SampleConfig, members: int, *, least: int) -> int:
-    """Return how many of a set's examples an epoch presents at most."""
-    if config.rule != "fresh":
-        return members
-    return min(max(round(config.fraction * members), least), members)
-
-
-def sample_rule(config: SampleConfig, *, epochs: int, least: int, seed: int) -> SampleRule:
-    """Return the configured sampling as a function of a level's state and its epoch, from 0.
-
-    Args:
-        config: Which sampling.
-        epochs: Of the level's plan.
-        least: Examples of a batch: an epoch presents no fewer, if its set has as many.
-        seed: Source of what is drawn.
-    """
-
-    def sample(state: RunState, epoch: int) -> tuple[Tensor, Tensor | None]:
-        if config.rule == "fresh":
-            count = presented_an_epoch(config, len(state.members), least=least)
-            return fresh_sample(state.members, count, epoch, seed), None
-        if config.rule == "infobatch" and state.epoch_start_losses is not None:
-            return infobatch(
-                state.epoch_start_losses,
-                state.members,
-                drop_probability=config.drop_probability,
-                epoch=epoch,
-                epochs=epochs,
-                seed=seed,
-            )
-        return state.members, None
-
-    return sample
+    return coverage_centric(evidence.difficulty, count, cutoff=config.cutoff, seed=drawn)
 
 
 def stop_rule(config: StopConfig) -> StopRule:

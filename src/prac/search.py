@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prac.algorithms.forgetting import ForgettingTable
-from prac.algorithms.masks import Masks, density, kept, ones, prune
+from prac.algorithms.masks import density, ones
 from prac.algorithms.schedule import Plan
 from prac.callables import described
 from prac.checkpoint import RunFolder, environment
@@ -24,22 +22,28 @@ from prac.errors import PracError
 from prac.evaluate import predictions
 from prac.execution import executed
 from prac.levels import write_start, write_summary, write_trained
-from prac.modules import check_finite, prunable, restore_, snapshot
+from prac.modules import architecture, check_finite, prunable, restore_, snapshot
 from prac.pace import Pace
-from prac.planning import check_plan, level_plan, most_iterations, rewind_step, rounds_of
+from prac.planning import (
+    check_plan,
+    check_task,
+    level_plan,
+    most_iterations,
+    rewind_step,
+    trains,
+)
 from prac.problem import Problem
+from prac.pruning import pruned, pruned_untrained
 from prac.results import Search
 from prac.rules import (
-    AT_INIT,
     Chosen,
     Evidence,
     Rules,
     Score,
     StopRule,
     SubsetRule,
-    first_members,
-    sample_rule,
 )
+from prac.sets import first_members, sample_rule
 from prac.settings import flat
 from prac.state import RunState
 from prac.subset import Subset
@@ -103,6 +107,7 @@ def find(
     problem = Problem.of(
         model, train, val, task=task, world=world, batch_size=config.train.batch_size
     )
+    check_task(problem, config)
     rules = Rules.of(config, choose=choose, stop=stop, score=score)
     first = _first_state(problem, config, subset)
     sizes = (len(first.members), len(problem.train))
@@ -156,18 +161,13 @@ class _Search:
             self.pace.check(f"before level {state.level}")
             training = self.training(state)
             self.watch(Event("level", state.level, self.facts(state, training.plan)))
-            if self.trains(state.level):
+            if trains(self.config, state.level):
                 state, chosen = self.train_and_choose(state, training)
             else:
-                state, chosen = self.score_at_once(state), Chosen(state.members)
+                state, chosen = self.prune_untrained(state), Chosen(state.members)
             self.end(state, chosen)
             state = self.begin(self.pruned_and_rewound(state, chosen.members), chosen)
         self.summarise(state)
-
-    def trains(self, level: int) -> bool:
-        """Say whether a level is trained before it is pruned."""
-        when = self.config.prune.when
-        return when == "iterative" or (when == "one-shot" and level == 0)
 
     def train_and_choose(self, state: RunState, training: Training) -> tuple[RunState, Chosen]:
         """Train a level, and choose the next one's examples by what it has shown."""
@@ -178,6 +178,11 @@ class _Search:
         if self.config.prune.when == "one-shot":
             state = replace(state, source=state.weights)
         return state, chosen
+
+    def prune_untrained(self, state: RunState) -> RunState:
+        """Prune a level by what is known without training it."""
+        check = partial(self.pace.check, f"while pruning level {state.level}")
+        return pruned_untrained(self.problem, self.rules, self.config, state, check)
 
     def training(self, state: RunState) -> Training:
         """Return how a level is trained: its length follows its set's size."""
@@ -191,41 +196,18 @@ class _Search:
             plan,
             config.train,
             seed=seed,
-            candidate=partial(self.pruned, state),
+            candidate=partial(pruned, self.rules, config.prune, state),
             stop=self.rules.stop,
             mark=rewind_step(self.rewind, plan) if level == 0 else None,
             sample=sample_rule(
-                config.sample, epochs=plan.epochs, least=config.train.batch_size, seed=seed
+                config.sample,
+                epochs=plan.scheduled_epochs,
+                least=config.train.batch_size,
+                seed=seed,
             ),
             with_losses=config.sample.rule == "infobatch",
             difficulty_epoch=config.subset.el2n_epoch if asks_difficulty else None,
         )
-
-    def score_at_once(self, state: RunState) -> RunState:
-        """Return the state of a level that is pruned without being trained.
-
-        What needs gradients is scored anew for every round, at the weights that the level has.
-        """
-        started = time.perf_counter()
-        config, cost = self.config.prune, Cost()
-        weights = state.source or state.weights
-        masks = state.masks
-        if config.score in AT_INIT:
-            scores_of, rounds = AT_INIT[config.score]
-            seed = derived_seed(self.config.seed, config.score)
-            # SynFlow's schedule to the last density passes every level's density on its way.
-            steps = math.ceil(rounds / self.config.levels)
-            for counted in rounds_of(kept(masks), config.drop_fraction, steps):
-                # What is scored once is scored on the dense network, whatever the density.
-                scored = masks if rounds > 1 else ones(masks)
-                scores, spent = scores_of(self.problem, weights, scored, seed)
-                masks = self.pruned_by(state, scores, masks, 1 - counted / kept(masks))
-                cost += spent
-        else:
-            masks = self.pruned(state, {name: weights[name] for name in masks})
-        cost += Cost(seconds=time.perf_counter() - started)
-        rewind = state.weights if state.rewind is None else state.rewind
-        return replace(state, candidate=masks, rewind=rewind).costing(cost)
 
     def gather(self, state: RunState) -> tuple[RunState, Evidence]:
         """Return what a level has shown; predictions only where the rule looks at them.
@@ -249,35 +231,6 @@ class _Search:
             return state, replace(evidence, dense=found)
         return state, replace(evidence, dense=state.dense_predictions, pruned=found)
 
-    def pruned(self, state: RunState, weights: Mapping[str, Tensor]) -> Masks:
-        """Return the masks that pruning `weights` gives: the last epoch's become the next level's.
-
-        Raises:
-            PracError: If a score is missing or not a number.
-        """
-        scores = self.rules.score(weights, state.level)
-        if not isinstance(scores, Mapping):
-            raise PracError(
-                f"the score gave a {type(scores).__name__}: expected scores by parameter name"
-            )
-        return self.pruned_by(state, scores, state.masks, self.config.prune.drop_fraction)
-
-    def pruned_by(
-        self, state: RunState, scores: Mapping[str, Tensor], masks: Masks, fraction: float
-    ) -> Masks:
-        """Return the masks without the lowest-scoring share of what they keep."""
-        settings = self.config.prune
-        try:
-            return prune(
-                scores,
-                masks,
-                fraction,
-                scope=settings.scope,
-                allow_empty=settings.allow_empty,
-            )
-        except ValueError as error:
-            raise PracError(f"level {state.level} cannot be pruned: {error}") from error
-
     def pruned_and_rewound(self, state: RunState, members: Tensor) -> RunState:
         """Return the state in which the next level starts."""
         weights = state.weights if self.rewind.keeps_weights else state.rewind
@@ -297,7 +250,11 @@ class _Search:
     def end(self, state: RunState, chosen: Chosen) -> None:
         """Make a level complete."""
         self.summarise(state)
-        facts = {"next_set_size": len(chosen.members), "iterations": state.cost.iterations}
+        facts = {
+            "next_set_size": len(chosen.members),
+            "iterations": state.cost.iterations,
+            "trained": trains(self.config, state.level),
+        }
         self.watch(Event("pruned", state.level + 1, facts))
 
     def summarise(self, state: RunState) -> None:
@@ -331,12 +288,6 @@ class _Search:
             "iterations": plan.iterations,
             "iteration": state.step,
         }
-
-
-def architecture(model: nn.Module) -> str:
-    """Return the model's class and a digest of its tensors' names and shapes."""
-    shapes = "".join(f"{name}{tuple(v.shape)}" for name, v in model.state_dict().items())
-    return f"{type(model).__name__}-{hashlib.sha256(shapes.encode()).hexdigest()[:12]}"
 
 
 def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) -> RunState:

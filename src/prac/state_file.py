@@ -143,6 +143,9 @@ def _check(path: Path | str, state: RunState) -> None:
         values = getattr(state, name)
         if values is not None and bool(values.isnan().any()):
             raise damaged(path, f"{name} holds what is not a number")
+    scores = state.difficulty
+    if scores is not None and not bool(((scores >= 0) & scores.isfinite()).all()):
+        raise damaged(path, "difficulty holds what is no error's norm")
     check_indices(path, "members", state.members, total)
     losses = state.epoch_losses
     if losses.dtype != torch.float32 or losses.ndim != 1 or not bool(losses.isfinite().all()):

@@ -24,8 +24,12 @@ def predicted_class(outputs: Tensor) -> Tensor:
 
 
 def cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return float (n,): the cross entropy of each of (n, classes) outputs with its target."""
-    return F.cross_entropy(outputs, targets, reduction="none")
+    """Return float (n,): the cross entropy of each of (n, classes, ...) outputs with its target.
+
+    Where an example has several positions, as the pixels of a picture, it is their mean.
+    """
+    losses = F.cross_entropy(outputs, targets, reduction="none")
+    return losses.flatten(1).mean(1) if losses.ndim > 1 else losses
 
 
 @dataclass(frozen=True)

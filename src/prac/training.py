@@ -112,14 +112,16 @@ class Training:
     def is_over(self, state: RunState) -> bool:
         """Say whether the level has trained enough.
 
-        The rewind point comes first: before it, no mask is stable enough to stop.
+        The rewind point and the EL2N scores come first: before them, no mask is stable enough to
+        stop.
         """
         if state.step == 0 or state.is_within_epoch:
             return False
         if state.step >= self.plan.iterations:
             return True
         passed_mark = self.mark is None or state.step >= self.mark
-        return passed_mark and bool(self.stop(state.distances))
+        has_scores = self.difficulty_epoch is None or state.difficulty is not None
+        return passed_mark and has_scores and bool(self.stop(state.distances))
 
 
 def train_level(
@@ -193,7 +195,10 @@ def train_level(
 def check_converging(state: RunState, segment: Segment, model: nn.Module, plan: Plan) -> None:
     """Raise a PracError if training has diverged: nothing from there on is worth keeping."""
     what, iteration = "the loss is", segment.diverged_at
-    if iteration is None:
+    each = segment.example_losses
+    if iteration is None and each is not None and not bool(each.isfinite().all()):
+        what, iteration = "an example's loss is", segment.step
+    elif iteration is None:
         finite = [p.detach().isfinite().all() for p in model.parameters()]
         # A buffer may be infinite, as an attention mask is.
         finite += [~b.isnan().any() for b in model.buffers() if b.is_floating_point()]
@@ -278,6 +283,7 @@ def metrics(state: RunState, plan: Plan, validation: Mapping[str, float]) -> dic
         "iterations": plan.iterations,
         "lr": plan.lr_at(state.step - 1),
         "set_size": len(state.members),
+        "presented": state.epoch_examples,
         "train_loss": float(state.epoch_losses.mean()),
         "train_accuracy": state.epoch_correct / state.epoch_examples,
         **validation,

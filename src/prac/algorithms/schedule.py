@@ -57,6 +57,15 @@ class Plan:
         """Epochs begun, the last one maybe partial."""
         return self.epochs_begun(self.iterations)
 
+    @property
+    def scheduled_epochs(self) -> int:
+        """Epochs that it would have if it were not cut short.
+
+        >>> Plan(10, 5, lr=1.0).cut_short(3).scheduled_epochs
+        2
+        """
+        return self.epochs_begun(self.iterations if self.scheduled is None else self.scheduled)
+
     def epochs_begun(self, iterations: int) -> int:
         """Return in how many epochs the first `iterations` lie.
 
@@ -75,7 +84,7 @@ class Plan:
         if iteration < self.warmup:
             return self.lr * (iteration + 1) / self.warmup
         if self.schedule == "cosine":
-            length = self.scheduled or self.iterations
+            length = self.iterations if self.scheduled is None else self.scheduled
             done = (iteration - self.warmup) / max(length - self.warmup, 1)
             return self.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         if self.schedule == "multi-step":
@@ -90,7 +99,8 @@ class Plan:
         >>> plan.cut_short(6).iterations, plan.cut_short(6).lr_at(5) == plan.lr_at(5)
         (6, True)
         """
-        return replace(self, iterations=min(iterations, self.iterations), scheduled=self.iterations)
+        scheduled = self.iterations if self.scheduled is None else self.scheduled
+        return replace(self, iterations=min(iterations, self.iterations), scheduled=scheduled)
 
     def fine_tuning(self, full: Plan) -> Plan:
         """Return a plan of this length at the last learning rate that the `full` one reaches.

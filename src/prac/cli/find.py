@@ -102,6 +102,9 @@ def run(arguments: Sequence[str]) -> int:
     if early_value(arguments, "epochs") is not None:
         # The user's length takes the place of a preset's, whatever that counts in.
         defaults.pop("iterations", None)
+    if early_value(arguments, "set_sizes") not in (None, "none", "[]", ""):
+        # And sizes the place of a method's share.
+        defaults["kept_fraction"] = None
     options = parser(defaults).parse_args(list(arguments))
     recipe = from_flat(Recipe, values_of(options, Recipe))
     if options.subset is not None:
@@ -209,8 +212,11 @@ def _search(
             pace=pace,
             accept_changes=options.accept_changes,
         )
-        # As the search was, whatever measuring would choose by now.
-        execution = read_environment(out)["execution"]
+        # As the search was, whatever measuring would choose by now. One that trained nothing has
+        # measured nothing.
+        execution = recipe.search.train.execution
+        if recipe.search.prune.when != "at-init":
+            execution = read_environment(out)["execution"]
         for level in retrain:
             retrain_ticket(
                 search.tickets[level],

@@ -282,6 +282,11 @@ def check_exclusive(arguments: Sequence[str]) -> None:
 
 UNUSED: tuple[tuple[tuple[str, ...], str, Callable[[Mapping[str, Any]], bool]], ...] = (
     (
+        ("stop_rule", "epsilon", "window", "arm"),
+        "pruning is 'at-init', so that no level is trained",
+        lambda values: values.get("pruning") == "at-init",
+    ),
+    (
         ("epsilon", "window", "arm"),
         "stop_rule is 'never'",
         lambda values: values.get("stop_rule") == "never",
