@@ -5,8 +5,8 @@ Runs the `prac compare` command of a problem, which resumes where it was cut off
 
     python -m experiments.rivals PROBLEM --data DIR     DIR holds mnist/ and cifar10/ as parquet
 
-"mnist" takes about two hours on one core (OMP_NUM_THREADS=1). "paper" is ResNet-20s on CIFAR-10 as
-published, 182 epochs and 15 prunings, and is meant for a GPU. `--set` changes settings, such as
+"mnist" takes about two hours on one core (OMP_NUM_THREADS=1), "cifar10" as long on two. "paper" is
+ResNet-20s on CIFAR-10 as published, 182 epochs and 15 prunings, and is meant for a GPU. `--set` changes settings, such as
 `--set "--epochs 2 --milestones 1 --levels 2 --judged 2 --limit 300"` for a rehearsal.
 """
 
@@ -61,6 +61,14 @@ PROBLEMS = {
         "--model lenet_300_100 --layers linear --levels 20 --judged 5,10,14,17,20 --epochs 12 "
         "--milestones 8,10 --lr 0.05 --batch-size 128 --val-fraction 0.08333333333 "
         "--arm at-once --el2n-epoch 2",
+    ),
+    "cifar10": Problem(
+        "ResNet-20s on 5,000 CIFAR-10 images, 7 prunings",
+        CIFAR.format("4,500", "500"),
+        "cifar10",
+        "imp,prac,random-subset@prac,rs2,frugal",
+        "--model resnet20s --limit 5000 --levels 7 --judged 4,7 --epochs 20 --milestones 10,15 "
+        "--lr 0.1 --batch-size 128 --crop 4 --flip --rewind epoch:1 --arm at-once",
     ),
     "paper": Problem(
         "ResNet-20s on CIFAR-10, the paper's protocol",
