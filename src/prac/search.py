@@ -333,6 +333,12 @@ class _Search:
         }
 
 
+def check_search(problem: Problem, config: SearchConfig) -> None:
+    """Raise a PracError where a search could not do what its settings ask for, before it begins."""
+    first = _first_state(problem, config, None)
+    check_plan(config, first.masks, len(first.members), len(problem.train))
+
+
 def architecture(model: nn.Module) -> str:
     """Return the model's class and a digest of its tensors' names and shapes."""
     shapes = "".join(f"{name}{tuple(v.shape)}" for name, v in model.state_dict().items())
