@@ -18,7 +18,7 @@ from torch import Tensor
 
 from prac import __version__
 from prac.background import Background
-from prac.errors import Damaged, PracError
+from prac.errors import Damaged, FolderError, PracError
 from prac.files import (
     append,
     check_same,
@@ -86,11 +86,11 @@ class RunFolder:
         """Lock the folder, and check what it was begun with, or begin it.
 
         Raises:
-            PracError: If another process holds it, it was begun otherwise, it holds something
+            FolderError: If another process holds it, it was begun otherwise, it holds something
                 else, or it cannot be written to.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise PracError(f"{self.path}: is a file: expected a folder for --out")
+            raise FolderError(f"{self.path}: is a file: expected a folder for --out")
         try:
             with writing(self.path):
                 self._check_is_ours()
@@ -104,13 +104,13 @@ class RunFolder:
         return self
 
     def _check_is_ours(self) -> None:
-        """Raise a PracError for a folder that holds anything but a run, or a run's beginnings."""
+        """Raise a FolderError for a folder that holds anything but a run, or a run's beginnings."""
         if not self.path.exists() or (self.path / "config.yaml").exists():
             return
         ours = {".lock", "environment.json"}
         for entry in self.path.iterdir():
             if entry.name not in ours and not LEFTOVER.fullmatch(entry.name):
-                raise PracError(
+                raise FolderError(
                     f"{self.path}: holds {entry.name} but no run: choose an empty or new folder "
                     f"for --out"
                 )
@@ -282,7 +282,7 @@ class RunFolder:
             cut(self._metrics, 0)
 
     def _check_versions(self, state: RunState) -> None:
-        """Raise a PracError, or say so, where a run goes on under other versions than it had."""
+        """Raise a FolderError, or say so, where a run goes on under other versions than it had."""
         path = self.path / "environment.json"
         about = read_environment(self.path)
         changed = {
@@ -294,7 +294,7 @@ class RunFolder:
             return
         shown = ", ".join(f"{n} was {old}, is {self.versions.get(n)}" for n, old in changed.items())
         if not self._accept_changes and any(name in changed for name in MATTERING):
-            raise PracError(
+            raise FolderError(
                 f"{self.path}: {shown}: what it finds from here on may differ in its last bits; "
                 f"pass --accept-changes to go on all the same"
             )

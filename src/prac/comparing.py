@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,22 @@ import torch
 from torch import nn
 
 from prac.cached import retrain_cached
-from prac.comparison import Comparison, JudgedTicket, Run, SearchedLevel
-from prac.config import SearchConfig, StopConfig
+from prac.compared import JudgedTicket, Run, SearchedLevel
+from prac.comparison import FILE, Comparison
+from prac.config import SearchConfig
+from prac.contestants import Contestant, contestants, judged_levels, shared_settings
 from prac.data.examples import Examples, as_examples
-from prac.errors import PracError
-from prac.files import write_atomic
+from prac.errors import FolderError, PracError
+from prac.files import check_same, has_trained, read_settings, write_atomic
 from prac.judging import check_seeds
-from prac.methods import method_settings
 from prac.pace import Pace
+from prac.problem import Problem
 from prac.results import Search
-from prac.search import find
-from prac.settings import flat, from_flat
+from prac.search import check_search, find
+from prac.settings import flat
 from prac.task import CLASSIFICATION, Task
 from prac.training import Event, Watch, no_watch, noting
+from prac.world import World
 
 SEEDS = (0, 1, 2)
 
@@ -51,12 +55,13 @@ def compare(
     """Search by several methods with several seeds, and train their tickets alone; say who wins.
 
     A seed gives the initialisation, the searches and the trainings of their tickets: methods pair
-    up by seed. A method that is written `NAME@OTHER` works at the cost of OTHER: each of its levels
-    takes as many iterations as OTHER's with the same seed, and where its sets have a size, as many
-    examples. `random-subset@prac` is the control that a PrAC set must beat.
+    up by seed. A method that is written `NAME@OTHER` works at the cost of OTHER: none of its levels
+    takes more iterations than OTHER's with the same seed, and where its sets have a size that is
+    set, they have as many examples. `random-subset@prac` is the control that a PrAC set must beat.
 
-    Called again it continues; a search that failed is tried again, and the others do not wait.
-    comparison.json in the folder has all that was found so far.
+    Called again it continues; with more methods, seeds or levels it trains only what is new. A
+    search that failed is tried again, and the others do not wait for it. comparison.json in the
+    folder has all that was found so far of what was asked for.
 
     Args:
         make_model: Makes a fresh network, its weights drawn from torch's generator.
@@ -78,22 +83,22 @@ def compare(
         accept_changes: Resume under another torch, prac or device as well.
 
     Raises:
-        PracError: On names or numbers that do not fit, in one line; what a search raises is kept
-            in its Run.
+        PracError: On what does not fit, before anything is trained; or where the folder, or one in
+            it, was begun with other settings or cannot be written. What else goes wrong in a search
+            is kept in its Run.
         Interrupted: If the pace says to stop; the same call continues.
     """
     check_seeds(seeds)
+    competing = contestants(methods, config, fraction)
     levels = judged_levels(config.levels, judged)
     if test is None:
         raise PracError(
             "a comparison is of test accuracies, and there is no test data: pass test=, or a data "
             "set that has a test split"
         )
-    contestants = [Contestant.of(name, config, fraction) for name in in_order(methods)]
-    path = Path(out)
-    val, test = (None if data is None else as_examples(data) for data in (val, test))
+    val = None if val is None else as_examples(val)
     comparing = Comparing(
-        path,
+        Path(out),
         make_model,
         as_examples(train),
         val,
@@ -107,111 +112,18 @@ def compare(
         pace or Pace(),
         accept_changes,
     )
-    shared = {**flat(config), **comparing.recipe}
-    runs: dict[tuple[str, int], Run] = {}
-    todo = [(seed, contestant) for seed in seeds for contestant in contestants]
+    comparing.check(competing, seeds)
+    names = tuple(dict.fromkeys((*methods, *(one.name for one in competing))))
+    runs = comparing.known_runs()
+    todo = [(seed, contestant) for seed in seeds for contestant in competing]
     for number, (seed, contestant) in enumerate(todo, 1):
         facts = {"number": number, "of": len(todo), "method": contestant.name, "seed": seed}
         watch(Event("contest", 0, facts))
         runs[contestant.name, seed] = comparing.run(contestant, seed)
-        in_asked_order = tuple(
-            runs[name, s] for name in dict.fromkeys(methods) for s in seeds if (name, s) in runs
-        )
-        comparison = Comparison(path, tuple(seeds), levels, shared, in_asked_order)
+        asked = tuple(runs[name, s] for name in names for s in seeds if (name, s) in runs)
+        comparison = Comparison(Path(out), tuple(seeds), levels, comparing.shared, asked)
         comparison.write()
     return comparison
-
-
-def judged_levels(levels: int, judged: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the levels whose tickets are trained alone, ascending, with the dense network's.
-
-    Raises:
-        PracError: If one is beyond the search's last.
-
-    >>> judged_levels(15, None), judged_levels(2, None), judged_levels(15, [10])
-    ((0, 4, 8, 11, 15), (0, 1, 2), (0, 10))
-    """
-    if judged is None:
-        judged = [round(levels * part / 4) for part in range(1, 5)]
-    for level in judged:
-        if not 0 <= level <= levels:
-            raise PracError(f"judged names level {level}, but the search ends at level {levels}")
-    return tuple(sorted({0, *judged}))
-
-
-def in_order(methods: Sequence[str]) -> list[str]:
-    """Return methods so that those at another's cost come after it, which is added where missing.
-
-    >>> in_order(["rs2@prac", "imp"])
-    ['prac', 'rs2@prac', 'imp']
-    """
-    ordered: list[str] = []
-    for name in methods:
-        _, at, other = name.partition("@")
-        if at and other not in ordered:
-            ordered.append(other)
-        if name not in ordered:
-            ordered.append(name)
-    return ordered
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """A method as it searches.
-
-    Attributes:
-        name: As asked for.
-        config: Its settings, but the seed and what another's cost gives.
-        like: The method at whose cost it works; None for its own.
-    """
-
-    name: str
-    config: SearchConfig
-    like: str | None
-
-    @classmethod
-    def of(cls, name: str, config: SearchConfig, fraction: float | None = None) -> Contestant:
-        """Return a method by name.
-
-        Raises:
-            PracError: If there is none of that name, or it has no cost that could be another's.
-        """
-        method, at, like = name.partition("@")
-        settings = {**flat(config), **method_settings(method, fraction)}
-        made = from_flat(SearchConfig, settings)
-        if at:
-            if made.prune.when != "iterative":
-                raise PracError(
-                    f"method {name!r}: {method} does not train its levels, so that its cost cannot "
-                    f"be that of {like!r}: leave out @{like}"
-                )
-            method_settings(like)
-        return cls(name, made, like if at else None)
-
-    def with_seed(self, seed: int, like: Search | None) -> SearchConfig:
-        """Return the settings of one search, at the cost of `like` where it is given."""
-        config = replace(self.config, seed=seed)
-        return config if like is None else at_cost_of(config, like)
-
-
-def at_cost_of(config: SearchConfig, other: Search) -> SearchConfig:
-    """Return settings under which each level takes the iterations that another search's took.
-
-    Where sets have a size that is set, they get the other's sizes too.
-
-    Raises:
-        PracError: If the other search trained no levels.
-    """
-    trained = other.levels[:-1]
-    after = tuple(level.iterations for level in trained)
-    if not all(after):
-        raise PracError(f"{other.path}: did not train all its levels: its cost cannot be another's")
-    stop = StopConfig(rule="never", after=after)
-    subset = config.subset
-    if subset.rule in ("random", "el2n", "el2n-ccs"):
-        sizes = tuple(level.set_size for level in trained)
-        subset = replace(subset, kept_fraction=None, dense_fraction=None, sizes=sizes)
-    return replace(config, stop=stop, subset=subset)
 
 
 @dataclass(frozen=True)
@@ -248,19 +160,84 @@ class Comparing:
     pace: Pace
     accept_changes: bool
 
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What all searches are told alike, by flat name."""
+        return {**shared_settings(self.config), **self.recipe}
+
     def folder(self, method: str, seed: int) -> Path:
         """Return where a method's search with a seed is."""
         return self.path / "runs" / method / f"seed-{seed}"
 
+    def model(self, seed: int) -> nn.Module:
+        """Return a network initialised from a seed; torch's generator is left as it was."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            return self.make_model()
+
+    def check(self, competing: Sequence[Contestant], seeds: Sequence[int]) -> None:
+        """Raise a PracError for what would stop every search, or one of them, on its way."""
+        if (self.path / "config.yaml").exists():
+            raise FolderError(f"{self.path}: is a run folder: choose another folder for --out")
+        self._check_begun_alike(competing, seeds)
+        problem = Problem.of(
+            self.model(seeds[0]),
+            self.train,
+            self.val,
+            task=self.task,
+            world=World.choose(self.device, self.config.train.precision),
+            batch_size=self.config.train.batch_size,
+        )
+        problem.check("test", self.test.to(problem.world.device))
+        for contestant in competing:
+            try:
+                check_search(problem, contestant.config)
+            except PracError as error:
+                raise PracError(f"method {contestant.name!r}: {error}") from error
+
+    def _check_begun_alike(self, competing: Sequence[Contestant], seeds: Sequence[int]) -> None:
+        """Raise a FolderError where something was trained here with other settings."""
+        trained = [path for path in self.path.glob("runs/*/seed-*") if has_trained(path)]
+        if trained and (self.path / FILE).exists():
+            check_same(self.path, Comparison.load(self.path).settings, self.shared)
+        for contestant in competing:
+            wanted = {**flat(contestant.config), **self.recipe}
+            derived = {"seed"} if contestant.like is None else {
+                "seed", "stop_after", "set_sizes", "kept_fraction", "dense_fraction",
+            }  # fmt: skip
+            for seed in seeds:
+                folder = self.folder(contestant.name, seed)
+                if folder in trained:
+                    same = {name: wanted[name] for name in wanted.keys() - derived}
+                    check_same(folder, read_settings(folder), same)
+
+    def known_runs(self) -> dict[tuple[str, int], Run]:
+        """Return what was found before, so that what is stopped early tells it too."""
+        if not (self.path / FILE).exists():
+            return {}
+        known = Comparison.load(self.path)
+        if known.settings != json.loads(json.dumps(self.shared)):
+            return {}  # Nothing was trained then, or other settings would have been refused.
+        return {(run.method, run.seed): run for run in known.runs}
+
     def run(self, contestant: Contestant, seed: int) -> Run:
-        """Search, and train the tickets alone; what fails is told in the run, and in error.txt."""
+        """Search, and train the tickets alone; what fails is told in the run, and in a file.
+
+        Raises:
+            FolderError: If the search's folder, or a training's, is not for it.
+            OSError: If data is no longer there.
+        """
         folder = self.folder(contestant.name, seed)
         report = folder.parent / f"{folder.name}-error.txt"
         try:
             search = self.searched(contestant, seed)
             tickets = tuple(self.ticket(search, level, seed) for level in self.judged)
+        except (FolderError, OSError):
+            raise
         except Exception as error:  # One method's failure is not the others'.
             line = " ".join(str(error).split()) or type(error).__name__
+            if contestant.like is not None:
+                line += f" (its levels take the iterations of {contestant.like})"
             noting(self.watch)(f"{contestant.name}, seed {seed} failed: {line}")
             write_atomic(report, traceback.format_exc().encode(errors="backslashreplace"))
             return Run(contestant.name, seed, str(folder), error=line)
@@ -274,16 +251,9 @@ class Comparing:
 
     def searched(self, contestant: Contestant, seed: int) -> Search:
         """Return a method's search, done or read."""
-        like = None
-        if contestant.like is not None:
-            like = Search.load(self.folder(contestant.like, seed))
-            if not like.finished:
-                raise PracError(f"{like.path}: is not finished, and this is at its cost")
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            model = self.make_model()
+        like = None if contestant.like is None else self.finished(contestant.like, seed)
         return find(
-            model,
+            self.model(seed),
             self.train,
             contestant.with_seed(seed, like),
             val=self.val,
@@ -296,6 +266,18 @@ class Comparing:
             accept_changes=self.accept_changes,
         )
 
+    def finished(self, method: str, seed: int) -> Search:
+        """Return the search at whose cost another works.
+
+        Raises:
+            PracError: If it did not come to its end.
+        """
+        folder = self.folder(method, seed)
+        search = Search.load(folder) if (folder / "config.yaml").exists() else None
+        if search is None or not search.finished:
+            raise PracError(f"the search by {method} with the same seed did not come to its end")
+        return search
+
     def ticket(self, search: Search, level: int, seed: int) -> JudgedTicket:
         """Return a ticket trained alone on all data, now or before."""
         ticket, cost = search.tickets[level], search.cost(level)
@@ -303,7 +285,7 @@ class Comparing:
         history, folder = retrain_cached(
             self.path / "trained",
             ticket,
-            self.make_model(),
+            self.model(seed),
             self.train,
             self.config.train,
             val=self.val,

@@ -8,80 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from prac.algorithms.statistics import half_width, mean
+from prac.compared import JudgedTicket, Run, read_run
 from prac.config import Rewind
-from prac.cost import Cost
+from prac.errors import Damaged
 from prac.fields import Fields, damaged
 from prac.files import read_json, write_json
-from prac.ledger import cost_of
-from prac.verdict import DEFINITION, LevelVerdict, Trial, Trials
+from prac.rivalry import ONE_SEED, REFERENCE, Rivalry, findings, rivalry, trials_of
+from prac.verdict import DEFINITION, LevelVerdict
 
 BASELINE = "imp"
 """The method that iterations are saved against."""
 
-
-@dataclass(frozen=True)
-class JudgedTicket:
-    """One ticket of one search, trained alone on all data.
-
-    Attributes:
-        level: Prunings that it had.
-        density: Share of the prunable weights that it keeps.
-        accuracy: On test data, of the epoch with the best validation accuracy.
-        folder: Where that training is kept.
-        cost: What finding it cost.
-        imp: What iterative magnitude pruning's schedule costs to the same level.
-    """
-
-    level: int
-    density: float
-    accuracy: float
-    folder: str
-    cost: Cost
-    imp: Cost
-
-
-@dataclass(frozen=True)
-class SearchedLevel:
-    """How one level of a search was trained.
-
-    Attributes:
-        index: Prunings before it.
-        set_size: Examples that it trained on.
-        iterations: Optimiser steps.
-        stopped_early: Whether its mask was stable before its schedule's end.
-    """
-
-    index: int
-    set_size: int
-    iterations: int
-    stopped_early: bool
-
-
-@dataclass(frozen=True)
-class Run:
-    """One method's search with one seed.
-
-    Attributes:
-        method: Its name.
-        seed: Of initialisation, order and augmentation, in the search and for its tickets alone.
-        path: The search's run folder.
-        rewind: What its levels start from, as the setting says it.
-        levels: How the levels were trained; empty where it failed before its end.
-        tickets: Those judged, by ascending level.
-        error: Why it failed, in one line; None where it did not.
-    """
-
-    method: str
-    seed: int
-    path: str
-    rewind: str = "init"
-    levels: tuple[SearchedLevel, ...] = ()
-    tickets: tuple[JudgedTicket, ...] = ()
-    error: str | None = None
-
-    def ticket(self, level: int) -> JudgedTicket | None:
-        """Return the judged ticket of a level; None where there is none."""
-        return next((ticket for ticket in self.tickets if ticket.level == level), None)
+FILE = "comparison.json"
 
 
 @dataclass(frozen=True)
@@ -130,20 +68,27 @@ class Comparison:
         runs = [run for run in self.of(method) if run.ticket(level) and run.ticket(0)]
         if not runs:
             return None
-        ticket, dense = (
-            Trials(
-                tuple(
-                    Trial(run.seed, found.accuracy, found.folder)
-                    for run in runs
-                    if (found := run.ticket(index)) is not None
-                )
-            )
-            for index in (level, 0)
-        )
+        ticket, dense = trials_of(runs, level), trials_of(runs, 0)
         of_level = runs[0].ticket(level)
         assert of_level is not None, "only runs with the ticket were taken"
         rewind = Rewind.parse(runs[0].rewind)
         return LevelVerdict(level, of_level.density, rewind.is_initialisation, ticket, dense)
+
+    @property
+    def rivalries(self) -> list[Rivalry]:
+        """Every other method beside PrAC, by method and level, but for the dense networks."""
+        found = (
+            rivalry(self.of(method), self.of(REFERENCE), level)
+            for method in self.methods
+            for level in self.judged
+            if level and method != REFERENCE
+        )
+        return [one for one in found if one is not None]
+
+    @property
+    def findings(self) -> list[str]:
+        """What the rivalries say, in sentences."""
+        return [ONE_SEED] if len(self.seeds) == 1 else list(findings(self.rivalries))
 
     def matching(self, method: str) -> list[int]:
         """Return the levels, ascending and without 0, whose tickets match dense."""
@@ -176,12 +121,17 @@ class Comparison:
             "judged": list(self.judged),
             "settings": self.settings,
             "summary": [asdict(row) for row in summary(self)],
+            "against": {
+                "method": REFERENCE,
+                "rivals": [rivalry.to_json() for rivalry in self.rivalries],
+                "findings": self.findings,
+            },
             "runs": [asdict(run) for run in self.runs],
         }
 
     def write(self) -> None:
         """Write comparison.json."""
-        write_json(self.path / "comparison.json", self.to_json())
+        write_json(self.path / FILE, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Comparison:
@@ -190,60 +140,21 @@ class Comparison:
         Raises:
             PracError: If the folder holds none, or its comparison.json is damaged.
         """
-        file = Path(path) / "comparison.json"
-        fields = Fields(file, read_json(file), "comparison")
-        runs = [_run(file, values) for values in fields.take("runs", list)]
-        return cls(
-            Path(path),
-            tuple(fields.take("seeds", list[int], at_least=0)),
-            tuple(fields.take("judged", list[int], at_least=0)),
-            fields.take("settings", dict),
-            tuple(runs),
-        )
-
-
-def _run(file: Path, values: Any) -> Run:
-    """Return a run from its JSON, checked."""
-    fields = Fields(file, values, "run")
-    run = Run(
-        method=fields.take("method", str),
-        seed=fields.take("seed", int, at_least=0),
-        path=fields.take("path", str),
-        rewind=fields.take("rewind", str),
-        levels=tuple(_level(file, level) for level in fields.take("levels", list)),
-        tickets=tuple(_ticket(file, ticket) for ticket in fields.take("tickets", list)),
-        error=fields.take("error", str | None),
-    )
-    fields.end()
-    return run
-
-
-def _level(file: Path, values: Any) -> SearchedLevel:
-    fields = Fields(file, values, "level")
-    level = SearchedLevel(
-        index=fields.take("index", int, at_least=0),
-        set_size=fields.take("set_size", int, at_least=0),
-        iterations=fields.take("iterations", int, at_least=0),
-        stopped_early=fields.take("stopped_early", bool),
-    )
-    fields.end()
-    return level
-
-
-def _ticket(file: Path, values: Any) -> JudgedTicket:
-    fields = Fields(file, values, "ticket")
-    ticket = JudgedTicket(
-        level=fields.take("level", int, at_least=0),
-        density=fields.take("density", float, at_least=0),
-        accuracy=fields.take("accuracy", float, at_least=0),
-        folder=fields.take("folder", str),
-        cost=cost_of(file, fields.take("cost", dict)),
-        imp=cost_of(file, fields.take("imp", dict)),
-    )
-    fields.end()
-    if ticket.accuracy > 1 or ticket.density > 1:
-        raise damaged(file, f"its ticket of level {ticket.level} has more than all of something")
-    return ticket
+        file = Path(path) / FILE
+        try:
+            fields = Fields(file, read_json(file), "comparison")
+            found = cls(
+                Path(path),
+                tuple(fields.take("seeds", list[int], at_least=0)),
+                tuple(fields.take("judged", list[int], at_least=0)),
+                fields.take("settings", dict),
+                tuple(read_run(file, values) for values in fields.take("runs", list)),
+            )
+            if not found.judged:
+                raise damaged(file, "it judges no level")
+        except Damaged as error:
+            raise Damaged(f"{error}; remove the file: prac compare makes it again") from error
+        return found
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,13 @@ class Damaged(PracError):
     """A file's content is not what was written: truncated, changed, or never one of prac's."""
 
 
+class FolderError(PracError):
+    """A folder stands in the way: begun with something else, in use, or not writable.
+
+    Whoever does several things one after the other stops at it, since it is no matter of one.
+    """
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> PracError:
     """Return the error for a name that is not among `known`, offering the nearest ones.
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from prac.errors import PracError
+from prac.errors import FolderError, PracError
 from prac.fields import Fields, fits, strict_json, strict_yaml
 
 Buffer = bytes | memoryview
@@ -43,7 +43,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "mend that")
-        raise PracError(
+        raise FolderError(
             f"{path}: cannot be written: {error.strerror or error}: {remedy} and run the same "
             f"command again; what was written before is whole"
         ) from error
@@ -57,7 +57,7 @@ def write_atomic(path: Path, *content: Buffer) -> None:
         content: Its parts, one after the other.
 
     Raises:
-        PracError: If it cannot be written; the old content is still there.
+        FolderError: If it cannot be written; the old content is still there.
     """
     with writing(path):
         make_folder(path.parent)
@@ -81,7 +81,7 @@ def append(path: Path, content: bytes) -> None:
     """Add to the end of a file; content and file are on disk afterwards.
 
     Raises:
-        PracError: If it cannot be written; some of the content may be there.
+        FolderError: If it cannot be written; some of the content may be there.
     """
     with writing(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
@@ -243,14 +243,14 @@ def state_paths(run: Path) -> dict[int, Path]:
 
 
 def check_same(run: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise a PracError unless a run folder was begun with all that is `wanted`, by name."""
+    """Raise a FolderError unless a run folder was begun with all that is `wanted`, by name."""
     differing = [
         f"{name} (there {known.get(name)!r}, here {value!r})"
         for name, value in wanted.items()
         if name not in known or known[name] != value
     ]
     if differing:
-        raise PracError(
+        raise FolderError(
             f"{run}: was begun with other settings: {', '.join(differing)}; "
             f"use the same settings to resume, or another --out"
         )

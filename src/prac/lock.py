@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from prac.errors import PracError
+from prac.errors import FolderError
 from prac.files import MODE, make_folder
 
 _held: set[Lock] = set()
@@ -27,7 +27,7 @@ class Lock:
         """Take the hold.
 
         Raises:
-            PracError: If another process has it, saying which, or the file system has no locks.
+            FolderError: If another process has it, saying which, or the file system has no locks.
         """
         make_folder(self.folder)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, MODE)
@@ -61,14 +61,14 @@ class Lock:
             self._descriptor = None
 
     def check(self) -> None:
-        """Raise a PracError if the folder that is held is no longer the one of that name."""
+        """Raise a FolderError if the folder that is held is no longer the one of that name."""
         assert self._descriptor is not None, "the hold was taken"
         try:
             is_same = os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
         except OSError:
             is_same = False
         if not is_same:
-            raise PracError(
+            raise FolderError(
                 f"{self.folder}: the run folder was removed or replaced while the run went on: "
                 f"put it back, or start again in a new folder"
             )
@@ -83,11 +83,11 @@ def _lock(descriptor: int, folder: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
-        raise PracError(
+        raise FolderError(
             f"{folder}: {holder} is working in this folder: wait for it, or choose another --out"
         ) from error
     except OSError as error:
-        raise PracError(
+        raise FolderError(
             f"{folder}: cannot be locked ({error.strerror}): choose an --out on a file system with "
             f"locks"
         ) from error

@@ -290,6 +290,12 @@ class _Search:
         }
 
 
+def check_search(problem: Problem, config: SearchConfig) -> None:
+    """Raise a PracError where a search could not do what its settings ask for, before it begins."""
+    first = _first_state(problem, config, None)
+    check_plan(config, first.masks, len(first.members), len(problem.train))
+
+
 def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) -> RunState:
     """Return the dense network at its initialisation, on all data or on the set given.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,16 @@ from prac.cli.options import (
     add_settings,
     check_config,
     check_exclusive,
+    check_used,
     early_value,
+    is_given,
     pace_of,
     reader,
     values_of,
 )
 from prac.cli.recorded import load
-from prac.errors import PracError, unknown_name
+from prac.contestants import OWN, contestants, judged_levels
+from prac.errors import PracError
 from prac.methods import ABOUT_METHODS, METHODS
 from prac.pace import Pace
 from prac.presets import combined
@@ -44,7 +48,8 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made = Parser(
         prog="prac compare",
         description="Search by several methods with several seeds, and train their tickets alone.\n"
-        "The same command again resumes; a search that failed is tried again.",
+        "The same command again resumes; a search that failed is tried again. Presets are those\n"
+        "of prac find.",
         epilog=EPILOG,
     )
     made.add_argument(
@@ -93,6 +98,9 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     )
     add_run_options(made)
     add_settings(made, Recipe, "search")
+    for action in made._actions:
+        if action.dest in OWN:
+            action.help = SUPPRESS  # Known, since a run's config.yaml has them, but of no use here.
     if defaults:
         made.set_defaults(dict(defaults))
     return made
@@ -112,10 +120,7 @@ def run(arguments: Sequence[str]) -> int:
         defaults.pop("iterations", None)
     options = parser(defaults).parse_args(list(arguments))
     recipe = from_flat(Recipe, values_of(options, Recipe))
-    for name in options.methods:
-        for method in name.split("@"):
-            if method not in METHODS:
-                raise unknown_name("method", method, METHODS)
+    _check_asked(arguments, options, recipe)
     out = Path(options.out or f"runs/compare-{_name(recipe, preset)}")
     progress = Progress(quiet=options.quiet)
     with pace_of(options, progress).listening() as pace:
@@ -124,11 +129,30 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _check_left_to_methods(arguments: Sequence[str]) -> None:
-    """Raise a PracError for an option that each method has its own value of."""
-    for name in METHODS["prac"]:
-        if early_value(arguments, name) is not None and "--config" not in arguments:
-            option = f"--{name.replace('_', '-')}"
-            raise PracError(f"{option} is given, but each method has its own: leave it out")
+    """Raise a PracError for an option that no method would take its value of.
+
+    A `--config` file is left alone: a run's own config.yaml has every setting.
+    """
+    for name, why in OWN.items():
+        option = f"--{name.replace('_', '-')}"
+        if is_given(arguments, option):
+            raise PracError(f"{option} is given but not used: {why}: leave it out")
+
+
+def _check_asked(arguments: Sequence[str], options: Any, recipe: Recipe) -> None:
+    """Raise a PracError for what does not fit, before any data is loaded, which may take long."""
+    competing = contestants(options.methods, recipe.search, options.fraction)
+    judged_levels(recipe.search.levels, options.judged)
+    about = {**flat(recipe.model), **flat(recipe.data)}
+    check_used(arguments, *({**about, **flat(one.config)} for one in competing))
+    if all(one.own_rewind for one in competing) and is_given(arguments, "--rewind"):
+        raise PracError(
+            "--rewind is given but not used: each of these methods has its own: leave it out"
+        )
+
+    from prac.judging import check_seeds
+
+    check_seeds(options.seeds)
 
 
 def _name(recipe: Recipe, preset: str | None) -> str:
@@ -175,6 +199,7 @@ def _show(comparison: Comparison, as_json: bool) -> int:
 
         from prac.comparison_text import comparison_text
 
-        Console(highlight=False).print(comparison_text(comparison))
+        console = Console(highlight=False)
+        console.print(comparison_text(comparison, console.width))
         print(f"\nfigures: {printable(str(comparison.path))}/comparison.json, .svg and .png")
     return FAILED if comparison.failed else 0

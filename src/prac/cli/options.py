@@ -338,19 +338,25 @@ UNUSED: tuple[tuple[tuple[str, ...], str, Callable[[Mapping[str, Any]], bool]], 
 """Settings that nothing looks at, why, and whether it is so."""
 
 
-def check_used(arguments: Sequence[str], values: Mapping[str, Any]) -> None:
+def is_given(arguments: Sequence[str], option: str) -> bool:
+    """Say whether an option with a value stands on the command line itself."""
+    return bool(_all_given(arguments, option))
+
+
+def check_used(arguments: Sequence[str], *values: Mapping[str, Any]) -> None:
     """Raise a PracError where an option on the command line would change nothing.
 
     A `--config` file is left alone, as are presets: a run's own config.yaml has every setting.
 
     Args:
         arguments: As typed.
-        values: All settings by flat name, as they came out.
+        values: All settings by flat name, as they came out; of several searches, an option must
+            change one.
     """
     for names, why, is_unused in UNUSED:
         for name in names:
             option = f"--{name.replace('_', '-')}"
-            if _all_given(arguments, option) and is_unused(values):
+            if is_given(arguments, option) and all(map(is_unused, values)):
                 raise PracError(f"{option} is given but not used: {why}: leave it out")
 
 

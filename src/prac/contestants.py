@@ -1,0 +1,174 @@
+"""What takes part in a comparison: methods, at their own cost or at another's. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prac.config import SearchConfig, StopConfig
+from prac.errors import PracError
+from prac.methods import METHODS, method_settings
+from prac.results import Search
+from prac.settings import flat, from_flat
+
+SIZED = ("random", "el2n", "el2n-ccs")
+"""Rules whose sets have a size that is set, and so can have another's."""
+
+OWN = {
+    **dict.fromkeys(METHODS["prac"], "each method has its own"),
+    "set_sizes": "NAME@OTHER takes the set sizes of OTHER's levels",
+    "stop_after": "NAME@OTHER takes the iterations of OTHER's levels",
+    "sample_fraction": "use --fraction",
+    "seed": "use --seeds",
+}
+"""Settings that methods do not share, and what there is instead."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A method as it searches.
+
+    Attributes:
+        name: As asked for.
+        config: Its settings, but for the seed and what another's cost gives.
+        like: The method at whose cost it works; None for its own.
+        own_rewind: Whether it says itself what levels start from.
+        uses_fraction: Whether a share of the data that is asked for changes what it does.
+    """
+
+    name: str
+    config: SearchConfig
+    like: str | None
+    own_rewind: bool
+    uses_fraction: bool
+
+    @classmethod
+    def of(cls, name: str, config: SearchConfig, fraction: float | None = None) -> Contestant:
+        """Return a method by name.
+
+        Args:
+            name: Of METHODS, or NAME@OTHER.
+            config: What the methods share.
+            fraction: As `method_settings` takes it.
+
+        Raises:
+            PracError: If there is none of that name, it cannot work at another's cost, or the
+                settings do not go together with it.
+        """
+        method, at, other = name.partition("@")
+        own = method_settings(method, fraction)
+        if at:
+            _check_cost(name, method, other)
+        settings = {**flat(config), "set_sizes": [], "stop_after": [], **own}
+        if own["subset_rule"] not in ("prac", "cet"):
+            settings["threshold"] = 0  # There is no CET that it would be of.
+        if at:
+            settings["stop_rule"] = "never"
+        try:
+            made = from_flat(SearchConfig, settings)
+        except PracError as error:
+            raise PracError(f"method {name!r}: {error}") from error
+        takes_sizes = at and made.subset.rule in SIZED
+        sizes = (own["kept_fraction"], own.get("sample_fraction"))
+        uses_fraction = sizes != (None, None) and not takes_sizes
+        return cls(name, made, other if at else None, "rewind" in own, uses_fraction)
+
+    def with_seed(self, seed: int, like: Search | None) -> SearchConfig:
+        """Return the settings of one search, at the cost of `like` where it is given."""
+        config = replace(self.config, seed=seed)
+        return config if like is None else at_cost_of(config, like)
+
+
+def contestants(
+    methods: Sequence[str], config: SearchConfig, fraction: float | None = None
+) -> list[Contestant]:
+    """Return the methods as they search, those at another's cost after it.
+
+    Raises:
+        PracError: As `Contestant.of`, or if there is none, one is there twice, or a fraction is
+            given that none of them looks at.
+    """
+    if not methods:
+        raise PracError(f"methods is empty: name some of {', '.join(METHODS)}")
+    for name in methods:
+        if list(methods).count(name) > 1:
+            raise PracError(f"methods names {name!r} twice: leave one out")
+    found = [Contestant.of(name, config, fraction) for name in in_order(methods)]
+    if fraction is not None and not any(one.uses_fraction for one in found):
+        raise PracError(
+            "a fraction is given but not used: no method is among those compared whose share of "
+            "the data is set: leave it out"
+        )
+    return found
+
+
+def in_order(methods: Sequence[str]) -> list[str]:
+    """Return methods so that those at another's cost come after it, which is added where missing.
+
+    >>> in_order(["rs2@prac", "imp"])
+    ['prac', 'rs2@prac', 'imp']
+    """
+    ordered: list[str] = []
+    for name in methods:
+        _, at, other = name.partition("@")
+        if at and other not in ordered:
+            ordered.append(other)
+        if name not in ordered:
+            ordered.append(name)
+    return ordered
+
+
+def judged_levels(levels: int, judged: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the levels whose tickets are trained alone, ascending, with the dense network's.
+
+    Raises:
+        PracError: If one is beyond the search's last, or there is none but the dense network.
+
+    >>> judged_levels(15, None), judged_levels(2, None), judged_levels(15, [10])
+    ((0, 4, 8, 11, 15), (0, 1, 2), (0, 10))
+    """
+    if judged is None:
+        judged = [round(levels * part / 4) for part in range(1, 5)]
+    for level in judged:
+        if type(level) is not int or not 0 <= level <= levels:
+            raise PracError(f"judged names level {level}, but the search has levels 0 to {levels}")
+    if not any(judged):
+        raise PracError(
+            f"judged names no ticket, and the dense network is always trained: name some of 1 to "
+            f"{levels}"
+        )
+    return tuple(sorted({0, *judged}))
+
+
+def at_cost_of(config: SearchConfig, other: Search) -> SearchConfig:
+    """Return settings under which no level takes more iterations than another search's took.
+
+    Where sets have a size that is set, they get the other's sizes too. Schedules are cut, not
+    scaled: learning rates stay what they would have been.
+    """
+    trained = other.levels[:-1]
+    stop = StopConfig(rule="never", after=tuple(level.iterations for level in trained))
+    subset = config.subset
+    if subset.rule in SIZED:
+        sizes = tuple(level.set_size for level in trained)
+        subset = replace(subset, kept_fraction=None, dense_fraction=None, sizes=sizes)
+    return replace(config, stop=stop, subset=subset)
+
+
+def shared_settings(config: SearchConfig) -> dict[str, Any]:
+    """Return what all methods are told alike, by flat name."""
+    return {name: value for name, value in flat(config).items() if name not in OWN}
+
+
+def _check_cost(name: str, method: str, other: str) -> None:
+    """Raise a PracError unless the cost of the one method can be the other's."""
+    method_settings(other)
+    if method == other:
+        raise PracError(f"method {name!r} is {method!r} at its own cost: leave out @{other}")
+    for one, why in ((method, "its cost is no other's"), (other, "its cost is none to take")):
+        if METHODS[one]["pruning"] != "iterative":
+            raise PracError(
+                f"method {name!r}: {one} does not train every level, so that {why}: leave out "
+                f"@{other}"
+            )
