@@ -63,8 +63,8 @@ class Contestant:
         settings = {**flat(config), "set_sizes": [], "stop_after": [], **own}
         if own["subset_rule"] not in ("prac", "cet"):
             settings["threshold"] = 0  # There is no CET that it would be of.
-        if at:
-            settings["stop_rule"] = "never"
+        if at:  # The other says when levels end: none of the rule's settings is looked at.
+            settings |= flat(StopConfig(rule="never"))
         try:
             made = from_flat(SearchConfig, settings)
         except PracError as error:
