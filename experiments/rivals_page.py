@@ -171,24 +171,27 @@ def _sets(results: Mapping[str, Any]) -> list[str]:
     runs = [run for run in results["runs"] if run["method"] == "prac" and run["levels"]]
     if not runs:
         return ["No PrAC search ended."]
-    total = results["total"]
-    published = [int(size) for size in PAPER_SIZES["PrAC"].split()]
-    head = ["level", "examples", "of the training data", "iterations", "stopped early"]
-    if results["problem"] == "paper":
-        head.append("published examples")
+    published = results["problem"] == "paper"
+    head = ["level", "examples", "of the training data", "CET", "CEP", "iterations"]
+    head += ["stopped early", *(f"published {name}" for name in PAPER_SIZES if published)]
     rows = []
     for levels in zip(*(run["levels"] for run in runs), strict=True):
-        sizes = [level["set_size"] for level in levels]
+        index, sizes = levels[0]["index"], [level["set_size"] for level in levels]
+        parts = {
+            name: [level["set_parts"][name] for level in levels if name in level["set_parts"]]
+            for name in ("cet", "cep")
+        }
+        trained = any(level["iterations"] for level in levels)
         row: list[object] = [
-            levels[0]["index"],
+            index,
             spread(sizes),
-            f"{mean(sizes) / total:.1%}",
-            spread([level["iterations"] for level in levels]),
+            f"{mean(sizes) / results['total']:.1%}",
+            *(spread(of) if of else "" for of in parts.values()),
+            spread([level["iterations"] for level in levels]) if trained else "not trained",
             f"{sum(level['stopped_early'] for level in levels)} of {len(levels)}",
         ]
-        if results["problem"] == "paper":
-            index = levels[0]["index"]
-            row.append(published[index - 1] if 1 <= index <= len(published) else "")
+        if published:
+            row += [sizes.split()[index - 1] if index else "" for sizes in PAPER_SIZES.values()]
         rows.append(row)
     return table(head, rows)
 

@@ -49,6 +49,7 @@ BOUNDS = {
     "sample_fraction": ">0 <=1",
     "drop_probability": ">0 <1",
     "stop_after": ">=1",
+    "level_budget": ">0 <=1",
     "epsilon": ">0",
     "window": ">=1",
 }
@@ -259,6 +260,7 @@ def test_sets_whose_size_is_said_twice_or_not_at_all_are_refused(settings, messa
             "dense_fraction is 0.5: .*leave it out",
         ),
         ({"pruning": "at-init", "subset_rule": "all", "stop_after": [5]}, "stop_after is .5,."),
+        ({"pruning": "at-init", "subset_rule": "all", "level_budget": 0.5}, "level_budget is 0.5"),
         ({"score": "snip"}, "score is 'snip' but pruning is 'iterative': .*use at-init"),
         ({"score": "synflow", "pruning": "one-shot"}, "score is 'synflow' but pruning is 'one-sh"),
     ],

@@ -13,6 +13,7 @@ from torch import nn
 
 import prac
 from prac.cli import COMMANDS, main
+from prac.cli import compare as compare_command
 from prac.cli import find as find_command
 from prac.cli import inspect as inspect_command
 from prac.cli import judge as judge_command
@@ -32,6 +33,7 @@ PARSERS = {
     "find": find_command.parser,
     "retrain": retrain_command.parser,
     "judge": judge_command.parser,
+    "compare": compare_command.parser,
     "inspect": inspect_command.parser,
 }
 

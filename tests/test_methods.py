@@ -22,11 +22,11 @@ from prac.evaluate import error_norms
 from prac.gradients import snip_scores
 from prac.ledger import read_metrics
 from prac.loop import fit
+from prac.methods import METHODS
 from prac.modules import snapshot
 from prac.optimizer import make_optimizer
 from prac.pace import Interrupted, Pace
 from prac.planning import level_plan, rounds_of
-from prac.presets import METHODS
 from prac.problem import Problem
 from prac.pruning import pruned_by_gradients
 from prac.rules import Rules
@@ -356,6 +356,21 @@ def test_a_level_cut_short_does_as_the_whole_one_up_to_there(method, small_net, 
         assert {k: v for k, v in one.items() if k not in drop} == {
             k: v for k, v in other.items() if k not in drop
         }
+
+
+def test_a_budget_is_a_share_of_the_full_schedule_on_all_data(small_net, train, tmp_path):
+    # 300 examples in batches of 50: 6 iterations an epoch.
+    def iterations(name, method, **changes):
+        settings = named(method, epochs=8, levels=2, **changes)
+        search = prac.find(small_net(), train, settings, out=tmp_path / name)
+        return [level.iterations for level in search.levels]
+
+    assert iterations("all", "imp", level_budget=0.25) == [12, 12, 0]
+    # Below the budget a set's own length holds: 2 iterations an epoch.
+    assert iterations("small", "random-subset", level_budget=0.25) == [12, 12, 0]
+    assert iterations("smaller", "random-subset", level_budget=0.9) == [16, 16, 0]
+    assert iterations("both", "imp", level_budget=0.25, stop_after=[20, 4]) == [12, 4, 0]
+    assert iterations("least", "imp", level_budget=1e-6) == [1, 1, 0]
 
 
 def test_levels_are_cut_short_and_sets_sized_exactly_as_asked(small_net, train, tmp_path):

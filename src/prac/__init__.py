@@ -28,6 +28,8 @@ _HOMES = {
     "retrain": "retraining",
     "judge": "judging",
     "Verdict": "verdict",
+    "compare": "comparing",
+    "Comparison": "comparison",
     "find_rewind_point": "rewind_point",
     "Evidence": "rules",
     "Chosen": "rules",
@@ -40,6 +42,8 @@ __all__ = [*_HOMES, "__version__", "algorithms", "data", "models"]
 
 if TYPE_CHECKING:
     from prac import algorithms, data, models
+    from prac.comparing import compare as compare
+    from prac.comparison import Comparison as Comparison
     from prac.config import PruneConfig as PruneConfig
     from prac.config import SampleConfig as SampleConfig
     from prac.config import SearchConfig as SearchConfig

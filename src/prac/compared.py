@@ -40,13 +40,15 @@ class SearchedLevel:
 
     Attributes:
         index: Prunings before it.
-        set_size: Examples that it trained on.
-        iterations: Optimiser steps.
+        set_size: Examples that it trained on; the last level's are those that its ticket came with.
+        set_parts: Sizes of the sets that these were made of, such as "cet" and "cep".
+        iterations: Optimiser steps; 0 where nothing was trained, as at the last level.
         stopped_early: Whether its mask was stable before its schedule's end.
     """
 
     index: int
     set_size: int
+    set_parts: dict[str, int]
     iterations: int
     stopped_early: bool
 
@@ -107,6 +109,7 @@ def _level(file: Path, values: Any) -> SearchedLevel:
     level = SearchedLevel(
         index=fields.take("index", int, at_least=0),
         set_size=fields.take("set_size", int, at_least=0),
+        set_parts=fields.take("set_parts", dict[str, int], at_least=0),
         iterations=fields.take("iterations", int, at_least=0),
         stopped_early=fields.take("stopped_early", bool),
     )

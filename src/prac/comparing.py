@@ -243,8 +243,10 @@ class Comparing:
             return Run(contestant.name, seed, str(folder), error=line)
         report.unlink(missing_ok=True)
         levels = tuple(
-            SearchedLevel(level.index, level.set_size, level.iterations, level.stopped_early)
-            for level in search.levels[:-1]
+            SearchedLevel(
+                level.index, level.set_size, level.set_parts, level.iterations, level.stopped_early
+            )
+            for level in search.levels
         )
         rewind = str(search.settings["rewind"])
         return Run(contestant.name, seed, str(folder), rewind, levels, tickets)

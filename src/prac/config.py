@@ -204,6 +204,13 @@ class StopConfig(Settings):
         flag="stop_after",
         at_least=1,
     )
+    budget: float | None = setting(
+        None,
+        "share of a full training's iterations on all data that a level takes at most",
+        flag="level_budget",
+        above=0,
+        at_most=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -262,6 +269,7 @@ class SearchConfig(Settings):
             "sampling": (self.sample.rule, "all"),
             "dense_fraction": (subset.dense_fraction, None),
             "stop_after": (self.stop.after, ()),
+            "level_budget": (self.stop.budget, None),
         }
         for name, (value, only) in wanted.items():
             if when == "at-init" and value != only:

@@ -14,6 +14,7 @@ _IMP: dict[str, Any] = {
     "pruning": "iterative",
     "kept_fraction": None,
     "dense_fraction": None,
+    "level_budget": None,
 }
 _AT_INIT = {**_IMP, "pruning": "at-init", "rewind": "init"}
 

@@ -39,8 +39,17 @@ def level_plan(config: SearchConfig, level: int, members: int, total: int) -> Pl
     plan = plan_for(config.train, presented, total, config.subset.scaling)
     if not trains(config, level):
         return plan.cut_short(0)
-    after = config.stop.after
-    return plan.cut_short(after[min(level, len(after) - 1)]) if after else plan
+    stop = config.stop
+    if stop.after:
+        plan = plan.cut_short(stop.after[min(level, len(stop.after) - 1)])
+    if stop.budget is not None:
+        plan = plan.cut_short(max(1, round(stop.budget * full_plan(config, total).iterations)))
+    return plan
+
+
+def full_plan(config: SearchConfig, total: int) -> Plan:
+    """Return the full-length schedule on all data: that of iterative magnitude pruning's levels."""
+    return plan_for(config.train, total, total)
 
 
 def rounds_of(before: int, fraction: float, rounds: int) -> list[int]:

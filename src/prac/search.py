@@ -27,6 +27,7 @@ from prac.pace import Pace
 from prac.planning import (
     check_plan,
     check_task,
+    full_plan,
     level_plan,
     most_iterations,
     rewind_step,
@@ -48,7 +49,7 @@ from prac.settings import flat
 from prac.state import RunState
 from prac.subset import Subset
 from prac.task import CLASSIFICATION, Task
-from prac.training import Event, Training, Watch, no_watch, noting, plan_for, train_level
+from prac.training import Event, Training, Watch, no_watch, noting, train_level
 from prac.world import World, derived_seed, keep_freed_memory
 
 
@@ -186,10 +187,10 @@ class _Search:
 
     def training(self, state: RunState) -> Training:
         """Return how a level is trained: its length follows its set's size."""
-        config, level = self.config, state.level
-        plan = level_plan(config, level, len(state.members), len(self.problem.train))
+        config, level, total = self.config, state.level, len(self.problem.train)
+        plan = level_plan(config, level, len(state.members), total)
         if level and self.rewind.kind == "none":
-            plan = plan.fine_tuning(self.full_plan)
+            plan = plan.fine_tuning(full_plan(config, total))
         seed = derived_seed(config.seed, "level", level)
         asks_difficulty = level == 0 and config.subset.rule in ("el2n", "el2n-ccs")
         return Training(
@@ -260,14 +261,8 @@ class _Search:
     def summarise(self, state: RunState) -> None:
         """Write the summary that makes a level complete."""
         path, plan = self.folder.level(state.level), self.training(state).plan
-        every = self.config.train.validate_every
-        write_summary(path, state, self.problem, plan, self.full_plan, every)
-
-    @property
-    def full_plan(self) -> Plan:
-        """The full-length schedule on all data: iterative magnitude pruning's, at every level."""
-        total = len(self.problem.train)
-        return plan_for(self.config.train, total, total)
+        imp = full_plan(self.config, len(self.problem.train))
+        write_summary(path, state, self.problem, plan, imp, self.config.train.validate_every)
 
     def is_complete(self) -> bool:
         """Say whether the last level's summary is there."""

@@ -47,9 +47,10 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     """Return the parser of `prac compare`, with a preset's settings as defaults."""
     made = Parser(
         prog="prac compare",
+        usage="%(prog)s [--methods NAME,...] [--seeds N,...] [OPTION ...]",
         description="Search by several methods with several seeds, and train their tickets alone.\n"
-        "The same command again resumes; a search that failed is tried again. Presets are those\n"
-        "of prac find.",
+        "The same command again resumes; a search that failed is tried again. Presets\n"
+        "are those of prac find.",
         epilog=EPILOG,
     )
     made.add_argument(

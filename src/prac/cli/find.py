@@ -47,6 +47,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     """Return the parser of `prac find`, with a preset's and a method's defaults put in."""
     made = Parser(
         prog="prac find",
+        usage="%(prog)s [--preset NAME,...] [OPTION ...]",
         description="Search for tickets. The same command again resumes, or says it is done.",
         epilog=EPILOG,
     )
