@@ -60,7 +60,8 @@ class Contestant:
         own = method_settings(method, fraction)
         if at:
             _check_cost(name, method, other)
-        settings = {**flat(config), "set_sizes": [], "stop_after": [], **own}
+        plain = {name: value for name, value in flat(SearchConfig()).items() if name in OWN}
+        settings = {**flat(config), **plain, **own}
         if own["subset_rule"] not in ("prac", "cet"):
             settings["threshold"] = 0  # There is no CET that it would be of.
         if at:  # The other says when levels end: none of the rule's settings is looked at.
