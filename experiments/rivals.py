@@ -50,6 +50,10 @@ class Problem:
 
 
 MNIST = "MNIST: 55,000 training, 5,000 validation and 10,000 test images"
+LENET = (
+    "--model lenet_300_100 --layers linear --levels 20 --judged 5,10,14,17,20 --epochs 12 "
+    "--milestones 8,10 --lr 0.05 --batch-size 128 --val-fraction 0.08333333333 --arm at-once"
+)
 CIFAR = "CIFAR-10 (JPEG 75): {} training, {} validation and 10,000 test images"
 
 PROBLEMS = {
@@ -59,9 +63,16 @@ PROBLEMS = {
         "mnist",
         "imp,prac,random-subset@prac,imp@prac,rs2,random-subset,cet,cep,el2n,el2n-ccs,infobatch,"
         "lr-rewinding,one-shot,random-pruning,snip,grasp,synflow",
-        "--model lenet_300_100 --layers linear --levels 20 --judged 5,10,14,17,20 --epochs 12 "
-        "--milestones 8,10 --lr 0.05 --batch-size 128 --val-fraction 0.08333333333 "
-        "--arm at-once --el2n-epoch 2",
+        f"{LENET} --el2n-epoch 2",
+    ),
+    "frugal": Problem(
+        "Searches at a twentieth of IMP's cost: LeNet-300-100 on MNIST, 20 prunings",
+        MNIST,
+        "mnist",
+        "imp,prac,frugal,one-shot,prac:dense-fraction=0.1:window=4,"
+        "prac:dense-fraction=0.1:train-every=3,imp:level-budget=0.05,one-shot:level-budget=0.5,"
+        "rs2:sample-fraction=0.05,random-subset:kept-fraction=0.05",
+        LENET,
     ),
     "cifar10": Problem(
         "ResNet-20s on 5,000 CIFAR-10 images, 7 prunings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -334,12 +335,39 @@ class TestContestants:
         assert by_name["rs2"].config.sample.fraction == 0.1
         assert by_name["random-subset"].config.subset.kept_fraction == 0.1
         assert not by_name["imp"].uses_fraction
+        # Its own word comes first.
+        fixed = "random-subset:kept-fraction=0.2"
+        assert not Contestant.of(fixed, prac.SearchConfig(), 0.1).uses_fraction
         # At another's cost it has the other's sizes.
         assert not Contestant.of("random-subset@prac", prac.SearchConfig(), 0.1).uses_fraction
 
     def test_at_anothers_cost_nothing_but_iterations_ends_a_level(self):
         base = prac.SearchConfig(stop=StopConfig(window=2, arm="at-once", budget=0.1))
         assert Contestant.of("imp@prac", base).config.stop == StopConfig(rule="never")
+
+    def test_a_variant_differs_in_what_it_says(self):
+        plain = Contestant.of("imp", prac.SearchConfig())
+        variant = Contestant.of("imp:level-budget=0.1", prac.SearchConfig())
+        assert replace(variant.config.stop, budget=None) == plain.config.stop
+        assert variant.config.stop.budget == 0.1
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("imp:budget=0.1", "did you mean 'level_budget'"),
+            ("imp:level-budget=2", "'imp:level-budget=2': level_budget is 2"),
+            ("imp:level-budget=much", "level_budget is 'much'"),
+            ("imp:level-budget", "level-budget has no value"),
+            ("imp:lr=0.2", "lr is the same for all methods: give it as an option"),
+            ("imp:seed=2", "seed is the same for all methods"),
+            ("imp:drop-fraction=0.5", "drop_fraction is the same"),
+            ("imp:", "unknown option"),
+            ("random-subset@imp:train-every=2", "imp:train-every=2 does not train every level"),
+        ],
+    )
+    def test_a_variant_that_cannot_be_is_refused(self, name, expected):
+        with pytest.raises(prac.PracError, match=expected):
+            Contestant.of(name, prac.SearchConfig())
 
     def test_learning_rate_rewinding_rewinds_as_it_does(self):
         base = prac.SearchConfig(rewind="epoch:1")
@@ -362,7 +390,7 @@ class TestCommand:
         told = json.loads(capsys.readouterr().out)
         assert told == json.loads((folder / "comparison.json").read_text())
         assert [row["method"] for row in told["summary"]] == ["imp", "prac", "snip"]
-        assert [row["iterations"] for row in told["summary"]][0] == 2 * 2 * 4
+        assert told["summary"][0]["iterations"] == 2 * 2 * 4
 
     def test_a_failed_search_is_an_exit_status(self, capsys, monkeypatch):
         command = ["compare", *QUICK, "--methods", "imp,snip", "--judged", "2", "--out", "c"]

@@ -258,6 +258,12 @@ class TestWords:
         assert "64.0%" in text
         assert "90.00±4.97" in text
 
+    def test_long_names_are_folded_and_tables_still_fit(self):
+        name = "random-subset:kept-fraction=0.05:stop-rule=stable"
+        text = printed(comparison(of("imp", *WINS), of(name, *WINS)))
+        assert max(map(len, text.splitlines())) <= 80
+        assert name[:24] in text
+
     def test_what_does_not_match_is_marked(self):
         text = printed(comparison(of("imp", *WINS), of("snip", *LOSES)))
         row = [line for line in text.splitlines() if " snip " in line][-1]
@@ -296,6 +302,16 @@ class TestPicture:
         spent = {line.get_label(): line for line in by_cost.containers}
         assert list(spent["prac"].lines[0].get_xdata()) == [250, 500]
         assert list(spent["prac"].lines[0].get_ydata()) == pytest.approx([90, 82])
+
+    def test_a_wide_range_keeps_differences_near_the_top_apart(self):
+        found = comparison(of("imp", *WINS), of("snip", *[(0.2, 0.2)] * 3))
+        by_density, _ = comparison_figure(found).axes
+        place = by_density.transData.transform
+        (_, low), (_, dense), (_, below) = (place((10, y)) for y in (20, 90, 85))
+        assert by_density.get_ylim()[0] < 20
+        assert (dense - below) / (dense - low) > 2 * 5 / 70
+        narrow, _ = comparison_figure(comparison(of("imp", *WINS_TO_THE_END))).axes
+        assert narrow.get_yscale() == "linear"
 
     def test_it_is_the_same_file_for_the_same_figures(self, tmp_path):
         found = comparison(of("imp", *WINS), path=tmp_path)

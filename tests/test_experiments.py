@@ -17,7 +17,8 @@ from PIL import Image
 
 from experiments import frankle_carbin, frankle_carbin_page, pages, rivals, rivals_page
 from prac.cli.compare import parser
-from prac.methods import METHODS
+from prac.config import SearchConfig
+from prac.contestants import contestants
 from prac.presets import combined
 from prac.recipes import DataConfig, load_data
 from prac.ticket import Ticket
@@ -41,7 +42,7 @@ def test_commands_of_rivals_are_commands(name):
     _, _, *arguments = rivals.command(problem, "DIR", "runs/x")
     preset = problem.options.split()[1] if problem.options.startswith("--preset") else None
     options = parser(combined(preset).settings if preset else None).parse_args(arguments)
-    assert {part for method in options.methods for part in method.split("@")} <= METHODS.keys()
+    assert contestants(options.methods, SearchConfig())
     assert max(options.judged) <= options.levels
 
 

@@ -65,6 +65,7 @@ ITERATIONS = {
     "rs2": [6, 6, 6],
     "el2n": [18, 6, 6],
     "el2n-ccs": [18, 6, 6],
+    "frugal": [2, 0, 0],
     "infobatch": None,
     "lr-rewinding": [18, 18, 18],
     "one-shot": [18, 0, 0],
@@ -371,6 +372,48 @@ def test_a_budget_is_a_share_of_the_full_schedule_on_all_data(small_net, train, 
     assert iterations("smaller", "random-subset", level_budget=0.9) == [16, 16, 0]
     assert iterations("both", "imp", level_budget=0.25, stop_after=[20, 4]) == [12, 4, 0]
     assert iterations("least", "imp", level_budget=1e-6) == [1, 1, 0]
+
+
+def test_levels_between_trainings_are_pruned_by_the_last_ones_weights(small_net, train, tmp_path):
+    settings = named("imp", train_every=2, levels=5)
+    search = prac.find(small_net(), train, settings, out=tmp_path / "run")
+    assert [level.iterations for level in search.levels] == [18, 0, 18, 0, 18, 0]
+    plain = prac.find(small_net(), train, named("imp", levels=5), out=tmp_path / "plain")
+    assert [level.kept for level in search.levels] == [level.kept for level in plain.levels]
+    assert search.tickets[1].digest == plain.tickets[1].digest
+    shot = prac.find(small_net(), train, named("one-shot", levels=5), out=tmp_path / "shot")
+    # Until the second training it is one-shot pruning; from there on no longer.
+    same = [
+        all(
+            torch.equal(mask, shot.tickets[k].masks[name])
+            for name, mask in search.tickets[k].masks.items()
+        )
+        for k in range(6)
+    ]
+    assert same == [True, True, True, False, False, False]
+    # All trainings but the first are of what they are in the schedule, from the same weights.
+    assert all(
+        torch.equal(weights, search.tickets[0].weights[name])
+        for name, weights in search.tickets[5].weights.items()
+    )
+
+
+def test_a_search_that_trains_some_levels_resumes_to_the_same_bytes(
+    small_net, train, tmp_path, run_files
+):
+    settings = named("prac", train_every=2, levels=4)
+    whole = prac.find(small_net(), train, settings, out=tmp_path / "whole")
+
+    def cut(event):
+        if (event.kind, event.level) == ("level", 3):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prac.find(small_net(), train, settings, out=tmp_path / "cut", watch=cut)
+    prac.find(small_net(), train, settings, out=tmp_path / "cut")
+    assert run_files(tmp_path / "cut") == run_files(whole.path)
+    sizes = [level.set_size for level in whole.levels]
+    assert sizes[1] == sizes[2] < sizes[0], "a level that is not trained chooses nothing"
 
 
 def test_levels_are_cut_short_and_sets_sized_exactly_as_asked(small_net, train, tmp_path):

@@ -15,6 +15,7 @@ from prac.text import printable
 from prac.verdict import DEFINITION
 
 GAP = 2  # Between two columns.
+LONG = 24  # Methods' names may be so long without being folded.
 
 
 def comparison_text(comparison: Comparison, width: int = 80) -> RenderableType:
@@ -28,9 +29,8 @@ def comparison_text(comparison: Comparison, width: int = 80) -> RenderableType:
 
 def cost_table(comparison: Comparison, rows: list[Row]) -> Table:
     """Return what the methods' searches cost, and where their tickets match dense."""
-    table = _table_by_method(
-        "runs", "iterations", "saved", "scored", "seconds", "matches", "saved*"
-    )
+    columns = "runs", "iterations", "saved", "scored", "seconds", "matches", "saved*"
+    table = _table_by_method(comparison.methods, *columns)
     densities = _densities(rows)
     for row in rows:
         table.add_row(
@@ -60,9 +60,10 @@ def accuracy_tables(comparison: Comparison, rows: list[Row], width: int) -> Iter
     ]
     cells = [cell for _, found in by_method for cell in found.values()]
     levels = [level for level in comparison.judged if level in densities]
-    for shown in _parts(levels, _fitting(width, list(comparison.methods), cells)):
+    names = comparison.methods
+    for shown in _parts(levels, _fitting(width, _width_of(names), cells)):
         table = _table_by_method(
-            *(f"{densities[level]:.1%}" if level else "dense" for level in shown)
+            names, *(f"{densities[level]:.1%}" if level else "dense" for level in shown)
         )
         for method, found in by_method:
             table.add_row(Text(method), *(found.get(level, "-") for level in shown))
@@ -98,19 +99,24 @@ def short(value: float | None) -> str:
     return f"{value:,.0f}"
 
 
-def _table_by_method(*columns: str) -> Table:
+def _table_by_method(names: list[str], *columns: str) -> Table:
     table = new_table("method", *columns)
-    table.columns[0].no_wrap = True  # A name that is folded is read as two.
+    table.columns[0].width = _width_of(names)
     return table
+
+
+def _width_of(names: list[str]) -> int:
+    """Return the width of the methods' column: a name that is folded is read as two."""
+    return min(max(map(len, names), default=0), LONG)
 
 
 def _densities(rows: list[Row]) -> dict[int, float]:
     return {found["level"]: found["density"] for row in rows for found in row.accuracies}
 
 
-def _fitting(width: int, methods: list[str], cells: list[str]) -> int:
-    """Return how many columns of accuracies fit beside the methods' names."""
-    name, cell = (max(map(len, texts), default=0) for texts in (methods, cells))
+def _fitting(width: int, name: int, cells: list[str]) -> int:
+    """Return how many columns of accuracies fit beside one of names, which is so wide."""
+    cell = max(map(len, cells), default=0)
     return max(1, (width - name - GAP) // (max(cell, 6) + GAP))
 
 

@@ -77,6 +77,9 @@ class PruneConfig(Settings):
     when: Literal["iterative", "one-shot", "at-init"] = setting(
         "iterative", "train before every pruning, before the first only, or never", flag="pruning"
     )
+    train_every: int = setting(
+        1, "prunings to a training: levels between are pruned by its weights", at_least=1
+    )
     score: Literal["magnitude", "random", "snip", "grasp", "synflow"] = setting(
         "magnitude", "what ranks the weights; snip, grasp and synflow do so at-init"
     )
@@ -93,6 +96,11 @@ class PruneConfig(Settings):
     def __post_init__(self) -> None:
         """Check each setting, then those that depend on each other."""
         super().__post_init__()
+        if self.train_every > 1 and self.when != "iterative":
+            raise PracError(
+                f"train_every is {self.train_every} but pruning is {self.when!r}, which says when "
+                f"to train; leave one of them out"
+            )
         if self.score in ("snip", "grasp", "synflow") and self.when != "at-init":
             raise PracError(
                 f"score is {self.score!r} but pruning is {self.when!r}: it ranks the weights that "

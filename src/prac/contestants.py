@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prac.config import SearchConfig, StopConfig
-from prac.errors import PracError
+from prac.config import SearchConfig, StopConfig, TrainConfig
+from prac.errors import PracError, unknown_name
 from prac.methods import METHODS, method_settings
 from prac.results import Search
-from prac.settings import flat, from_flat
+from prac.settings import flag_of, flat, from_flat, leaves, parsed
 
 SIZED = ("random", "el2n", "el2n-ccs")
 """Rules whose sets have a size that is set, and so can have another's."""
@@ -24,13 +24,19 @@ OWN = {
 }
 """Settings that methods do not share, and what there is instead."""
 
+COMMON = {
+    *("seed", "levels", "drop_fraction", "layers", "include", "exclude", "allow_empty"),
+    *flat(TrainConfig()),
+}
+"""Settings of which no variant has its own: densities, tickets or costs could not be compared."""
+
 
 @dataclass(frozen=True)
 class Contestant:
     """A method as it searches.
 
     Attributes:
-        name: As asked for.
+        name: As asked for: METHOD, a variant METHOD:OPTION=VALUE, and @OTHER behind either.
         config: Its settings, but for the seed and what another's cost gives.
         like: The method at whose cost it works; None for its own.
         own_rewind: Whether it says itself what levels start from.
@@ -48,7 +54,7 @@ class Contestant:
         """Return a method by name.
 
         Args:
-            name: Of METHODS, or NAME@OTHER.
+            name: Of METHODS, a variant of one, or either with @OTHER.
             config: What the methods share.
             fraction: As `method_settings` takes it.
 
@@ -56,10 +62,10 @@ class Contestant:
             PracError: If there is none of that name, it cannot work at another's cost, or the
                 settings do not go together with it.
         """
-        method, at, other = name.partition("@")
-        own = method_settings(method, fraction)
+        variant, at, other = name.partition("@")
+        own = settings_of(variant, fraction)
         if at:
-            _check_cost(name, method, other)
+            _check_cost(name, variant, other)
         plain = {name: value for name, value in flat(SearchConfig()).items() if name in OWN}
         settings = {**flat(config), **plain, **own}
         if own["subset_rule"] not in ("prac", "cet"):
@@ -70,15 +76,45 @@ class Contestant:
             made = from_flat(SearchConfig, settings)
         except PracError as error:
             raise PracError(f"method {name!r}: {error}") from error
-        takes_sizes = at and made.subset.rule in SIZED
-        sizes = (own["kept_fraction"], own.get("sample_fraction"))
-        uses_fraction = sizes != (None, None) and not takes_sizes
+        asks_fraction = settings_of(variant, 0.25) != settings_of(variant, 0.75)
+        uses_fraction = asks_fraction and not (at and made.subset.rule in SIZED)
         return cls(name, made, other if at else None, "rewind" in own, uses_fraction)
 
     def with_seed(self, seed: int, like: Search | None) -> SearchConfig:
         """Return the settings of one search, at the cost of `like` where it is given."""
         config = replace(self.config, seed=seed)
         return config if like is None else at_cost_of(config, like)
+
+
+def settings_of(variant: str, fraction: float | None = None) -> dict[str, Any]:
+    """Return the settings of a method, or of a variant of it, by flat name.
+
+    Args:
+        variant: METHOD, with `:OPTION=VALUE` behind it for each option of `prac find` that differs.
+        fraction: As `method_settings` takes it.
+
+    Raises:
+        PracError: If there is no such method or option, or the option is not a variant's to choose.
+
+    >>> settings_of("imp:level-budget=0.1")["level_budget"]
+    0.1
+    """
+    method, *changes = variant.split(":")
+    settings = method_settings(method, fraction)
+    hints = {flag_of(field): hint for _, field, hint in leaves(SearchConfig)}
+    for change in changes:
+        option, equals, value = change.partition("=")
+        name = option.removeprefix("--").replace("-", "_")
+        if name not in hints:
+            raise unknown_name(f"option of {variant!r}", name, hints.keys() - COMMON)
+        if name in COMMON:
+            raise PracError(
+                f"method {variant!r}: {name} is the same for all methods: give it as an option"
+            )
+        if not equals:
+            raise PracError(f"method {variant!r}: {change} has no value: write {change}=VALUE")
+        settings[name] = parsed(value, hints[name])
+    return settings
 
 
 def contestants(
@@ -164,11 +200,11 @@ def shared_settings(config: SearchConfig) -> dict[str, Any]:
 
 def _check_cost(name: str, method: str, other: str) -> None:
     """Raise a PracError unless the cost of the one method can be the other's."""
-    method_settings(other)
     if method == other:
         raise PracError(f"method {name!r} is {method!r} at its own cost: leave out @{other}")
     for one, why in ((method, "its cost is no other's"), (other, "its cost is none to take")):
-        if METHODS[one]["pruning"] != "iterative":
+        settings = settings_of(one)
+        if settings["pruning"] != "iterative" or settings["train_every"] != 1:
             raise PracError(
                 f"method {name!r}: {one} does not train every level, so that {why}: leave out "
                 f"@{other}"

@@ -30,7 +30,8 @@ def most_iterations(config: SearchConfig, members: int, total: int) -> int:
 def trains(config: SearchConfig, level: int) -> bool:
     """Say whether a level is trained before it is pruned."""
     when = config.prune.when
-    return when == "iterative" or (when == "one-shot" and level == 0)
+    every = config.levels if when == "one-shot" else config.prune.train_every
+    return when != "at-init" and level % every == 0
 
 
 def level_plan(config: SearchConfig, level: int, members: int, total: int) -> Plan:

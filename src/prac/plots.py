@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from prac.comparison import Comparison, summary
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which people of any colour vision can tell apart, black last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+WIDE = 5.0
+"""Points of accuracy beyond which differences near the top would not be seen on a plain scale."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -21,7 +25,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
     from matplotlib.figure import Figure
 
     rows = [row for row in summary(comparison) if row.accuracies]
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure = Figure(figsize=(12, 5.4), layout="constrained")
     by_density, by_cost = figure.subplots(1, 2, sharey=True)
     for number, row in enumerate(rows):
         style: dict[str, Any] = {
@@ -31,6 +35,9 @@ def comparison_figure(comparison: Comparison) -> Figure:
             "linewidth": 1.2,
             "markersize": 5,
             "capsize": 2,
+            # Wide bars of few runs would hide the means.
+            "ecolor": (COLOURS[number % len(COLOURS)], 0.45),
+            "elinewidth": 0.9,
             "label": row.method,
         }
         sparse = [found for found in row.accuracies if found["level"]]
@@ -66,10 +73,24 @@ def comparison_figure(comparison: Comparison) -> Figure:
 
 
 def _show_means(axes: Axes, means: list[float]) -> None:
-    """Show the range of the means: an interval of few runs may reach far beyond it."""
+    """Show the range of the means: an interval of few runs may reach far beyond it.
+
+    Where some are far below the others, errors are on a logarithmic scale: a tenth of a point
+    matters near the best, and is nothing near the worst.
+    """
     low, high = 100 * min(means, default=0.0), 100 * max(means, default=1.0)
-    margin = 0.25 * (high - low) + 0.1
-    axes.set_ylim(low - margin, min(high + margin, 100))
+    if high - low < WIDE or high >= 100:
+        margin = 0.25 * (high - low) + 0.1
+        axes.set_ylim(low - margin, min(high + margin, 100))
+        return
+    scale = (lambda y: -np.log10(np.maximum(100.0 - y, 1e-6)), lambda s: 100.0 - 10.0**-s)
+    axes.set_yscale("function", functions=scale)
+    margin = 1.2
+    axes.set_ylim(max(100 - (100 - low) * margin, 0.0), 100 - (100 - high) / margin)
+    bottom, top = axes.get_ylim()
+    ticks = [100 - 10.0**power * step for power in (1, 0, -1, -2) for step in (8, 5, 3, 2, 1.5, 1)]
+    axes.set_yticks([y for y in ticks if bottom <= y <= top])
+    axes.minorticks_off()
 
 
 def _dense_band(comparison: Comparison, axes: Axes) -> None:

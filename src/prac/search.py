@@ -176,7 +176,7 @@ class _Search:
         state, evidence = self.gather(state)
         chosen = self.rules.choose(evidence)
         write_trained(self.folder.level(state.level), state, evidence, chosen)
-        if self.config.prune.when == "one-shot":
+        if not trains(self.config, state.level + 1):
             state = replace(state, source=state.weights)
         return state, chosen
 

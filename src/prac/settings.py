@@ -14,6 +14,8 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar, Union
 
+import yaml
+
 from prac.errors import PracError, unknown_name
 from prac.fields import shown
 
@@ -186,3 +188,33 @@ def _built(cls: type[S], values: Mapping[str, Any]) -> S:
         elif flag_of(field) in values:
             arguments[field.name] = values[flag_of(field)]
     return cls(**arguments)
+
+
+def parsed(text: str, hint: Any) -> Any:
+    """Return text as YAML reads it where the hint asks for more than text; commas make lists."""
+    inner = without_none(hint)
+    if inner is not hint and text in ("none", "null", ""):
+        return None
+    if typing.get_origin(inner) is tuple:
+        if text.strip() in ("", "[]"):
+            return []
+        element = typing.get_args(inner)[0]
+        return [parsed(part.strip(), element) for part in text.strip("[]").split(",")]
+    if inner is str or typing.get_origin(inner) is Literal:
+        return text
+    if inner is float:
+        try:
+            return float(text)  # YAML 1.1 takes 1e-4 for text.
+        except ValueError:
+            return text
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
+
+
+def without_none(hint: Any) -> Any:
+    """Return what a value is where it is given, of a hint that also allows None."""
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return next(a for a in typing.get_args(hint) if a is not type(None))
+    return hint

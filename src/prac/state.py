@@ -36,7 +36,7 @@ class RunState:
         best_accuracy: That accuracy; below 0 before the first validation.
         best_epoch: That epoch, counted from 1.
         dense_predictions: int32 (n,), the dense network's, once known.
-        source: What later levels are pruned from, where none of them is trained.
+        source: What the next levels are pruned from, as far as they are not trained.
         difficulty: float32 (n,), EL2N scores, once taken.
         newest_losses: float32 (n,), of each example when last presented in this level, infinite if
             never; None unless what is presented depends on it.

@@ -206,7 +206,9 @@ def _provenance(facts: Mapping[str, Any]) -> list[RenderableType]:
 
 def new_table(*columns: str) -> Table:
     """Return an empty table in the one look that all have, its first column to the left."""
-    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, caption_justify="left"
+    )
     for number, column in enumerate(columns):
         # Folded, never cut: a figure without its end is another figure.
         justify: Literal["left", "right"] = "left" if number == 0 else "right"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Union
+from typing import Any, Literal, NoReturn
 
-import yaml
 from jsonargparse import (  # type: ignore[attr-defined]
     ActionConfigFile,
     ActionYesNo,
@@ -23,7 +21,15 @@ from prac.errors import PracError
 from prac.fields import strict_yaml
 from prac.pace import Interval, Pace
 from prac.progress import Progress
-from prac.settings import Settings, check_bounds, checked, flag_of, leaves
+from prac.settings import (
+    Settings,
+    check_bounds,
+    checked,
+    flag_of,
+    leaves,
+    parsed,
+    without_none,
+)
 
 
 class Parser(ArgumentParser):
@@ -145,7 +151,7 @@ def reader(flag: str, hint: Any, bounds: Mapping[str, float | None]) -> Callable
     def read(given: Any) -> Any:
         value = given
         if isinstance(given, str):
-            value = _parsed(given, hint)
+            value = parsed(given, hint)
         value = checked(flag, value, hint)
         check_bounds(flag, value, bounds)
         return value
@@ -153,37 +159,8 @@ def reader(flag: str, hint: Any, bounds: Mapping[str, float | None]) -> Callable
     return read
 
 
-def _parsed(text: str, hint: Any) -> Any:
-    """Return text as YAML reads it where the hint asks for more than text; commas make lists."""
-    inner = _without_none(hint)
-    if inner is not hint and text in ("none", "null", ""):
-        return None
-    if typing.get_origin(inner) is tuple:
-        if text.strip() in ("", "[]"):
-            return []
-        element = typing.get_args(inner)[0]
-        return [_parsed(part.strip(), element) for part in text.strip("[]").split(",")]
-    if inner is str or typing.get_origin(inner) is Literal:
-        return text
-    if inner is float:
-        try:
-            return float(text)  # YAML 1.1 takes 1e-4 for text.
-        except ValueError:
-            return text
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return text
-
-
-def _without_none(hint: Any) -> Any:
-    if typing.get_origin(hint) in (Union, types.UnionType):
-        return next(a for a in typing.get_args(hint) if a is not type(None))
-    return hint
-
-
 def _metavar(hint: Any) -> str:
-    inner = _without_none(hint)
+    inner = without_none(hint)
     if typing.get_origin(inner) is Literal:
         return "{" + ",".join(map(str, typing.get_args(inner))) + "}"
     if typing.get_origin(inner) is tuple:
