@@ -402,6 +402,13 @@ def test_levels_that_are_not_trained_say_so(capsys):
     assert "retraining ticket 1" in err
 
 
+def test_the_preset_frugal_is_the_method_beside_any_other_preset(capsys):
+    _, out, _ = run_prac(capsys, "find", "--preset", "mnist-lenet,frugal", "--print-config")
+    settings = yaml.safe_load(out)
+    assert {name: settings[name] for name in METHODS["frugal"]} == METHODS["frugal"]
+    assert (settings["model"], settings["iterations"]) == ("lenet_300_100", 50_000)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_a_valid_recipe(name):
     recipe = from_flat(Recipe, PRESETS[name].settings)

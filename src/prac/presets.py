@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prac.errors import unknown_name
+from prac.methods import METHODS
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ def _presets() -> dict[str, Preset]:
             },
         ),
     }
+    presets["frugal"] = Preset(
+        "beside other settings: a search for a twentieth of IMP's iterations", METHODS["frugal"]
+    )
     for model, network in _NETWORKS.items():
         for data, name in _CIFAR.items():
             base = {**_PAPER, "model": model, "data": data}
