@@ -20,6 +20,7 @@ from typing import Any
 from experiments import pages
 from experiments.pages import table, wrapped
 
+NAME = "controls"
 SEARCHES = {"imp": "iterative magnitude pruning", "prac": "PrAC"}
 CONTROLS = {
     "reinitialised": "the same mask, other initial weights",
@@ -123,8 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for search in SEARCHES
         },
     }
-    (pages.RESULTS / "controls.json").write_text(json.dumps(results, indent=1) + "\n")
-    pages.write("controls", page(results))
+    (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
+    pages.write(NAME, page(results))
 
 
 if __name__ == "__main__":

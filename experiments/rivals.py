@@ -75,12 +75,12 @@ PROBLEMS = {
         LENET,
     ),
     "cifar10": Problem(
-        "ResNet-20s on 5,000 CIFAR-10 images, 7 prunings",
+        "ResNet-20s on 5,000 CIFAR-10 images, 6 prunings",
         CIFAR.format("4,500", "500"),
         "cifar10",
-        "imp,prac,random-subset@prac,rs2,frugal",
-        "--model resnet20s --limit 5000 --levels 7 --judged 4,7 --epochs 20 --milestones 10,15 "
-        "--lr 0.1 --batch-size 128 --crop 4 --flip --rewind epoch:1 --arm at-once",
+        "imp,prac,random-subset@prac,imp@prac,rs2,frugal,one-shot",
+        "--model resnet20s --limit 5000 --levels 6 --judged 3,6 --epochs 16 --milestones 8,12 "
+        "--lr 0.1 --batch-size 128 --crop 4 --flip --rewind iteration:35 --arm at-once",
     ),
     "paper": Problem(
         "ResNet-20s on CIFAR-10, the paper's protocol",

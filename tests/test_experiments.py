@@ -15,7 +15,16 @@ import pytest
 import torch
 from PIL import Image
 
-from experiments import frankle_carbin, frankle_carbin_page, pages, rivals, rivals_page
+from experiments import (
+    controls,
+    frankle_carbin,
+    frankle_carbin_page,
+    pages,
+    rivals,
+    rivals_page,
+    transfer,
+)
+from prac.cli import find, judge
 from prac.cli.compare import parser
 from prac.config import SearchConfig
 from prac.contestants import contestants
@@ -31,6 +40,16 @@ def test_a_page_of_rivals_is_made_of_its_figures(name):
     assert (pages.RESULTS / f"{name}.md").read_text() == rivals_page.page(pages.read(name))
 
 
+@pytest.mark.parametrize(
+    "experiment",
+    [one for one in (controls, transfer) if (pages.RESULTS / f"{one.NAME}.json").exists()],
+    ids=lambda one: one.NAME,
+)
+def test_a_page_is_made_of_its_figures(experiment):
+    text = (pages.RESULTS / f"{experiment.NAME}.md").read_text()
+    assert text == experiment.page(pages.read(experiment.NAME))
+
+
 def test_the_page_of_lottery_tickets_is_made_of_its_figures():
     text = (pages.RESULTS / "frankle-carbin.md").read_text()
     assert text == frankle_carbin_page.page(pages.read("frankle-carbin"))
@@ -44,6 +63,42 @@ def test_commands_of_rivals_are_commands(name):
     options = parser(combined(preset).settings if preset else None).parse_args(arguments)
     assert contestants(options.methods, SearchConfig())
     assert max(options.judged) <= options.levels
+
+
+def test_commands_of_controls_and_of_transfer_are_commands():
+    for search in controls.SEARCHES:
+        _, _, *arguments = controls.command(search, "runs")
+        options = judge.parser().parse_args(arguments)
+        assert (options.reinit, options.shuffle, options.random) == (True, True, True)
+    for kind in transfer.KINDS:
+        _, _, *arguments = transfer.command(kind, 1, "DIR", "runs", 700)
+        options = find.parser().parse_args(arguments)
+        assert (options.seed, options.levels) == (1, transfer.LEVELS)
+    problem = parser().parse_args(rivals.command(rivals.PROBLEMS["cifar10"], "DIR", "x")[2:])
+    assert options.limit == problem.limit
+    assert problem.levels == transfer.LEVELS
+
+
+def searched(accuracy, iterations):
+    """What a transfer's search is recorded as."""
+    machine = {"torch": "2", "processor": "x86", "threads": 1}
+    return {
+        "set_sizes": [900, 700], "iterations": iterations, "imp_iterations": 1000,
+        "density": 0.26, "dense": 0.6, "accuracy": accuracy, "machine": machine,
+    }  # fmt: skip
+
+
+def test_transfer_is_told_beside_own_sets_and_random_ones():
+    found = {
+        "own": [searched(0.60 + seed / 100, 400) for seed in range(3)],
+        "transferred": [searched(0.59 + seed / 100, 300) for seed in range(3)],
+        "random": [searched(0.61 + seed / 100, 250) for seed in range(3)],
+    }
+    rows = [line for line in transfer.page({"searches": found}).splitlines() if "set" in line[:60]]
+    own, transferred, random = (next(r for r in rows if k in r) for k in transfer.KINDS.values())
+    assert "| 60.0% | 61.00 ± 2.48 |  |" in own
+    assert "| 70.0% | 60.00 ± 2.48 | 0 |" in transferred
+    assert "| 75.0% | 62.00 ± 2.48 | 1 |" in random
 
 
 def record(trial, level, kind, rows):
