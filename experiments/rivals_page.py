@@ -24,8 +24,9 @@ def page(results: Mapping[str, Any]) -> str:
     """Return the page of a problem's results."""
     machine, seeds = results["machine"], results["seeds"]
     lines = [
-        f"# {results['title']}: PrAC and its rivals",
+        f"# {results['title']}",
         "",
+        *([results["about"], ""] if results["about"] else []),
         f"Data: {results['data']}. Each method searches with {len(seeds)} seed"
         f"{'s' if len(seeds) > 1 else ''}; some of each search's tickets are then trained alone on "
         "all data at full length and tested once, at the epoch with the best validation accuracy. "

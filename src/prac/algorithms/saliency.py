@@ -11,7 +11,7 @@ from prac.algorithms.masks import Tensors
 
 
 def snip(weights: Tensors, gradients: Tensors) -> dict[str, Tensor]:
-    """Score each weight by how much the loss feels it: |w dL/dw|.
+    """Score each weight by how much the loss feels it: abs(w dL/dw).
 
     Source: SNIP (Lee et al. 2019, arXiv 1810.02340), without its division by the sum of all, which
     changes no order.
@@ -62,7 +62,7 @@ def grasp(weights: Tensors, hessian_gradients: Tensors) -> dict[str, Tensor]:
 
 
 def synflow(weights: Tensors, gradients: Tensors) -> dict[str, Tensor]:
-    """Score each weight by the paths through it: |w dR/dw|, R being the flow through the network.
+    """Score each weight by the paths through it: abs(w dR/dw), R being the network's flow.
 
     R is the sum of the outputs of the network with absolute weights for an input of ones. A score
     is the sum over all paths from input to output through the weight of the product of the weights
