@@ -103,6 +103,17 @@ def retrain_cached(
         raise _mendable(path, error) from error
 
 
+def tested(history: History, folder: Path) -> float:
+    """Return the test accuracy of a training that was asked for with test data.
+
+    Raises:
+        PracError: If what is kept has none.
+    """
+    if history.test_accuracy is None:
+        raise PracError(f"{folder}: has no test accuracy: remove the folder to train it again")
+    return history.test_accuracy
+
+
 def content_key(about: Any) -> str:
     """Return a name of 24 letters for JSON values: another one wherever these differ."""
     text = json.dumps(about, sort_keys=True)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from prac.cached import retrain_cached
+from prac.cached import retrain_cached, tested
 from prac.compared import JudgedTicket, Run, SearchedLevel
 from prac.comparison import FILE, Comparison
 from prac.config import SearchConfig
@@ -299,8 +299,5 @@ class Comparing:
             pace=self.pace,
             accept_changes=self.accept_changes,
         )
-        if history.test_accuracy is None:
-            raise PracError(f"{folder}: has no test accuracy: remove the folder to train it again")
-        return JudgedTicket(
-            level, ticket.density, history.test_accuracy, str(folder), cost.cost, cost.imp
-        )
+        accuracy = tested(history, folder)
+        return JudgedTicket(level, ticket.density, accuracy, str(folder), cost.cost, cost.imp)

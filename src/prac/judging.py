@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from prac.cached import retrain_cached
+from prac.cached import retrain_cached, tested
 from prac.config import Rewind, TrainConfig
 from prac.connectivity import cached_barrier
 from prac.controls import CONTROLS, MakeModel
@@ -248,9 +248,7 @@ class Judging:
             pace=self.pace,
             accept_changes=self.accept_changes,
         )
-        if history.test_accuracy is None:
-            raise PracError(f"{folder}: has no test accuracy: remove the folder to train it again")
-        return Trial(seed, history.test_accuracy, str(folder))
+        return Trial(seed, tested(history, folder), str(folder))
 
     def barriers(self, trials: Mapping[Key, Trials], levels: Sequence[int]) -> dict[int, Barrier]:
         """Return the barrier between the first two seeds' networks of each level and of dense."""
