@@ -87,6 +87,15 @@ class TestSummary:
         assert rows(found)["snip"].both_match is None
         assert rows(found)["snip"].saved_where_both_match is None
 
+    def test_where_both_match_is_the_sparsest_such_level(self):
+        found = comparison(of("imp", *WINS_TO_THE_END), of("prac", *WINS_TO_THE_END))
+        assert found.both_match("prac") == 2
+
+    def test_rivals_are_the_other_methods_tickets_not_their_dense_networks(self):
+        found = comparison(of("imp", *WINS), of("prac", *WINS), of("rs2", *LOSES))
+        pairs = [(one.method, one.level) for one in found.rivalries]
+        assert pairs == [("imp", 1), ("imp", 2), ("rs2", 1), ("rs2", 2)]
+
     def test_savings_at_the_last_ticket_are_those_of_its_own_cost(self):
         uneven = [
             dataclasses.replace(
