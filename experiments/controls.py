@@ -32,7 +32,7 @@ CONTROLS = {
 def command(search: str, runs: str) -> list[str]:
     """Return the `prac judge` command of a search."""
     comparison = f"{runs}/rivals-mnist"
-    options = "--levels 5,10,14,17,20 --seeds 0,1,2 --reinit --shuffle --random --barriers"
+    options = "--levels 6,12,16,20 --seeds 0,1,2 --reinit --shuffle --random --barriers"
     run = f"{comparison}/runs/{search}/seed-0"
     return ["prac", "judge", run, *options.split(), "--cache", f"{comparison}/trained"]
 

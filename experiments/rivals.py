@@ -40,6 +40,8 @@ class Problem:
         options: Its other options.
         seeds: As it takes them.
         about: What the comparison is for, where the title does not say it.
+        shares: Problem of the same settings, in whose folder it searches: what both compare is
+            searched once.
     """
 
     title: str
@@ -49,12 +51,13 @@ class Problem:
     options: str
     seeds: str = "0,1,2"
     about: str = ""
+    shares: str = ""
 
 
 MNIST = "MNIST: 55,000 training, 5,000 validation and 10,000 test images"
 LENET = (
-    "--model lenet_300_100 --layers linear --levels 20 --judged 5,10,14,17,20 --epochs 12 "
-    "--milestones 8,10 --lr 0.05 --batch-size 128 --val-fraction 0.08333333333 --arm at-once"
+    "--model lenet_300_100 --layers linear --levels 20 --judged 6,12,16,20 --epochs 8 "
+    "--milestones 5,7 --lr 0.05 --batch-size 128 --val-fraction 0.08333333333 --arm at-once"
 )
 CIFAR = "CIFAR-10 (JPEG 75): {} training, {} validation and 10,000 test images"
 
@@ -63,9 +66,9 @@ PROBLEMS = {
         "PrAC and its rivals: LeNet-300-100 on MNIST, 20 prunings",
         MNIST,
         "mnist",
-        "imp,prac,random-subset@prac,imp@prac,rs2,random-subset,cet,cep,el2n,el2n-ccs,infobatch,"
-        "lr-rewinding,one-shot,random-pruning,snip,grasp,synflow",
-        f"{LENET} --el2n-epoch 2",
+        "imp,prac,random-subset@prac,imp@prac,rs2,random-subset,cet,cep,el2n:el2n-epoch=2,"
+        "el2n-ccs:el2n-epoch=2,infobatch,lr-rewinding,one-shot,random-pruning,snip,grasp,synflow",
+        LENET,
     ),
     "frugal": Problem(
         "Searches at a twentieth of IMP's cost: LeNet-300-100 on MNIST, 20 prunings",
@@ -77,14 +80,16 @@ PROBLEMS = {
         LENET,
         about="What finds tickets as good as IMP's for a twentieth of its iterations? `frugal` is "
         "the preset of that name; the others are what it was chosen among.",
+        shares="mnist",
     ),
     "cifar10": Problem(
         "PrAC and its rivals: ResNet-20s on 5,000 CIFAR-10 images, 6 prunings",
         CIFAR.format("4,500", "500"),
         "cifar10",
-        "imp,prac,random-subset@prac,imp@prac,rs2,frugal,one-shot",
-        "--model resnet20s --limit 5000 --levels 6 --judged 3,6 --epochs 16 --milestones 8,12 "
-        "--lr 0.1 --batch-size 128 --crop 4 --flip --rewind iteration:35 --arm at-once",
+        "imp,prac,random-subset@prac,rs2,frugal",
+        "--model resnet20s --limit 5000 --levels 6 --judged 3,6 --epochs 12 --milestones 7,10 "
+        "--lr 0.1 --batch-size 64 --crop 4 --flip --rewind iteration:70 --arm at-once "
+        "--precision bf16 --execution compiled",
     ),
     "paper": Problem(
         "The paper's protocol: ResNet-20s on CIFAR-10, 15 prunings",
@@ -103,9 +108,14 @@ def command(problem: Problem, data: str, out: str, changes: str = "") -> list[st
     return ["prac", "compare", *options, "--out", out]
 
 
+def folder_of(name: str, runs: str) -> Path:
+    """Return where a problem is searched."""
+    return Path(runs) / f"rivals-{PROBLEMS[name].shares or name}"
+
+
 def run(name: str, data: str, runs: str, changes: str) -> dict[str, Any]:
     """Run what is left to run of a problem; return what was found and what the page needs."""
-    problem, out = PROBLEMS[name], f"{runs}/rivals-{name}"
+    problem, out = PROBLEMS[name], str(folder_of(name, runs))
     shown = command(problem, data, out, changes)
     done = subprocess.run([sys.executable, "-m", *shown, "--json"], stdout=subprocess.PIPE)
     if done.returncode not in (0, 1):  # 1: a search failed, and is told of.
@@ -121,7 +131,7 @@ def run(name: str, data: str, runs: str, changes: str) -> dict[str, Any]:
         "title": problem.title,
         "data": problem.data,
         "about": problem.about,
-        "command": " ".join(command(problem, "DIR", f"runs/rivals-{name}", changes)),
+        "command": " ".join(command(problem, "DIR", str(folder_of(name, "runs")), changes)),
         "total": json.loads(first.read_text())["total"],
         "machine": {
             **{key: machine[key] for key in ("torch", "python", "processor", "threads", "device")},
@@ -144,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     target = Path(options.results) / results["name"]
     target.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
     target.with_suffix(".md").write_text(page(results))
-    picture = Path(options.runs) / results["name"] / "comparison.svg"
+    picture = folder_of(options.problem, options.runs) / "comparison.svg"
     shutil.copy(picture, target.with_suffix(".svg"))
 
 

@@ -14,10 +14,8 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar, Union
 
-import yaml
-
 from prac.errors import PracError, unknown_name
-from prac.fields import shown
+from prac.fields import shown, strict_yaml
 
 S = TypeVar("S", bound="Settings")
 
@@ -208,8 +206,8 @@ def parsed(text: str, hint: Any) -> Any:
         except ValueError:
             return text
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return strict_yaml(text.encode())
+    except ValueError:
         return text
 
 
