@@ -76,7 +76,7 @@ def test_commands_of_controls_and_of_transfer_are_commands():
         assert (options.seed, options.levels) == (1, transfer.LEVELS)
     problem = parser().parse_args(rivals.command(rivals.PROBLEMS["cifar10"], "DIR", "x")[2:])
     assert options.limit == problem.limit
-    assert problem.levels == transfer.LEVELS
+    assert problem.levels == transfer.SOURCE_LEVEL
 
 
 def searched(accuracy, iterations):
