@@ -18,6 +18,10 @@ PAPER_SIZES = {
     ),
 }
 """Published set sizes of ResNet-20s on CIFAR-10 after 1 to 15 prunings, of 45,000."""
+PAPER_ACCURACIES = {0: ("91.3", "91.3"), 6: ("91.3", "90.8"), 15: ("85.9", "87.6")}
+"""Published test accuracies in % by level, read off its plots: IMP's and PrAC's tickets."""
+PAPER_ITERATIONS = {7: ("448,000", "72,000")}
+"""Published training iterations to a level's ticket: IMP's and PrAC's."""
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -46,6 +50,7 @@ def page(results: Mapping[str, Any]) -> str:
         "",
         f"Bold: matches dense. {results['definition'][0].upper()}{results['definition'][1:]}.",
         "",
+        *_beside_the_paper(results),
         *_against(results, "prac", "random-subset@prac"),
         *_against(results, "prac", "imp"),
         "## Sets",
@@ -158,6 +163,34 @@ def _against(results: Mapping[str, Any], one: str, other: str) -> Iterator[str]:
         )
     head = ["density", f"`{one}`", f"`{other}`", "difference, points", "p: lower", "p: higher"]
     yield f"`{one}` beside `{other}`, paired by seed (one-sided t tests):"
+    yield ""
+    yield from table(head, rows)
+    yield ""
+
+
+def _beside_the_paper(results: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the published accuracies and iterations of the paper's protocol beside those here."""
+    if results["problem"] != "paper":
+        return
+    found = {
+        (row["method"], of["level"]): of for row in results["summary"] for of in row["accuracies"]
+    }
+    rows = []
+    for level, published in sorted({**PAPER_ACCURACIES, **PAPER_ITERATIONS}.items()):
+        what = f"iterations to ticket {level}" if level in PAPER_ITERATIONS else "test accuracy, %"
+        row: list[object] = [what, f"{1 - 0.8**level:.2%}"]
+        for method, figure in zip(("imp", "prac"), published, strict=True):
+            of = found.get((method, level))
+            if of is None:
+                here = ""
+            elif level in PAPER_ITERATIONS:
+                here = _number(of["iterations"])
+            else:
+                here = f"{100 * of['mean']:.2f}"
+            row += [figure, here]
+        rows.append(row)
+    head = ["", "sparsity", "IMP, published", "`imp`", "PrAC, published", "`prac`"]
+    yield "Beside the published figures:"
     yield ""
     yield from table(head, rows)
     yield ""

@@ -198,10 +198,13 @@ def test_the_papers_protocol_is_rehearsed(cifar, tmp_path):
     options = ["paper", "--data", str(cifar), "--runs", str(tmp_path / "runs")]
     rivals.main([*options, "--results", str(tmp_path), f"--set={changes}"])
     text = (tmp_path / "rivals-paper.md").read_text()
+    results = json.loads((tmp_path / "rivals-paper.json").read_text())
     assert "24168" in text  # Published, after one pruning.
+    dense = 100 * next(row["accuracies"][0]["mean"] for row in results["summary"])
+    assert f"| test accuracy, % | 0.00% | 91.3 | {dense:.2f} | 91.3 | {dense:.2f} |" in text
+    assert "| iterations to ticket 7 | 79.03% | 448,000 |  | 72,000 |  |" in text
     assert text.count("`prac`") >= 3
     assert str(tmp_path) not in text + (tmp_path / "rivals-paper.json").read_text()
-    results = json.loads((tmp_path / "rivals-paper.json").read_text())
     assert {(run["method"], run["seed"]) for run in results["runs"]} == {
         (method, seed) for method in ("prac", "imp") for seed in (0,)
     }
