@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from prac.cli.options import (
     Parser,
     add_config_file,
+    add_preset,
     add_run_options,
     add_settings,
     check_config,
@@ -21,7 +22,6 @@ from prac.cli.options import (
     early_value,
     is_given,
     pace_of,
-    reader,
     values_of,
 )
 from prac.cli.recorded import load
@@ -53,47 +53,42 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "are those of prac find.",
         epilog=EPILOG,
     )
-    made.add_argument(
-        "--preset",
-        type=reader("preset", str | None, {}),
-        default=None,
-        metavar="NAME,...",
-        help="start from these settings; of several presets the later ones win",
-    )
-    made.add_argument(
-        "--methods",
-        type=reader("methods", tuple[str, ...], {}),
+    add_preset(made)
+    made.option(
+        "methods",
+        tuple[str, ...],
         default=("imp", "prac", "random-subset@prac"),
         metavar="NAME,...",
         help="methods; NAME@OTHER works with the iterations and set sizes of OTHER's levels "
         "(default: imp,prac,random-subset@prac)",
     )
-    made.add_argument(
-        "--seeds",
-        type=reader("seeds", tuple[int, ...], {"at_least": 0}),
+    made.option(
+        "seeds",
+        tuple[int, ...],
         default=(0, 1, 2),
         metavar="N,...",
         help="seeds of initialisation, order and augmentation (default: 0,1,2)",
+        at_least=0,
     )
-    made.add_argument(
-        "--judged",
-        type=reader("judged", tuple[int, ...] | None, {"at_least": 0}),
-        default=None,
+    made.option(
+        "judged",
+        tuple[int, ...] | None,
         metavar="N,...",
         help="levels whose tickets are trained alone (default: four, evenly spaced to the last)",
+        at_least=0,
     )
-    made.add_argument(
-        "--fraction",
-        type=reader("fraction", float | None, {"above": 0, "at_most": 1}),
-        default=None,
+    made.option(
+        "fraction",
+        float | None,
         metavar="X",
         help="share of the data of random-subset, rs2, el2n and el2n-ccs (default: 0.3)",
+        above=0,
+        at_most=1,
     )
     add_config_file(made)
-    made.add_argument(
-        "--out",
-        type=reader("out", str | None, {}),
-        default=None,
+    made.option(
+        "out",
+        str | None,
         metavar="DIR",
         help="the comparison's folder (default: runs/compare-NAME)",
     )

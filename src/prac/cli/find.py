@@ -13,6 +13,7 @@ from typing import Any
 from prac.cli.options import (
     Parser,
     add_config_file,
+    add_preset,
     add_run_options,
     add_settings,
     check_config,
@@ -20,7 +21,6 @@ from prac.cli.options import (
     check_used,
     early_value,
     pace_of,
-    reader,
     values_of,
 )
 from prac.describe import search_summary
@@ -51,41 +51,34 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         description="Search for tickets. The same command again resumes, or says it is done.",
         epilog=EPILOG,
     )
-    made.add_argument(
-        "--preset",
-        type=reader("preset", str | None, {}),
-        default=None,
-        metavar="NAME,...",
-        help="start from these settings; of several presets the later ones win",
-    )
-    made.add_argument(
-        "--method",
-        type=reader("method", str, {}),
+    add_preset(made)
+    made.option(
+        "method",
+        str,
         default="prac",
         metavar="NAME",
         help="the search's parts by one name, listed below (default: prac)",
     )
     add_config_file(made)
-    made.add_argument(
-        "--out",
-        type=reader("out", str | None, {}),
-        default=None,
+    made.option(
+        "out",
+        str | None,
         metavar="DIR",
         help="run folder (default: runs/NAME)",
     )
-    made.add_argument(
-        "--subset",
-        type=reader("subset", str | None, {}),
-        default=None,
+    made.option(
+        "subset",
+        str | None,
         metavar="FILE",
         help="search on a set found before",
     )
-    made.add_argument(
-        "--retrain",
-        type=reader("retrain", tuple[int, ...], {"at_least": 0}),
+    made.option(
+        "retrain",
+        tuple[int, ...],
         default=(),
         metavar="N,...",
         help="levels whose tickets are retrained at the end, on all data (default: none)",
+        at_least=0,
     )
     add_run_options(made)
     add_settings(made, Recipe, "search")

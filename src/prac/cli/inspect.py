@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from prac.cli.options import Parser, reader
+from prac.cli.options import Parser
 from prac.describe import describe
 
 
@@ -17,12 +17,12 @@ def parser() -> Parser:
         description="Describe a ticket file, a run folder, a subset file or a data set.",
     )
     made.add_argument("what", help="a file, a folder, or a data set's name")
-    made.add_argument(
-        "--image-size",
-        type=reader("image_size", int | None, {"at_least": 1}),
-        default=None,
+    made.option(
+        "image-size",
+        int | None,
         metavar="N",
         help="bring a data set's images to N x N pixels (default: none)",
+        at_least=1,
     )
     made.add_argument(
         "--skip-corrupt",

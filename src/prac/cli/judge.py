@@ -17,7 +17,6 @@ from prac.cli.options import (
     check_used,
     early_value,
     pace_of,
-    reader,
     values_of,
 )
 from prac.cli.recorded import load, own_settings
@@ -49,19 +48,19 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     )
     made.add_argument("run", metavar="RUN", help="a run folder")
     add_config_file(made)
-    made.add_argument(
-        "--levels",
-        type=reader("levels", NUMBERS, {"at_least": 0}),
-        default=None,
+    made.option(
+        "levels",
+        NUMBERS,
         metavar="N,...",
         help="levels whose tickets are judged (default: all)",
+        at_least=0,
     )
-    made.add_argument(
-        "--seeds",
-        type=reader("seeds", NUMBERS, {"at_least": 0}),
-        default=None,
+    made.option(
+        "seeds",
+        NUMBERS,
         metavar="N,...",
         help="seeds of order and augmentation, for each of which all is trained (default: 0,1,2)",
+        at_least=0,
     )
     for flag, about in (
         ("reinit", "control: the same mask with re-initialised weights"),
@@ -71,17 +70,16 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         ("find-rewind-point", "instead: the earliest point from which the dense one is stable"),
     ):
         made.add_argument(f"--{flag}", action="store_true", help=about)
-    made.add_argument(
-        "--points",
-        type=reader("points", NUMBERS, {"at_least": 0}),
-        default=None,
+    made.option(
+        "points",
+        NUMBERS,
         metavar="N,...",
         help="iterations to try as rewind points (default: 0, then 0.1 to 50 %% of the schedule)",
+        at_least=0,
     )
-    made.add_argument(
-        "--cache",
-        type=reader("cache", str | None, {}),
-        default=None,
+    made.option(
+        "cache",
+        str | None,
         metavar="DIR",
         help="folder of the trainings, which runs may share (default: RUN/judged)",
     )

@@ -44,6 +44,29 @@ class Parser(ArgumentParser):
             **arguments,
         )
 
+    def option(
+        self,
+        flag: str,
+        hint: Any,
+        *,
+        metavar: str,
+        help: str,
+        default: Any = None,
+        **bounds: float,
+    ) -> None:
+        """Add an option that is no setting, checked as settings are.
+
+        Args:
+            flag: Without its dashes.
+            hint: The value's type.
+            metavar: Placeholder in `--help`.
+            help: One phrase.
+            default: Where it is not given.
+            bounds: As `prac.settings.setting` takes them.
+        """
+        read = reader(flag.replace("-", "_"), hint, bounds)
+        self.add_argument(f"--{flag}", type=read, default=default, metavar=metavar, help=help)
+
     def error(self, message: str, *rest: Any, **more: Any) -> NoReturn:
         """Raise what was wrong with the command line, offering the nearest names."""
         line = " ".join(message.split())
@@ -95,21 +118,32 @@ def add_config_file(parser: Parser) -> None:
     )
 
 
+def add_preset(parser: Parser) -> None:
+    """Add `--preset NAME,...`, settings that all other options take the place of."""
+    parser.option(
+        "preset",
+        str | None,
+        metavar="NAME,...",
+        help="start from these settings; of several presets the later ones win",
+    )
+
+
 def add_run_options(parser: Parser) -> None:
     """Add what says how a command runs and what it prints, none of it a setting."""
-    parser.add_argument(
-        "--device",
-        type=reader("device", str, {}),
+    parser.option(
+        "device",
+        str,
         default="auto",
         metavar="NAME",
         help="auto, cpu, cuda or cuda:N (default: auto)",
     )
-    parser.add_argument(
-        "--workers",
-        type=reader("workers", int, {"at_least": 0}),
+    parser.option(
+        "workers",
+        int,
         default=2,
         metavar="N",
         help="processes that decode images that do not fit in memory (default: 2)",
+        at_least=0,
     )
     parser.add_argument(
         "--save-every",
@@ -118,12 +152,12 @@ def add_run_options(parser: Parser) -> None:
         metavar="N|TIME",
         help="save within epochs too, every N iterations or 90s, 10min, 2h (default: epochs' ends)",
     )
-    parser.add_argument(
-        "--max-seconds",
-        type=reader("max_seconds", float | None, {"above": 0}),
-        default=None,
+    parser.option(
+        "max-seconds",
+        float | None,
         metavar="X",
         help="save and stop in time to take no longer; the same command continues (default: none)",
+        above=0,
     )
     parser.add_argument(
         "--accept-changes",

@@ -18,7 +18,6 @@ from prac.cli.options import (
     check_exclusive,
     check_used,
     pace_of,
-    reader,
     values_of,
 )
 from prac.cli.recorded import load, own_settings
@@ -42,10 +41,9 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     )
     made.add_argument("ticket", metavar="TICKET", help="a ticket file")
     add_config_file(made)
-    made.add_argument(
-        "--out",
-        type=reader("out", str | None, {}),
-        default=None,
+    made.option(
+        "out",
+        str | None,
         metavar="DIR",
         help="folder (default: runs/retrain-DIGEST, of ticket and settings)",
     )
