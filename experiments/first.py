@@ -3,7 +3,7 @@
 Runs the `prac find` commands below (each resumes where it was cut off), then writes
 `docs/results/first.json` and `docs/results/first.md` from their summaries.
 
-    python experiments/first.py --data DIR     DIR holds mnist/ and cifar10/ as parquet files
+    python -m experiments.first --data DIR     DIR holds mnist/ and cifar10/ as parquet files
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import json
 import platform
 import subprocess
 import sys
-import textwrap
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "docs" / "results"
+from experiments import pages
+from experiments.pages import table, wrapped
+
+NAME = "first"
 
 PROBLEMS: dict[str, dict[str, Any]] = {
     "mnist": {
@@ -57,16 +58,19 @@ def command(problem: str, method: str, data: str, runs: str) -> list[str]:
 
 def summary(arguments: list[str]) -> dict[str, Any]:
     """Run a command to its end and return what it prints for machines."""
-    prac = str(Path(sys.executable).parent / arguments[0])
-    done = subprocess.run([prac, *arguments[1:], "--json"], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments, "--json"], stdout=subprocess.PIPE, check=True
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
 def kept(run: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a summary that the page is made of."""
-    names = ("index", "density", "set_size", "set_parts", "total", "epochs", "planned_epochs")
-    names += ("iterations", "stopped_early", "best_val_accuracy", "mask_distances", "ledger")
+    names = (
+        *("index", "density", "set_size", "set_parts", "total", "epochs", "planned_epochs"),
+        *("iterations", "stopped_early", "best_val_accuracy", "mask_distances", "ledger"),
+    )
     return {
         "environment": run["environment"],
         "levels": [
@@ -84,7 +88,7 @@ def page(results: dict[str, Any]) -> str:
         "# First results",
         "",
         "PrAC beside iterative magnitude pruning (IMP) on two small problems. Made by "
-        "`python experiments/first.py --data DIR`, which runs the commands below and writes this "
+        "`python -m experiments.first --data DIR`, which runs the commands below and writes this "
         "page and `first.json` from their summaries.",
         "",
         f"Hardware: CPU ({machine['processor']}), {machine['threads']} threads, no GPU. "
@@ -103,8 +107,7 @@ def page(results: dict[str, Any]) -> str:
         lines += ["", f"## {spec['title']}", "", f"Data: {spec['data']}.", ""]
         for method in methods:
             shown = " ".join(command(problem, method, "DIR", "runs"))
-            broken = textwrap.wrap(shown, 78, break_on_hyphens=False, subsequent_indent="    ")
-            lines += ["```console", "$ " + " \\\n".join(broken), "```", ""]
+            lines += [*wrapped(shown), ""]
         lines += tables(methods)
         lines += ["", *reading(methods)]
     return "\n".join(lines) + "\n"
@@ -114,48 +117,50 @@ def tables(methods: dict[str, Any]) -> list[str]:
     """Return what the levels trained, and what the tickets cost and were worth."""
     pairs = list(zip(methods["prac"]["levels"], methods["imp"]["levels"], strict=True))
     dense = pairs[0][0]["retrained"]["test_accuracy"]
-    lines = table_head("level", "density", "set", "CET", "CEP", "epochs", "iterations", "IMP's")
-    for ours, theirs in pairs:
-        trained = ours["epochs"] > 0
-        lines += table_row(
-            ours["index"],
-            f"{ours['density']:.2%}",
-            f"{ours['set_size']} ({ours['set_size'] / ours['total']:.0%})",
-            ours["set_parts"].get("cet", ""),
-            ours["set_parts"].get("cep", ""),
-            f"{ours['epochs']}/{ours['planned_epochs']}" if trained else "",
-            ours["iterations"] if trained else "",
-            theirs["iterations"] if trained else "",
-        )
-    lines += ["", *table_head(
-        "ticket", "iterations", "IMP's", "saved", "only scored", "IMP's", "seconds", "IMP's",
-        "test", "IMP's",
-    )]  # fmt: skip
-    for ours, theirs in pairs:
-        cost, imp = ours["ledger"]["cost"], theirs["ledger"]["cost"]
-        lines += table_row(
-            ours["index"],
-            cost["iterations"],
-            imp["iterations"],
-            f"{ours['ledger']['iterations_saved']:.1%}" if ours["index"] else "",
-            cost["examples_scored"],
-            imp["examples_scored"],
-            f"{cost['seconds']:.0f}",
-            f"{imp['seconds']:.0f}",
-            accuracy(ours, dense),
-            accuracy(theirs if ours["index"] else ours, dense),
-        )
-    return lines
+    return [
+        *table(
+            ["level", "density", "set", "CET", "CEP", "epochs", "iterations", "IMP's"],
+            [_trained(*pair) for pair in pairs],
+        ),
+        "",
+        *table(
+            [
+                *("ticket", "iterations", "IMP's", "saved", "only scored", "IMP's"),
+                *("seconds", "IMP's", "test", "IMP's"),
+            ],
+            [_worth(*pair, dense) for pair in pairs],
+        ),
+    ]
 
 
-def table_head(*names: str) -> list[str]:
-    """Return the head of a table, its columns set to the right."""
-    return [*table_row(*names), "|" + "--:|" * len(names)]
+def _trained(ours: dict[str, Any], theirs: dict[str, Any]) -> list[object]:
+    trained = ours["epochs"] > 0
+    return [
+        ours["index"],
+        f"{ours['density']:.2%}",
+        f"{ours['set_size']} ({ours['set_size'] / ours['total']:.0%})",
+        ours["set_parts"].get("cet", ""),
+        ours["set_parts"].get("cep", ""),
+        f"{ours['epochs']}/{ours['planned_epochs']}" if trained else "",
+        ours["iterations"] if trained else "",
+        theirs["iterations"] if trained else "",
+    ]
 
 
-def table_row(*cells: object) -> list[str]:
-    """Return a row of a table."""
-    return ["| " + " | ".join(map(str, cells)) + " |"]
+def _worth(ours: dict[str, Any], theirs: dict[str, Any], dense: float) -> list[object]:
+    cost, imp = ours["ledger"]["cost"], theirs["ledger"]["cost"]
+    return [
+        ours["index"],
+        cost["iterations"],
+        imp["iterations"],
+        f"{ours['ledger']['iterations_saved']:.1%}" if ours["index"] else "",
+        cost["examples_scored"],
+        imp["examples_scored"],
+        f"{cost['seconds']:.0f}",
+        f"{imp['seconds']:.0f}",
+        accuracy(ours, dense),
+        accuracy(theirs if ours["index"] else ours, dense),
+    ]
 
 
 def accuracy(level: dict[str, Any], dense: float) -> str:
@@ -198,12 +203,12 @@ def reading(methods: dict[str, Any]) -> list[str]:
     return text
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is left to run, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder that holds mnist/ and cifar10/")
     parser.add_argument("--runs", default="runs", help="where the run folders go")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     results = {
         problem: {
             method: kept(summary(command(problem, method, options.data, options.runs)))
@@ -214,9 +219,8 @@ def main() -> None:
     for methods in results.values():
         for run in methods.values():
             run["environment"]["platform"] = platform.system()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "first.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "first.md").write_text(page(results))
+    (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
+    pages.write(NAME, page(results))
 
 
 if __name__ == "__main__":

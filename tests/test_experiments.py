@@ -17,6 +17,7 @@ from PIL import Image
 
 from experiments import (
     controls,
+    first,
     frankle_carbin,
     frankle_carbin_page,
     pages,
@@ -26,10 +27,11 @@ from experiments import (
 )
 from prac.cli import find, judge
 from prac.cli.compare import parser
+from prac.cli.options import check_used, values_of
 from prac.config import SearchConfig
 from prac.contestants import contestants
 from prac.presets import combined
-from prac.recipes import DataConfig, load_data
+from prac.recipes import DataConfig, Recipe, load_data
 from prac.ticket import Ticket
 
 RIVALS = sorted(path.stem for path in pages.RESULTS.glob("rivals-*.json"))
@@ -42,7 +44,7 @@ def test_a_page_of_rivals_is_made_of_its_figures(name):
 
 @pytest.mark.parametrize(
     "experiment",
-    [one for one in (controls, transfer) if (pages.RESULTS / f"{one.NAME}.json").exists()],
+    [one for one in (controls, first, transfer) if (pages.RESULTS / f"{one.NAME}.json").exists()],
     ids=lambda one: one.NAME,
 )
 def test_a_page_is_made_of_its_figures(experiment):
@@ -63,6 +65,15 @@ def test_commands_of_rivals_are_commands(name):
     options = parser(combined(preset).settings if preset else None).parse_args(arguments)
     assert contestants(options.methods, SearchConfig())
     assert max(options.judged) <= options.levels
+
+
+def test_commands_of_the_first_results_are_commands_and_have_no_option_too_many():
+    for problem, settings in first.PROBLEMS.items():
+        for method in settings["retrain"]:
+            arguments = first.command(problem, method, "DIR", "runs")[2:]
+            options = find.parser(find._defaults(None, method)).parse_args(arguments)
+            assert options.retrain[-1] == options.levels
+            check_used(arguments, values_of(options, Recipe))
 
 
 def test_commands_of_controls_and_of_transfer_are_commands():
