@@ -65,7 +65,7 @@ ITERATIONS = {
     "rs2": [6, 6, 6],
     "el2n": [18, 6, 6],
     "el2n-ccs": [18, 6, 6],
-    "frugal": [2, 0, 0],
+    "frugal": [1, 1, 1],
     "infobatch": None,
     "lr-rewinding": [18, 18, 18],
     "one-shot": [18, 0, 0],
@@ -372,6 +372,9 @@ def test_a_budget_is_a_share_of_the_full_schedule_on_all_data(small_net, train, 
     assert iterations("smaller", "random-subset", level_budget=0.9) == [16, 16, 0]
     assert iterations("both", "imp", level_budget=0.25, stop_after=[20, 4]) == [12, 4, 0]
     assert iterations("least", "imp", level_budget=1e-6) == [1, 1, 0]
+    # The dense network trains on to the rewind point.
+    assert iterations("rewound", "imp", level_budget=0.25, rewind="epoch:3") == [18, 12, 0]
+    assert iterations("sooner", "imp", level_budget=0.25, rewind="iteration:5") == [12, 12, 0]
 
 
 def test_levels_between_trainings_are_pruned_by_the_last_ones_weights(small_net, train, tmp_path):

@@ -44,7 +44,10 @@ def level_plan(config: SearchConfig, level: int, members: int, total: int) -> Pl
     if stop.after:
         plan = plan.cut_short(stop.after[min(level, len(stop.after) - 1)])
     if stop.budget is not None:
-        plan = plan.cut_short(max(1, round(stop.budget * full_plan(config, total).iterations)))
+        budget = max(1, round(stop.budget * full_plan(config, total).iterations))
+        # The rewind point comes first, as it does before an early stop.
+        mark = rewind_step(Rewind.parse(config.rewind), plan) if level == 0 else None
+        plan = plan.cut_short(max(budget, mark or 0))
     return plan
 
 
