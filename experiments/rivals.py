@@ -86,8 +86,8 @@ PROBLEMS = {
         "PrAC and its rivals: ResNet-20s on 5,000 CIFAR-10 images, 6 prunings",
         CIFAR.format("4,500", "500"),
         "cifar10",
-        "imp,prac,random-subset@prac,rs2,frugal,frugal:level-budget=0.1",
-        "--model resnet20s --limit 5000 --levels 6 --judged 3,6 --epochs 12 --milestones 7,10 "
+        "imp,prac,random-subset@prac,rs2,frugal,one-shot:level-budget=0.6",
+        "--model resnet20s --limit 5000 --levels 6 --judged 6 --epochs 12 --milestones 7,10 "
         "--lr 0.1 --batch-size 64 --crop 4 --flip --rewind iteration:70 --arm at-once "
         "--precision bf16 --execution compiled",
     ),
