@@ -29,7 +29,7 @@ SOURCE_LEVEL = 6
 LEVELS = 3
 OPTIONS = (
     f"--model conv4 --layers conv+linear --limit 5000 --levels {LEVELS} --drop-fraction 0.36 "
-    "--epochs 8 --milestones 5,7 --lr 0.02 --batch-size 64 --crop 4 --flip --rewind iteration:70 "
+    "--epochs 6 --milestones 4,5 --lr 0.02 --batch-size 64 --crop 4 --flip --rewind iteration:70 "
     "--arm at-once --precision bf16 --execution channels-last"
 )
 KINDS = {
