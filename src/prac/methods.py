@@ -59,7 +59,7 @@ ABOUT_METHODS = {
     "rs2": "30 % of the data an epoch, drawn anew (RS2, arXiv 2305.18424)",
     "el2n": "the 30 % with the highest EL2N scores (arXiv 2107.07075)",
     "el2n-ccs": "30 % over all EL2N scores (coverage-centric, arXiv 2210.15809)",
-    "frugal": "PrAC whose dense network sees a tenth of the data, levels cut short",
+    "frugal": "PrAC, the dense level on a tenth of the data, levels cut short",
     "infobatch": "low losses dropped at random (InfoBatch, arXiv 2303.04947)",
     "lr-rewinding": "weights kept, learning rate rewound (arXiv 2003.02389)",
     "one-shot": "trained once, pruned by magnitude at once to each density",
