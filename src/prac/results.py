@@ -63,10 +63,7 @@ class Search:
             PracError: If the folder is no run's, or a file in it is damaged.
         """
         path = Path(path)
-        settings = read_settings(path)
-        # A retraining's folder has settings without levels.
-        Fields(path / "config.yaml", settings).check({"levels": int}, at_least=1)
-        return cls(path, settings, read_levels(path))
+        return cls(path, search_settings(path), read_levels(path))
 
     @property
     def finished(self) -> bool:
@@ -108,6 +105,18 @@ class Search:
     def cost(self, level: int) -> Ledger:
         """Return what finding the ticket of a level cost, beside IMP's cost for it."""
         return ledger(self.levels, level)
+
+
+def search_settings(path: Path) -> dict[str, Any]:
+    """Return what the search of a run folder was begun with, by flat name.
+
+    Raises:
+        PracError: If the folder is no run's, or its config.yaml is damaged.
+    """
+    settings = read_settings(path)
+    # A retraining's folder has settings without levels.
+    Fields(path / "config.yaml", settings).check({"levels": int}, at_least=1)
+    return settings
 
 
 def read_retraining(path: Path) -> dict[str, Any]:
