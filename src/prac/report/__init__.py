@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prac.errors import PracError
-from prac.report.charts import Chart, charts
+from prac.report.charts import charts
 from prac.report.facts import RunFacts
 from prac.report.gallery import Gallery, galleries
 from prac.report.inside import Inside
 from prac.report.page import page
+from prac.report.vega import Chart
 
 
 @dataclass(frozen=True)

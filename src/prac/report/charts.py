@@ -5,38 +5,25 @@ Each function returns a chart, or None where the run has nothing to draw yet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from prac.report.facts import RunFacts
 from prac.report.inside import Inside
-
-SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-
-# Okabe and Ito's colours, which people of any colour vision can tell apart, on dark and on light.
-BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
-)  # fmt: skip
-GREY = "#8A8A8A"
-HEIGHT = 260
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One chart.
-
-    Attributes:
-        name: Of its file and its place in the page.
-        title: What it shows.
-        alt: What it shows in words, with the figures that matter, for who cannot see it.
-        spec: Vega-Lite.
-    """
-
-    name: str
-    title: str
-    alt: str
-    spec: dict[str, Any]
+from prac.report.vega import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    SKY,
+    Chart,
+    by_level,
+    chart,
+    heat,
+    on_accuracy,
+    on_density,
+    tips,
+)
 
 
 def charts(facts: RunFacts, inside: Inside) -> list[Chart]:
@@ -58,7 +45,7 @@ def accuracy(facts: RunFacts) -> Chart | None:
     """Test accuracy by density: judged with intervals, or retrained once."""
     if facts.verdict is not None:
         return _judged(facts)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "density": 100 * found["density"],
             "accuracy": 100 * found["test_accuracy"],
@@ -69,10 +56,14 @@ def accuracy(facts: RunFacts) -> Chart | None:
     ]
     if not rows:
         return None
-    layers = [
+    layers: list[dict[str, Any]] = [
         {
             "mark": {"type": "line", "point": {"size": 60}, "color": BLUE},
-            "encoding": {**_density(), **_accuracy(rows), **_tips("density", "accuracy", "what")},
+            "encoding": {
+                **on_density(),
+                **on_accuracy(),
+                **tips("density", "accuracy", "what"),
+            },
         }
     ]
     best = max(rows, key=lambda row: row["accuracy"])
@@ -80,7 +71,7 @@ def accuracy(facts: RunFacts) -> Chart | None:
         f"Test accuracy of {len(rows)} tickets retrained once, by density; the highest is "
         f"{best['accuracy']:.2f} % at a density of {best['density']:.2f} %."
     )
-    return _chart("accuracy", "Accuracy by density, one run each", alt, rows, layers)
+    return chart("accuracy", "Accuracy by density, one run each", alt, rows, layers)
 
 
 def _judged(facts: RunFacts) -> Chart:
@@ -111,14 +102,14 @@ def _judged(facts: RunFacts) -> Chart:
             "scale": {"domain": kinds, "range": [BLUE, ORANGE, GREEN, PINK][: len(kinds)]},
             "legend": {"orient": "top"},
         },
-        "shape": {"field": "what", "type": "nominal", "legend": None},
     }
+    shape = {"shape": {"field": "what", "type": "nominal", "legend": None}}
     band = {
         "low": 100 * (dense.mean - (dense.deviation or 0.0)),
         "dense": 100 * dense.mean,
     }
-    tips = _tips("density", "accuracy", "low", "high", "what", "runs", "verdict")
-    layers = [
+    told = tips("density", "accuracy", "low", "high", "what", "runs", "verdict")
+    layers: list[dict[str, Any]] = [
         {
             "data": {"values": [band]},
             "mark": {"type": "rect", "color": GREY, "opacity": 0.25},
@@ -132,7 +123,7 @@ def _judged(facts: RunFacts) -> Chart:
         {
             "mark": {"type": "rule", "opacity": 0.6},
             "encoding": {
-                **_density(),
+                **on_density(),
                 "y": {"field": "low", "type": "quantitative"},
                 "y2": {"field": "high"},
                 **colour,
@@ -140,7 +131,7 @@ def _judged(facts: RunFacts) -> Chart:
         },
         {
             "mark": {"type": "line", "point": {"size": 60, "filled": True}},
-            "encoding": {**_density(), **_accuracy(rows), **colour, **tips},
+            "encoding": {**on_density(), **on_accuracy(), **colour, **shape, **told},
         },
     ]
     reached = [f"{level.density:.1%} {level.verdict}" for level in levels if level.index]
@@ -149,7 +140,7 @@ def _judged(facts: RunFacts) -> Chart:
         f"the dense network reaches {100 * dense.mean:.2f} %. Tickets: {', '.join(reached)}."
     )
     title = "Accuracy by density; grey: within a standard deviation below dense"
-    return _chart("accuracy", title, alt, rows, layers)
+    return chart("accuracy", title, alt, rows, layers)
 
 
 def iterations(facts: RunFacts) -> Chart | None:
@@ -166,7 +157,7 @@ def iterations(facts: RunFacts) -> Chart | None:
     ]
     colour = {"field": "method", "type": "nominal", "title": None, "legend": {"orient": "top"}}
     scale = {"domain": ["IMP", "this search"], "range": [SKY, BLUE]}
-    layers = [
+    layers: list[dict[str, Any]] = [
         {
             "mark": {"type": "bar"},
             "encoding": {
@@ -174,14 +165,14 @@ def iterations(facts: RunFacts) -> Chart | None:
                 "xOffset": {"field": "method", "sort": ["IMP", "this search"]},
                 "y": {"field": "iterations", "type": "quantitative", "title": "iterations"},
                 "color": {**colour, "scale": scale},
-                **_tips("level", "method", "iterations"),
+                **tips("level", "method", "iterations"),
             },
         }
     ]
     spent = sum(level.cost.iterations for level in trained)
     full = sum(level.imp.iterations for level in trained)
     alt = f"Training iterations by level: {spent:,} in this search, {full:,} for IMP."
-    return _chart("iterations", "Iterations by level", alt, rows, layers, zooms=False)
+    return chart("iterations", "Iterations by level", alt, rows, layers, zooms=False)
 
 
 def sets(facts: RunFacts, inside: Inside) -> Chart | None:
@@ -196,7 +187,7 @@ def sets(facts: RunFacts, inside: Inside) -> Chart | None:
     if not rows:
         return None
     order = list(names.values())
-    layers = [
+    layers: list[dict[str, Any]] = [
         {
             "mark": {"type": "bar"},
             "encoding": {
@@ -210,14 +201,14 @@ def sets(facts: RunFacts, inside: Inside) -> Chart | None:
                     "legend": {"orient": "top"},
                 },
                 "order": {"field": "part", "sort": "ascending"},
-                **_tips("level", "part", "examples"),
+                **tips("level", "part", "examples"),
             },
         }
     ]
     sizes = [f"level {level.index}: {level.set_size}" for level in facts.levels if level.index]
     total = facts.levels[0].total if facts.levels else 0
     alt = f"Examples in the levels' sets, of {total}: {', '.join(sizes)}."
-    return _chart("sets", "Set by level, and what put examples there", alt, rows, layers, False)
+    return chart("sets", "Set by level, and what put examples there", alt, rows, layers, False)
 
 
 def distances(facts: RunFacts) -> Chart | None:
@@ -244,12 +235,12 @@ def distances(facts: RunFacts) -> Chart | None:
     layers: list[dict[str, Any]] = [
         {
             "mark": {"type": "line", "point": {"size": 15}, "strokeWidth": 1.3},
-            "encoding": {"x": x, "y": y, **_by_level(), **_tips("level", "epoch", "distance")},
+            "encoding": {"x": x, "y": y, **by_level(), **tips("level", "epoch", "distance")},
         },
         {
             "data": {"values": stops},
             "mark": {"type": "point", "shape": "diamond", "size": 110, "filled": True},
-            "encoding": {"x": x, "y": y, **_by_level(), **_tips("level", "epoch", "distance")},
+            "encoding": {"x": x, "y": y, **by_level(), **tips("level", "epoch", "distance")},
         },
     ]
     epsilon = settings.get("epsilon")
@@ -260,7 +251,7 @@ def distances(facts: RunFacts) -> Chart | None:
                 "mark": {"type": "rule", "strokeDash": [5, 4], "color": GREY},
                 "encoding": {
                     "y": {"field": "epsilon", "type": "quantitative"},
-                    **_tips("epsilon"),
+                    **tips("epsilon"),
                 },
             }
         )
@@ -270,7 +261,7 @@ def distances(facts: RunFacts) -> Chart | None:
         f"{told or 'none'}."
     )
     title = "Mask distance by epoch; diamonds: stopped, dashed: epsilon"
-    return _chart("distances", title, alt, rows, layers)
+    return chart("distances", title, alt, rows, layers)
 
 
 def validation(facts: RunFacts) -> Chart | None:
@@ -288,14 +279,14 @@ def validation(facts: RunFacts) -> Chart | None:
     ]
     if not rows:
         return None
-    layers = [
+    layers: list[dict[str, Any]] = [
         {
             "mark": {"type": "line", "strokeWidth": 1.3, "point": {"size": 12}},
             "encoding": {
                 "x": {"field": "epoch", "type": "quantitative", "axis": {"tickMinStep": 1}},
-                **_accuracy(rows, "validation accuracy, %"),
-                **_by_level(),
-                **_tips("level", "epoch", "accuracy"),
+                **on_accuracy("validation accuracy, %"),
+                **by_level(),
+                **tips("level", "epoch", "accuracy"),
             },
         }
     ]
@@ -304,7 +295,7 @@ def validation(facts: RunFacts) -> Chart | None:
         f"Validation accuracy by epoch, a line a level; the highest is {best['accuracy']:.2f} %, "
         f"of level {best['level']} in epoch {best['epoch']}."
     )
-    return _chart("validation", "Validation accuracy by epoch", alt, rows, layers)
+    return chart("validation", "Validation accuracy by epoch", alt, rows, layers)
 
 
 def forgetting(inside: Inside) -> Chart | None:
@@ -316,7 +307,7 @@ def forgetting(inside: Inside) -> Chart | None:
         {"events": label, "examples": count}
         for label, count in zip(labels, inside.forgotten.values(), strict=True)
     ]
-    layers = [
+    layers: list[dict[str, Any]] = [
         {
             "mark": {"type": "bar", "color": BLUE},
             "encoding": {
@@ -333,7 +324,7 @@ def forgetting(inside: Inside) -> Chart | None:
                     # A few are forgotten often, and most never.
                     "scale": {"type": "symlog"},
                 },
-                **_tips("events", "examples"),
+                **tips("events", "examples"),
             },
         }
     ]
@@ -343,7 +334,7 @@ def forgetting(inside: Inside) -> Chart | None:
         f"learned and never forgotten, {never} never learned."
     )
     title = "Forgetting events in level 0"
-    return _chart("forgetting", title, alt, rows, layers, zooms=False)
+    return chart("forgetting", title, alt, rows, layers, zooms=False)
 
 
 def classes(facts: RunFacts) -> Chart | None:
@@ -364,7 +355,9 @@ def classes(facts: RunFacts) -> Chart | None:
         for label, count in enumerate(level.set_by_class or [])
         if label < len(names)
     ]
-    layers = [_heat("level", "class", "share", "% of the set", ["examples"], names)]
+    layers: list[dict[str, Any]] = [
+        heat("level", "class", "share", "% of the set", ["examples"], names)
+    ]
     last = known[-1]
     shares = [count / max(last.set_size, 1) for count in last.set_by_class or []]
     alt = (
@@ -372,7 +365,7 @@ def classes(facts: RunFacts) -> Chart | None:
         f"{max(shares):.1%}."
     )
     height = max(14 * min(len(known[0].set_by_class), 40), 90)
-    return _chart("classes", "Classes in the levels' sets", alt, rows, layers, False, height)
+    return chart("classes", "Classes in the levels' sets", alt, rows, layers, False, height)
 
 
 def layers(inside: Inside) -> Chart | None:
@@ -385,7 +378,7 @@ def layers(inside: Inside) -> Chart | None:
         for name, density in by_layer.items()
     ]
     names = list(next(iter(inside.densities.values())))
-    layers = [_heat("level", "layer", "density", "density, %", [], names)]
+    layers: list[dict[str, Any]] = [heat("level", "layer", "density", "density, %", [], names)]
     last = inside.densities[max(inside.densities)]
     sparsest, densest = (pick(last, key=last.__getitem__) for pick in (min, max))
     alt = (
@@ -393,89 +386,4 @@ def layers(inside: Inside) -> Chart | None:
         f"{last[sparsest]:.2%}, and {densest} the most, {last[densest]:.2%}."
     )
     height = max(16 * len(names), 90)
-    return _chart("layers", "Density by layer and level", alt, rows, layers, False, height)
-
-
-def _heat(
-    x: str, y: str, value: str, title: str, more: Sequence[str], order: Sequence[str]
-) -> dict[str, Any]:
-    return {
-        "mark": {"type": "rect"},
-        "encoding": {
-            "x": {"field": x, "type": "ordinal", "axis": {"labelAngle": 0}},
-            "y": {"field": y, "type": "ordinal", "title": None, "sort": list(order)},
-            "color": {
-                "field": value,
-                "type": "quantitative",
-                "title": title,
-                "scale": {"scheme": "viridis"},
-            },
-            **_tips(x, y, value, *more),
-        },
-    }
-
-
-def _density() -> dict[str, Any]:
-    return {
-        "x": {
-            "field": "density",
-            "type": "quantitative",
-            "title": "density: weights kept, %",
-            "scale": {"type": "log", "reverse": True},
-        }
-    }
-
-
-def _accuracy(rows: Sequence[dict[str, Any]], title: str = "test accuracy, %") -> dict[str, Any]:
-    return {
-        "y": {
-            "field": "accuracy",
-            "type": "quantitative",
-            "title": title,
-            "scale": {"zero": False, "nice": True},
-        }
-    }
-
-
-def _by_level() -> dict[str, Any]:
-    scale = {"scheme": "viridis"}
-    return {"color": {"field": "level", "type": "quantitative", "scale": scale}}
-
-
-def _tips(*fields: str) -> dict[str, Any]:
-    numbers = {"density", "accuracy", "low", "high", "share"}
-    tips = []
-    for field in fields:
-        tip: dict[str, Any] = {"field": field}
-        if field in numbers:
-            tip |= {"type": "quantitative", "format": ".2f"}
-        elif field in ("distance", "epsilon"):
-            tip |= {"type": "quantitative", "format": ".4f"}
-        tips.append(tip)
-    return {"tooltip": tips}
-
-
-def _chart(
-    name: str,
-    title: str,
-    alt: str,
-    rows: list[dict[str, Any]],
-    layers: list[dict[str, Any]],
-    zooms: bool = True,
-    height: int = HEIGHT,
-) -> Chart:
-    """Return a chart as wide as its place; dragging moves it, and Shift with the wheel zooms."""
-    layers = [dict(layer) for layer in layers]
-    if zooms:
-        # Without Shift the wheel is the page's.
-        zoom = {"type": "interval", "zoom": "wheel![event.shiftKey]"}
-        layers[-1]["params"] = [{"name": "zoom", "select": zoom, "bind": "scales"}]
-    spec = {
-        "$schema": SCHEMA,
-        "description": alt,
-        "width": "container",
-        "height": height,
-        "data": {"values": rows},
-        "layer": layers,
-    }
-    return Chart(name, title, alt, spec)
+    return chart("layers", "Density by layer and level", alt, rows, layers, False, height)

@@ -1,4 +1,4 @@
-"""A run's telling examples as pictures: the hardest, what pruning misjudges, the easy. Needs torch."""
+"""A run's telling examples as pictures: the hardest, the misjudged, the easy. Needs torch."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _kinds(
     never = members[~learned]
     if len(never):
         yield ("Never learned", "Never predicted right in training the dense network."), never, {}
-    last = max((level for level in range(len(search.levels)) if _path(search, level).exists()))
+    last = max(level for level in range(len(search.levels)) if _path(search, level).exists())
     if last:
         found = _tensors(search, last) or {}
         if len(found.get("cep", ())):

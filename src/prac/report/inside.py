@@ -43,7 +43,9 @@ class Inside:
     @classmethod
     def read(cls, search: Search) -> Inside:
         """Return what the tensor files of a run hold; what is damaged is left out and told."""
-        densities, sets, missing = {}, {}, []
+        densities: dict[int, dict[str, float]] = {}
+        sets: dict[int, dict[str, int]] = {}
+        missing: list[str] = []
         forgotten: dict[str, int] = {}
         for folder in sorted((search.path / "levels").glob("[0-9]*")):
             level = int(folder.name)

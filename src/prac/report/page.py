@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
 
 from prac import __version__
-from prac.report.charts import Chart
 from prac.report.facts import RunFacts
 from prac.report.gallery import Gallery
+from prac.report.vega import Chart
 from prac.report.words import answer, findings, numbers
 from prac.text import printable
 from prac.verdict import DEFINITION
@@ -42,10 +43,10 @@ def page(
         f"<h1>Lottery tickets: {text(facts.name)}</h1>",
         f'<p class="verdict">{text(answer(facts))}</p>',
         *_numbers(facts),
-        *_missing([*facts.missing, *missing]),
-        *(f"<p>{text(sentence)}</p>" for sentence in findings(facts)),
+        *missing_section([*facts.missing, *missing]),
+        *_findings(findings(facts)),
         *_collapsed(collapsed),
-        *_charts(charts),
+        *figures(charts),
         *_galleries(galleries),
         "<h2>What it cost</h2>",
         *_ledger(facts),
@@ -109,7 +110,14 @@ def _numbers(facts: RunFacts) -> Iterator[str]:
         yield "</dl>"
 
 
-def _missing(lines: Sequence[str]) -> Iterator[str]:
+def _findings(sentences: Sequence[str]) -> Iterator[str]:
+    if sentences:
+        yield "<h2>What the figures mean</h2>"
+        yield f"<ul>{''.join(f'<li>{text(sentence)}</li>' for sentence in sentences)}</ul>"
+
+
+def missing_section(lines: Sequence[str]) -> Iterator[str]:
+    """Yield what a page cannot show, so that nobody takes it for all there is."""
     if lines:
         paragraphs = "".join(f"<p>{text(line)}</p>" for line in lines)
         yield f'<section class="missing" aria-label="What is missing">{paragraphs}</section>'
@@ -125,7 +133,8 @@ def _collapsed(collapsed: dict[int, list[str]]) -> Iterator[str]:
         )
 
 
-def _charts(charts: Sequence[Chart]) -> Iterator[str]:
+def figures(charts: Sequence[Chart]) -> Iterator[str]:
+    """Yield the places that charts are drawn in, under a heading."""
     if not charts:
         return
     yield "<h2>In pictures</h2>"
@@ -194,8 +203,8 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
 
 
 def _made(facts: RunFacts) -> Iterator[str]:
-    path = printable(str(facts.search.path))
-    yield f"<pre>prac find --config {text(_quoted(f'{path}/config.yaml'))} --out NEW-FOLDER</pre>"
+    config = shlex.quote(printable(f"{facts.search.path}/config.yaml"))
+    yield f"<pre>prac find --config {text(config)} --out NEW-FOLDER</pre>"
     yield '<p class="hint">makes the run again, in another folder.</p>'
     for title, values in (
         ("Settings", facts.search.settings),
@@ -213,12 +222,6 @@ def _plain(value: Any) -> str:
     return shown if len(shown) <= 300 else f"{shown[:297]}..."
 
 
-def _quoted(path: str) -> str:
-    import shlex
-
-    return shlex.quote(path)
-
-
 def _spec(chart: Chart) -> str:
     # Within a script element nothing ends it but its end tag: no < stays in the data.
     content = json.dumps(chart.spec, allow_nan=False).replace("<", "\\u003c")
@@ -228,7 +231,8 @@ def _spec(chart: Chart) -> str:
 def _script() -> str:
     from vl_convert import javascript_bundle
 
-    return javascript_bundle(_resource("page.js")).replace("</script", "<\\/script")
+    bundle: str = javascript_bundle(_resource("page.js"))
+    return bundle.replace("</script", "<\\/script")
 
 
 def _resource(name: str) -> str:

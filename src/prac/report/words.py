@@ -54,18 +54,29 @@ def numbers(facts: RunFacts) -> list[Number]:
 
 
 def _against_dense(facts: RunFacts, level: int) -> list[Number]:
-    name = "test accuracy beside the dense network's"
+    ours, dense = accuracies(facts, level)
+    if ours is None or dense is None:
+        return []
+    runs = "one run each"
+    if facts.verdict is not None:
+        runs = f"means of {len(facts.verdict.seeds)}"
+    return [
+        Number(
+            "test accuracy beside the dense network's",
+            f"{100 * (ours - dense):+.2f}",
+            f"points: {ours:.2%} and {dense:.2%}, {runs}",
+        )
+    ]
+
+
+def accuracies(facts: RunFacts, level: int) -> tuple[float | None, float | None]:
+    """Return the test accuracies of a level's ticket and of the dense network, where known."""
     if facts.verdict is not None:
         judged = next(one for one in facts.verdict.levels if one.index == level)
-        ours, dense, runs = judged.ticket.mean, judged.dense.mean, len(judged.ticket.runs)
-        about = f"{ours:.2%} and {dense:.2%}, means of {runs}"
-        return [Number(name, f"{100 * (ours - dense):+.2f}", f"points: {about}")]
-    alone = [facts.retrained.get(one, {}).get("test_accuracy") for one in (level, 0)]
-    if None in alone:
-        return []
-    ours, dense = alone
-    about = f"points: {ours:.2%} and {dense:.2%}, one run each"
-    return [Number(name, f"{100 * (ours - dense):+.2f}", about)]
+        return judged.ticket.mean, judged.dense.mean
+    alone = [facts.retrained.get(one, {}) for one in (level, 0)]
+    ours, dense = (found.get("test_accuracy") for found in alone)
+    return ours, dense
 
 
 def shown_level(facts: RunFacts) -> int | None:
@@ -87,3 +98,23 @@ def shown_level(facts: RunFacts) -> int | None:
 def findings(facts: RunFacts) -> list[str]:
     """Return what the verdict's figures mean, a sentence or two each."""
     return [] if facts.verdict is None else list(sentences(facts.verdict))
+
+
+def row(facts: RunFacts) -> list[str]:
+    """Return a run in short: levels, the ticket shown, density, accuracy, beside dense, cost."""
+    wanted = int(facts.search.settings["levels"])
+    levels = f"{max(len(facts.levels) - 1, 0)} of {wanted}"
+    level = shown_level(facts)
+    if level is None:
+        return [levels, *[""] * 6]
+    ours, dense = accuracies(facts, level)
+    cost = facts.cost(level)
+    return [
+        levels,
+        str(level),
+        f"{facts.levels[level].density:.2%}",
+        "" if ours is None else f"{ours:.2%}",
+        "" if ours is None or dense is None else f"{100 * (ours - dense):+.2f}",
+        f"{cost.cost.iterations:,}",
+        f"{cost.iterations_saved:.1%}",
+    ]
