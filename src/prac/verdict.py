@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.algorithms.statistics import ROUNDING, deviation, half_width, mean, worse
 from prac.errors import PracError
 from prac.fields import Fields, damaged
 from prac.files import read_json
 from prac.results import Search
+from prac.statistics import ROUNDING, deviation, half_width, mean, worse
 
 if TYPE_CHECKING:
     from prac.ticket import Ticket

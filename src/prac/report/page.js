@@ -25,6 +25,8 @@
         // An expression of a chart is data: it is interpreted, not compiled.
         ast: true,
       });
+      const menu = place.querySelector("summary");
+      if (menu) menu.setAttribute("aria-label", `Save the chart ${place.dataset.name}`);
     }
     document.body.dataset.drawn = String(document.querySelectorAll("[data-chart] svg").length);
   };

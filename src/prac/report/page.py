@@ -142,9 +142,11 @@ def figures(charts: Sequence[Chart]) -> Iterator[str]:
     yield '<div class="charts">'
     for chart in charts:
         yield (
-            f'<figure><figcaption id="title-{chart.name}">{text(chart.title)}</figcaption>'
-            f'<div class="plot" data-chart="chart-{chart.name}" data-name="{chart.name}" '
-            f'role="img" aria-label="{text(chart.alt)}"></div></figure>'
+            f'<figure aria-labelledby="title-{chart.name}">'
+            f'<figcaption id="title-{chart.name}">{text(chart.title)}</figcaption>'
+            f'<p class="unseen">{text(chart.alt)}</p>'
+            f'<div class="plot" data-chart="chart-{chart.name}" data-name="{chart.name}"></div>'
+            f"</figure>"
         )
     yield "</div>"
 
@@ -204,7 +206,7 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
 
 def _made(facts: RunFacts) -> Iterator[str]:
     config = shlex.quote(printable(f"{facts.search.path}/config.yaml"))
-    yield f"<pre>prac find --config {text(config)} --out NEW-FOLDER</pre>"
+    yield f'<pre tabindex="0">prac find --config {text(config)} --out NEW-FOLDER</pre>'
     yield '<p class="hint">makes the run again, in another folder.</p>'
     for title, values in (
         ("Settings", facts.search.settings),

@@ -120,7 +120,8 @@ def chart(
         # Without Shift the wheel is the page's.
         zoom = {"type": "interval", "zoom": "wheel![event.shiftKey]"}
         params = [{"name": "zoom", "select": zoom, "bind": "scales"}]
-        layers = [*layers[:-1], {**layers[-1], "params": params}]
+        number = next(n for n, layer in enumerate(layers) if "x" in layer["encoding"])
+        layers = [*layers[:number], {**layers[number], "params": params}, *layers[number + 1 :]]
     spec = {
         "$schema": SCHEMA,
         "description": alt,
