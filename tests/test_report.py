@@ -287,7 +287,12 @@ class TestCommand:
         assert names == sorted(f"{name}{end}" for name in CHARTS for end in (".svg", ".png"))
         assert (tmp_path / "png" / "layers.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (tmp_path / "png" / "layers.svg").read_text()
-        assert "report.html" in capsys.readouterr().err
+        assert f"report: {run}/report.html" in capsys.readouterr().out
+
+    def test_a_search_reports_at_its_end(self, run, capsys):
+        options = [*OPTIONS.split(), *STOP.split(), "--out", str(run), "--report"]
+        assert main(["find", *options]) == 0
+        assert (run / "report.html").exists()
 
     def test_the_page_goes_where_it_is_asked_to(self, run, tmp_path):
         out = tmp_path / "new" / "page.html"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from prac.cli.options import Parser
 from prac.errors import PracError
-from prac.files import write_atomic
+from prac.text import printable
 
 
 def parser() -> Parser:
@@ -39,23 +38,23 @@ def run(arguments: Sequence[str]) -> int:
     """Run `prac report` and return its exit status."""
     options = parser().parse_args(list(arguments))
     runs = list(dict.fromkeys(options.runs))
-    out = Path(options.out or ("report.html" if len(runs) > 1 else f"{runs[0]}/report.html"))
-    if out.is_dir():
-        raise PracError(f"{out}: is a folder: --out names the page's file")
-    from prac.report import Report, several
+    from prac.report import FILE, Report, several, write_page
     from prac.report.facts import RunFacts
 
+    out = Path(options.out or (FILE if len(runs) > 1 else f"{runs[0]}/{FILE}"))
+    if out.is_dir():
+        raise PracError(f"{out}: is a folder: --out names the page's file")
     if len(runs) > 1:
         facts = [RunFacts.read(path) for path in runs]
-        html, charts = several.comparison_page(facts), several.comparison_charts(facts)
+        charts = several.comparison_charts(facts)
+        line = write_page(out, several.comparison_page(facts))
     else:
         report = Report.of(runs[0], examples=not options.no_examples)
-        html, charts = report.html(), report.charts
-    write_atomic(out, html.encode(errors="backslashreplace"))
-    print(f"report: {out} ({len(html) / 1e6:.1f} MB)", file=sys.stderr)
+        charts, line = report.charts, report.write(out)
+    print(printable(line))
     if options.png is not None:
         from prac.report.pictures import save
 
         written = save(charts, Path(options.png))
-        print(f"charts: {len(written)} files in {options.png}", file=sys.stderr)
+        print(printable(f"charts: {len(written)} files in {options.png}"))
     return 0

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prac.errors import PracError
+from prac.files import write_atomic
 from prac.report.charts import charts
 from prac.report.facts import RunFacts
 from prac.report.gallery import Gallery, galleries
 from prac.report.inside import Inside
 from prac.report.page import page
 from prac.report.vega import Chart
+
+FILE = "report.html"
+"""A run's page, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,22 @@ class Report:
     def html(self) -> str:
         """Return the page."""
         return page(self.facts, self.charts, self.galleries, self.inside.collapsed, self.missing)
+
+    def write(self, path: Path) -> str:
+        """Write the page and return a line that says where it is.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        return write_page(path, self.html())
+
+
+def write_page(path: Path, html: str) -> str:
+    """Write a page and return a line that says where it is.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    content = html.encode(errors="backslashreplace")
+    write_atomic(path, content)
+    return f"report: {path} ({len(content) / 1e6:.1f} MB)"
