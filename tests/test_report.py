@@ -24,6 +24,7 @@ from prac.report.facts import RunFacts
 from prac.report.inside import Inside
 from prac.report.words import answer, numbers, shown_level
 from prac.results import Search
+from prac.store import read_tensors, write_tensors
 
 OPTIONS = (
     "--data digits --limit 400 --model lenet_300_100 --layers linear --levels 3 --epochs 4 "
@@ -213,6 +214,15 @@ class TestMissing:
         report = Report.of(run)
         assert report.galleries == []
         assert "is not the one of the run" in Page(report.html()).said
+
+    def test_examples_of_another_number_are_not_shown(self, run):
+        tensors, header = read_tensors(run / "levels/00/examples.safetensors", "examples")
+        longer = {name: torch.cat([tensors[name]] * 2) for name in ("events", "learned")}
+        header = {"level": header["level"]}
+        write_tensors(run / "levels/00/examples.safetensors", tensors | longer, "examples", header)
+        report = Report.of(run)
+        assert report.galleries == []
+        assert "the data set has" in " ".join(report.missing)
 
     def test_data_that_is_gone_is_told(self, run):
         config = (run / "config.yaml").read_text()

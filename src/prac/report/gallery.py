@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prac.errors import PracError
+from prac.fields import damaged
 from prac.recipes import DataConfig
+from prac.report.inside import read_examples
 from prac.results import Search
 from prac.settings import flat, from_flat
 
@@ -81,7 +83,7 @@ def _kinds(
     search: Search, data: LoadedData
 ) -> Iterator[tuple[tuple[str, str], Tensor, dict[int, str]]]:
     """Yield title and words, examples with the telling ones first, and what to note of each."""
-    first = _tensors(search, 0)
+    first = _tensors(search, 0, data)
     if first is None:
         return
     members = first["members"]
@@ -97,7 +99,7 @@ def _kinds(
         yield ("Never learned", "Never predicted right in training the dense network."), never, {}
     last = max(level for level in range(len(search.levels)) if _path(search, level).exists())
     if last:
-        found = _tensors(search, last) or {}
+        found = _tensors(search, last, data) or {}
         if len(found.get("cep", ())):
             about = (
                 f"Predicted differently by the dense network and by that of level {last}: this is "
@@ -113,11 +115,16 @@ def _path(search: Search, level: int) -> Path:
     return search.level_path(level) / "examples.safetensors"
 
 
-def _tensors(search: Search, level: int) -> dict[str, Tensor] | None:
-    from prac.store import read_tensors
-
+def _tensors(search: Search, level: int, data: LoadedData) -> dict[str, Tensor] | None:
+    """Return what a level has shown of the examples; None where it has not been trained."""
     path = _path(search, level)
-    return read_tensors(path, "examples")[0] if path.exists() else None
+    if not path.exists():
+        return None
+    tensors = read_examples(path)
+    if len(tensors["events"]) != len(data.train):
+        count = len(tensors["events"])
+        raise damaged(path, f"it is of {count} examples: the data set has {len(data.train)}")
+    return tensors
 
 
 def _pictures(data: LoadedData, ids: Tensor, notes: dict[int, str]) -> tuple[Picture, ...]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prac.errors import PracError
 from prac.fields import damaged
 from prac.results import Search
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OFTEN = 30
 """Examples forgotten more often than this are counted together."""
@@ -69,6 +73,27 @@ def _densities(path: Path) -> dict[str, float]:
     return {name: int(mask.sum()) / mask.numel() for name, mask in masks.items()}
 
 
+def read_examples(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a level's examples.safetensors, found to fit together.
+
+    Raises:
+        PracError: If the file is damaged.
+    """
+    from prac.store import check_indices, read_tensors
+
+    tensors, _ = read_tensors(path, "examples")
+    for name in ("members", "events", "learned", "chosen"):
+        if name not in tensors:
+            raise damaged(path, f"tensor {name!r} is missing")
+    events, learned = tensors["events"], tensors["learned"]
+    if events.ndim != 1 or events.is_floating_point() or learned.shape != events.shape:
+        raise damaged(path, "its events and learned are not one number an example")
+    for name in ("members", "chosen", "cet", "cep"):
+        if name in tensors:
+            check_indices(path, name, tensors[name], len(events))
+    return tensors
+
+
 def _examples(path: Path) -> tuple[dict[str, int], dict[str, int]]:
     """Return the parts of the set that a level's examples make, and its forgetting events.
 
@@ -77,20 +102,11 @@ def _examples(path: Path) -> tuple[dict[str, int], dict[str, int]]:
     """
     import torch
 
-    from prac.store import check_indices, read_tensors
-
-    tensors, _ = read_tensors(path, "examples")
-    for name in ("members", "events", "learned", "chosen"):
-        if name not in tensors:
-            raise damaged(path, f"tensor {name!r} is missing")
+    tensors = read_examples(path)
     members, events, learned = (tensors[name] for name in ("members", "events", "learned"))
     total = len(events)
-    if events.ndim != 1 or events.is_floating_point() or learned.shape != events.shape:
-        raise damaged(path, "its events and learned are not one number an example")
-    for name in ("members", "chosen", *(part for part in ("cet", "cep") if part in tensors)):
-        check_indices(path, name, tensors[name], total)
-    events, learned = events[members].long(), learned[members].bool()
     counts: dict[str, int] = {}
+    events, learned = events[members].long(), learned[members].bool()
     most = int(events.max()) if len(events) else -1
     for number in range(min(most, OFTEN) + 1):
         counts[str(number)] = int(((events == number) & learned).sum())
