@@ -19,6 +19,7 @@ from prac.cli import inspect as inspect_command
 from prac.cli import judge as judge_command
 from prac.cli import report as report_command
 from prac.cli import retrain as retrain_command
+from prac.cli import runs as runs_command
 from prac.errors import PracError
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,7 @@ PARSERS = {
     "judge": judge_command.parser,
     "compare": compare_command.parser,
     "report": report_command.parser,
+    "runs": runs_command.parser,
     "inspect": inspect_command.parser,
 }
 

@@ -28,7 +28,8 @@ class RunFacts:
         epochs: The lines of metrics.jsonl, of all levels.
         retrained: Summaries of `prac find --retrain`, by level.
         verdict: What `prac judge` found last; None where nothing was judged.
-        missing: What could not be read, or is not there yet, a sentence each.
+        damaged: What could not be read, a line each.
+        unfinished: What a finished and judged run would have, and this one has not.
     """
 
     search: Search
@@ -36,12 +37,18 @@ class RunFacts:
     epochs: list[dict[str, Any]]
     retrained: dict[int, dict[str, Any]]
     verdict: Verdict | None
-    missing: tuple[str, ...]
+    damaged: tuple[str, ...]
+    unfinished: tuple[str, ...]
 
     @property
     def levels(self) -> list[Level]:
         """The complete levels, ascending; the last of a finished run is a ticket only."""
         return self.search.levels
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """All that a page cannot show."""
+        return (*self.damaged, *self.unfinished)
 
     @property
     def name(self) -> str:
@@ -58,19 +65,19 @@ class RunFacts:
 
     @classmethod
     def read(cls, path: str | Path) -> RunFacts:
-        """Return what a run folder holds; what is damaged is told in `missing`, and left out.
+        """Return what a run folder holds; what is damaged is told, and left out.
 
         Raises:
             PracError: If the folder is no search's.
         """
         path = Path(path)
-        missing: list[str] = []
+        damaged: list[str] = []
 
         def tried(read: Callable[[A], T], argument: A, otherwise: T) -> T:
             try:
                 return read(argument)
             except PracError as error:
-                missing.append(str(error))
+                damaged.append(str(error))
                 return otherwise
 
         settings = search_settings(path)
@@ -92,8 +99,8 @@ class RunFacts:
         environment: dict[str, Any] = tried(read_environment, path, {})
         epochs: list[dict[str, Any]] = tried(read_metrics, path, [])
         verdict = tried(Verdict.load, search, None)
-        missing += _not_there(search, verdict)
-        return cls(search, environment, epochs, retrained, verdict, tuple(missing))
+        unfinished = tuple(_not_there(search, verdict))
+        return cls(search, environment, epochs, retrained, verdict, tuple(damaged), unfinished)
 
 
 def _level(path: Path) -> Level | None:

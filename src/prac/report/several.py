@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prac.report.facts import RunFacts
@@ -21,7 +21,7 @@ from prac.report.vega import (
     on_density,
     tips,
 )
-from prac.report.words import accuracies, answer, row
+from prac.report.words import COLUMNS, accuracies, answer, row
 
 COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 
@@ -38,10 +38,9 @@ def comparison_page(runs: Sequence[RunFacts]) -> str:
     """Return a page that sets runs side by side."""
     drawn = comparison_charts(runs)
     title = f"Lottery tickets: {len(runs)} runs"
-    head = ["run", "levels", "ticket", "density", "test", "vs dense", "iterations", "saved"]
     body = [
         f"<h1>{title}</h1>",
-        *table(head, ([name, *row(run)] for name, run in named(runs))),
+        *table(["run", *COLUMNS], ([name, *row(run).values()] for name, run in named(runs))),
         '<p class="hint">Of each run the sparsest ticket that matches the dense network, or, where '
         "that is not known, the sparsest that was trained alone. vs dense: in points; saved: of "
         "IMP's iterations to that ticket.</p>",
@@ -151,12 +150,21 @@ def _by_run(runs: Named) -> dict[str, Any]:
 
 def _differences(runs: Named) -> list[str]:
     """Return a table of the settings that are not the same in all runs."""
-    keys = sorted({key for _, run in runs for key in run.search.settings})
-    rows = []
-    for key in keys:
-        values = [json.dumps(run.search.settings.get(key)) for _, run in runs]
-        if len(set(values)) > 1:
-            rows.append([key, *values])
+    rows = differences([run.search.settings for _, run in runs])
     if not rows:
         return ["<p>None.</p>"]
     return table(["setting", *(name for name, _ in runs)], rows)
+
+
+def differences(settings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the settings that are not the same in all of several runs: a name, a value a run.
+
+    >>> differences([{"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0}])
+    [['lr', '0.1', '0.2']]
+    """
+    rows = []
+    for key in sorted({key for one in settings for key in one}):
+        values = [json.dumps(one.get(key), ensure_ascii=False) for one in settings]
+        if len(set(values)) > 1:
+            rows.append([key, *values])
+    return rows

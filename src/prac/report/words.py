@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from prac.report.facts import RunFacts
 from prac.verdict_text import headline, sentences
@@ -100,21 +101,50 @@ def findings(facts: RunFacts) -> list[str]:
     return [] if facts.verdict is None else list(sentences(facts.verdict))
 
 
-def row(facts: RunFacts) -> list[str]:
-    """Return a run in short: levels, the ticket shown, density, accuracy, beside dense, cost."""
-    wanted = int(facts.search.settings["levels"])
-    levels = f"{max(len(facts.levels) - 1, 0)} of {wanted}"
+def short(facts: RunFacts) -> dict[str, Any]:
+    """Return a run in short, as plain values: the ticket that its page speaks of, and its cost."""
     level = shown_level(facts)
+    found: dict[str, Any] = {
+        "path": str(facts.search.path),
+        "finished": facts.search.finished,
+        "levels": max(len(facts.levels) - 1, 0),
+        "of": int(facts.search.settings["levels"]),
+        "ticket": level,
+        **dict.fromkeys(("density", "accuracy", "difference", "iterations", "saved", "verdict")),
+    }
     if level is None:
-        return [levels, *[""] * 6]
+        return found
     ours, dense = accuracies(facts, level)
     cost = facts.cost(level)
-    return [
-        levels,
-        str(level),
-        f"{facts.levels[level].density:.2%}",
-        "" if ours is None else f"{ours:.2%}",
-        "" if ours is None or dense is None else f"{100 * (ours - dense):+.2f}",
-        f"{cost.cost.iterations:,}",
-        f"{cost.iterations_saved:.1%}",
-    ]
+    verdicts = () if facts.verdict is None else facts.verdict.levels
+    return found | {
+        "density": facts.levels[level].density,
+        "accuracy": ours,
+        "difference": None if ours is None or dense is None else ours - dense,
+        "iterations": cost.cost.iterations,
+        "saved": cost.iterations_saved,
+        "verdict": next((one.verdict for one in verdicts if one.index == level), None),
+    }
+
+
+COLUMNS = ("levels", "ticket", "density", "test", "vs dense", "verdict", "iterations", "saved")
+
+
+def row(facts: RunFacts) -> dict[str, str]:
+    """Return a run in short, as the cells of a table by COLUMNS."""
+    found = short(facts)
+
+    def shown(name: str, form: str, factor: float = 1) -> str:
+        return "" if found[name] is None else format(factor * found[name], form)
+
+    cells = (
+        f"{found['levels']}/{found['of']}",
+        shown("ticket", "d"),
+        shown("density", ".2%"),
+        shown("accuracy", ".2%"),
+        shown("difference", "+.2f", 100),
+        found["verdict"] or "",
+        shown("iterations", ",d"),
+        shown("saved", ".1%"),
+    )
+    return dict(zip(COLUMNS, cells, strict=True))
