@@ -12,6 +12,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # Stamps: each says that its install was finished after the files it follows from last changed.
 PLAIN := $(VENV)/.installed
 DEV   := $(VENV)/.installed-dev
+# Tried once: where no browser is to be had, the tests that need one are skipped and say so.
+BROWSER := $(VENV)/.browser
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -23,9 +25,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(PLAIN) ## find tickets on scikit-learn's digits (PRESET=... for another)
-	$(BIN)/prac find --preset $(PRESET) $(ARGS)
+	$(BIN)/prac find --preset $(PRESET) --report $(ARGS)
 
-test: $(DEV) ## run the tests and doctests (ARGS='-m slow' for the slow ones)
+test: $(DEV) $(BROWSER) ## run the tests and doctests (ARGS='-m slow' for the slow ones)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 torture: $(DEV) ## kill, crash and fuzz for twenty minutes; writes docs/reliability.md
@@ -59,6 +61,11 @@ constraints: $(DEV) ## pin in constraints.txt what the environment holds now
 		| sed 's/+[a-z0-9.]*$$//' > $(VENV)/constraints.txt
 	! grep ' @ ' $(VENV)/constraints.txt
 	mv $(VENV)/constraints.txt constraints.txt
+
+$(BROWSER): | $(BIN)/pip
+	command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq chromium; } || true
+	touch $@
 
 clean: ## remove what was built, but neither the environment nor runs
 	rm -rf build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

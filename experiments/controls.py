@@ -1,6 +1,6 @@
 """Are they winning tickets? MNIST's tickets beside shuffled, random and re-initialised ones.
 
-Judges the IMP and the frugal search of `experiments/rivals.py frugal` (seed 0) with three seeds and
+Judges the IMP search of `experiments/rivals.py mnist` (seed 0) with three seeds and
 all controls, down to one weight in a hundred; writes `docs/results/controls.json` and `.md`.
 
     python -m experiments.controls --data DIR      DIR holds mnist/, as parquet
@@ -21,7 +21,7 @@ from experiments import pages
 from experiments.pages import table, wrapped
 
 NAME = "controls"
-SEARCHES = {"imp": "iterative magnitude pruning", "frugal": "the preset frugal"}
+SEARCHES = {"imp": "iterative magnitude pruning"}
 CONTROLS = {
     "reinitialised": "the same mask, other initial weights",
     "shuffled": "the mask shuffled within each layer, the same initial weights",
@@ -53,7 +53,7 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         "# Are they winning tickets? MNIST's tickets beside controls",
         "",
-        "The tickets that [one search of each method](rivals-mnist.md) found with LeNet-300-100 on "
+        "The tickets that [one search](rivals-mnist.md) found with LeNet-300-100 on "
         "MNIST (seed 0), trained alone with three seeds of order and augmentation, beside the "
         "dense network and three controls that share ever less with them:",
         "",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments.pages import percent, spread, table
-from prac.algorithms.statistics import mean, worse
+from prac.statistics import mean, worse
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.algorithms.statistics import half_width, mean
+from prac.statistics import half_width, mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

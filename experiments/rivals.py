@@ -74,9 +74,8 @@ PROBLEMS = {
         "Searches at a twentieth of IMP's cost: LeNet-300-100 on MNIST, 20 prunings",
         MNIST,
         "mnist",
-        "imp,prac,frugal,random-subset@frugal,imp@frugal,prac:dense-fraction=0.1:window=4,"
-        "frugal:dense-fraction=0.05,imp:train-every=3:level-budget=0.12,imp:level-budget=0.05,"
-        "one-shot,rs2:sample-fraction=0.05,random-subset:kept-fraction=0.05",
+        "imp,prac,frugal,one-shot,prac-light,random-subset@prac-light,imp@prac-light,"
+        "prac-light:dense-fraction=0.05",
         LENET,
         about="What finds tickets as good as IMP's for a twentieth of its iterations? `frugal` is "
         "the preset of that name; the others are what it was chosen among.",
@@ -86,7 +85,7 @@ PROBLEMS = {
         "PrAC and its rivals: ResNet-20s on 5,000 CIFAR-10 images, 6 prunings",
         CIFAR.format("4,500", "500"),
         "cifar10",
-        "imp,prac,random-subset@prac,rs2,frugal,one-shot:level-budget=0.6",
+        "imp,prac,random-subset@prac,rs2,prac-light,frugal,one-shot:level-budget=0.6",
         "--model resnet20s --limit 5000 --levels 6 --judged 6 --epochs 12 --milestones 7,10 "
         "--lr 0.1 --batch-size 64 --crop 4 --flip --rewind iteration:70 --arm at-once "
         "--precision bf16 --execution compiled",

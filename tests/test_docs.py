@@ -17,7 +17,9 @@ from prac.cli import compare as compare_command
 from prac.cli import find as find_command
 from prac.cli import inspect as inspect_command
 from prac.cli import judge as judge_command
+from prac.cli import report as report_command
 from prac.cli import retrain as retrain_command
+from prac.cli import runs as runs_command
 from prac.errors import PracError
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +36,8 @@ PARSERS = {
     "retrain": retrain_command.parser,
     "judge": judge_command.parser,
     "compare": compare_command.parser,
+    "report": report_command.parser,
+    "runs": runs_command.parser,
     "inspect": inspect_command.parser,
 }
 

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # Lowest first. A module imports from layers below its own, or from its own without a cycle.
 # The package's __init__ re-exports everything lazily: it stands above them all.
 LAYERS = (
-    ("algorithms", "callables", "errors", "text"),
+    ("algorithms", "callables", "errors", "statistics", "text"),
     ("config", "cost", "fields", "methods", "settings", "state", "task"),
     (
         "background",
@@ -72,6 +72,7 @@ LAYERS = (
         "presets",
         "progress",
         "recipes",
+        "report",
         "tables",
         "verdict_text",
     ),

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from prac.algorithms.statistics import half_width, mean
 from prac.compared import JudgedTicket, Run, read_run
 from prac.config import Rewind
 from prac.errors import Damaged
 from prac.fields import Fields, damaged
 from prac.files import read_json, write_json
 from prac.rivalry import ONE_SEED, REFERENCE, Rivalry, findings, rivalry, trials_of
+from prac.statistics import half_width, mean
 from prac.verdict import DEFINITION, LevelVerdict
 
 BASELINE = "imp"

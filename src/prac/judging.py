@@ -21,11 +21,8 @@ from prac.settings import flat, from_flat
 from prac.task import CLASSIFICATION, Task
 from prac.ticket import Ticket
 from prac.training import Event, Watch, no_watch, noting
-from prac.verdict import Barrier, LevelVerdict, Trial, Trials, Verdict
+from prac.verdict import FOLDER, Barrier, LevelVerdict, Trial, Trials, Verdict
 from prac.world import World
-
-FOLDER = "judged"
-"""Where a run folder keeps what was judged."""
 
 SEEDS = (0, 1, 2)
 

@@ -31,7 +31,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "rs2": {**_IMP, "sampling": "fresh", "sample_fraction": FRACTION},
     "el2n": {**_IMP, "subset_rule": "el2n", "kept_fraction": FRACTION},
     "el2n-ccs": {**_IMP, "subset_rule": "el2n-ccs", "kept_fraction": FRACTION},
-    "frugal": {
+    "prac-light": {
         **_IMP,
         "subset_rule": "prac",
         "stop_rule": "stable",
@@ -40,6 +40,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "dense_fraction": 0.1,
         "level_budget": 0.05,
     },
+    "frugal": {**_IMP, "pruning": "one-shot", "level_budget": 0.3},
     "infobatch": {**_IMP, "sampling": "infobatch"},
     "lr-rewinding": {**_IMP, "rewind": "learning-rate"},
     "one-shot": {**_IMP, "pruning": "one-shot"},
@@ -59,7 +60,8 @@ ABOUT_METHODS = {
     "rs2": "30 % of the data an epoch, drawn anew (RS2, arXiv 2305.18424)",
     "el2n": "the 30 % with the highest EL2N scores (arXiv 2107.07075)",
     "el2n-ccs": "30 % over all EL2N scores (coverage-centric, arXiv 2210.15809)",
-    "frugal": "PrAC whose dense network sees a tenth of the data, levels cut short",
+    "prac-light": "PrAC, the dense level on a tenth of the data, levels cut short",
+    "frugal": "one-shot, after 30 % of a full training",
     "infobatch": "low losses dropped at random (InfoBatch, arXiv 2303.04947)",
     "lr-rewinding": "weights kept, learning rate rewound (arXiv 2003.02389)",
     "one-shot": "trained once, pruned by magnitude at once to each density",

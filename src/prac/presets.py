@@ -82,7 +82,8 @@ def _presets() -> dict[str, Preset]:
         ),
     }
     presets["frugal"] = Preset(
-        "beside other settings: a search for a twentieth of IMP's iterations", METHODS["frugal"]
+        "beside other settings: a twentieth of IMP's iterations, or less",
+        METHODS["frugal"],
     )
     for model, network in _NETWORKS.items():
         for data, name in _CIFAR.items():

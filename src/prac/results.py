@@ -5,10 +5,12 @@ Levels and costs are read without torch, which is imported only where tensors ar
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.errors import PracError
 from prac.fields import Fields
 from prac.files import read_json, read_settings
 from prac.ledger import Ledger, Level, cost_of, ledger, read_levels
@@ -63,10 +65,7 @@ class Search:
             PracError: If the folder is no run's, or a file in it is damaged.
         """
         path = Path(path)
-        settings = read_settings(path)
-        # A retraining's folder has settings without levels.
-        Fields(path / "config.yaml", settings).check({"levels": int}, at_least=1)
-        return cls(path, settings, read_levels(path))
+        return cls(path, search_settings(path), read_levels(path))
 
     @property
     def finished(self) -> bool:
@@ -108,6 +107,38 @@ class Search:
     def cost(self, level: int) -> Ledger:
         """Return what finding the ticket of a level cost, beside IMP's cost for it."""
         return ledger(self.levels, level)
+
+
+def search_settings(path: Path) -> dict[str, Any]:
+    """Return what the search of a run folder was begun with, by flat name.
+
+    Raises:
+        PracError: If the folder is no run's, or its config.yaml is damaged.
+    """
+    settings = read_settings(path)
+    # A retraining's folder has settings without levels.
+    Fields(path / "config.yaml", settings).check({"levels": int}, at_least=1)
+    return settings
+
+
+def searches_below(folder: Path) -> list[Path]:
+    """Return the run folders of searches in a folder, at any depth, or the folder itself.
+
+    What lies within a run, such as its retrainings, is a part of it and no run of its own.
+
+    Raises:
+        PracError: If the folder is not there.
+    """
+    if not folder.is_dir():
+        raise PracError(f"{folder}: there is no such folder")
+    found = []
+    for path, folders, files in os.walk(folder):
+        if "config.yaml" in files:
+            folders.clear()
+            if "levels" in read_settings(Path(path)):
+                found.append(Path(path))
+        folders.sort()
+    return found
 
 
 def read_retraining(path: Path) -> dict[str, Any]:

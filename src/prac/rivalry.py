@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prac.algorithms.statistics import mean, worse
 from prac.compared import Run
+from prac.statistics import mean, worse
 from prac.verdict import RELIABLE, Trial, Trials, listed
 
 REFERENCE = "prac"

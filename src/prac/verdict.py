@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.algorithms.statistics import ROUNDING, deviation, half_width, mean, worse
 from prac.errors import PracError
+from prac.fields import Fields, damaged
+from prac.files import read_json
 from prac.results import Search
+from prac.statistics import ROUNDING, deviation, half_width, mean, worse
 
 if TYPE_CHECKING:
     from prac.ticket import Ticket
+
+FOLDER = "judged"
+"""Where a run folder keeps what was judged."""
 
 RELIABLE = 0.05
 """A ticket with a p-value below this is reliably worse than dense."""
@@ -257,6 +263,64 @@ class Verdict:
             "best_level": self.best_level,
             "levels": [level.to_json() for level in self.levels],
         }
+
+    @classmethod
+    def load(cls, search: Search) -> Verdict | None:
+        """Return the last verdict on a search, as its folder has it; None where it has none.
+
+        Raises:
+            PracError: If verdict.json is damaged.
+        """
+        path = search.path / FOLDER / "verdict.json"
+        if not path.exists():
+            return None
+        fields = Fields(path, read_json(path), "verdict")
+        seeds = tuple(fields.take("seeds", list[int], at_least=0))
+        rows = [Fields(path, row, "level") for row in fields.take("levels", list)]
+        levels: list[LevelVerdict] = []
+        for row in rows:
+            ticket = _read_trials(path, row.take("ticket", dict))
+            barrier = row.take("barrier", dict | None)
+            levels.append(
+                LevelVerdict(
+                    row.take("index", int, at_least=0),
+                    row.take("density", float, at_least=0),
+                    row.take("from_initialisation", bool),
+                    ticket,
+                    levels[0].ticket if levels else ticket,
+                    {
+                        name: _read_trials(path, trials)
+                        for name, trials in row.take("controls", dict).items()
+                    },
+                    None if barrier is None else _read_barrier(path, barrier),
+                )
+            )
+        if not levels or levels[0].index:
+            raise damaged(path, "it judges no dense network")
+        return cls(search, seeds, tuple(levels))
+
+
+def _read_trials(path: Path, values: Any) -> Trials:
+    rows = [Fields(path, row, "run") for row in Fields(path, values, "trials").take("runs", list)]
+    if not rows:
+        raise damaged(path, "it has trials without runs")
+    return Trials(
+        tuple(
+            Trial(
+                row.take("seed", int, at_least=0),
+                row.take("accuracy", float, at_least=0),
+                row.take("folder", str),
+            )
+            for row in rows
+        )
+    )
+
+
+def _read_barrier(path: Path, values: Any) -> Barrier:
+    errors = Fields(path, values, "barrier").take("errors", list[float], at_least=0)
+    if len(errors) < 2:
+        raise damaged(path, "its barrier has no two ends")
+    return Barrier(tuple(errors))
 
 
 def listed(levels: Iterable[int]) -> str:

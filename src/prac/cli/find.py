@@ -80,6 +80,9 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         help="levels whose tickets are retrained at the end, on all data (default: none)",
         at_least=0,
     )
+    made.add_argument(
+        "--report", action="store_true", help="write report.html into the run folder at the end"
+    )
     add_run_options(made)
     add_settings(made, Recipe, "search")
     if defaults:
@@ -119,6 +122,10 @@ def run(arguments: Sequence[str]) -> int:
     else:
         with pace_of(options, progress).listening() as pace:
             _search(out, recipe, retrain, options, progress, pace)
+    if options.report:
+        from prac.report import FILE, Report
+
+        progress.say(Report.of(out).write(out / FILE))
     return _show(out, options.json)
 
 

@@ -52,6 +52,7 @@ class Parser(ArgumentParser):
         metavar: str,
         help: str,
         default: Any = None,
+        short: str | None = None,
         **bounds: float,
     ) -> None:
         """Add an option that is no setting, checked as settings are.
@@ -62,10 +63,12 @@ class Parser(ArgumentParser):
             metavar: Placeholder in `--help`.
             help: One phrase.
             default: Where it is not given.
+            short: A letter that says the same.
             bounds: As `prac.settings.setting` takes them.
         """
         read = reader(flag.replace("-", "_"), hint, bounds)
-        self.add_argument(f"--{flag}", type=read, default=default, metavar=metavar, help=help)
+        names = [f"--{flag}"] if short is None else [f"-{short}", f"--{flag}"]
+        self.add_argument(*names, type=read, default=default, metavar=metavar, help=help)
 
     def error(self, message: str, *rest: Any, **more: Any) -> NoReturn:
         """Raise what was wrong with the command line, offering the nearest names."""

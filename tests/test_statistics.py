@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from prac.algorithms.statistics import deviation, half_width, mean, worse
+from prac.statistics import deviation, half_width, mean, worse
 
 SHARES = st.lists(st.floats(0, 1).map(lambda x: round(x, 4)), min_size=2, max_size=12)
 PAIRS = st.integers(2, 12).flatmap(

@@ -1,0 +1,60 @@
+"""`prac report`: a run folder as one page; several runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prac.cli.options import Parser
+from prac.errors import PracError
+from prac.text import printable
+
+
+def parser() -> Parser:
+    """Return the parser of `prac report`."""
+    made = Parser(
+        prog="prac report",
+        description="Show a run as one page of HTML that needs nothing but itself; several runs\n"
+        "side by side. A run that is not finished, or is damaged, shows what there is.",
+    )
+    made.add_argument("runs", nargs="+", metavar="RUN", help="run folders")
+    made.option(
+        "out",
+        str | None,
+        metavar="FILE",
+        help="the page (default: report.html in the run; of several runs, here)",
+        short="o",
+    )
+    made.option("png", str | None, metavar="DIR", help="write the charts there too, as PNG and SVG")
+    made.add_argument(
+        "--no-examples",
+        action="store_true",
+        help="show no pictures of examples, for which the data set is loaded",
+    )
+    return made
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `prac report` and return its exit status."""
+    options = parser().parse_args(list(arguments))
+    runs = list(dict.fromkeys(options.runs))
+    from prac.report import FILE, Report, several, write_page
+    from prac.report.facts import RunFacts
+
+    out = Path(options.out or (FILE if len(runs) > 1 else f"{runs[0]}/{FILE}"))
+    if out.is_dir():
+        raise PracError(f"{out}: is a folder: --out names the page's file")
+    if len(runs) > 1:
+        facts = [RunFacts.read(path) for path in runs]
+        charts = several.comparison_charts(facts)
+        line = write_page(out, several.comparison_page(facts))
+    else:
+        report = Report.of(runs[0], examples=not options.no_examples)
+        charts, line = report.charts, report.write(out)
+    print(printable(line))
+    if options.png is not None:
+        from prac.report.pictures import save
+
+        written = save(charts, Path(options.png))
+        print(printable(f"charts: {len(written)} files in {options.png}"))
+    return 0

@@ -1,0 +1,137 @@
+"""`prac runs`: every run below a folder in one table, or how two of them differ."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prac.cli.options import Parser
+from prac.errors import PracError, unknown_name
+from prac.report.facts import RunFacts
+from prac.report.several import differences, named
+from prac.report.words import COLUMNS, row, short
+from prac.results import searches_below
+from prac.text import printable
+
+NARROW = ("levels", "density", "test", "vs dense", "verdict", "saved")
+"""The columns that leave room for a path in 80."""
+
+
+def parser() -> Parser:
+    """Return the parser of `prac runs`."""
+    made = Parser(
+        prog="prac runs",
+        description="Show every run below a folder in one table; of two runs, how they differ.",
+    )
+    made.add_argument("folders", nargs="+", metavar="DIR", help="folders with runs in them")
+    made.option(
+        "sort",
+        str,
+        default="path",
+        metavar="COLUMN",
+        help="setting, or path, density, accuracy, difference, iterations, saved or verdict "
+        "(default: path)",
+    )
+    made.add_argument("--reverse", action="store_true", help="sort from the highest")
+    made.option(
+        "where",
+        tuple[str, ...],
+        default=(),
+        metavar="NAME=VALUE,...",
+        help="only runs of which these columns or settings have these values (default: all)",
+    )
+    made.add_argument(
+        "--diff", action="store_true", help="how two runs differ, in settings and in results"
+    )
+    made.add_argument("--json", action="store_true", help="print it for machines")
+    return made
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `prac runs` and return its exit status."""
+    options = parser().parse_args(list(arguments))
+    paths = [path for folder in options.folders for path in searches_below(Path(folder))]
+    if not paths:
+        raise PracError(f"{', '.join(options.folders)}: no run is there: name a folder of runs")
+    runs = [RunFacts.read(path) for path in dict.fromkeys(paths)]
+    chosen = [one for one in runs if _is_asked_for(one, options.where)]
+    runs = _sorted(chosen, options.sort.replace("-", "_"), options.reverse)
+    if options.diff and len(runs) != 2:
+        raise PracError(f"--diff is of two runs, and these are {len(runs)}: name the two")
+    if options.json:
+        values = [{**short(one), "settings": one.search.settings} for one in runs]
+        json.dump(values, sys.stdout, indent=2)
+        print()
+        return 0
+    from rich.console import Console
+
+    Console(highlight=False).print(_differing(runs) if options.diff else _listed(runs))
+    for one in runs:
+        for line in one.damaged:
+            print(f"note: {printable(line)}", file=sys.stderr)
+    return 0
+
+
+def _known(one: RunFacts) -> dict[str, Any]:
+    """Return what runs are sorted and chosen by: settings, and what was found, by name."""
+    return {**one.search.settings, **short(one)}
+
+
+def _is_asked_for(one: RunFacts, where: Sequence[str]) -> bool:
+    known = _known(one)
+    for condition in where:
+        name, equals, value = condition.partition("=")
+        name = name.replace("-", "_")
+        if not equals:
+            raise PracError(f"where has {condition!r}: expected NAME=VALUE")
+        if name not in known:
+            raise unknown_name("column or setting", name, known)
+        if value not in (str(known[name]), json.dumps(known[name])):
+            return False
+    return True
+
+
+def _sorted(runs: list[RunFacts], name: str, reverse: bool) -> list[RunFacts]:
+    for one in runs:
+        if name not in _known(one):
+            raise unknown_name("column or setting", name, _known(one))
+
+    def key(one: RunFacts) -> tuple[bool, Any]:
+        value = _known(one)[name]
+        return (False, value) if isinstance(value, int | float) else (True, str(value))
+
+    # What is not known comes last, whichever way the others go.
+    known = [one for one in runs if _known(one)[name] is not None]
+    rest = [one for one in runs if _known(one)[name] is None]
+    return [*sorted(known, key=key, reverse=reverse), *rest]
+
+
+def _listed(runs: Sequence[RunFacts]) -> Any:
+    from rich.text import Text
+
+    from prac.tables import new_table
+
+    table = new_table("run", *NARROW)
+    for one in runs:
+        cells = row(one)
+        table.add_row(Text(printable(str(one.search.path))), *(cells[name] for name in NARROW))
+    table.caption = "of each run the sparsest ticket that matches dense, or was trained alone"
+    return table
+
+
+def _differing(runs: Sequence[RunFacts]) -> Any:
+    from rich.console import Group
+    from rich.text import Text
+
+    from prac.tables import new_table
+
+    names = [printable(name) for name, _ in named(runs)]
+    settings, results = new_table("setting", *names), new_table("result", *names)
+    for cells in differences([one.search.settings for one in runs]):
+        settings.add_row(*(Text(printable(cell)) for cell in cells))
+    for name in COLUMNS:
+        results.add_row(name, *(row(one)[name] for one in runs))
+    return Group(settings, results)

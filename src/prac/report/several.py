@@ -1,0 +1,170 @@
+"""Several runs on one page: their tickets, costs and sets side by side, and how they differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prac.report.facts import RunFacts
+from prac.report.page import document, figures, missing_section, table, text
+from prac.report.vega import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    SKY,
+    YELLOW,
+    Chart,
+    chart,
+    on_accuracy,
+    on_density,
+    tips,
+)
+from prac.report.words import COLUMNS, accuracies, answer, row
+
+COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
+
+Named = Sequence[tuple[str, RunFacts]]
+
+
+def comparison_charts(runs: Sequence[RunFacts]) -> list[Chart]:
+    """Return what is drawn of several runs: accuracies, iterations, sets."""
+    of = named(runs)
+    return [one for one in (_accuracy(of), _spent(of), _sets(of)) if one is not None]
+
+
+def comparison_page(runs: Sequence[RunFacts]) -> str:
+    """Return a page that sets runs side by side."""
+    drawn = comparison_charts(runs)
+    title = f"Lottery tickets: {len(runs)} runs"
+    body = [
+        f"<h1>{title}</h1>",
+        *table(["run", *COLUMNS], ([name, *row(run).values()] for name, run in named(runs))),
+        '<p class="hint">Of each run the sparsest ticket that matches the dense network, or, where '
+        "that is not known, the sparsest that was trained alone. vs dense: in points; saved: of "
+        "IMP's iterations to that ticket.</p>",
+        *figures(drawn),
+    ]
+    for name, run in named(runs):
+        body += [f"<h2>{text(name)}</h2>", f"<p>{text(answer(run))}</p>"]
+        body += missing_section(run.missing)
+    body += ["<h2>Settings that differ</h2>", *_differences(named(runs))]
+    return document(title, body, drawn)
+
+
+def named(runs: Sequence[RunFacts]) -> list[tuple[str, RunFacts]]:
+    """Return runs by the shortest ends of their paths that tell them all apart."""
+    parts = [run.search.path.absolute().parts for run in runs]
+    names: list[str] = []
+    for length in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            break
+    return list(zip(names, runs, strict=True))
+
+
+def _accuracy(runs: Named) -> Chart | None:
+    rows: list[dict[str, Any]] = []
+    for name, run in runs:
+        known = {level.index for level in run.verdict.levels} if run.verdict else run.retrained
+        for level in sorted(known):
+            ours, _ = accuracies(run, level)
+            if ours is not None and level < len(run.levels):
+                density = 100 * run.levels[level].density
+                rows.append({"run": name, "density": density, "accuracy": 100 * ours})
+    if not rows:
+        return None
+    layers = [
+        {
+            "mark": {"type": "line", "point": {"size": 50}},
+            "encoding": {
+                **on_density(),
+                **on_accuracy(),
+                **_by_run(runs),
+                **tips("run", "density", "accuracy"),
+            },
+        }
+    ]
+    best = max(rows, key=lambda found: found["accuracy"])
+    alt = (
+        f"Test accuracy by density of {len(runs)} runs; the highest is {best['accuracy']:.2f} % "
+        f"at a density of {best['density']:.2f} %, of {best['run']}."
+    )
+    return chart("accuracy", "Accuracy by density", alt, rows, layers)
+
+
+def _spent(runs: Named) -> Chart | None:
+    rows = [
+        {"run": name, "level": level.index, "iterations": run.cost(level.index).cost.iterations}
+        for name, run in runs
+        for level in run.levels
+    ]
+    totals = [f"{name} {run.cost(len(run.levels) - 1).cost.iterations:,}" for name, run in runs]
+    return _by_level("iterations", "Iterations to each ticket", rows, runs, ", ".join(totals))
+
+
+def _sets(runs: Named) -> Chart | None:
+    rows = [
+        {"run": name, "level": level.index, "examples": level.set_size}
+        for name, run in runs
+        for level in run.levels
+    ]
+    last = [f"{name} {run.levels[-1].set_size:,}" for name, run in runs if run.levels]
+    return _by_level("examples", "Examples in each level's set", rows, runs, ", ".join(last))
+
+
+def _by_level(
+    field: str, title: str, rows: list[dict[str, Any]], runs: Named, last: str
+) -> Chart | None:
+    if not rows:
+        return None
+    layers = [
+        {
+            "mark": {"type": "line", "point": {"size": 40}},
+            "encoding": {
+                "x": {"field": "level", "type": "quantitative", "axis": {"tickMinStep": 1}},
+                "y": {"field": field, "type": "quantitative"},
+                **_by_run(runs),
+                **tips("run", "level", field),
+            },
+        }
+    ]
+    return chart(field, title, f"{title}, by level. At the last: {last}.", rows, layers)
+
+
+def _by_run(runs: Named) -> dict[str, Any]:
+    names = [name for name, _ in runs]
+    colours = [COLOURS[number % len(COLOURS)] for number in range(len(names))]
+    return {
+        "color": {
+            "field": "run",
+            "type": "nominal",
+            "title": None,
+            "scale": {"domain": names, "range": colours},
+            "legend": {"orient": "top", "columns": 2, "labelLimit": 260},
+        },
+        "shape": {"field": "run", "type": "nominal", "legend": None},
+    }
+
+
+def _differences(runs: Named) -> list[str]:
+    """Return a table of the settings that are not the same in all runs."""
+    rows = differences([run.search.settings for _, run in runs])
+    if not rows:
+        return ["<p>None.</p>"]
+    return table(["setting", *(name for name, _ in runs)], rows)
+
+
+def differences(settings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the settings that are not the same in all of several runs: a name, a value a run.
+
+    >>> differences([{"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0}])
+    [['lr', '0.1', '0.2']]
+    """
+    rows = []
+    for key in sorted({key for one in settings for key in one}):
+        values = [json.dumps(one.get(key), ensure_ascii=False) for one in settings]
+        if len(set(values)) > 1:
+            rows.append([key, *values])
+    return rows

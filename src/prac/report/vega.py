@@ -1,0 +1,133 @@
+"""Vega-Lite in the words of a report: a chart, its encodings and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+
+# Okabe and Ito's colours, which people of any colour vision can tell apart, on dark and on light.
+BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
+)  # fmt: skip
+GREY = "#8A8A8A"
+HEIGHT = 260
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart.
+
+    Attributes:
+        name: Of its file and its place in the page.
+        title: What it shows.
+        alt: What it shows in words, with the figures that matter, for who cannot see it.
+        spec: Vega-Lite.
+    """
+
+    name: str
+    title: str
+    alt: str
+    spec: dict[str, Any]
+
+
+def heat(
+    x: str, y: str, value: str, title: str, more: Sequence[str], order: Sequence[str]
+) -> dict[str, Any]:
+    """Return a layer of squares: a value for each x and y, as colour.
+
+    Args:
+        x: Field.
+        y: Field.
+        value: Field.
+        title: Of the colours.
+        more: Further fields to tell.
+        order: Of the y, from above.
+    """
+    return {
+        "mark": {"type": "rect"},
+        "encoding": {
+            "x": {"field": x, "type": "ordinal", "axis": {"labelAngle": 0}},
+            "y": {"field": y, "type": "ordinal", "title": None, "sort": list(order)},
+            "color": {
+                "field": value,
+                "type": "quantitative",
+                "title": title,
+                "scale": {"scheme": "viridis"},
+            },
+            **tips(x, y, value, *more),
+        },
+    }
+
+
+def on_density() -> dict[str, Any]:
+    """Return the encoding of densities from dense to sparse."""
+    return {
+        "x": {
+            "field": "density",
+            "type": "quantitative",
+            "title": "density: weights kept, %",
+            "scale": {"type": "log", "reverse": True},
+        }
+    }
+
+
+def on_accuracy(title: str = "test accuracy, %") -> dict[str, Any]:
+    """Return the encoding of accuracies upwards, from where they begin."""
+    return {
+        "y": {
+            "field": "accuracy",
+            "type": "quantitative",
+            "title": title,
+            "scale": {"zero": False, "nice": True},
+        }
+    }
+
+
+def by_level() -> dict[str, Any]:
+    """Return the encoding of levels as colours."""
+    scale = {"scheme": "viridis"}
+    return {"color": {"field": "level", "type": "ordinal", "scale": scale}}
+
+
+def tips(*fields: str) -> dict[str, Any]:
+    """Return what a pointed-at mark tells: these fields, shares with two digits."""
+    numbers = {"density", "accuracy", "low", "high", "share"}
+    tips = []
+    for field in fields:
+        tip: dict[str, Any] = {"field": field}
+        if field in numbers:
+            tip |= {"type": "quantitative", "format": ".2f"}
+        elif field in ("distance", "epsilon"):
+            tip |= {"type": "quantitative", "format": ".4f"}
+        tips.append(tip)
+    return {"tooltip": tips}
+
+
+def chart(
+    name: str,
+    title: str,
+    alt: str,
+    rows: list[dict[str, Any]],
+    layers: list[dict[str, Any]],
+    zooms: bool = True,
+    height: int = HEIGHT,
+) -> Chart:
+    """Return a chart as wide as its place; dragging moves it, and Shift with the wheel zooms."""
+    if zooms:
+        # Without Shift the wheel is the page's.
+        zoom = {"type": "interval", "zoom": "wheel![event.shiftKey]"}
+        params = [{"name": "zoom", "select": zoom, "bind": "scales"}]
+        number = next(n for n, layer in enumerate(layers) if "x" in layer["encoding"])
+        layers = [*layers[:number], {**layers[number], "params": params}, *layers[number + 1 :]]
+    spec = {
+        "$schema": SCHEMA,
+        "description": alt,
+        "width": "container",
+        "height": height,
+        "data": {"values": rows},
+        "layer": layers,
+    }
+    return Chart(name, title, alt, spec)
