@@ -5,11 +5,11 @@ Runs the `prac compare` command of a problem, which resumes where it was cut off
 
     python -m experiments.rivals PROBLEM --data DIR     DIR holds mnist/ and cifar10/ as parquet
 
-"mnist" takes about an hour and a half on one core (OMP_NUM_THREADS=1), "frugal" a quarter of one
-more, "cifar10" two hours on a core that multiplies bf16 (AMX), and several times that elsewhere. "paper" is
-ResNet-20s on CIFAR-10 as published, 182 epochs and 15 prunings, and is meant for a GPU. `--set`
-changes settings, such as `--set "--epochs 2 --milestones 1 --levels 2 --judged 2 --limit 300"` for
-a rehearsal.
+"mnist" takes about an hour and a half on one core (OMP_NUM_THREADS=1), "frugal" a quarter of an
+hour more, "cifar10" two hours on a core that multiplies bf16 (AMX), and several times that
+elsewhere. "paper" is ResNet-20s on CIFAR-10 as published, 182 epochs and 15 prunings, and is meant
+for a GPU. `--set` changes settings, such as
+`--set "--epochs 2 --milestones 1 --levels 2 --judged 2 --limit 300"` for a rehearsal.
 """
 
 from __future__ import annotations
