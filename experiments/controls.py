@@ -5,7 +5,8 @@ all controls, down to one weight in a hundred; writes `docs/results/controls.jso
 
     python -m experiments.controls --data DIR      DIR holds mnist/, as parquet
 
-Takes about a quarter of an hour on one core (OMP_NUM_THREADS=1); the same command goes on where it stopped.
+Takes about a quarter of an hour on one core (OMP_NUM_THREADS=1); the same command goes on where it
+stopped.
 """
 
 from __future__ import annotations
