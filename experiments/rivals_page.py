@@ -34,8 +34,8 @@ def page(results: Mapping[str, Any]) -> str:
         f"Data: {results['data']}. Each method searches with {len(seeds)} seed"
         f"{'s' if len(seeds) > 1 else ''}; some of each search's tickets are then trained alone on "
         "all data at full length and tested once, at the epoch with the best validation accuracy. "
-        "A seed gives initialisation, order and augmentation to all methods alike. `NAME@prac` "
-        "takes, level by level, the iterations and set sizes of the PrAC search of the same seed. "
+        "A seed gives initialisation, order and augmentation to all methods alike. `NAME@OTHER` "
+        "takes, level by level, the iterations and set sizes of OTHER's search of the same seed. "
         "Figures are means with half of their 95 % intervals (Student's t).",
         "",
         f"![Accuracy by density and by iterations]({results['name']}.svg)",
@@ -51,9 +51,10 @@ def page(results: Mapping[str, Any]) -> str:
         f"Bold: matches dense. {results['definition'][0].upper()}{results['definition'][1:]}.",
         "",
         *_beside_the_paper(results),
+        *_against(results, "prac-light", "random-subset@prac-light"),
         *_against(results, "prac", "random-subset@prac"),
         *_against(results, "prac", "imp"),
-        "## Sets",
+        f"## Sets of `{_searched_by_sets(results)}`",
         "",
         *_sets(results),
         "",
@@ -200,9 +201,15 @@ def _p(value: float | None) -> str:
     return "" if value is None else f"{value:.2g}"
 
 
+def _searched_by_sets(results: Mapping[str, Any]) -> str:
+    """Return the method whose sets a page is about."""
+    return "prac-light" if results["problem"] == "frugal" else "prac"
+
+
 def _sets(results: Mapping[str, Any]) -> list[str]:
     """Return the PrAC sets' sizes and what their levels took, by level, over seeds."""
-    runs = [run for run in results["runs"] if run["method"] == "prac" and run["levels"]]
+    method = _searched_by_sets(results)
+    runs = [run for run in results["runs"] if run["method"] == method and run["levels"]]
     if not runs:
         return ["No PrAC search ended."]
     published = results["problem"] == "paper"
