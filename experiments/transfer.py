@@ -118,7 +118,8 @@ def page(results: dict[str, Any]) -> str:
         lines += [*wrapped(" ".join(shown)), ""]
     lines += [
         f"and the same with the other seeds, by `python -m experiments.transfer --data DIR`, "
-        f"{machine['threads']} torch threads, {machine['processor']}, torch {machine['torch']}.",
+        f"{machine['threads']} torch thread{'' if machine['threads'] == 1 else 's'}, "
+        f"{machine['processor']}, torch {machine['torch']}.",
     ]
     return "\n".join(lines) + "\n"
 
