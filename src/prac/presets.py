@@ -82,7 +82,7 @@ def _presets() -> dict[str, Preset]:
         ),
     }
     presets["frugal"] = Preset(
-        "beside other settings: a twentieth of IMP's iterations, or less",
+        "beside other settings: one-shot, after 30 % of a full training",
         METHODS["frugal"],
     )
     for model, network in _NETWORKS.items():
