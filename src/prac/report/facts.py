@@ -59,10 +59,6 @@ class RunFacts:
         """Return what finding a level's ticket cost, beside IMP's cost for it."""
         return self.search.cost(level)
 
-    def epochs_of(self, level: int) -> list[dict[str, Any]]:
-        """Return a level's lines of metrics, in order."""
-        return [line for line in self.epochs if line.get("level") == level]
-
     @classmethod
     def read(cls, path: str | Path) -> RunFacts:
         """Return what a run folder holds; what is damaged is told, and left out.
