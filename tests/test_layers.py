@@ -73,6 +73,7 @@ LAYERS = (
         "progress",
         "recipes",
         "report",
+        "screen",
         "tables",
         "verdict_text",
     ),

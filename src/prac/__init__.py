@@ -34,6 +34,8 @@ _HOMES = {
     "Evidence": "rules",
     "Chosen": "rules",
     "Event": "training",
+    "together": "training",
+    "Progress": "progress",
     "Interrupted": "pace",
     "Pace": "pace",
 }
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from prac.judging import judge as judge
     from prac.pace import Interrupted as Interrupted
     from prac.pace import Pace as Pace
+    from prac.progress import Progress as Progress
     from prac.results import Search as Search
     from prac.retraining import History as History
     from prac.retraining import retrain as retrain
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from prac.task import Task as Task
     from prac.ticket import Ticket as Ticket
     from prac.training import Event as Event
+    from prac.training import together as together
     from prac.verdict import Verdict as Verdict
 
 

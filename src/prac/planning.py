@@ -130,17 +130,21 @@ def _check_sets(config: SearchConfig, total: int) -> None:
             )
 
 
-def _check_levels(config: SearchConfig, masks: Masks) -> None:
-    """Raise a PracError where a pruning would find nothing left to prune."""
-    sizes = [mask.numel() for mask in masks.values()]
+def weights_to_come(config: SearchConfig, masks: Masks) -> list[int]:
+    """Return how many weights each level's ticket keeps; `masks`, of any level, tell the sizes."""
     settings = config.prune
-    counts = counts_to_come(
-        sizes,
+    return counts_to_come(
+        [mask.numel() for mask in masks.values()],
         settings.drop_fraction,
         config.levels,
         scope=settings.scope,
         allow_empty=settings.allow_empty,
     )
+
+
+def _check_levels(config: SearchConfig, masks: Masks) -> None:
+    """Raise a PracError where a pruning would find nothing left to prune."""
+    counts = weights_to_come(config, masks)
     for level, (before, after) in enumerate(itertools.pairwise(counts)):
         if before == after:
             raise PracError(

@@ -191,6 +191,7 @@ def _run(
     facts = {
         "density": density(state.masks),
         "iterations": training.plan.iterations,
+        "epochs": training.plan.epochs,
         "iteration": state.step,
     }
     watch(Event("retrain", state.level, facts))

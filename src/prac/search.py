@@ -21,6 +21,7 @@ from prac.cost import Cost
 from prac.errors import PracError
 from prac.evaluate import predictions
 from prac.execution import executed
+from prac.ledger import read_levels
 from prac.levels import write_start, write_summary, write_trained
 from prac.modules import architecture, check_finite, prunable, restore_, snapshot
 from prac.pace import Pace
@@ -32,6 +33,7 @@ from prac.planning import (
     most_iterations,
     rewind_step,
     trains,
+    weights_to_come,
 )
 from prac.problem import Problem
 from prac.pruning import pruned, pruned_untrained
@@ -158,6 +160,7 @@ class _Search:
 
     def run(self, state: RunState) -> None:
         """Go through the levels: train, gather evidence, choose, prune, rewind."""
+        self.watch(Event("search", state.level, self.outline(state)))
         while state.level < self.config.levels:
             self.pace.check(f"before level {state.level}")
             training = self.training(state)
@@ -273,6 +276,18 @@ class _Search:
         """Where levels start from."""
         return Rewind.parse(self.config.rewind)
 
+    def outline(self, state: RunState) -> dict[str, Any]:
+        """Return what a person may want to know of a search that begins, or goes on."""
+        counts = weights_to_come(self.config, state.masks)
+        return {
+            "path": str(self.folder.path),
+            "densities": [count / counts[0] for count in counts],
+            "trains": [trains(self.config, level) for level in range(self.config.levels)],
+            "total": len(self.problem.train),
+            "imp_iterations": full_plan(self.config, len(self.problem.train)).iterations,
+            "done": [level.to_json() for level in read_levels(self.folder.path)],
+        }
+
     def facts(self, state: RunState, plan: Plan) -> dict[str, Any]:
         """Return what a person may want to know of a level that begins."""
         return {
@@ -281,6 +296,7 @@ class _Search:
             "set_size": len(state.members),
             "total": len(self.problem.train),
             "iterations": plan.iterations,
+            "epochs": plan.epochs,
             "iteration": state.step,
         }
 

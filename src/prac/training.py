@@ -33,12 +33,13 @@ class Event:
     """Something a person may want to see while a run goes on.
 
     Attributes:
-        kind: "level" (one begins), "epoch", "scoring", "pruned" or "finished" in a search;
-            "retrain", "epoch" and "retrained" in a retraining; in a judgement also "trial" and
-            "barrier" (one is done, or read) and "trunk" (the dense network trains to a rewind
-            point); "contest" (a search is done or read) and "judging" (so is a ticket's training)
-            in a comparison; in all of them "saved" (a state within an epoch) and "note" (something
-            a person should know).
+        kind: "search" (one begins, or goes on), "level" (so does one of its levels), "epoch" (one
+            has ended), "scoring", "pruned" or "finished" in a search; "retrain", "epoch" and
+            "retrained" in a retraining; in a judgement also "trial" and "barrier" (one is done, or
+            read) and "trunk" (the dense network trains to a rewind point); "contest" (a search is
+            done or read) and "judging" (so is a ticket's training) in a comparison; in all of them
+            "step" (about four times a second within an epoch), "saved" (a state within an epoch)
+            and "note" (something a person should know).
         level: Prunings done so far.
         facts: What is known of it, by name.
     """
@@ -53,6 +54,41 @@ Watch = Callable[[Event], None]
 
 def no_watch(event: Event) -> None:
     """Show nothing."""
+
+
+def together(*watches: Watch) -> Watch:
+    """Return what shows every event to each of several watchers, in this order.
+
+    >>> seen = []
+    >>> together(lambda event: seen.append(event.kind), lambda event: seen.append(event.level))(
+    ...     Event("level", 3, {})
+    ... )
+    >>> seen
+    ['level', 3]
+    """
+
+    def watch(event: Event) -> None:
+        for one in watches:
+            one(event)
+
+    return watch
+
+
+BEAT_SECONDS = 0.25
+
+
+def beating(watch: Watch, level: int) -> Callable[[int], None]:
+    """Return what is called after every iteration, and tells a watcher of some of them."""
+    last = time.monotonic()
+
+    def beat(iteration: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= BEAT_SECONDS:
+            last = now
+            watch(Event("step", level, {"iteration": iteration}))
+
+    return beat
 
 
 def noting(watch: Watch) -> Callable[[str], None]:
@@ -151,6 +187,12 @@ def train_level(
     if training.is_over(state):
         return state
     started = time.perf_counter()
+    beat = beating(watch, state.level)
+
+    def breaks(step: int) -> bool:
+        beat(step)
+        return pace.after_step() or step == training.mark
+
     segments = fit(
         model,
         optimizer,
@@ -163,7 +205,7 @@ def train_level(
         batch_size=training.config.batch_size,
         seed=training.seed,
         start=state.step,
-        breaks=lambda step: pace.after_step() or step == training.mark,
+        breaks=breaks,
         with_losses=training.with_losses,
     )
     with closing(segments):
