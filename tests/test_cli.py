@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -364,6 +365,43 @@ def test_help_names_every_setting_with_its_default(capsys):
     status, out, _ = run_prac(capsys, "--help")
     assert status == 0
     assert all(command in out for command in COMMANDS)
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_command_lines_that_parse(capsys, command):
+    _, out, _ = run_prac(capsys, command, "--help")
+    lines = out.partition("\nexamples:\n")[2].splitlines()
+    assert len(lines) >= 2
+    for line in lines:
+        # A shell's own words may stand around it.
+        name, *arguments = re.findall(r"\bprac ([^>)]*)", line)[0].split()
+        assert name == command
+        import_module(f"prac.cli.{name}").parser().parse_args(arguments)
+
+
+def test_help_beside_a_preset_shows_its_defaults(capsys):
+    _, plain, _ = run_prac(capsys, "find", "--help")
+    _, out, _ = run_prac(capsys, "find", "--preset", "quickstart", "--method", "imp", "--help")
+    shown = [
+        " ".join(re.findall(r"--milestones(?s:.*?)\(default: (.*?)\)", text))
+        for text in (plain, out)
+    ]
+    assert shown == ["none", "25,35"]
+    assert "on all data (default: 0,2,4,6,8)" in " ".join(out.split())
+    _, out, _ = run_prac(capsys, "judge", "--help")
+    assert "(default: 160)" not in out, "a run's own length is the default"
+
+
+def test_help_is_found_under_the_words_people_try(capsys):
+    _, wanted, _ = run_prac(capsys, "--help")
+    assert run_prac(capsys, "help") == (0, wanted, "")
+    assert run_prac(capsys) == (2, wanted, "")
+    _, wanted, _ = run_prac(capsys, "find", "--help")
+    assert run_prac(capsys, "help", "find") == (0, wanted, "")
+    status, _, err = run_prac(capsys, "fnd")
+    assert status == 2
+    assert err.startswith("prac: error: unknown command 'fnd': did you mean 'find'?")
 
 
 def test_the_help_of_a_method_fits_a_terminal_of_80_columns(capsys):

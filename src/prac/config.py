@@ -226,10 +226,12 @@ class SearchConfig(Settings):
     """A whole search: levels, rewinding, and the parts that make a method."""
 
     levels: int = setting(
-        15, "prunings; the last ticket has (1 - drop_fraction)^levels", at_least=1
+        15, "prunings; the last ticket's density is (1 - drop_fraction)^levels", at_least=1
     )
     rewind: str = setting(
-        "init", "what a level starts from: init, epoch:N, iteration:N, learning-rate, or none"
+        "init",
+        "what a level starts from: init, epoch:N, iteration:N, learning-rate, or none",
+        names=("init", "learning-rate", "none"),
     )
     seed: int = setting(
         0, "source of order, augmentation and initialisation", at_least=0, at_most=MAX_SEED

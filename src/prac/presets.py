@@ -46,7 +46,7 @@ _CIFAR = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 def _presets() -> dict[str, Preset]:
     presets = {
         "quickstart": Preset(
-            "LeNet-300-100 on scikit-learn's digits: the whole method in a minute",
+            "LeNet-300-100 on digits: all of it in a minute",
             {
                 "model": "lenet_300_100",
                 "data": "digits",
@@ -64,7 +64,7 @@ def _presets() -> dict[str, Preset]:
             retrain=(0, 2, 4, 6, 8),
         ),
         "mnist-lenet": Preset(
-            "LeNet-300-100 on MNIST, after Frankle and Carbin (arXiv 1803.03635)",
+            "LeNet-300-100 on MNIST (arXiv 1803.03635)",
             {
                 "model": "lenet_300_100",
                 "data": "mnist",
@@ -82,25 +82,25 @@ def _presets() -> dict[str, Preset]:
         ),
     }
     presets["frugal"] = Preset(
-        "beside other settings: one-shot, after 30 % of a full training",
+        "with another: one-shot, after 30 % of a training",
         METHODS["frugal"],
     )
     for model, network in _NETWORKS.items():
         for data, name in _CIFAR.items():
             base = {**_PAPER, "model": model, "data": data}
             title = f"{network} on {name}"
-            presets[f"{data}-{model}"] = Preset(f"{title}, the paper's standard setting", base)
+            presets[f"{data}-{model}"] = Preset(f"{title}, the paper's settings", base)
             if model != "vgg16_bn":
                 presets[f"{data}-{model}-low"] = Preset(
-                    f"{title}, low learning rate, from initialisation", {**base, **_LOW}
+                    f"{title}, low learning rate", {**base, **_LOW}
                 )
             if model == "resnet20s":
                 presets[f"{data}-{model}-warmup"] = Preset(
-                    f"{title}, with warm-up, from initialisation", {**base, **_WARM_UP}
+                    f"{title}, with warm-up", {**base, **_WARM_UP}
                 )
     for model, network in {"vgg16_bn": "VGG-16", "resnet18": "ResNet-18"}.items():
         presets[f"tiny_imagenet-{model}"] = Preset(
-            f"{network} on Tiny-ImageNet, the paper's standard setting",
+            f"{network} on Tiny-ImageNet, the paper's settings",
             {**_PAPER, "model": model, "data": "tiny_imagenet", "batch_size": 512},
         )
     return presets

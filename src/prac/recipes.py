@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from prac.data.sources.decoding import Damaged
     from prac.data.sources.types import Source, Splits
 
+# What sources and models know by name, without waiting for torch; a test compares them.
+DATA_NAMES = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "tiny_imagenet")
+MODEL_NAMES = (
+    *("lenet_300_100", "conv2", "conv4", "conv6"),
+    *("resnet20s", "resnet56s", "vgg16_bn", "resnet18", "resnet50"),
+)
+
 NAMED_AT_MOST = 10
 """Damaged images that are named in what a run says at its start."""
 
@@ -33,7 +40,13 @@ NAMED_AT_MOST = 10
 class DataConfig(Settings):
     """Which examples, and how they reach the network."""
 
-    name: str = setting("digits", "data set: a name, a path, or hf:owner/name", flag="data")
+    name: str = setting(
+        "digits",
+        "data set: a name, a path, or hf:owner/name",
+        flag="data",
+        unit="NAME|PATH",
+        names=DATA_NAMES,
+    )
     limit: int | None = setting(
         None, "use only N training examples, drawn by val_seed, validation included", at_least=2
     )
@@ -62,7 +75,12 @@ class DataConfig(Settings):
 class ModelConfig(Settings):
     """Which network."""
 
-    name: str = setting("resnet20s", "network: a name, or package.module:callable", flag="model")
+    name: str = setting(
+        "resnet20s",
+        "network: a name, or package.module:callable",
+        flag="model",
+        names=MODEL_NAMES,
+    )
     stem: Literal["auto", "small", "imagenet"] = setting(
         "auto", "first layers of resnet18 and resnet50; auto is small up to 64 pixels"
     )

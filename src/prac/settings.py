@@ -11,7 +11,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union
 
 from prac.errors import PracError, unknown_name
@@ -30,6 +30,7 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     unit: str | None = None,
+    names: Sequence[str] = (),
 ) -> Any:
     """Declare a field of a settings dataclass.
 
@@ -42,9 +43,10 @@ def setting(
         above: Exclusive lower bound.
         below: Exclusive upper bound.
         unit: Placeholder in `--help`.
+        names: Values that shells complete, where the type does not say them.
     """
     bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
-    metadata = {"help": help, "flag": flag, "bounds": bounds, "unit": unit}
+    metadata = {"help": help, "flag": flag, "bounds": bounds, "unit": unit, "names": tuple(names)}
     return dataclasses.field(default=default, metadata=metadata)
 
 

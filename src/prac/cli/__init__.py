@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "show a run, or several side by side, as one page of HTML",
     "runs": "every run below a folder in one table; how two runs differ",
     "inspect": "describe a ticket, a run, a subset or a data set",
+    "completion": "print what makes a shell complete commands, options and values",
 }
 
 USAGE_ERROR = 2
@@ -82,6 +83,9 @@ def _run(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
         print(usage())
         return 0 if given else USAGE_ERROR
+    if given[0] == "help":
+        # As people type it who know other programs.
+        return _run([*given[1:2], "--help"])
     if given[0] in ("-V", "--version"):
         print(f"prac {__version__}")
         return 0
@@ -97,7 +101,7 @@ def _run(given: list[str]) -> int:
 
 def usage() -> str:
     """Return the text of `prac --help`."""
-    rows = "\n".join(f"  {name:<9} {about}" for name, about in COMMANDS.items())
+    rows = "\n".join(f"  {name:<10}  {about}" for name, about in COMMANDS.items())
     return f"""usage: prac COMMAND [OPTIONS]
 
 Find winning lottery tickets (sparse trainable subnetworks) with less data.
@@ -110,5 +114,6 @@ options:
   -V, --version  show the version
 
 start with:
-  prac find --preset quickstart
+  prac find --preset quickstart --report
+  prac judge runs/quickstart-prac
   prac find --preset cifar10-resnet20s --data data/cifar10 --retrain 0,5,10,15"""

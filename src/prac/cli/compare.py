@@ -52,6 +52,11 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "The same command again resumes; a search that failed is tried again. Presets\n"
         "are those of prac find.",
         epilog=EPILOG,
+        examples=(
+            "prac compare --preset quickstart",
+            "prac compare --preset quickstart --methods imp,prac,snip,random-subset@prac",
+            "prac compare --preset cifar10-resnet20s --seeds 0,1 --judged 5,10,15",
+        ),
     )
     add_preset(made)
     made.option(
@@ -61,6 +66,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         metavar="NAME,...",
         help="methods; NAME@OTHER works with the iterations and set sizes of OTHER's levels "
         "(default: imp,prac,random-subset@prac)",
+        names=tuple(METHODS),
     )
     made.option(
         "seeds",
@@ -93,7 +99,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         help="the comparison's folder (default: runs/compare-NAME)",
     )
     add_run_options(made)
-    add_settings(made, Recipe, "search")
+    add_settings(made, Recipe, "search", defaults)
     for action in made._actions:
         if action.dest in OWN:
             action.help = SUPPRESS  # Known, since a run's config.yaml has them, but of no use here.

@@ -39,7 +39,12 @@ EPILOG = (
     "methods:\n"
     + "\n".join(f"  {name:<15} {about}" for name, about in ABOUT_METHODS.items())
     + "\n\npresets:\n"
-    + "\n".join(f"  {name}\n      {preset.about}" for name, preset in PRESETS.items())
+    + "\n".join(f"  {name:<26} {preset.about}" for name, preset in PRESETS.items())
+)
+EXAMPLES = (
+    "prac find --preset quickstart --report",
+    "prac find --preset cifar10-resnet20s --data data/cifar10 --method imp",
+    "prac find --model package.module:Net --data photos --image-size 64",
 )
 
 
@@ -48,8 +53,10 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made = Parser(
         prog="prac find",
         usage="%(prog)s [--preset NAME,...] [OPTION ...]",
-        description="Search for tickets. The same command again resumes, or says it is done.",
+        description="Search for tickets. The same command again resumes, or says it is done.\n"
+        "With --preset or --method, --help shows what they set as defaults.",
         epilog=EPILOG,
+        examples=EXAMPLES,
     )
     add_preset(made)
     made.option(
@@ -58,6 +65,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         default="prac",
         metavar="NAME",
         help="the search's parts by one name, listed below (default: prac)",
+        names=tuple(METHODS),
     )
     add_config_file(made)
     made.option(
@@ -72,19 +80,20 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         metavar="FILE",
         help="search on a set found before",
     )
+    retrained = ",".join(map(str, (defaults or {}).get("retrain", ()))) or "none"
     made.option(
         "retrain",
         tuple[int, ...],
         default=(),
         metavar="N,...",
-        help="levels whose tickets are retrained at the end, on all data (default: none)",
+        help=f"levels whose tickets are retrained at the end, on all data (default: {retrained})",
         at_least=0,
     )
     made.add_argument(
         "--report", action="store_true", help="write report.html into the run folder at the end"
     )
     add_run_options(made)
-    add_settings(made, Recipe, "search")
+    add_settings(made, Recipe, "search", defaults)
     if defaults:
         made.set_defaults(dict(defaults))
     return made

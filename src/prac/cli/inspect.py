@@ -8,15 +8,27 @@ from collections.abc import Sequence
 
 from prac.cli.options import Parser
 from prac.describe import describe
+from prac.recipes import DATA_NAMES
 
 
 def parser() -> Parser:
     """Return the parser of `prac inspect`."""
     made = Parser(
         prog="prac inspect",
+        usage="%(prog)s PATH|NAME [OPTION ...]",
         description="Describe a ticket file, a run folder, a subset file or a data set.",
+        examples=(
+            "prac inspect runs/quickstart-prac",
+            "prac inspect runs/quickstart-prac/levels/08/ticket.safetensors",
+            "prac inspect photos --image-size 64 --skip-corrupt",
+        ),
     )
-    made.add_argument("what", help="a file, a folder, or a data set's name")
+    made.argument(
+        "what",
+        metavar="PATH|NAME",
+        help="a file, a folder, or a data set's name",
+        names=DATA_NAMES,
+    )
     made.option(
         "image-size",
         int | None,

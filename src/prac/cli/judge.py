@@ -42,11 +42,17 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     """Return the parser of `prac judge`, with a run's own settings as defaults."""
     made = Parser(
         prog="prac judge",
+        usage="%(prog)s RUN [OPTION ...]",
         description="Retrain a run's tickets over seeds, beside the dense network and controls,\n"
-        "and say which of them win. The same command again resumes; what was trained\n"
-        "once is not trained again.",
+        "and say which of them win, by the search's settings unless told otherwise. The\n"
+        "same command again resumes; what was trained once is not trained again.",
+        examples=(
+            "prac judge runs/quickstart-prac",
+            "prac judge runs/quickstart-prac --levels 6,8 --seeds 0,1,2,3,4 --reinit",
+            "prac judge runs/quickstart-prac --find-rewind-point",
+        ),
     )
-    made.add_argument("run", metavar="RUN", help="a run folder")
+    made.argument("run", metavar="RUN", help="a run folder")
     add_config_file(made)
     made.option(
         "levels",
@@ -67,7 +73,11 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         ("shuffle", "control: the mask shuffled within each layer"),
         ("random", "control: a random mask of the same layerwise densities, and new weights"),
         ("barriers", "error barrier between the first two seeds' networks of each level"),
-        ("find-rewind-point", "instead: the earliest point from which the dense one is stable"),
+        (
+            "find-rewind-point",
+            "judge nothing; find the earliest point to rewind to, from which the dense network "
+            "is stable",
+        ),
     ):
         made.add_argument(f"--{flag}", action="store_true", help=about)
     made.option(
@@ -84,7 +94,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         help="folder of the trainings, which runs may share (default: RUN/judged)",
     )
     add_run_options(made)
-    add_settings(made, JudgeRecipe, "other")
+    add_settings(made, JudgeRecipe, "other", recorded=True)
     if defaults:
         made.set_defaults(dict(defaults))
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import textwrap
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
 from prac.errors import PracError
 from prac.fields import strict_yaml
 from prac.pace import Interval, Pace
+from prac.presets import PRESETS
 from prac.progress import Progress
 from prac.settings import (
     Settings,
@@ -32,17 +34,57 @@ from prac.settings import (
 )
 
 
-class Parser(ArgumentParser):
-    """An argument parser whose every complaint is one PracError line."""
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Breaks lines between words only: no name at its hyphens, and no short "(default: ...)"."""
 
-    def __init__(self, **arguments: Any) -> None:
-        """Make a parser; abbreviations are off, since a new option could change their meaning."""
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        kept = re.sub(r"\(default: [^()]{,30}\)", lambda found: found[0].replace(" ", "\0"), text)
+        lines = textwrap.wrap(" ".join(kept.split()), width, break_on_hyphens=False)
+        return [line.replace("\0", " ") for line in lines]
+
+
+class Parser(ArgumentParser):
+    """An argument parser whose every complaint is one PracError line.
+
+    Attributes:
+        names: Values that options and arguments are known to take, by destination, for completion.
+    """
+
+    names: dict[str, tuple[str, ...]]
+
+    def __init__(self, *, examples: Sequence[str], epilog: str = "", **arguments: Any) -> None:
+        """Make a parser; abbreviations are off, since a new option could change their meaning.
+
+        Args:
+            examples: Command lines that end `--help`.
+            epilog: What stands before them.
+            arguments: As argparse takes them.
+        """
+        shown = "\n".join(["examples:", *(f"  {example}" for example in examples)])
         super().__init__(
             allow_abbrev=False,
             print_config="--print-config",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
+            epilog=f"{epilog}\n\n{shown}".lstrip(),
             **arguments,
         )
+        self.names = {}
+        self._positionals.title = "arguments"
+
+    def argument(
+        self, name: str, *, metavar: str, help: str, names: Sequence[str] = (), **more: Any
+    ) -> None:
+        """Add an argument that is known by its place.
+
+        Args:
+            name: Of the parsed value.
+            metavar: Placeholder in `--help`; FILE, TICKET, PATH, DIR and RUN are completed as such.
+            help: One phrase.
+            names: Values for completion.
+            more: As argparse takes them.
+        """
+        self.names[name] = tuple(names)
+        self.add_argument(name, metavar=metavar, help=help, **more)
 
     def option(
         self,
@@ -53,6 +95,8 @@ class Parser(ArgumentParser):
         help: str,
         default: Any = None,
         short: str | None = None,
+        names: Sequence[str] = (),
+        group: Any = None,
         **bounds: float,
     ) -> None:
         """Add an option that is no setting, checked as settings are.
@@ -64,11 +108,16 @@ class Parser(ArgumentParser):
             help: One phrase.
             default: Where it is not given.
             short: A letter that says the same.
+            names: Values for completion.
+            group: Where `--help` shows it, other than among the first options.
             bounds: As `prac.settings.setting` takes them.
         """
-        read = reader(flag.replace("-", "_"), hint, bounds)
-        names = [f"--{flag}"] if short is None else [f"-{short}", f"--{flag}"]
-        self.add_argument(*names, type=read, default=default, metavar=metavar, help=help)
+        name = flag.replace("-", "_")
+        self.names[name] = tuple(names)
+        read = reader(name, hint, bounds)
+        flags = [f"--{flag}"] if short is None else [f"-{short}", f"--{flag}"]
+        place = self if group is None else group
+        place.add_argument(*flags, type=read, default=default, metavar=metavar, help=help)
 
     def error(self, message: str, *rest: Any, **more: Any) -> NoReturn:
         """Raise what was wrong with the command line, offering the nearest names."""
@@ -91,34 +140,65 @@ class Parser(ArgumentParser):
         return PracError(f"unknown option {given}: {hint}")
 
 
-def add_settings(parser: Parser, cls: type[Settings], title: str) -> None:
-    """Add an option for every setting below `cls`, in a help group for each class of settings."""
+TITLES = {"train": "training", "prune": "pruning", "sample": "sampling", "stop": "stopping"}
+"""Settings by the names of their fields, as `--help` heads them."""
+
+
+def add_settings(
+    parser: Parser,
+    cls: type[Settings],
+    title: str,
+    defaults: Mapping[str, Any] | None = None,
+    *,
+    recorded: bool = False,
+) -> None:
+    """Add an option for every setting below `cls`, in a help group for each class of settings.
+
+    Args:
+        parser: Gets the options.
+        cls: The settings.
+        title: Of the group of those directly in `cls`.
+        defaults: By flat name, what will take the place of the fields' own, as `--help` tells.
+        recorded: Whether a run or a ticket has the defaults, which `--help` does not know then.
+    """
     groups: dict[tuple[str, ...], Any] = {}
     for path, field, hint in leaves(cls):
         place = path[:-1]
         if place not in groups:
-            groups[place] = parser.add_argument_group(f"{(title, *place)[-1]} settings")
+            name = (title, *place)[-1]
+            groups[place] = parser.add_argument_group(f"{TITLES.get(name, name)} settings")
         flag = flag_of(field)
         option = "--" + flag.replace("_", "-")
-        text = f"{field.metadata['help']} (default: {_shown(field.default)})".replace("%", "%%")
+        text = field.metadata["help"]
+        if not recorded:
+            text += f" (default: {_shown((defaults or {}).get(flag, field.default))})"
         if hint is bool:
             action = ActionYesNo(yes_prefix="", no_prefix="no-")
-            groups[place].add_argument(option, action=action, default=field.default, help=text)
+            groups[place].add_argument(
+                option, action=action, default=field.default, help=_plain(text)
+            )
             continue
+        parser.names[flag] = field.metadata["names"] or _choices(hint)
         groups[place].add_argument(
             option,
             type=reader(flag, hint, field.metadata["bounds"]),
             default=field.default,
             metavar=field.metadata["unit"] or _metavar(hint),
-            help=text,
+            help=_plain(text),
         )
 
 
 def add_config_file(parser: Parser) -> None:
-    """Add `--config FILE`, YAML of options by name; options after it win."""
+    """Add `--config FILE`, YAML of options by name; options after it win. And its counterpart."""
     parser.add_argument(
-        "--config", action=ActionConfigFile, help="YAML file of options by name; later ones win"
+        "--config",
+        action=ActionConfigFile,
+        metavar="FILE",
+        help="YAML file of options by name; later ones win",
     )
+    printing = parser._option_string_actions["--print-config"]
+    printing.metavar = ""
+    printing.help = "print all settings as YAML, for --config, instead of running"
 
 
 def add_preset(parser: Parser) -> None:
@@ -128,17 +208,21 @@ def add_preset(parser: Parser) -> None:
         str | None,
         metavar="NAME,...",
         help="start from these settings; of several presets the later ones win",
+        names=tuple(PRESETS),
     )
 
 
 def add_run_options(parser: Parser) -> None:
     """Add what says how a command runs and what it prints, none of it a setting."""
+    group = parser.add_argument_group("how it runs")
     parser.option(
         "device",
         str,
         default="auto",
         metavar="NAME",
         help="auto, cpu, cuda or cuda:N (default: auto)",
+        names=("auto", "cpu", "cuda"),
+        group=group,
     )
     parser.option(
         "workers",
@@ -147,8 +231,9 @@ def add_run_options(parser: Parser) -> None:
         metavar="N",
         help="processes that decode images that do not fit in memory (default: 2)",
         at_least=0,
+        group=group,
     )
-    parser.add_argument(
+    group.add_argument(
         "--save-every",
         type=_checked_interval,
         default=None,
@@ -161,14 +246,15 @@ def add_run_options(parser: Parser) -> None:
         metavar="X",
         help="save and stop in time to take no longer; the same command continues (default: none)",
         above=0,
+        group=group,
     )
-    parser.add_argument(
+    group.add_argument(
         "--accept-changes",
         action="store_true",
         help="resume under another torch, prac or device as well, though bits may differ",
     )
-    parser.add_argument("--json", action="store_true", help="print a summary for machines")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    group.add_argument("--json", action="store_true", help="print a summary for machines")
+    group.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def _checked_interval(given: Any) -> Any:
@@ -196,10 +282,21 @@ def reader(flag: str, hint: Any, bounds: Mapping[str, float | None]) -> Callable
     return read
 
 
+def _plain(text: str) -> str:
+    """Return help that argparse shows as it is."""
+    return text.replace("%", "%%")
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    """Return the only values of a setting, where its type says them."""
+    inner = without_none(hint)
+    return typing.get_args(inner) if typing.get_origin(inner) is Literal else ()
+
+
 def _metavar(hint: Any) -> str:
     inner = without_none(hint)
-    if typing.get_origin(inner) is Literal:
-        return "{" + ",".join(map(str, typing.get_args(inner))) + "}"
+    if choices := _choices(hint):
+        return "{" + ",".join(choices) + "}"
     if typing.get_origin(inner) is tuple:
         name = _metavar(typing.get_args(inner)[0])
         return f"{name},..."
@@ -207,10 +304,12 @@ def _metavar(hint: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    if value is None or value == ():
+    if value is None or value in ((), []):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(_shown, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

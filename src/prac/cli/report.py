@@ -14,10 +14,15 @@ def parser() -> Parser:
     """Return the parser of `prac report`."""
     made = Parser(
         prog="prac report",
+        usage="%(prog)s RUN [RUN ...] [OPTION ...]",
         description="Show a run as one page of HTML that needs nothing but itself; several runs\n"
         "side by side. A run that is not finished, or is damaged, shows what there is.",
+        examples=(
+            "prac report runs/quickstart-prac",
+            "prac report runs/quickstart-prac runs/quickstart-imp -o both.html",
+        ),
     )
-    made.add_argument("runs", nargs="+", metavar="RUN", help="run folders")
+    made.argument("runs", nargs="+", metavar="RUN", help="run folders")
     made.option(
         "out",
         str | None,

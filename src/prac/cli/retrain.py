@@ -36,10 +36,15 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     """Return the parser of `prac retrain`, with a ticket's own settings as defaults."""
     made = Parser(
         prog="prac retrain",
+        usage="%(prog)s TICKET [OPTION ...]",
         description="Train a ticket alone on all data, by its search's settings unless told\n"
         "otherwise. The same command again resumes.",
+        examples=(
+            "prac retrain runs/quickstart-prac/levels/08/ticket.safetensors",
+            "prac retrain net.ticket.safetensors --seed 1 --epochs 20 --out runs/again",
+        ),
     )
-    made.add_argument("ticket", metavar="TICKET", help="a ticket file")
+    made.argument("ticket", metavar="TICKET", help="a ticket file")
     add_config_file(made)
     made.option(
         "out",
@@ -48,7 +53,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         help="folder (default: runs/retrain-DIGEST, of ticket and settings)",
     )
     add_run_options(made)
-    add_settings(made, RetrainRecipe, "other")
+    add_settings(made, RetrainRecipe, "other", recorded=True)
     if defaults:
         made.set_defaults(dict(defaults))
     return made

@@ -10,23 +10,37 @@ from typing import Any
 
 from prac.cli.options import Parser
 from prac.errors import PracError, unknown_name
+from prac.recipes import Recipe
 from prac.report.facts import RunFacts
 from prac.report.several import differences, named
 from prac.report.words import COLUMNS, row, short
 from prac.results import searches_below
+from prac.settings import flag_of, leaves
 from prac.text import printable
 
 NARROW = ("levels", "density", "test", "vs dense", "verdict", "saved")
 """The columns that leave room for a path in 80."""
+
+SORTED_BY = (
+    *("path", "density", "accuracy", "difference", "iterations", "saved", "verdict"),
+    *(flag_of(field).replace("_", "-") for _, field, _ in leaves(Recipe)),
+)
+"""What completion offers for `--sort`."""
 
 
 def parser() -> Parser:
     """Return the parser of `prac runs`."""
     made = Parser(
         prog="prac runs",
+        usage="%(prog)s DIR [DIR ...] [OPTION ...]",
         description="Show every run below a folder in one table; of two runs, how they differ.",
+        examples=(
+            "prac runs runs",
+            "prac runs runs --sort saved --reverse --where model=lenet_300_100,seed=0",
+            "prac runs runs/quickstart-prac runs/quickstart-imp --diff",
+        ),
     )
-    made.add_argument("folders", nargs="+", metavar="DIR", help="folders with runs in them")
+    made.argument("folders", nargs="+", metavar="DIR", help="folders with runs in them")
     made.option(
         "sort",
         str,
@@ -34,6 +48,7 @@ def parser() -> Parser:
         metavar="COLUMN",
         help="setting, or path, density, accuracy, difference, iterations, saved or verdict "
         "(default: path)",
+        names=SORTED_BY,
     )
     made.add_argument("--reverse", action="store_true", help="sort from the highest")
     made.option(
