@@ -11,8 +11,17 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import prac
+from prac.cli import main
 
 Pair = tuple[Tensor, Tensor]
+
+SEARCH = [
+    "--data", "digits", "--limit", "400", "--model", "lenet_300_100", "--layers", "linear",
+    "--levels", "3", "--epochs", "4", "--milestones", "3", "--lr", "0.05", "--batch-size", "32",
+    "--seed", "0", "--quiet",
+]  # fmt: skip
+STOP = ["--arm", "at-once", "--window", "2"]
+"""What `judged_run` is searched with; another method takes no early stop."""
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +77,16 @@ def quick(method: str = "prac", **changes: object) -> prac.SearchConfig:
 @pytest.fixture
 def config() -> Callable[..., prac.SearchConfig]:
     return quick
+
+
+@pytest.fixture(scope="session")
+def judged_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, its tickets retrained once, and judged with a control: not to be changed."""
+    run = tmp_path_factory.mktemp("judged") / "run"
+    assert main(["find", *SEARCH, *STOP, "--retrain", "0,2,3", "--out", str(run)]) == 0
+    asked = ["--levels", "2,3", "--seeds", "0,1", "--shuffle", "--quiet"]
+    assert main(["judge", str(run), *asked]) == 0
+    return run
 
 
 def files(run: Path, *patterns: str) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,43 +17,28 @@ import vl_convert
 from torch import nn
 
 import prac
+from conftest import SEARCH, STOP
 from prac.cli import main
 from prac.errors import PracError
 from prac.judging import judge
 from prac.report import Report, pictures, several
+from prac.report.charts import charts
 from prac.report.facts import RunFacts
 from prac.report.inside import Inside
-from prac.report.words import answer, numbers, shown_level
+from prac.report.words import answer, cost_sentence, numbers, shown_level
 from prac.results import Search
 from prac.store import read_tensors, write_tensors
+from prac.verdict import LevelVerdict, Trial, Trials, Verdict
 
-OPTIONS = (
-    "--data digits --limit 400 --model lenet_300_100 --layers linear --levels 3 --epochs 4 "
-    "--milestones 3 --lr 0.05 --batch-size 32 --seed 0 --quiet"
-)
-STOP = "--arm at-once --window 2"
 CHARTS = [
     *("accuracy", "iterations", "sets", "distances", "validation", "forgetting", "classes"),
     "layers",
 ]
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, its tickets retrained once, and judged with a control."""
-    run = tmp_path_factory.mktemp("report") / "run"
-    assert (
-        main(["find", *OPTIONS.split(), *STOP.split(), "--retrain", "0,2,3", "--out", str(run)])
-        == 0
-    )
-    asked = ["--levels", "2,3", "--seeds", "0,1", "--shuffle", "--quiet"]
-    assert main(["judge", str(run), *asked]) == 0
-    return run
-
-
 @pytest.fixture
-def run(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "run"))
+def run(judged_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(judged_run, tmp_path / "run"))
 
 
 class Page(HTMLParser):
@@ -151,6 +137,86 @@ class TestPage:
         assert "\x1b" not in html
         assert "\u202e" not in html
         assert specs(page)["classes"]["data"]["values"][0]["class"].startswith("</script>")
+
+
+def trials(*percent: float) -> Trials:
+    return Trials(tuple(Trial(seed, value / 100, "") for seed, value in enumerate(percent)))
+
+
+class TestVerdict:
+    """What a page says of verdicts whose figures are known."""
+
+    DENSE = trials(90, 92, 94)
+
+    def page(self, run: Path, *levels: LevelVerdict) -> tuple[RunFacts, Page, dict]:
+        facts = RunFacts.read(run)
+        dense = LevelVerdict(0, 1.0, True, levels[0].dense, levels[0].dense)
+        seeds = tuple(trial.seed for trial in levels[0].dense.runs)
+        facts = replace(facts, verdict=Verdict(facts.search, seeds, (dense, *levels)))
+        page = Page(Report(facts, Inside(), charts(facts, Inside()), [], ()).html())
+        return facts, page, specs(page)["accuracy"]
+
+    def test_of_several_that_match_the_sparsest_is_the_answer(self, run):
+        facts, page, spec = self.page(
+            run,
+            LevelVerdict(1, 0.8, True, trials(91, 93, 95), self.DENSE),
+            LevelVerdict(
+                2, 0.64, True, trials(90, 92, 94), self.DENSE,
+                {"random": trials(90, 92, 94), "shuffled": trials(70, 71, 75)},
+            ),
+            LevelVerdict(3, 0.512, True, trials(80, 82, 84), self.DENSE),
+        )  # fmt: skip
+        assert answer(facts) == (
+            "Ticket 2 is the sparsest that does as well as the dense network: a winning ticket of "
+            "density 64.00%, test accuracy 92.00 ±4.97 %, dense 92.00 ±4.97 % (3 runs each)."
+        )
+        # A level without controls leaves their places empty; the order is always the same.
+        assert "level density test, % vs dense p shuffled random verdict" in page.said
+        assert "1 80.00% 93.00 ±4.97 +1.00 1.000 winning" in page.said
+        assert "2 64.00% 92.00 ±4.97 +0.00 0.500 72.00 ±6.57 92.00 ±4.97 = winning" in page.said
+        assert "3 51.20% 82.00 ±4.97 -10.00 0.000 not" in page.said
+        assert "=: the control does as well as its ticket" in page.said
+        assert (
+            "The random control does as well as the ticket at level 2: the search bought nothing "
+            "there beyond how many weights each layer keeps." in page.said
+        )
+        assert "reliably worse than the ticket at level 2: which weights are kept" in page.said
+        rows = {row["network"]: row for row in spec["data"]["values"]}
+        assert {name: row["verdict"] for name, row in rows.items()} == {
+            "dense": "what the others are held against",
+            "ticket 1": "winning",
+            "ticket 2": "winning",
+            "random control of ticket 2": "as good as the ticket",
+            "shuffled control of ticket 2": "not as good as the ticket",
+            "ticket 3": "not",
+        }
+        assert spec["description"] == (
+            "Mean test accuracy by density with 95 % intervals, 3 runs each; the dense network "
+            "reaches 92.00 %. Tickets: 80.0% winning, 64.0% winning, 51.2% not. Controls beside "
+            "them: shuffled, random."
+        )
+
+    def test_one_run_each_has_no_intervals(self, run):
+        facts, page, spec = self.page(
+            run, LevelVerdict(3, 0.512, True, trials(91), trials(90), {"random": trials(89)})
+        )
+        assert numbers(facts)[1].about == "points: 91.00% and 90.00%, one run each"
+        assert "Test: of one run each; vs dense: in points." in page.said
+        assert "=: the control" not in page.said
+        assert spec["description"].startswith("Test accuracy by density, one run each;")
+        told = {tip["field"] for layer in spec["layer"] for tip in layer["encoding"]["tooltip"]}
+        assert told == {"network", "density", "accuracy", "runs", "verdict", "dense"}
+
+    @pytest.mark.parametrize(
+        ("saved", "words"),
+        [
+            (0.624, "It was found with 62% fewer training iterations than by IMP."),
+            (0.0, "Finding it took as many training iterations as by IMP."),
+            (-0.25, "It was found with 25% more training iterations than by IMP."),
+        ],
+    )
+    def test_what_it_cost_is_told_either_way(self, saved, words):
+        assert cost_sentence(saved) == words
 
 
 class TestMissing:
@@ -276,7 +342,7 @@ class TestExamples:
 class TestSeveral:
     def test_runs_stand_side_by_side(self, run, tmp_path):
         other = tmp_path / "other" / "run"
-        command = ["find", *OPTIONS.split(), "--method", "imp", "--out", str(other)]
+        command = ["find", *SEARCH, "--method", "imp", "--out", str(other)]
         assert main(command) == 0
         facts = [RunFacts.read(run), RunFacts.read(other)]
         names = [name for name, _ in several.named(facts)]
@@ -300,7 +366,7 @@ class TestCommand:
         assert f"report: {run}/report.html" in capsys.readouterr().out
 
     def test_a_search_reports_at_its_end(self, run, capsys):
-        options = [*OPTIONS.split(), *STOP.split(), "--out", str(run), "--report"]
+        options = [*SEARCH, *STOP, "--out", str(run), "--report"]
         assert main(["find", *options]) == 0
         assert (run / "report.html").exists()
 

@@ -10,27 +10,31 @@ from typing import Any
 
 import pytest
 
+from conftest import SEARCH
 from prac.cli import main
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
-OPTIONS = (
-    "--data digits --limit 400 --model lenet_300_100 --layers linear --levels 3 --epochs 4 "
-    "--milestones 3 --lr 0.05 --batch-size 32 --arm at-once --window 2 --seed 0 --quiet"
-)
 WIDTHS = {"phone": (360, 740), "desktop": (1280, 900)}
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("browser") / "run"
-    assert main(["find", *OPTIONS.split(), "--out", str(run)]) == 0
-    judging = ["--levels", "2,3", "--seeds", "0,1", "--shuffle", "--quiet"]
-    assert main(["judge", str(run), *judging]) == 0
-    assert main(["report", str(run)]) == 0
-    return run / "report.html"
+def report(judged_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    page = tmp_path_factory.mktemp("browser") / "report.html"
+    assert main(["report", str(judged_run), "-o", str(page)]) == 0
+    return page
+
+
+@pytest.fixture(scope="module")
+def reports(judged_run: Path, report: Path) -> dict[str, Path]:
+    """The page of one run, and that of two."""
+    other = report.parent / "imp"
+    assert main(["find", *SEARCH, "--method", "imp", "--retrain", "0,3", "--out", str(other)]) == 0
+    both = report.parent / "both.html"
+    assert main(["report", str(judged_run), str(other), "-o", str(both)]) == 0
+    return {"one": report, "two": both}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,7 @@ def opened(browser: Any, report: Path) -> Iterator[Any]:
     """Open the page, offline; nothing may be asked for and nothing complained of."""
     contexts = []
 
-    def open_(width: str = "desktop", **more: Any) -> Any:
+    def open_(width: str = "desktop", path: Path = report, **more: Any) -> Any:
         across, down = WIDTHS[width]
         context = browser.new_context(viewport={"width": across, "height": down}, **more)
         context.set_offline(True)
@@ -59,7 +63,7 @@ def opened(browser: Any, report: Path) -> Iterator[Any]:
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("console", lambda message: page.said.append((message.type, message.text)))
         page.on("pageerror", lambda error: page.said.append(("error", str(error))))
-        page.goto(report.as_uri())
+        page.goto(path.as_uri())
         page.wait_for_function("document.body.dataset.drawn !== undefined")
         return page
 
@@ -93,37 +97,111 @@ def test_nothing_overflows_and_all_can_use_it(opened, width, scheme):
     assert told == []
 
 
-def test_pointing_at_a_bar_tells_its_figures(opened):
+JUDGED = [
+    "network",
+    "density, %",
+    "accuracy, %",
+    "95 % interval from, %",
+    "to, %",
+    "runs",
+    "verdict",
+]
+TOLD = {
+    "one": {
+        "accuracy": [JUDGED, ["dense network, %", "less a standard deviation, %"]],
+        "iterations": [["level", "method", "iterations"]],
+        "sets": [["level", "part", "examples"]],
+        "distances": [
+            ["level", "epoch", "mask distance"],
+            ["level", "epoch", "mask distance", "stopped"],
+            ["epsilon"],
+        ],
+        "validation": [["level", "epoch", "accuracy, %"]],
+        "forgetting": [["forgetting events", "examples"]],
+        "classes": [["level", "class", "share of the set, %", "examples"]],
+        "layers": [["level", "layer", "density, %"]],
+    },
+    "two": {
+        "accuracy": [["run", "density, %", "accuracy, %"]],
+        "iterations": [["run", "level", "iterations"]],
+        "examples": [["run", "level", "examples"]],
+    },
+}
+"""What the marks of each page's charts tell."""
+ZOOM = {
+    "one": {"accuracy", "distances", "validation"},
+    "two": {"accuracy", "iterations", "examples"},
+}
+
+
+def pointed_at(page: Any, mark: Any) -> dict[str, str]:
+    """Return what is told at the middle of a mark."""
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator("#vg-tooltip-element.visible").wait_for(timeout=3000)
+    cells = page.locator("#vg-tooltip-element td").all_inner_texts()
+    page.mouse.move(1, 1)
+    page.locator("#vg-tooltip-element.visible").wait_for(state="hidden", timeout=3000)
+    return {key.strip(): value.strip() for key, value in zip(cells[::2], cells[1::2], strict=True)}
+
+
+@pytest.mark.parametrize("which", TOLD)
+def test_pointing_at_any_kind_of_mark_tells_its_figures(opened, reports, which):
+    page = opened(path=reports[which])
+    charts = page.locator("[data-chart]").evaluate_all("all => all.map(one => one.dataset.name)")
+    assert charts == list(TOLD[which])
+    for chart in charts:
+        told = []
+        groups = page.locator(f"[data-name={chart}] svg g.role-mark:not(.mark-line):has(> *)")
+        for group in groups.all():
+            found = pointed_at(page, group.locator("> *").first)
+            told.append(list(found))
+            assert not {"", "null", "undefined", "NaN"} & set(found.values()), (chart, found)
+            assert any(value[0].isdigit() for value in found.values()), (chart, found)
+        assert set(map(tuple, told)) == set(map(tuple, TOLD[which][chart])), chart
+
+
+def ticks(page: Any, chart: str) -> list[str]:
+    """Return the labels of a chart's axes, which lie in any order."""
+    return sorted(page.locator(f"[data-name={chart}] .role-axis-label text").all_text_contents())
+
+
+def ticks_later(page: Any, chart: str, *, other_than: list[str], within: int) -> list[str]:
+    """Return a chart's ticks once they are others, or after some milliseconds."""
+    for _ in range(within // 50):
+        page.wait_for_timeout(50)
+        if ticks(page, chart) != other_than:
+            break
+    return ticks(page, chart)
+
+
+@pytest.mark.parametrize("which", ZOOM)
+def test_shift_and_the_wheel_zoom_and_a_double_click_resets(opened, reports, which):
+    page = opened(path=reports[which])
+    for name in TOLD[which]:
+        chart = page.locator(f"[data-name={name}] svg.marks")
+        before = ticks(page, name)
+        chart.hover(position={"x": 150, "y": 100})
+        page.keyboard.down("Shift")
+        page.mouse.wheel(0, -400)
+        page.keyboard.up("Shift")
+        if name in ZOOM[which]:
+            zoomed = ticks_later(page, name, other_than=before, within=3000)
+            assert zoomed != before, name
+            chart.dblclick(position={"x": 150, "y": 100})
+            assert ticks_later(page, name, other_than=zoomed, within=3000) == before, name
+        else:
+            assert ticks_later(page, name, other_than=before, within=100) == before, name
+
+
+def test_the_wheel_alone_scrolls_the_page(opened):
     page = opened()
-    page.locator("[data-name=iterations] svg .mark-rect path").nth(1).hover()
-    tip = page.locator("#vg-tooltip-element")
-    tip.wait_for(state="visible")
-    words = tip.inner_text()
-    assert "iterations" in words
-    assert "this search" in words or "IMP" in words
-
-
-def test_shift_and_the_wheel_zoom_and_the_wheel_alone_scrolls(opened):
-    page = opened()
-    chart = page.locator("[data-name=validation] svg.marks")
-    chart.scroll_into_view_if_needed()
-    ticks = "[data-name=validation] svg .role-axis-label text"
-
-    def labels() -> list[str]:
-        return page.locator(ticks).all_inner_texts()
-
-    before, top = labels(), page.evaluate("window.scrollY")
-    chart.hover(position={"x": 150, "y": 100})
+    page.locator("[data-name=validation] svg.marks").hover(position={"x": 150, "y": 100})
+    before, top = ticks(page, "validation"), page.evaluate("window.scrollY")
     page.mouse.wheel(0, 200)
-    page.wait_for_timeout(200)
-    assert labels() == before
-    assert page.evaluate("window.scrollY") != top
-    chart.hover(position={"x": 150, "y": 100})
-    page.keyboard.down("Shift")
-    page.mouse.wheel(0, -400)
-    page.keyboard.up("Shift")
-    page.wait_for_timeout(300)
-    assert labels() != before
+    page.wait_for_function(f"window.scrollY != {top}")
+    assert ticks(page, "validation") == before
 
 
 def test_a_chart_is_saved_as_svg_and_png(opened, tmp_path):

@@ -22,8 +22,13 @@ from prac.report.vega import (
     heat,
     on_accuracy,
     on_density,
+    on_whole,
     tips,
 )
+from prac.verdict import LevelVerdict, Trials
+
+COLOURS = {"ticket": BLUE, "reinitialised": PINK, "shuffled": GREEN, "random": ORANGE}
+"""Of tickets and their controls, in the order of the legend."""
 
 
 def charts(facts: RunFacts, inside: Inside) -> list[Chart]:
@@ -49,7 +54,7 @@ def accuracy(facts: RunFacts) -> Chart | None:
         {
             "density": 100 * found["density"],
             "accuracy": 100 * found["test_accuracy"],
-            "what": "ticket" if level else "dense",
+            "network": f"ticket {level}" if level else "dense",
         }
         for level, found in facts.retrained.items()
         if found["test_accuracy"] is not None
@@ -62,7 +67,7 @@ def accuracy(facts: RunFacts) -> Chart | None:
             "encoding": {
                 **on_density(),
                 **on_accuracy(),
-                **tips("density", "accuracy", "what"),
+                **tips("network", "density", "accuracy"),
             },
         }
     ]
@@ -78,69 +83,111 @@ def _judged(facts: RunFacts) -> Chart:
     assert facts.verdict is not None, "asked for where there is a verdict"
     levels = facts.verdict.levels
     dense = levels[0].dense
-    rows = []
+    # Of a single run nothing tells how far the next would be from it.
+    has_intervals = dense.half_width is not None
+    rows: list[dict[str, Any]] = []
     for level in levels:
         for what, trials in (("ticket", level.ticket), *level.controls.items()):
             width = trials.half_width or 0.0
-            rows.append(
-                {
-                    "density": 100 * level.density,
-                    "accuracy": 100 * trials.mean,
-                    "low": 100 * (trials.mean - width),
-                    "high": 100 * min(trials.mean + width, 1.0),
-                    "what": what,
-                    "runs": len(trials.runs),
-                    "verdict": level.verdict if what == "ticket" else "control",
-                }
-            )
-    kinds = list(dict.fromkeys(row["what"] for row in rows))
+            row = {
+                "what": what,
+                "network": _network(level.index, what),
+                "density": 100 * level.density,
+                "accuracy": 100 * trials.mean,
+                "low": 100 * max(trials.mean - width, 0.0),
+                "high": 100 * min(trials.mean + width, 1.0),
+                "runs": len(trials.runs),
+                "verdict": _said(level, what),
+            }
+            rows.append(row)
+    kinds = [kind for kind in COLOURS if any(row["what"] == kind for row in rows)]
+    legend = {"orient": "top", "symbolOpacity": 1}
+    kind = {"field": "what", "type": "nominal", "title": None, "legend": legend}
     colour = {
         "color": {
-            "field": "what",
-            "type": "nominal",
-            "title": None,
-            "scale": {"domain": kinds, "range": [BLUE, ORANGE, GREEN, PINK][: len(kinds)]},
-            "legend": {"orient": "top"},
+            **kind,
+            "scale": {"domain": kinds, "range": [COLOURS[name] for name in kinds]},
         },
     }
-    shape = {"shape": {"field": "what", "type": "nominal", "legend": None}}
-    band = {
-        "low": 100 * (dense.mean - (dense.deviation or 0.0)),
-        "dense": 100 * dense.mean,
-    }
-    told = tips("density", "accuracy", "low", "high", "what", "runs", "verdict")
+    shape = {"shape": {**kind, "scale": {"domain": kinds}}}
+    interval = ("low", "high") if has_intervals else ()
+    told = tips("network", "density", "accuracy", *interval, "runs", "verdict")
     layers: list[dict[str, Any]] = [
         {
-            "data": {"values": [band]},
-            "mark": {"type": "rect", "color": GREY, "opacity": 0.25},
-            "encoding": {"y": {"field": "low", "type": "quantitative"}, "y2": {"field": "dense"}},
+            "mark": {"type": "line", "point": {"size": 60, "filled": True}},
+            "encoding": {**on_density(), **on_accuracy(), **colour, **shape, **told},
         },
-        {
-            "data": {"values": [band]},
-            "mark": {"type": "rule", "color": GREY, "strokeDash": [4, 3]},
-            "encoding": {"y": {"field": "dense", "type": "quantitative"}},
-        },
-        {
+    ]
+    if has_intervals:
+        spread = {
             "mark": {"type": "rule", "opacity": 0.6},
             "encoding": {
                 **on_density(),
                 "y": {"field": "low", "type": "quantitative"},
                 "y2": {"field": "high"},
                 **colour,
+                **told,
             },
-        },
-        {
-            "mark": {"type": "line", "point": {"size": 60, "filled": True}},
-            "encoding": {**on_density(), **on_accuracy(), **colour, **shape, **told},
-        },
-    ]
+        }
+        layers.insert(0, spread)
+    layers = [*_held_against(dense), *layers]
+    what, drawn = "Test accuracy by density, one run each", "one run each, dashed: dense"
+    if has_intervals:
+        runs = f"{len(facts.verdict.seeds)} runs each"
+        what = f"Mean test accuracy by density with 95 % intervals, {runs}"
+        drawn = "grey: within a standard deviation below dense"
     reached = [f"{level.density:.1%} {level.verdict}" for level in levels if level.index]
+    controls = [kind for kind in kinds if kind != "ticket"]
     alt = (
-        f"Mean test accuracy by density with 95 % intervals, {len(facts.verdict.seeds)} runs each; "
-        f"the dense network reaches {100 * dense.mean:.2f} %. Tickets: {', '.join(reached)}."
+        f"{what}; the dense network reaches {100 * dense.mean:.2f} %."
+        + (f" Tickets: {', '.join(reached)}." if reached else "")
+        + (f" Controls beside them: {', '.join(controls)}." if controls else "")
     )
-    title = "Accuracy by density; grey: within a standard deviation below dense"
-    return chart("accuracy", title, alt, rows, layers)
+    return chart("accuracy", f"Accuracy by density; {drawn}", alt, rows, layers)
+
+
+def _network(level: int, what: str) -> str:
+    """Return what was trained, as its point tells it."""
+    if not level:
+        return "dense"
+    return f"ticket {level}" if what == "ticket" else f"{what} control of ticket {level}"
+
+
+def _said(level: LevelVerdict, what: str) -> str:
+    """Return the verdict on a ticket, or how its control does beside it."""
+    if not level.index:
+        return "what the others are held against"
+    if what == "ticket":
+        return level.verdict
+    beside = {True: "as good as the ticket", False: "not as good as the ticket"}
+    as_good = level.as_good(what)
+    return "undecided" if as_good is None else beside[as_good]
+
+
+def _held_against(dense: Trials) -> list[dict[str, Any]]:
+    """Return layers of the dense network's mean, and of a standard deviation below it."""
+    line = {"dense": 100 * dense.mean}
+    told = tips("dense")
+    layers: list[dict[str, Any]] = []
+    if dense.deviation is not None:
+        line["within"] = 100 * (dense.mean - dense.deviation)
+        told = tips("dense", "within")
+        band = {
+            "data": {"values": [line]},
+            "mark": {"type": "rect", "color": GREY, "opacity": 0.25},
+            "encoding": {
+                "y": {"field": "within", "type": "quantitative"},
+                "y2": {"field": "dense"},
+                **told,
+            },
+        }
+        layers.append(band)
+    rule = {
+        "data": {"values": [line]},
+        "mark": {"type": "rule", "color": GREY, "strokeDash": [4, 3]},
+        "encoding": {"y": {"field": "dense", "type": "quantitative"}, **told},
+    }
+    return [*layers, rule]
 
 
 def iterations(facts: RunFacts) -> Chart | None:
@@ -226,21 +273,27 @@ def distances(facts: RunFacts) -> Chart | None:
             "level": level.index,
             "epoch": len(level.mask_distances) + 1,
             "distance": level.mask_distances[-1],
+            "stopped": "after this epoch",
         }
         for level in facts.levels
         if level.stopped_early and level.mask_distances
     ]
-    x = {"field": "epoch", "type": "quantitative", "axis": {"tickMinStep": 1}}
+    x = on_whole("epoch")
     y = {"field": "distance", "type": "quantitative", "title": "mask distance"}
     layers: list[dict[str, Any]] = [
         {
             "mark": {"type": "line", "point": {"size": 15}, "strokeWidth": 1.3},
-            "encoding": {"x": x, "y": y, **by_level(), **tips("level", "epoch", "distance")},
+            "encoding": {**x, "y": y, **by_level(), **tips("level", "epoch", "distance")},
         },
         {
             "data": {"values": stops},
             "mark": {"type": "point", "shape": "diamond", "size": 110, "filled": True},
-            "encoding": {"x": x, "y": y, **by_level(), **tips("level", "epoch", "distance")},
+            "encoding": {
+                **x,
+                "y": y,
+                **by_level(),
+                **tips("level", "epoch", "distance", "stopped"),
+            },
         },
     ]
     epsilon = settings.get("epsilon")
@@ -283,7 +336,7 @@ def validation(facts: RunFacts) -> Chart | None:
         {
             "mark": {"type": "line", "strokeWidth": 1.3, "point": {"size": 12}},
             "encoding": {
-                "x": {"field": "epoch", "type": "quantitative", "axis": {"tickMinStep": 1}},
+                **on_whole("epoch"),
                 **on_accuracy("validation accuracy, %"),
                 **by_level(),
                 **tips("level", "epoch", "accuracy"),

@@ -90,7 +90,7 @@ def _kinds(
     events, learned = first["events"][members].long(), first["learned"][members].bool()
     by_events = events.argsort(descending=True, stable=True)
     often = by_events[(learned & (events > 0))[by_events]]
-    notes = {int(members[i]): f"forgotten {int(events[i])} times" for i in often[:2000]}
+    notes = {int(members[i]): f"forgotten {_times(int(events[i]))}" for i in often[:2000]}
     if len(often):
         about = "Learned, and forgotten again most often while the dense network trained."
         yield ("The hardest", about), members[often], notes
@@ -109,6 +109,10 @@ def _kinds(
     easy = members[learned & (events == 0)]
     if len(easy):
         yield ("Unforgettable", "Learned once and never forgotten: for contrast."), easy, {}
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def _path(search: Search, level: int) -> Path:

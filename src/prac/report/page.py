@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,9 +17,10 @@ from prac.report.vega import Chart
 from prac.report.words import answer, findings, numbers
 from prac.text import printable
 from prac.verdict import DEFINITION
+from prac.verdict_text import AS_GOOD, shown
 
 HINT = (
-    "Point at a chart for its figures. Drag a line chart to move it, hold Shift and scroll to "
+    "Point at a mark for its figures. Drag a line chart to move it, hold Shift and scroll to "
     "zoom, click twice to bring it back; the menu at its corner saves it as SVG or PNG."
 )
 
@@ -44,6 +46,7 @@ def page(
         f'<p class="verdict">{text(answer(facts))}</p>',
         *_numbers(facts),
         *missing_section([*facts.missing, *missing]),
+        *_judged(facts),
         *_findings(findings(facts)),
         *_collapsed(collapsed),
         *figures(charts),
@@ -53,8 +56,6 @@ def page(
         "<h2>How it was made</h2>",
         *_made(facts),
     ]
-    if facts.verdict is not None:
-        body.append(f'<p class="hint">{text(DEFINITION[0].upper() + DEFINITION[1:])}.</p>')
     return document(f"Lottery tickets: {facts.name}", body, charts)
 
 
@@ -108,6 +109,44 @@ def _numbers(facts: RunFacts) -> Iterator[str]:
                 f"<small>{text(number.about)}</small></dd></div>"
             )
         yield "</dl>"
+
+
+def _judged(facts: RunFacts) -> Iterator[str]:
+    """Yield the verdict level by level, controls beside their tickets."""
+    if facts.verdict is None:
+        return
+    levels = facts.verdict.levels
+    controls = [name for name in AS_GOOD if any(name in level.controls for level in levels)]
+    rows = [
+        [
+            level.index,
+            f"{level.density:.2%}",
+            shown(level.ticket),
+            f"{100 * level.difference:+.2f}" if level.index else "",
+            "" if level.p_value is None else f"{level.p_value:.3f}",
+            *(
+                f"{shown(level.controls[name])}{' =' if level.as_good(name) else ''}"
+                if name in level.controls
+                else ""
+                for name in controls
+            ),
+            level.verdict,
+        ]
+        for level in levels
+    ]
+    yield "<h2>The verdict by level</h2>"
+    yield from table(["level", "density", "test, %", "vs dense", "p", *controls, "verdict"], rows)
+    count = len(facts.verdict.seeds)
+    notes = [
+        f"Test: mean of {count} runs ± half the width of its 95 % interval"
+        if count > 1
+        else "Test: of one run each",
+        "vs dense: in points",
+    ]
+    if any(level.as_good(name) for level in levels for name in level.controls):
+        notes.append("=: the control does as well as its ticket, within a standard deviation of it")
+    meaning = f"{'; '.join(notes)}. {DEFINITION[0].upper()}{DEFINITION[1:]}."
+    yield f'<p class="note">{text(meaning)}</p>'
 
 
 def _findings(sentences: Sequence[str]) -> Iterator[str]:
@@ -198,7 +237,7 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
         return
     yield from table(head, rows)
     yield (
-        '<p class="hint">Of finding each ticket, all levels before it added up. IMP\'s is its '
+        '<p class="note">Of finding each ticket, all levels before it added up. IMP\'s is its '
         "schedule: every level on all data at full length. * estimated from this search's seconds "
         "an example.</p>"
     )
@@ -230,7 +269,9 @@ def _spec(chart: Chart) -> str:
     return f'<script type="application/json" id="chart-{chart.name}">{content}</script>'
 
 
+@functools.cache
 def _script() -> str:
+    """Return what draws charts; putting it together takes a second or two."""
     from vl_convert import javascript_bundle
 
     bundle: str = javascript_bundle(_resource("page.js"))

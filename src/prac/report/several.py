@@ -19,6 +19,7 @@ from prac.report.vega import (
     chart,
     on_accuracy,
     on_density,
+    on_whole,
     tips,
 )
 from prac.report.words import COLUMNS, accuracies, answer, row
@@ -41,7 +42,7 @@ def comparison_page(runs: Sequence[RunFacts]) -> str:
     body = [
         f"<h1>{title}</h1>",
         *table(["run", *COLUMNS], ([name, *row(run).values()] for name, run in named(runs))),
-        '<p class="hint">Of each run the sparsest ticket that matches the dense network, or, where '
+        '<p class="note">Of each run the sparsest ticket that matches the dense network, or, where '
         "that is not known, the sparsest that was trained alone. vs dense: in points; saved: of "
         "IMP's iterations to that ticket.</p>",
         *figures(drawn),
@@ -123,7 +124,7 @@ def _by_level(
         {
             "mark": {"type": "line", "point": {"size": 40}},
             "encoding": {
-                "x": {"field": "level", "type": "quantitative", "axis": {"tickMinStep": 1}},
+                **on_whole("level"),
                 "y": {"field": field, "type": "quantitative"},
                 **_by_run(runs),
                 **tips("run", "level", field),

@@ -14,6 +14,24 @@ BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = (
 )  # fmt: skip
 GREY = "#8A8A8A"
 HEIGHT = 260
+EDGE = 8
+"""Pixels from a point to the edge, which would cut it."""
+
+TOLD = {
+    "density": ("density, %", ".2f"),
+    "accuracy": ("accuracy, %", ".2f"),
+    "low": ("95 % interval from, %", ".2f"),
+    "high": ("to, %", ".2f"),
+    "dense": ("dense network, %", ".2f"),
+    "within": ("less a standard deviation, %", ".2f"),
+    "share": ("share of the set, %", ".2f"),
+    "distance": ("mask distance", ".4f"),
+    "epsilon": ("epsilon", ".4f"),
+    "iterations": ("iterations", ",d"),
+    "examples": ("examples", ",d"),
+    "events": ("forgetting events", None),
+}
+"""What fields are called where a mark is pointed at, and the form of their numbers."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,23 @@ def on_density() -> dict[str, Any]:
             "field": "density",
             "type": "quantitative",
             "title": "density: weights kept, %",
-            "scale": {"type": "log", "reverse": True},
+            # Up to the densities there are, not to the next power of ten.
+            "scale": {"type": "log", "reverse": True, "nice": False, "padding": EDGE},
+        }
+    }
+
+
+def on_whole(field: str) -> dict[str, Any]:
+    """Return the encoding of whole numbers, such as epochs and levels."""
+    return {
+        "x": {
+            "field": field,
+            "type": "quantitative",
+            "scale": {"zero": False, "nice": False, "padding": EDGE},
+            "axis": {
+                "tickMinStep": 1,
+                "labelExpr": "datum.value % 1 ? '' : format(datum.value, 'd')",
+            },
         }
     }
 
@@ -93,16 +127,12 @@ def by_level() -> dict[str, Any]:
 
 
 def tips(*fields: str) -> dict[str, Any]:
-    """Return what a pointed-at mark tells: these fields, shares with two digits."""
-    numbers = {"density", "accuracy", "low", "high", "share"}
+    """Return what a pointed-at mark tells: these fields, by names that people read."""
     tips = []
     for field in fields:
-        tip: dict[str, Any] = {"field": field}
-        if field in numbers:
-            tip |= {"type": "quantitative", "format": ".2f"}
-        elif field in ("distance", "epsilon"):
-            tip |= {"type": "quantitative", "format": ".4f"}
-        tips.append(tip)
+        title, form = TOLD.get(field, (field, None))
+        number = {} if form is None else {"type": "quantitative", "format": form}
+        tips.append({"field": field, "title": title, **number})
     return {"tooltip": tips}
 
 

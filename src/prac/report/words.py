@@ -26,8 +26,7 @@ def answer(facts: RunFacts) -> str:
     if level is None:
         return "No ticket yet."
     found, dense = facts.retrained.get(level), facts.retrained.get(0)
-    saved = facts.cost(level).iterations_saved
-    cost = f"It was found with {saved:.0%} fewer training iterations than by IMP."
+    cost = cost_sentence(facts.cost(level).iterations_saved)
     density = f"Ticket {level} keeps {facts.levels[level].density:.2%} of the weights"
     if found is None or found["test_accuracy"] is None:
         return f"{density}; how it does alone was not measured. {cost}"
@@ -35,6 +34,14 @@ def answer(facts: RunFacts) -> str:
     if dense is not None and dense["test_accuracy"] is not None:
         text += f", the dense network {dense['test_accuracy']:.2%} (one run each: no verdict)"
     return f"{text}. {cost}"
+
+
+def cost_sentence(saved: float) -> str:
+    """Return what finding a ticket cost beside IMP, of the share of its iterations saved."""
+    if abs(saved) < 0.005:
+        return "Finding it took as many training iterations as by IMP."
+    word = "fewer" if saved > 0 else "more"
+    return f"It was found with {abs(saved):.0%} {word} training iterations than by IMP."
 
 
 def numbers(facts: RunFacts) -> list[Number]:
@@ -58,9 +65,8 @@ def _against_dense(facts: RunFacts, level: int) -> list[Number]:
     ours, dense = accuracies(facts, level)
     if ours is None or dense is None:
         return []
-    runs = "one run each"
-    if facts.verdict is not None:
-        runs = f"means of {len(facts.verdict.seeds)}"
+    count = 1 if facts.verdict is None else len(facts.verdict.seeds)
+    runs = "one run each" if count == 1 else f"means of {count} runs"
     return [
         Number(
             "test accuracy beside the dense network's",
