@@ -162,7 +162,7 @@ def test_the_set_is_the_union_of_cet_and_cep(small_net, train, val, config, tmp_
     search = prac.find(small_net(), train, config(stop=NEVER), val=val, out=tmp_path / "run")
     found = {}
     for k in range(3):
-        tensors, _ = read(tmp_path / "run" / "levels" / f"{k:02d}" / "examples.safetensors")
+        tensors = search.examples(k)
         members = set(tensors["members"].tolist())
         cet, cep = set(tensors["cet"].tolist()), set(tensors["cep"].tolist())
         forgotten = {i for i in members if tensors["events"][i] > 0 or not tensors["learned"][i]}
@@ -177,12 +177,8 @@ def test_the_set_is_the_union_of_cet_and_cep(small_net, train, val, config, tmp_
         search.levels[1].set_parts == {"cet": len(search.subset(1)), "cep": 0}
         or len(search.subset(1)) == 50
     )
-
-
-def read(path):
-    from prac.store import read_tensors
-
-    return read_tensors(path, "examples")
+    with pytest.raises(prac.PracError, match="level 3 of the search was not trained"):
+        search.examples(3)
 
 
 def test_cet_alone_looks_at_no_predictions(small_net, train, config, tmp_path):
@@ -460,8 +456,7 @@ class TestOwnParts:
         lines = read_metrics(tmp_path / "run")
         assert lines[2]["train_loss"] < lines[0]["train_loss"]
         assert 0 < search.levels[1].set_size <= 200
-        tensors, _ = read(tmp_path / "run" / "levels" / "01" / "examples.safetensors")
-        assert set(tensors["predictions"].tolist()) <= {0, 1}
+        assert set(search.examples(1)["predictions"].tolist()) <= {0, 1}
 
 
 class TestMistakes:

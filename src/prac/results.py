@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.errors import PracError
-from prac.fields import Fields
+from prac.fields import Fields, damaged
 from prac.files import read_json, read_settings
 from prac.ledger import Ledger, Level, cost_of, ledger, read_levels
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from prac.subset import Subset
     from prac.ticket import Ticket
 
@@ -104,6 +106,21 @@ class Search:
 
         return Subset.load(self.level_path(level) / "subset.safetensors")
 
+    def examples(self, level: int) -> dict[str, Tensor]:
+        """Return what a level's training has shown of the examples: forgetting, CET, CEP and more.
+
+        Returns:
+            Tensors by name, as docs/files.md lists them: `events` and `learned` have an entry for
+            each training example, `members`, `chosen`, `cet` and `cep` are ascending indices.
+
+        Raises:
+            PracError: If the level was not trained, or its file is damaged.
+        """
+        path = self.level_path(level) / "examples.safetensors"
+        if not path.exists():
+            raise PracError(f"{path}: is not there: level {level} of the search was not trained")
+        return read_examples(path)
+
     def cost(self, level: int) -> Ledger:
         """Return what finding the ticket of a level cost, beside IMP's cost for it."""
         return ledger(self.levels, level)
@@ -139,6 +156,27 @@ def searches_below(folder: Path) -> list[Path]:
                 found.append(Path(path))
         folders.sort()
     return found
+
+
+def read_examples(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a level's examples.safetensors, found to fit together.
+
+    Raises:
+        PracError: If the file is damaged.
+    """
+    from prac.store import check_indices, read_tensors
+
+    tensors, _ = read_tensors(path, "examples")
+    for name in ("members", "events", "learned", "chosen"):
+        if name not in tensors:
+            raise damaged(path, f"tensor {name!r} is missing")
+    events, learned = tensors["events"], tensors["learned"]
+    if events.ndim != 1 or events.is_floating_point() or learned.shape != events.shape:
+        raise damaged(path, "its events and learned are not one number an example")
+    for name in ("members", "chosen", "cet", "cep"):
+        if name in tensors:
+            check_indices(path, name, tensors[name], len(events))
+    return tensors
 
 
 def read_retraining(path: Path) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from prac.errors import PracError
 from prac.fields import damaged
 from prac.recipes import DataConfig
-from prac.report.inside import read_examples
-from prac.results import Search
+from prac.results import Search, read_examples
 from prac.settings import flat, from_flat
 
 if TYPE_CHECKING:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prac.errors import PracError
-from prac.fields import damaged
-from prac.results import Search
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from prac.results import Search, read_examples
 
 OFTEN = 30
 """Examples forgotten more often than this are counted together."""
@@ -71,27 +66,6 @@ def _densities(path: Path) -> dict[str, float]:
 
     masks = Ticket.load(path).masks
     return {name: int(mask.sum()) / mask.numel() for name, mask in masks.items()}
-
-
-def read_examples(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a level's examples.safetensors, found to fit together.
-
-    Raises:
-        PracError: If the file is damaged.
-    """
-    from prac.store import check_indices, read_tensors
-
-    tensors, _ = read_tensors(path, "examples")
-    for name in ("members", "events", "learned", "chosen"):
-        if name not in tensors:
-            raise damaged(path, f"tensor {name!r} is missing")
-    events, learned = tensors["events"], tensors["learned"]
-    if events.ndim != 1 or events.is_floating_point() or learned.shape != events.shape:
-        raise damaged(path, "its events and learned are not one number an example")
-    for name in ("members", "chosen", "cet", "cep"):
-        if name in tensors:
-            check_indices(path, name, tensors[name], len(events))
-    return tensors
 
 
 def _examples(path: Path) -> tuple[dict[str, int], dict[str, int]]:
