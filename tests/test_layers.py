@@ -75,6 +75,8 @@ LAYERS = (
         "report",
         "screen",
         "tables",
+        "trackers",
+        "tracking",
         "verdict_text",
     ),
     ("cli", "__main__"),

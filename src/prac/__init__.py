@@ -36,6 +36,8 @@ _HOMES = {
     "Event": "training",
     "together": "training",
     "Progress": "progress",
+    "Tracking": "tracking",
+    "Tracker": "trackers",
     "Interrupted": "pace",
     "Pace": "pace",
 }
@@ -67,6 +69,8 @@ if TYPE_CHECKING:
     from prac.subset import Subset as Subset
     from prac.task import Task as Task
     from prac.ticket import Ticket as Ticket
+    from prac.trackers import Tracker as Tracker
+    from prac.tracking import Tracking as Tracking
     from prac.training import Event as Event
     from prac.training import together as together
     from prac.verdict import Verdict as Verdict

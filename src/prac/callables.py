@@ -1,12 +1,18 @@
-"""Telling one function from another across processes, so that a run resumes with its own parts."""
+"""Other people's functions: found by name, and told apart so that a run resumes with its own."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+import importlib
+import operator
+import os
+import sys
+from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
+
+from prac.errors import PracError
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 
@@ -78,3 +84,40 @@ def _cell(cell: Any, inside: Any) -> Any:
         return inside(cell.cell_contents)
     except ValueError:
         return "empty"
+
+
+def imported(name: str, what: str) -> Callable[..., object]:
+    """Return the callable that a name points to.
+
+    Args:
+        name: `package.module:callable`; the current directory can be imported from.
+        what: It makes, such as "model".
+
+    Raises:
+        PracError: The module cannot be imported, or the attribute is missing or not callable.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or module_name.startswith(".") or not attribute:
+        raise PracError(f"{what} {name!r} is not of the form 'package.module:callable'")
+    # A console script, unlike `python -m`, does not look in the current directory. The entry stays,
+    # because the user's module may import its neighbours later.
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # The user's code runs here: anything can go wrong in it.
+        raise PracError(
+            f"{what} {name!r}: cannot import {module_name!r} ({type(error).__name__}: {error})"
+        ) from error
+    try:
+        target = operator.attrgetter(attribute)(module)
+    except AttributeError as error:
+        raise PracError(f"{what} {name!r}: {module_name!r} has no {attribute!r}") from error
+    if not callable(target):
+        raise PracError(
+            f"{what} {name!r} is a {type(target).__name__}: name the class or function that makes "
+            f"the {what}"
+        )
+    return target  # type: ignore[no-any-return]

@@ -21,6 +21,7 @@ from prac.cli.options import (
     check_used,
     early_value,
     pace_of,
+    trackers_of,
     values_of,
 )
 from prac.describe import search_summary
@@ -92,7 +93,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.add_argument(
         "--report", action="store_true", help="write report.html into the run folder at the end"
     )
-    add_run_options(made)
+    add_run_options(made, tracked=True)
     add_settings(made, Recipe, "search", defaults)
     if defaults:
         made.set_defaults(dict(defaults))
@@ -126,7 +127,7 @@ def run(arguments: Sequence[str]) -> int:
     if has_trained(out):
         # Before any data is loaded, which may take long.
         check_same(out, read_settings(out), flat(recipe))
-    if options.subset is None and _is_finished(out, retrain):
+    if options.subset is None and _is_finished(out, retrain) and not trackers_of(options):
         progress.say(f"{out}: already finished")
     else:
         with pace_of(options, progress).listening() as pace:
@@ -199,6 +200,8 @@ def _search(
     from prac.retraining import retrain as retrain_ticket
     from prac.search import find
     from prac.subset import Subset
+    from prac.tracking import Tracking
+    from prac.training import together
 
     subset = Subset.load(options.subset) if options.subset is not None else None
     check_model_name(recipe.model.name)
@@ -208,7 +211,9 @@ def _search(
         progress.say(line)
     model = load_model(recipe.model, data, recipe.search.seed)
     about = {**flat(recipe.model), **flat(recipe.data)}
-    with progress:
+    tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
+    watch = together(progress, tracking)
+    with tracking, progress:
         search = find(
             model,
             data.train,
@@ -218,7 +223,7 @@ def _search(
             subset=subset,
             device=options.device,
             recipe=about,
-            watch=progress,
+            watch=watch,
             pace=pace,
             accept_changes=options.accept_changes,
         )
@@ -238,10 +243,11 @@ def _search(
                 seed=recipe.search.seed,
                 out=search.retrain_path(level),
                 device=options.device,
-                watch=progress,
+                watch=watch,
                 pace=pace,
                 accept_changes=options.accept_changes,
             )
+        tracking.catch_up()  # Where nothing was left to do.
 
 
 def _show(out: Path, as_json: bool) -> int:

@@ -32,6 +32,7 @@ from prac.settings import (
     parsed,
     without_none,
 )
+from prac.trackers import TRACKERS
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -212,8 +213,13 @@ def add_preset(parser: Parser) -> None:
     )
 
 
-def add_run_options(parser: Parser) -> None:
-    """Add what says how a command runs and what it prints, none of it a setting."""
+def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
+    """Add what says how a command runs and what it prints, none of it a setting.
+
+    Args:
+        parser: Of the command.
+        tracked: Whether what it trains can be tracked.
+    """
     group = parser.add_argument_group("how it runs")
     parser.option(
         "device",
@@ -253,8 +259,29 @@ def add_run_options(parser: Parser) -> None:
         action="store_true",
         help="resume under another torch, prac or device as well, though bits may differ",
     )
+    if tracked:
+        group.add_argument(
+            "--tensorboard",
+            action="store_true",
+            help="write curves, histograms and pictures into the run folder, for TensorBoard",
+        )
+        parser.option(
+            "track",
+            tuple[str, ...],
+            default=(),
+            metavar="NAME,...",
+            help="hand them to wandb, mlflow or package.module:callable (default: none)",
+            names=TRACKERS,
+            group=group,
+        )
     group.add_argument("--json", action="store_true", help="print a summary for machines")
     group.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def trackers_of(options: Namespace) -> tuple[str, ...]:
+    """Return the trackers that a command line names, each once."""
+    named = (*(["tensorboard"] if options.tensorboard else []), *(options.track or ()))
+    return tuple(dict.fromkeys(named))
 
 
 def _checked_interval(given: Any) -> Any:

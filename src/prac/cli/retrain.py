@@ -18,6 +18,7 @@ from prac.cli.options import (
     check_exclusive,
     check_used,
     pace_of,
+    trackers_of,
     values_of,
 )
 from prac.cli.recorded import load, own_settings
@@ -52,7 +53,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         metavar="DIR",
         help="folder (default: runs/retrain-DIGEST, of ticket and settings)",
     )
-    add_run_options(made)
+    add_run_options(made, tracked=True)
     add_settings(made, RetrainRecipe, "other", recorded=True)
     if defaults:
         made.set_defaults(dict(defaults))
@@ -95,11 +96,14 @@ def _train(
 ) -> History:
     from prac.recipes import load_model
     from prac.retraining import read_history, retrain
+    from prac.tracking import Tracking
+    from prac.training import together
 
     data = load(recipe, options.workers, progress)
     model = load_model(recipe.model, data, recipe.seed)
     about = flat(recipe.data) | flat(recipe.model)
-    with progress:
+    tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
+    with tracking, progress:
         retrain(
             ticket,
             model,
@@ -111,10 +115,11 @@ def _train(
             out=out,
             device=options.device,
             recipe=about,
-            watch=progress,
+            watch=together(progress, tracking),
             pace=pace,
             accept_changes=options.accept_changes,
         )
+        tracking.catch_up()  # Where nothing was left to do.
     return read_history(out)
 
 

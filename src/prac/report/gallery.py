@@ -133,10 +133,10 @@ def _tensors(search: Search, level: int, data: LoadedData) -> dict[str, Tensor] 
 def _pictures(data: LoadedData, ids: Tensor, notes: dict[int, str]) -> tuple[Picture, ...]:
     import torch
 
+    from prac.data.pixels import pixels_of
+
     chosen = _spread(data, ids)
-    x, _ = next(iter(data.train.stream([torch.tensor(chosen)])))
-    mean, std = (torch.tensor(part).view(-1, 1, 1) for part in _scale(data))
-    pixels = ((x.float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    pixels = pixels_of(data.train, torch.tensor(chosen)).numpy()
     labels = data.train.labels
     found = []
     for position, image in zip(chosen, pixels, strict=True):
@@ -159,11 +159,6 @@ def _spread(data: LoadedData, ids: Tensor) -> list[int]:
         if len(of_class) < each:
             of_class.append(position)
     return [position for label in sorted(by_class) for position in by_class[label]][:MOST]
-
-
-def _scale(data: LoadedData) -> tuple[list[float], list[float]]:
-    mean, std = list(data.pipeline.mean), list(data.pipeline.std)
-    return (mean, std) if mean else ([0.0], [1.0])
 
 
 def _uri(pixels: np.ndarray) -> str:
