@@ -19,7 +19,7 @@ BROWSER := $(VENV)/.browser
 .DELETE_ON_ERROR:
 # Two installs at once into one environment would break it.
 .NOTPARALLEL:
-.PHONY: help demo test torture bench lint format format-check types docs wheel constraints clean
+.PHONY: help demo test torture bench lint format format-check types docs notebooks wheel constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ types: $(DEV) ## check the types with mypy
 
 docs: $(DEV) ## build the documentation into docs/_build/html, warnings being errors
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+notebooks: $(DEV) ## run the notebooks in docs/notebooks and store their outputs in them
+	$(BIN)/python docs/notebooks/run.py
 
 wheel: $(DEV) ## build the wheel into dist
 	rm -rf dist
