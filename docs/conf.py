@@ -47,6 +47,8 @@ copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = f"prac {release}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 
 
 def add_settings(app, what, name, obj, options, lines):

@@ -2,8 +2,8 @@
 
     python docs/pictures/make.py          # some minutes; the run is kept in docs/_build/pictures
 
-The run is made by the commands that the page shows. Light charts are those that `prac report --png`
-writes; dark ones are drawn from the same descriptions.
+The run is made by the commands that the page shows. The charts are those that `prac report --png`
+writes, drawn again for light and dark pages, narrower and with larger letters.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ prac report runs/digits --png figures
 CHARTS = ("accuracy", "sets", "distances", "layers")
 INK = {"light": "#1b1d21", "dark": "#e8eaed"}
 SOFT = {"light": "#5a6069", "dark": "#a8afb9"}
-LINE = "#4a505a"
+GRID = {"light": "#d9dce1", "dark": "#4a505a"}
+WIDTH = 400
+"""Of a chart without its axes, in pixels: narrow, so that it can be read on a phone."""
 MOST = 9
 """Examples of a kind in a row."""
 
@@ -49,47 +51,43 @@ def main() -> None:
     from prac.report import Report
 
     report = Report.of("runs/digits")
-    for one in report.charts:
-        if one.name in CHARTS:
-            shutil.copy(f"figures/{one.name}.svg", HERE / f"{one.name}.svg")
-            (HERE / f"{one.name}-dark.svg").write_text(dark(one))
-            print(f"{one.name}: {one.alt}")
     for theme in INK:
         suffix = "-dark" if theme == "dark" else ""
+        for one in report.charts:
+            if one.name in CHARTS:
+                (HERE / f"{one.name}{suffix}.svg").write_text(drawn(one, theme))
         (HERE / f"examples{suffix}.svg").write_text(examples(report.galleries, theme))
     screenshots(WORK / "runs/digits/report.html")
     sizes = {path.name: path.stat().st_size for path in HERE.iterdir() if path.suffix != ".py"}
     print(f"{len(sizes)} pictures, {sum(sizes.values()) / 1e3:.0f} kB")
 
 
-def dark(chart: Any) -> str:
-    """Return a chart as SVG for a dark page."""
+def drawn(chart: Any, theme: str) -> str:
+    """Return a chart as SVG for a light or a dark page."""
     import vl_convert
 
-    from prac.report.pictures import WIDTH
-
-    ink = INK["dark"]
-    # The first colours of the scale would be lost on a dark ground.
-    lighter = json.dumps(chart.spec).replace(
-        '{"scheme": "viridis"}', '{"scheme": {"name": "viridis", "extent": [0.25, 1]}}'
-    )
+    ink, soft = INK[theme], GRID[theme]
+    letters = {
+        "labelColor": ink,
+        "titleColor": ink,
+        "labelFontSize": 12,
+        "titleFontSize": 13,
+    }
+    text = json.dumps(chart.spec)
+    if theme == "dark":
+        # The first colours of the scale would be lost on a dark ground.
+        lighter = '{"scheme": {"name": "viridis", "extent": [0.25, 1]}}'
+        text = text.replace('{"scheme": "viridis"}', lighter)
     spec = {
-        **json.loads(lighter),
-        "title": chart.title,
+        **json.loads(text),
+        "title": {"text": chart.title.split("; "), "color": ink, "fontSize": 14},
         "width": WIDTH,
         "background": None,
-        "padding": 8,
+        "padding": 4,
         "config": {
-            "title": {"color": ink},
-            "axis": {
-                "labelColor": ink,
-                "titleColor": ink,
-                "gridColor": LINE,
-                "domainColor": LINE,
-                "tickColor": LINE,
-            },
-            "legend": {"labelColor": ink, "titleColor": ink},
-            "view": {"stroke": LINE},
+            "axis": {**letters, "gridColor": soft, "domainColor": soft, "tickColor": soft},
+            "legend": letters,
+            "view": {"stroke": soft},
         },
     }
     return str(vl_convert.vegalite_to_svg(spec))
@@ -97,7 +95,7 @@ def dark(chart: Any) -> str:
 
 def examples(galleries: Any, theme: str) -> str:
     """Return some examples of each kind as one SVG: the hardest first, easy ones last."""
-    tile, gap, left = 58, 10, 8
+    tile, gap, left = 50, 6, 4
     parts, top = [], 0
     for gallery in galleries:
         parts.append(
@@ -112,13 +110,13 @@ def examples(galleries: Any, theme: str) -> str:
                 f'<image x="{x}" y="{top}" width="{tile}" height="{tile}" '
                 f'style="image-rendering: pixelated" href="{picture.uri}"/>'
                 f'<text x="{x + tile / 2}" y="{top + tile + 15}" text-anchor="middle" '
-                f'font-size="12" fill="{SOFT[theme]}">{escape(words)}</text>'
+                f'font-size="13" fill="{SOFT[theme]}">{escape(words)}</text>'
             )
         top += tile + 30
     width = left + MOST * (tile + gap)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{top}" '
-        f'viewBox="0 0 {width} {top}" font-family="sans-serif" font-size="13">'
+        f'viewBox="0 0 {width} {top}" font-family="sans-serif" font-size="15">'
         f"{''.join(parts)}</svg>\n"
     )
 
