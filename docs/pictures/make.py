@@ -105,7 +105,9 @@ def examples(galleries: Any, theme: str) -> str:
         top += 30
         for number, picture in enumerate(spread(gallery.pictures)):
             x = left + number * (tile + gap)
-            words = picture.caption.replace(", forgotten ", ", ").replace(" times", "×")
+            words = picture.caption.partition(", forgotten")[0]
+            if times(picture):
+                words += f", {times(picture)}×"
             parts.append(
                 f'<image x="{x}" y="{top}" width="{tile}" height="{tile}" '
                 f'style="image-rendering: pixelated" href="{picture.uri}"/>'
@@ -121,14 +123,15 @@ def examples(galleries: Any, theme: str) -> str:
     )
 
 
+def times(picture: Any) -> int:
+    """Return how often a picture's example was forgotten, as its caption says; 0 if it does not."""
+    found = re.search(r"forgotten (once|twice|\d+)", picture.caption)
+    return {"once": 1, "twice": 2}.get(found[1]) or int(found[1]) if found else 0
+
+
 def spread(pictures: Any) -> list[Any]:
     """Return up to MOST pictures; those forgotten most often where that is noted."""
-
-    def times(picture: Any) -> int:
-        found = re.search(r"forgotten (\d+)", picture.caption)
-        return int(found[1]) if found else 0
-
-    if any(times(picture) for picture in pictures):
+    if any(map(times, pictures)):
         return sorted(pictures, key=times, reverse=True)[:MOST]
     step = max(len(pictures) / MOST, 1)
     return [pictures[int(place * step)] for place in range(min(MOST, len(pictures)))]
@@ -144,7 +147,7 @@ def screenshots(page: Path) -> None:
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for scheme, name in (("light", "report.png"), ("dark", "report-dark.png")):
             context = browser.new_context(
-                viewport={"width": 1200, "height": 1060},
+                viewport={"width": 1200, "height": 800},
                 device_scale_factor=1.5,
                 color_scheme=scheme,
             )
