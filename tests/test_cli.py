@@ -522,3 +522,32 @@ def test_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path):
     assert "Traceback" not in err
     lines = len(metrics.read_text().splitlines())
     assert 0 < lines < 2000
+
+
+def test_a_batch_that_does_not_fit_is_told_in_a_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "greedy.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Linear):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(64, 10)\n"
+        "    def forward(self, x):\n"
+        "        if len(x) > 10:\n"
+        "            torch.empty(2**55, dtype=torch.uint8)\n"
+        "        return super().forward(x.flatten(1))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    options = [*QUICK, "--model", "greedy:Net"]  # What is tried first is two examples.
+    status, _, err = run_prac(capsys, "find", *options, "--quiet")
+    assert status == 2
+    assert err.startswith("prac: error: not enough memory on the device: try a smaller")
+
+
+def test_a_run_of_many_levels_fits_a_terminal(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    options = [*QUICK, "--levels", "12", "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert run_prac(capsys, "find", *options, "--quiet")[0] == 0
+    _, out, _ = run_prac(capsys, "inspect", str(tmp_path / "run"))
+    heads = [line.split() for line in out.splitlines() if line.startswith(" set of level")]
+    levels = [int(word) for head in heads for word in head[3:]]
+    assert levels == list(range(13))

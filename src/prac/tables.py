@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from rich import box
@@ -79,20 +79,34 @@ def retraining_tables(facts: Mapping[str, Any]) -> RenderableType:
     return Group(*map(_line, lines), *_provenance(facts))
 
 
-def set_table(facts: Mapping[str, Any]) -> Table:
+LEVELS_ABREAST = 9
+"""Columns of a level each that fit a terminal of 80 columns."""
+
+
+def set_table(facts: Mapping[str, Any]) -> RenderableType:
     """Return the sizes of the levels' sets, by part and by class: a column a level."""
     levels = facts["levels"]
+    counts = [level["set_by_class"] for level in levels]
+    classes = max(map(len, counts)) if counts and all(counts) else 0
+    parts = sorted({part for level in levels for part in level["set_parts"]})
+    names = _names(facts["environment"], classes)
+    starts = range(0, max(len(levels), 1), LEVELS_ABREAST)
+    return Group(*(_sets(levels[i : i + LEVELS_ABREAST], parts, names) for i in starts))
+
+
+def _sets(
+    levels: Sequence[Mapping[str, Any]], parts: Sequence[str], classes: Sequence[str]
+) -> Table:
     table = new_table("set of level", *(str(level["index"]) for level in levels))
     table.add_row("examples", *(str(level["set_size"]) for level in levels))
-    for part in sorted({part for level in levels for part in level["set_parts"]}):
+    for part in parts:
         sizes = (level["set_parts"].get(part) for level in levels)
         table.add_row(_line(part.upper()), *("-" if size is None else str(size) for size in sizes))
-    counts = [level["set_by_class"] for level in levels]
-    if counts and all(counts):
-        table.add_section()
-        for label, name in enumerate(_names(facts["environment"], max(map(len, counts)))):
-            row = (by_class[label] if label < len(by_class) else 0 for by_class in counts)
-            table.add_row(_line(name), *map(str, row))
+    table.add_section()
+    for label, name in enumerate(classes):
+        counts = (level["set_by_class"] for level in levels)
+        row = (by_class[label] if label < len(by_class) else 0 for by_class in counts)
+        table.add_row(_line(name), *map(str, row))
     return table
 
 

@@ -54,6 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         detail = " ".join(str(error).split()) or "try smaller images or batches"
         return _refuse(f"not enough memory: {detail}")
+    except RuntimeError as error:
+        # What else torch raises so is our mistake, not the user's.
+        if not _is_out_of_memory(error):
+            raise
+        return _refuse(
+            "not enough memory on the device: try a smaller --batch-size or --image-size, or "
+            "--precision bf16"
+        )
     except ValueError as error:
         # What else is wrong with a value is our mistake, not the user's.
         if "embedded null" not in str(error):
@@ -65,6 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nprac: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether torch has found no memory; asked without importing it."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _refuse(message: str) -> int:

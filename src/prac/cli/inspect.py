@@ -36,6 +36,13 @@ def parser() -> Parser:
         help="bring a data set's images to N x N pixels (default: none)",
         at_least=1,
     )
+    for column in ("image", "label"):
+        made.option(
+            f"{column}-column",
+            str | None,
+            metavar="NAME",
+            help=f"column of a table's {column}s (default: found by name and kind)",
+        )
     made.add_argument(
         "--skip-corrupt",
         action="store_true",
@@ -48,7 +55,13 @@ def parser() -> Parser:
 def run(arguments: Sequence[str]) -> int:
     """Run `prac inspect` and return its exit status."""
     options = parser().parse_args(list(arguments))
-    facts = describe(options.what, image_size=options.image_size, skip_corrupt=options.skip_corrupt)
+    facts = describe(
+        options.what,
+        image_size=options.image_size,
+        image_column=options.image_column,
+        label_column=options.label_column,
+        skip_corrupt=options.skip_corrupt,
+    )
     if options.json:
         json.dump(facts, sys.stdout, indent=2)
         print()

@@ -145,8 +145,9 @@ def _differing(runs: Sequence[RunFacts]) -> Any:
 
     names = [printable(name) for name, _ in named(runs)]
     settings, results = new_table("setting", *names), new_table("result", *names)
-    for cells in differences([one.search.settings for one in runs]):
+    rows = differences([one.search.settings for one in runs])
+    for cells in rows:
         settings.add_row(*(Text(printable(cell)) for cell in cells))
     for name in COLUMNS:
         results.add_row(name, *(row(one)[name] for one in runs))
-    return Group(settings, results)
+    return Group(settings if rows else "The settings are the same.", results)

@@ -43,7 +43,7 @@ def page(
     """
     body = [
         f"<h1>Lottery tickets: {text(facts.name)}</h1>",
-        f'<p class="verdict">{text(answer(facts))}</p>',
+        f'<p class="verdict">{sentence(answer(facts))}</p>',
         *_numbers(facts),
         *missing_section([*facts.missing, *missing]),
         *_judged(facts),
@@ -86,6 +86,11 @@ def document(title: str, body: Iterable[str], charts: Sequence[Chart]) -> str:
 def text(value: object) -> str:
     """Return text for HTML, whatever names it holds."""
     return escape(printable(str(value)))
+
+
+def sentence(value: str) -> str:
+    """Return a sentence for HTML, whose figures stay with their signs."""
+    return text(value).replace(" %", "\u00a0%").replace(" \u00b1", "\u00a0\u00b1")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prac.report.facts import RunFacts
-from prac.report.page import document, figures, missing_section, table, text
+from prac.report.page import document, figures, missing_section, sentence, table, text
 from prac.report.vega import (
     BLUE,
     GREEN,
@@ -48,7 +48,7 @@ def comparison_page(runs: Sequence[RunFacts]) -> str:
         *figures(drawn),
     ]
     for name, run in named(runs):
-        body += [f"<h2>{text(name)}</h2>", f"<p>{text(answer(run))}</p>"]
+        body += [f"<h2>{text(name)}</h2>", f"<p>{sentence(answer(run))}</p>"]
         body += missing_section(run.missing)
     body += ["<h2>Settings that differ</h2>", *_differences(named(runs))]
     return document(title, body, drawn)
