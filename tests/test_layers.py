@@ -66,8 +66,10 @@ LAYERS = (
         "verdict",
     ),
     (
+        "board",
         "comparison_text",
         "describe",
+        "live",
         "plots",
         "presets",
         "progress",

@@ -24,8 +24,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import prac
-from prac.progress import Progress, is_live
-from prac.screen import Board, Screen
+from prac.board import Board
+from prac.live import is_live
+from prac.progress import Progress
+from prac.screen import Screen
 from prac.training import Event
 
 SEARCH = {
