@@ -33,7 +33,7 @@ test: $(DEV) $(BROWSER) ## run the tests and doctests (ARGS='-m slow' for the sl
 torture: $(DEV) ## kill, crash and fuzz for twenty minutes; writes docs/reliability.md
 	$(BIN)/python -m torture --json docs/results/torture.json --page docs/reliability.md $(ARGS)
 
-bench: $(DEV) ## measure speed and memory for a quarter of an hour; writes docs/performance.md
+bench: $(DEV) ## measure speed and memory for twenty minutes; writes docs/performance.md
 	$(BIN)/python -m bench --json docs/results/bench.json --page docs/performance.md $(ARGS)
 
 lint: $(DEV) ## check the code with ruff

@@ -46,7 +46,7 @@ SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "growth": growth.measure,
     "tried": tried.measure,
 }
-MADE_WITH = ("command", "date", "commit", "threads")
+MADE_WITH = ("command", "date", "commit", "threads", "processor")
 DATA = machine.ROOT.parent / "shared" / "data"
 
 

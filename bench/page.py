@@ -60,8 +60,8 @@ def table(section: Figures | None) -> str:
         lines.append(f"| {what} | {value} | {quartiles} | {extremes} | {goal(row)} | {met(row)} |")
     made = section["made"]
     lines.append(
-        f"\n`{made['command'].strip()}`, {made['threads']} torch threads, {made['date']}, commit "
-        f"{made['commit']}, {section['seconds']:.0f} s."
+        f"\n`{made['command'].strip()}`, {made['threads']} torch threads on {made['processor']}, "
+        f"{made['date']}, commit {made['commit']}, {section['seconds']:.0f} s."
     )
     if made["short"]:
         lines.append("\n**A short run, as the tests make it: these figures mean nothing.**")
@@ -178,8 +178,8 @@ def cuda(sections: Figures, gpu: Figures | None) -> str:
 def about(facts: Figures) -> str:
     """Return what the figures were made with."""
     return (
-        "Command, threads, date and commit stand below each table. "
-        f"Seed {facts['seed']}; {facts['processor']}, {facts['cores']} cores, torch using "
+        "Command, threads, processor, date and commit stand below each table. The newest: "
+        f"seed {facts['seed']}; {facts['processor']}, {facts['cores']} cores, torch using "
         f"{facts['capability']}; {facts['memory_gib']} GiB of memory; "
         f"{facts['system']}. prac {facts['prac']}, torch {facts['torch']}, Python "
         f"{facts['python']}. The processor's vector instructions: "

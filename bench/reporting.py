@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +63,8 @@ def searched(scratch: Path, examples: int, levels: int, epochs: int, seed: int) 
         "execution": "eager",
     }
     options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    status = main(["find", *options, "--quiet", "--json"])
+    with contextlib.redirect_stdout(io.StringIO()):
+        status = main(["find", *options, "--quiet"])
     if status:
         raise RuntimeError(f"the search ended with status {status}")
     return run
