@@ -173,7 +173,7 @@ def test_the_page_shows_missed_goals_and_figures_of_a_gpu():
     about = {
         "command": "python -m bench", "seed": 0, "date": "2026-01-01", "commit": "abc",
         "processor": "P", "cores": 2, "vector_flags": ["avx"], "memory_gib": 8.0, "gpu": None,
-        "system": "S", "python": "3", "torch": "2", "prac": "0", "capability": "AVX2", "threads": 2, "processor": "a processor",
+        "system": "S", "python": "3", "torch": "2", "prac": "0", "capability": "AVX2", "threads": 2,
     }  # fmt: skip
     figures = {"about": about, "sections": {"loop": section}}
     none = {"about": about, "sections": {"loop": {"rows": []}}}
