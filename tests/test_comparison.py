@@ -257,6 +257,12 @@ def printed(found, width=80):
 
 
 class TestWords:
+    def test_short_names_leave_the_heading_whole(self):
+        text = printed(comparison(of("imp", *WINS), of("prac", *WINS)))
+        heads = [line.split() for line in text.splitlines() if line.startswith(" meth")]
+        assert heads
+        assert all(head[0] == "method" for head in heads)
+
     def test_tables_fit_80_columns_whatever_the_names(self):
         names = ["imp", "prac", "random-subset@prac", "random-pruning", "lr-rewinding"]
         methods = [of(name, *WINS_TO_THE_END) for name in names]

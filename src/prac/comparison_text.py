@@ -107,7 +107,7 @@ def _table_by_method(names: list[str], *columns: str) -> Table:
 
 def _width_of(names: list[str]) -> int:
     """Return the width of the methods' column: a name that is folded is read as two."""
-    return min(max(map(len, names), default=0), LONG)
+    return min(max(map(len, ["method", *names])), LONG)
 
 
 def _densities(rows: list[Row]) -> dict[int, float]:
