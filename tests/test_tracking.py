@@ -157,6 +157,16 @@ def test_a_tracker_that_fails_is_left_and_the_run_goes_on(tmp_path):
     assert notes == ["note: Failing failed and gets no more: ConnectionError: no route to host"]
 
 
+def test_a_damaged_file_ends_the_tracking_and_not_the_run(tmp_path):
+    out, notes = tmp_path / "run", []
+    record(out, after=5)
+    (out / "levels" / "00" / "examples.safetensors").write_bytes(b"damaged")
+    with tracked(out, Recorder, note=notes.append) as tracking:
+        assert search(out, tracking).finished
+    assert len(notes) == 1
+    assert "examples.safetensors" in notes[0]
+
+
 def test_what_is_no_image_is_not_shown(tmp_path):
     made = []
 
@@ -238,6 +248,8 @@ def test_the_command_tracks_a_finished_run_too(tmp_path, monkeypatch):
     assert main([*command, "--tensorboard", "--track", "mytracker:Lines"]) == 0
     series = sorted(path.name for path in (tmp_path / "run" / "tensorboard").iterdir())
     assert series == ["level-00", "search", "ticket-00", "ticket-01"]
+    levels = events_of(tmp_path / "run" / "tensorboard" / "search").Scalars("level/density")
+    assert [event.step for event in levels] == [0, 1], "each once"
     lines = (tmp_path / "run" / "lines.txt").read_text().splitlines()
     assert sum(line.startswith("ticket-01") for line in lines) == 2
     assert sum("ticket/test_accuracy" in line for line in lines) == 2

@@ -90,7 +90,16 @@ class Tracking:
         """Hand on what an event tells."""
         if not self._makers or event.kind not in TOLD:
             return
+        is_first = not self._is_open
         self.catch_up()
+        if not self._trackers or (is_first and event.kind == "finished"):
+            return  # A finished run's folder has told all of it.
+        try:
+            self._hand_on(event)
+        except Exception as error:  # Such as a damaged file: curves are not worth a search.
+            self._left_all(error)
+
+    def _hand_on(self, event: Event) -> None:
         facts = event.facts
         if event.kind == "level":
             self._begin(f"level-{event.level:02d}")
@@ -116,10 +125,13 @@ class Tracking:
                 self._trackers[name] = make(self.out, settings)
             except Exception as error:  # Someone else's code, a network, a full disk.
                 self._left(name, error)
-        if (self.out / "levels").exists():
-            self._catch_up_with_search()
-        else:
-            self._catch_up_with_retraining(self.out)
+        try:
+            if (self.out / "levels").exists():
+                self._catch_up_with_search()
+            else:
+                self._catch_up_with_retraining(self.out)
+        except Exception as error:
+            self._left_all(error)
 
     def _catch_up_with_search(self) -> None:
         search, lines = Search.load(self.out), read_metrics(self.out)
@@ -230,6 +242,11 @@ class Tracking:
         self._trackers.pop(name, None)
         detail = one_line(error) or "no reason given"
         self._note(f"note: {name} failed and gets no more: {type(error).__name__}: {detail}")
+
+    def _left_all(self, error: Exception) -> None:
+        self._tell(lambda tracker: tracker.close())  # What they have been handed is kept.
+        for name in list(self._trackers):
+            self._left(name, error)
 
 
 def _name(tracker: str | MakeTracker) -> str:
