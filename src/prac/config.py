@@ -38,7 +38,9 @@ class TrainConfig(Settings):
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "arithmetic; auto is bf16 where the device gains by it"
     )
-    execution: Literal["auto", "eager", "channels-last", "compiled", "captured"] = setting(
+    execution: Literal[
+        "auto", "eager", "channels-last", "captured", "compiled", "compiled-captured"
+    ] = setting(
         "auto", "how steps run; auto is the fastest by measuring, where a run is long enough"
     )
     validate_every: int = setting(

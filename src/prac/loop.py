@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prac.algorithms.schedule import Plan, batch_sizes
 from prac.data.augment import sent
-from prac.data.examples import Examples
+from prac.data.examples import Examples, TensorExamples, in_layout
 from prac.step import Step, example_losses
 from prac.task import Task
 from prac.world import World, derived_seed
@@ -82,8 +82,9 @@ def fit(
         model: On the world's device.
         optimizer: Over the model's parameters; its rates are set from the plan.
         data: All training examples.
-        members: int64, those to train on; or what says it of each epoch, asked at its beginning. An
-            epoch of fewer batches than the plan's leaves out the rest of its iterations.
+        members: int64, those to train on; or what says it of each epoch, asked before it begins,
+            and with `with_losses` not before the one before it was yielded. An epoch of fewer
+            batches than the plan's leaves out the rest of its iterations.
         plan: Length and learning rates.
         masks: Keep-masks by parameter name.
         task: Loss and correctness.
@@ -99,31 +100,36 @@ def fit(
         PracError: If examples' losses are needed and the task does not tell them.
     """
     sample: Sample = members if callable(members) else lambda epoch: (members, None)
+    data = in_layout(data, world.layout)
     train_step = Step(model, optimizer, masks, task=task, world=world, batch_size=batch_size)
+    # What asks for losses may look at an epoch's before it says what the next presents; and loading
+    # processes are those of one epoch at a time.
+    looks_ahead = isinstance(data, TensorExamples) and not with_losses
+    ahead: list[_Epoch] = []
+
+    def at(step: int) -> _Epoch:
+        return ahead.pop() if ahead else _Epoch(step, data, sample, plan, batch_size, seed)
+
+    def look_ahead(end: int) -> None:
+        if looks_ahead and end < plan.iterations:
+            epoch = at(end)
+            ahead.append(epoch)
+            epoch.begin()
+
     step = start
-    while step < plan.iterations:
-        epoch, done = divmod(step, plan.iterations_per_epoch)
-        begin = step - done
-        presented, weights = sample(epoch)
-        ids = epoch_batches(presented, batch_size, derived_seed(seed, "order", epoch))
-        ids = ids[done : plan.iterations - begin]
-        last = step + len(ids)
-        # Where the next epoch begins, whether or not this one has as many batches.
-        end = min(begin + plan.iterations_per_epoch, plan.iterations)
-        epoch_seed = derived_seed(seed, "segment", begin)
-        seeds = [derived_seed(epoch_seed, done + number) for number in range(len(ids))]
-        weights = _by_example(presented, weights, len(data))
-        with closing(_batches(data, ids, seeds, step, weights)) as batches:
-            while step < last:
-                segment = _segment(
-                    model, train_step, plan, batches, task, world, step, last, breaks, with_losses
-                )
-                step = segment.step
-                if segment.ends_epoch:
-                    next(batches, None)  # Lets the stream come to its own end.
-                    segment = replace(segment, step=end)
-                yield segment
-            step = end
+    try:
+        while step < plan.iterations:
+            with closing(at(step)) as epoch:
+                while step < epoch.last:
+                    segment = _segment(
+                        train_step, epoch, plan, step, breaks, look_ahead, with_losses=with_losses
+                    )
+                    step = segment.step
+                    yield segment
+            step = epoch.end
+    finally:
+        for epoch in ahead:
+            epoch.close()
 
 
 class Batch(NamedTuple):
@@ -138,6 +144,48 @@ class Batch(NamedTuple):
     x: Tensor
     y: Tensor
     weights: Tensor | None
+
+
+class _Epoch:
+    """The batches of an epoch, or of what is left of it, made as they are asked for.
+
+    Attributes:
+        last: Where its last batch ends, in iterations.
+        end: Where the next epoch begins, whether or not this one has as many batches.
+    """
+
+    def __init__(
+        self, step: int, data: Examples, sample: Sample, plan: Plan, batch_size: int, seed: int
+    ) -> None:
+        """Order what is presented from iteration `step` on."""
+        epoch, done = divmod(step, plan.iterations_per_epoch)
+        begin = step - done
+        presented, weights = sample(epoch)
+        ids = epoch_batches(presented, batch_size, derived_seed(seed, "order", epoch))
+        ids = ids[done : plan.iterations - begin]
+        self.last = step + len(ids)
+        self.end = min(begin + plan.iterations_per_epoch, plan.iterations)
+        epoch_seed = derived_seed(seed, "segment", begin)
+        seeds = [derived_seed(epoch_seed, done + number) for number in range(len(ids))]
+        weights = _by_example(presented, weights, len(data))
+        self._batches = _batches(data, ids, seeds, step, weights)
+        self._begun: list[Batch] = []
+
+    def begin(self) -> None:
+        """Make the first batches, which on a device takes no longer than to ask for them."""
+        self._begun.append(next(self._batches))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Go on where it was left."""
+        return self
+
+    def __next__(self) -> Batch:
+        """Return the next batch."""
+        return self._begun.pop() if self._begun else next(self._batches)
+
+    def close(self) -> None:
+        """Make no more."""
+        self._batches.close()
 
 
 def _by_example(ids: Tensor, weights: Tensor | None, total: int) -> Tensor | None:
@@ -159,41 +207,43 @@ def _batches(
 
 
 def _segment(
-    model: nn.Module,
     train_step: Step,
+    epoch: _Epoch,
     plan: Plan,
-    batches: Iterator[Batch],
-    task: Task,
-    world: World,
     start: int,
-    end: int,
     breaks: Callable[[int], bool],
+    look_ahead: Callable[[int], None],
+    *,
     with_losses: bool,
 ) -> Segment:
-    """Train on `batches` up to the first break."""
-    ids, losses, step = [], [], end
-    outcomes = _Outcomes(task, with_losses=with_losses)
-    model.train()
-    with _own_randomness(world.device) as generators:
-        for batch in batches:
+    """Train on an epoch's batches up to the first break."""
+    ids, losses, step = [], [], epoch.last
+    outcomes = _Outcomes(train_step.task, with_losses=with_losses)
+    train_step.model.train()
+    with _own_randomness(train_step.world.device) as generators:
+        for batch in epoch:
             # Dropout and the like draw from torch's own generators.
             for generator in generators:
                 generator.manual_seed(batch.seed)
-            lr = plan.lr_at(batch.step)
-            loss, outputs = train_step(batch.x, batch.y, lr, batch.weights)
+            loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step), batch.weights)
             ids.append(batch.ids)
             losses.append(loss)
             outcomes.add(outputs, batch.y)
             step = batch.step + 1
-            if step == end or breaks(step):
+            if step == epoch.last or breaks(step):
                 break
+    train_step.settle_()
+    ends_epoch = step == epoch.last
+    if ends_epoch:
+        next(epoch, None)  # Lets the stream come to its own end.
+        look_ahead(epoch.end)  # The device is still at work.
     return Segment(
         start,
-        step,
+        epoch.end if ends_epoch else step,
         torch.cat(ids),
         outcomes.correct(),
         torch.stack(losses).cpu(),
-        step == end,
+        ends_epoch,
         outcomes.losses(),
     )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from prac.capture import Casts, Graph, StandIns, Watched, aside
 from prac.errors import PracError
 from prac.task import Task
 from prac.world import World
@@ -15,14 +19,17 @@ Forward = Callable[[Tensor], Tensor]
 
 # Before a step is captured it must have run, so that all it needs has been set up.
 STEPS_BEFORE_CAPTURE = 3
+# Of batches of as many shapes: those of sizes that seldom come again are not worth their memory.
+MOST_GRAPHS = 8
 
 
 class Step:
     """One training step of a model in place; what it gives stays on the device, not waited for.
 
-    Batches of the usual size run as the world's execution says. Any other, such as an epoch's last,
-    runs eagerly: which of two compiled variants would take it could depend on what came before, and
-    a resumed run must do as an uninterrupted one.
+    Only batches of the usual size run compiled. Any other, such as an epoch's last, does not: which
+    of two compiled variants would take it could depend on what came before, and a resumed run must
+    do as an uninterrupted one. Captured are steps of each size that comes often enough, the same
+    kernels being replayed.
 
     Args:
         model: On the world's device, prepared by `World.prepare_`.
@@ -45,7 +52,8 @@ class Step:
         batch_size: int,
     ) -> None:
         """Prune the weights, and get ready."""
-        self._model, self._optimizer, self._task, self._world = model, optimizer, task, world
+        self.model, self.task, self.world = model, task, world
+        self._optimizer = optimizer
         self._batch_size = batch_size
         parameters = dict(model.named_parameters())
         # As the weights are in type and layout: several times as fast as multiplying by bools. A
@@ -56,9 +64,12 @@ class Step:
         self._apply_masks_()
         self._usual: Forward = model
         if world.compiles:
-            self._usual = torch.compile(model, dynamic=False, fullgraph=True)
-        self._graph: _Graph | None = None
-        self._until_capture = STEPS_BEFORE_CAPTURE
+            self._usual = torch.compile(model, dynamic=False, fullgraph=True, **compiling(world))
+        self._replays: dict[Any, _Replays] = {}
+        self._pool: Any = None
+        self._casts: Casts = {}
+        self._rate: float | None = None
+        self._has_run: set[Forward] = set()
 
     def __call__(
         self, x: Tensor, y: Tensor, lr: float, weights: Tensor | None = None
@@ -73,38 +84,98 @@ class Step:
 
         Returns:
             The loss, and the outputs, (n, ...).
-        """
-        x = self._world.placed(x)
-        self._set_rate_(lr)
-        if len(x) != self._batch_size:
-            return self._train(self._model, x, y, weights)
-        if not self._world.captures or weights is not None:
-            return self._train(self._usual, x, y, weights)
-        with torch.cuda.device(self._world.device):
-            return self._captured(x, y)
 
-    def _captured(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        if self._graph is None and self._until_capture:
-            self._until_capture -= 1
-            return _aside(lambda: self._train(self._usual, x, y))
-        if self._graph is None:
-            self._graph = _Graph(lambda x, y: self._train(self._usual, x, y), x, y)
-        return self._graph(x, y)
+        Raises:
+            PracError: If the step is to be captured, and the model does otherwise in each.
+        """
+        x = self.world.placed(x)
+        self._set_rate_(lr)
+        forward = self._usual if len(x) == self._batch_size else self.model
+        batch = (x, y) if weights is None else (x, y, weights)
+        if not self.world.captures:
+            return self._train(forward, *batch)
+        with _on(self.world.device):
+            return self._replayed(forward, batch)
+
+    def _replayed(self, forward: Forward, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Replay the step of such a batch, or do it, and capture it if it comes often enough."""
+        key = tuple((one.shape, one.dtype) for one in batch)
+        replays = self._replays.setdefault(key, _Replays())
+        if replays.graph is None and replays.before < STEPS_BEFORE_CAPTURE:
+            replays.before += 1
+            # What runs compiled is looked at by the compiler itself.
+            watched = Watched(self.model) if forward is self.model else None
+            result = aside(lambda: self._train(forward, *batch, within=watched))
+            replays.take(watched)
+            return result
+        if replays.graph is None:
+            if sum(one.graph is not None for one in self._replays.values()) >= MOST_GRAPHS:
+                return aside(lambda: self._train(forward, *batch))
+            self._capture(replays, forward, batch)
+        assert replays.graph is not None, "it has been captured by now"
+        replays.uncounted += 1
+        return replays.graph(*batch)
+
+    def _capture(self, replays: _Replays, forward: Forward, batch: tuple[Tensor, ...]) -> None:
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        seen = replays.watched
+        if seen is None:
+            replays.graph = Graph(lambda *b: self._train(forward, *b), batch, self._pool)
+            return
+        stand_ins = StandIns.of(self.model, seen, self._casts)
+        watched = Watched(self.model)
+
+        def step(*batch: Tensor) -> tuple[Tensor, Tensor]:
+            stand_ins.cast_()
+            with stand_ins.standing():
+                loss, outputs = self._loss(forward, *batch, within=watched)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            stand_ins.hand_on_gradients_()
+            self._update_()
+            return loss.detach(), outputs.detach()
+
+        replays.graph = Graph(step, batch, self._pool)
+        replays.stand_ins = stand_ins
+        stand_ins.check(seen, watched)
 
     def _train(
-        self, forward: Forward, x: Tensor, y: Tensor, weights: Tensor | None = None
+        self,
+        forward: Forward,
+        x: Tensor,
+        y: Tensor,
+        weights: Tensor | None = None,
+        *,
+        within: Watched | None = None,
     ) -> tuple[Tensor, Tensor]:
-        with self._world.autocast():
+        with nullcontext() if forward in self._has_run else _no_advice():
+            loss, outputs = self._loss(forward, x, y, weights, within=within)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self._update_()
+        self._has_run.add(forward)
+        return loss.detach(), outputs.detach()
+
+    def _loss(
+        self,
+        forward: Forward,
+        x: Tensor,
+        y: Tensor,
+        weights: Tensor | None = None,
+        *,
+        within: Watched | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, not detached, and the outputs."""
+        with within or nullcontext(), self.world.autocast():
             outputs = forward(x)
             if weights is None:
-                loss = batch_loss(self._task, outputs, y)
-            else:
-                loss = (example_losses(self._task, outputs, y) * weights).mean()
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+                return batch_loss(self.task, outputs, y), outputs
+            return (example_losses(self.task, outputs, y) * weights).mean(), outputs
+
+    def _update_(self) -> None:
         self._optimizer.step()
         self._apply_masks_()
-        return loss.detach(), outputs.detach()
 
     @torch.no_grad()
     def _apply_masks_(self) -> None:
@@ -112,41 +183,79 @@ class Step:
             torch._foreach_mul_(self._weights, self._masks)  # One kernel for all, on a GPU.
 
     def _set_rate_(self, lr: float) -> None:
+        if lr == self._rate:
+            return
+        self._rate = lr
         for group in self._optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr)  # A captured step reads it from the device.
             else:
                 group["lr"] = lr
 
+    @torch.no_grad()
+    def settle_(self) -> None:
+        """Count the batches that replayed steps have left uncounted in the model's BatchNorms.
 
-class _Graph:
-    """A training step as a CUDA graph, replayed with other contents of the same tensors."""
-
-    def __init__(
-        self, train: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, y: Tensor
-    ) -> None:
-        """Capture the step on tensors like `x` and `y`; nothing is trained yet."""
-        self._x, self._y = torch.empty_like(x), torch.empty_like(y)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._loss, self._outputs = train(self._x, self._y)
-
-    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        self._x.copy_(x, non_blocking=True)
-        self._y.copy_(y, non_blocking=True)
-        self._graph.replay()
-        # Copies: the next replay writes over them.
-        return self._loss.clone(), self._outputs.clone()
+        Whoever looks at the model's buffers after steps calls it first.
+        """
+        for replays in self._replays.values():
+            stand_ins, count = replays.stand_ins, replays.uncounted
+            if count and stand_ins is not None and stand_ins.counters:
+                each = [passes * count for passes in stand_ins.counts]
+                torch._foreach_add_(stand_ins.counters, each)
+            replays.uncounted = 0
 
 
-def _aside(work: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Do work on another stream, as what is captured later must have run on one."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        result = work()
-    torch.cuda.current_stream().wait_stream(stream)
-    return result
+class _Replays:
+    """What is known of steps of one shape of batch.
+
+    Attributes:
+        before: Steps done before one is captured.
+        watched: What the newest of these did, unless it ran compiled.
+        graph: Of the step, once it is captured.
+        stand_ins: What it finds in the model's places.
+        uncounted: Replays that BatchNorm's counters do not know of yet.
+    """
+
+    def __init__(self) -> None:
+        self.before = 0
+        self.watched: Watched | None = None
+        self.graph: Graph | None = None
+        self.stand_ins: StandIns | None = None
+        self.uncounted = 0
+
+    def take(self, watched: Watched | None) -> None:
+        """Keep what a step did.
+
+        Raises:
+            PracError: If the one before it did otherwise.
+        """
+        if watched is not None and self.watched is not None:
+            StandIns().check(self.watched, watched)
+        self.watched = watched
+
+
+def _on(device: torch.device) -> Any:
+    """Return the context in which a device's streams are the current ones."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def compiling(world: World) -> dict[str, Any]:
+    """Return how torch.compile is told to give the same kernels each time, where it can be."""
+    if world.device.type != "cuda":
+        return {}
+    from torch._inductor import list_options
+
+    return {"options": {"deterministic": True}} if "deterministic" in list_options() else {}
+
+
+@contextmanager
+def _no_advice() -> Iterator[None]:
+    """Keep back what torch would advise: that TF32 is faster, that a step could be captured."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")
+        warnings.filterwarnings("ignore", message="This instance was constructed with capturable")
+        yield
 
 
 def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from prac.determinism import reproducible
 from prac.errors import PracError
 
 
@@ -61,24 +62,32 @@ class World:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
+    def reproducible(self) -> AbstractContextManager[None]:
+        """Return the context in which all work is done: equal work then has equal bits."""
+        return reproducible(self.device)
+
     @property
     def compiles(self) -> bool:
         """Whether full-sized batches run compiled."""
-        return self.execution in ("compiled", "captured")
+        return self.execution in ("compiled", "compiled-captured")
 
     @property
     def captures(self) -> bool:
-        """Whether whole steps are replayed as a CUDA graph."""
-        return self.execution == "captured"
+        """Whether whole steps are replayed as CUDA graphs."""
+        return self.execution in ("captured", "compiled-captured")
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """How images and what convolves them lie in memory."""
+        return torch.contiguous_format if self.execution == "eager" else torch.channels_last
 
     def prepare_(self, model: nn.Module) -> None:
         """Bring the model to the device and its images' weights into the execution's layout."""
-        layout = torch.contiguous_format if self.execution == "eager" else torch.channels_last
         model.to(self.device)
         # Not by Module.to, which fails on weights of five dimensions.
         for tensor in itertools.chain(model.parameters(), model.buffers()):
             if tensor.ndim == 4:
-                tensor.data = tensor.data.contiguous(memory_format=layout)
+                tensor.data = tensor.data.contiguous(memory_format=self.layout)
 
     def placed(self, x: Tensor) -> Tensor:
         """Return a batch of inputs as the execution wants it; only images have a layout."""
@@ -90,10 +99,11 @@ class World:
 EXECUTIONS = {
     "eager": "operation by operation, in torch's usual layout",
     "channels-last": "images and convolutions lie channels-last in memory",
+    "captured": "channels-last, and whole steps are replayed as CUDA graphs",
     "compiled": "channels-last, and full-sized batches run through torch.compile",
-    "captured": "compiled, and whole steps are replayed as a CUDA graph",
+    "compiled-captured": "compiled, and whole steps are replayed as CUDA graphs",
 }
-"""Ways of running a training step, each with all of the one before it. Their bits differ."""
+"""Ways of running a training step. Their bits differ, but for those of channels-last and captured."""
 
 
 def keep_freed_memory() -> None:

@@ -33,6 +33,7 @@ class Pipeline:
         stored: Tensor,
         seeds: Sequence[int] | None = None,
         sizes: Sequence[int] | None = None,
+        layout: torch.memory_format = torch.contiguous_format,
     ) -> Tensor:
         """Return the network's input (n, ...) from stored (n, ...); uint8 images are (n, c, h, w).
 
@@ -41,6 +42,7 @@ class Pipeline:
             seeds: Sources of the augmentation, one for each batch that `stored` holds, in order;
                 None leaves it out, as for evaluation.
             sizes: Examples of each of those batches; all, by default, being one.
+            layout: How images are to lie in memory.
         """
         if seeds is not None and (self.crop_padding or self.flip):
             draws = drawn(seeds, sizes or [len(stored)], self.crop_padding, stored.device)
@@ -51,7 +53,7 @@ class Pipeline:
         if self.mean:
             mean, std = _constants(self.mean, self.std, values.ndim, values.device)
             values = (values.sub_(mean) if is_coded else values - mean).div_(std)
-        return values
+        return values.contiguous(memory_format=layout) if values.ndim == 4 else values
 
 
 @functools.cache

@@ -89,6 +89,7 @@ class TensorExamples:
         self.pipeline = pipeline or Pipeline()
         self.classes = classes
         self.source_indices = torch.arange(len(x)) if source_indices is None else source_indices
+        self._layout = torch.contiguous_format
 
     def __len__(self) -> int:
         """Return n."""
@@ -126,6 +127,14 @@ class TensorExamples:
         moved.__dict__["fingerprint"] = self.fingerprint
         return moved
 
+    def in_layout(self, layout: torch.memory_format) -> TensorExamples:
+        """Return the same examples with the images of batches lying in memory like that."""
+        if layout == self._layout:
+            return self
+        laid_out = copy.copy(self)
+        laid_out._layout = layout
+        return laid_out
+
     def stream(
         self, batches: Sequence[Tensor], *, seeds: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -139,7 +148,8 @@ class TensorExamples:
         for block in _blocks(batches, max(1, at_once // per_example)):
             sizes = [len(batch) for batch in batches[block]]
             ids = sent(torch.cat(list(batches[block])), self.x.device)
-            x = self.pipeline(_gathered(self.x, ids), seeds[block] if seeds else None, sizes)
+            stored, own = _gathered(self.x, ids), seeds[block] if seeds else None
+            x = self.pipeline(stored, own, sizes, self._layout)
             yield from zip(x.split(sizes), _gathered(self.y, ids).split(sizes), strict=True)
 
 
@@ -295,6 +305,11 @@ class LazyPairs(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
         """Return the chosen example at a position."""
         return self._images[int(self._indices[position])], self.labels[position]
+
+
+def in_layout(examples: Examples, layout: torch.memory_format) -> Examples:
+    """Return the examples with images of batches in a layout, where many are laid out at once."""
+    return examples.in_layout(layout) if isinstance(examples, TensorExamples) else examples
 
 
 def class_counts(examples: Examples, members: Tensor | None = None) -> list[int] | None:

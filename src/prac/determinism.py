@@ -1,0 +1,114 @@
+"""The same bits from the same work on one kind of GPU: what torch leaves open is settled."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+# One workspace for each stream: with the default, sums may be split by what else is under way.
+CUBLAS_WORKSPACE = ":4096:8"
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Let a GPU give the same bits each time, and fp32 be fp32; on CPUs it already does.
+
+    cuDNN and torch choose deterministic kernels, none by timing, and multiply float32 as such (no
+    TF32). What has no deterministic kernel runs all the same: `noting_randomness` tells of it. The
+    process's own settings are put back at the end.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
+    before = _Settings()
+    try:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # It would fill each new tensor: a kernel more for every one that a step makes.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        # What all operations inherit; then each, by the older of torch's two interfaces, which keeps
+        # both of them in agreement.
+        for inherited in _precise(torch.backends, torch.backends.cudnn):
+            inherited.fp32_precision = "none"
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        with warnings.catch_warnings():
+            # It is not the user who asked for it.
+            warnings.filterwarnings("ignore", message=_NONE_THERE.format(".*"))
+            yield
+    finally:
+        before.restore()
+
+
+_NONE_THERE = "{} does not have a deterministic implementation"
+
+
+@contextmanager
+def noting_randomness(found: set[str]) -> Iterator[None]:
+    """Add to `found` the operations that run meanwhile and have no deterministic kernel."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.filterwarnings("always", message=_NONE_THERE.format(".*"))
+        yield
+    behind = _NONE_THERE.format("")
+    for warning in told:
+        operation, is_it, _ = str(warning.message).partition(behind)
+        if is_it:
+            found.add(operation)
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+
+
+def settled() -> dict[str, Any]:
+    """Return what `reproducible` settles, as it is now: what a resumed run must find again."""
+    return {
+        "cudnn": torch.backends.cudnn.version(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
+    }
+
+
+class _Settings:
+    """The process's settings of all that `reproducible` changes."""
+
+    def __init__(self) -> None:
+        cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
+        self._cudnn = (cudnn.deterministic, cudnn.benchmark)
+        self._algorithms = (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+        self._fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+        self._precise = _precise(
+            torch.backends, cudnn, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None), cuda.matmul
+        )
+        self._precisions = [one.fp32_precision for one in self._precise]
+        # Where operations differ, the older interface would only tell that it cannot say.
+        self._allowed = (
+            tuple(self._precisions[place] == "tf32" for place in (2, 4))
+            if len(self._precise) == 5
+            else (cudnn.allow_tf32, cuda.matmul.allow_tf32)
+        )
+
+    def restore(self) -> None:
+        """Put them back."""
+        cudnn = torch.backends.cudnn
+        cudnn.deterministic, cudnn.benchmark = self._cudnn
+        enabled, warn_only = self._algorithms
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = self._fills  # type: ignore[attr-defined]
+        cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = self._allowed
+        for one, precision in zip(self._precise, self._precisions, strict=True):
+            if one.fp32_precision != precision:
+                one.fp32_precision = precision
+
+
+def _precise(*places: Any) -> list[Any]:
+    """Return the places that say how precise float32 is: since torch 2.9 each operation does."""
+    return [place for place in places if hasattr(place, "fp32_precision")]
