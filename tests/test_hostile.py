@@ -23,8 +23,8 @@ from prac.ledger import Level, read_metrics
 from prac.modules import check_finite
 from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.results import Search, read_retraining
-from prac.state_file import check_like, read_state
-from prac.store import content_digest, kind_of, read_tensors, write_tensors
+from prac.state_file import check_like, read_state, to_tensors
+from prac.store import content_digest, kind_of, pack, read_tensors, write_tensors
 from prac.subset import Subset
 from prac.ticket import Ticket
 from prac.world import World
@@ -38,7 +38,7 @@ MAY_BE_READ = (
     "provenance", "weight/", "weights/", "rewind/", "best/", "optimizer/", "source_indices",
     "fingerprint", "best_", "cost.", "distances", "epoch_", "level", "step", "metrics_bytes",
     "events", "learned", "correct", "dense_predictions", "members is empty", "source/",
-    "newest_losses", "epoch_start_losses", "difficulty",
+    "newest_losses", "epoch_start_losses", "difficulty", "layouts",
 )  # fmt: skip
 
 
@@ -262,13 +262,64 @@ def test_a_model_that_is_no_numbers_is_refused():
     check_finite({"n": torch.tensor(3), "f8": torch.ones(2).to(torch.float8_e4m3fn)}, ["f8"])
 
 
+def of_the_first_format(parts, path):
+    """Return a state's parts as they were when each weight and each mask was a tensor."""
+    path.write_bytes(parts.whole())
+    state, _ = read_state(path)
+    groups = {"weights", "rewind", "best", "source", "optimizer", "masks", "candidate"}
+    tensors = {k: v for k, v in parts.tensors.items() if k.partition("/")[0] not in groups}
+    for group in groups & set(parts.header["present"]):
+        for name, tensor in getattr(state, group).items():
+            tensors[f"{group}/{name}"] = pack(tensor) if tensor.dtype == torch.bool else tensor
+    header = {**parts.header, "format": 1}
+    del header["layouts"]
+    return hostile.Parts(tensors, header)
+
+
+def test_a_state_of_the_first_format_is_the_same_state(tmp_path):
+    parts = hostile.Parts.of(good_file("state"))
+    assert parts.header["format"] == 2
+    assert {"weights/float32", "weights/int64", "masks", "candidate"} < parts.tensors.keys()
+    first = of_the_first_format(parts, tmp_path / "f")
+    assert {"weights/a.bias", "rewind/n", "masks/a.weight"} < first.tensors.keys()
+    known, _ = read_state(tmp_path / "f")
+    (tmp_path / "f").write_bytes(first.whole())
+    state, metrics_bytes = read_state(tmp_path / "f")
+    assert metrics_bytes == 10
+    for group in parts.header["present"]:
+        found, expected = getattr(state, group), getattr(known, group)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], expected[name]) for name in found)
+    again, _ = to_tensors(state)
+    assert again.keys() == parts.tensors.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"masks": None}, "tensor 'masks' is missing"),
+        ({"masks": torch.zeros(2, dtype=torch.uint8)}, r"'masks' is torch.uint8 \[2\]: expected .*1"),
+        ({"best/float32": torch.zeros(7)}, r"'best/float32' is torch.float32 \[7\]: expected"),
+        ({"weights/int64": torch.zeros(1)}, "'weights/int64' is torch.float32"),
+        ({"weights/a.bias": torch.zeros(2)}, "twice|in one only|unknown tensor"),
+    ],
+)
+def test_what_a_state_puts_together_is_taken_apart_strictly(tmp_path, changes, message):
+    parts = hostile.Parts.of(good_file("state"))
+    tensors = {**parts.tensors, **changes}
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    (tmp_path / "f").write_bytes(hostile.Parts(tensors, parts.header).whole())
+    with pytest.raises(Damaged, match=message):
+        read_state(tmp_path / "f")
+
+
 def test_a_state_of_another_problem_is_refused(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(good_file("state"))
     state, metrics_bytes = read_state(path)
     assert metrics_bytes == 10
     check_like(state, state, path)
-    parts = hostile.Parts.of(good_file("state"))
+    parts = of_the_first_format(hostile.Parts.of(good_file("state")), tmp_path / "g")
     others = {
         "'a.bias' is in one only": {k: v for k, v in parts.tensors.items() if "bias" not in k},
         "'n' is torch.int32": {
@@ -317,8 +368,8 @@ def test_a_state_of_another_problem_is_refused(tmp_path):
     ],
 )
 def test_what_a_method_keeps_in_its_state_is_read_strictly(tmp_path, name, wrong, message):
-    parts = hostile.Parts.of(good_file("state"))
     path = tmp_path / "f"
+    parts = of_the_first_format(hostile.Parts.of(good_file("state")), path)
     path.write_bytes(hostile.Parts({**parts.tensors, name: wrong}, parts.header).whole())
     with pytest.raises(Damaged, match=message):
         read_state(path)

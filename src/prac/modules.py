@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from prac.config import PruneConfig
 from prac.errors import PracError
+from prac.transfer import on_cpu
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 KINDS: dict[str, tuple[type[nn.Module], ...]] = {
@@ -72,11 +73,9 @@ def prunable(model: nn.Module, config: PruneConfig) -> dict[str, nn.Parameter]:
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
     """Return a copy of the model's `state_dict` on the CPU: weights and buffers."""
-    return {
-        name: value.detach().to("cpu", copy=True).contiguous()
-        for name, value in model.state_dict().items()
-        if isinstance(value, Tensor)  # get_extra_state may put anything there.
-    }
+    # get_extra_state may put anything there.
+    own = {n: value for n, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return on_cpu(own)
 
 
 def restore_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from prac.config import TrainConfig
 from prac.errors import PracError
+from prac.transfer import on_cpu
 from prac.world import World
 
 
@@ -60,12 +61,14 @@ def _begin_momentum_(optimizer: torch.optim.Optimizer) -> None:
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the optimiser's state as CPU tensors by flat name, "parameter/key"."""
-    return {
-        f"{index}/{key}": torch.as_tensor(value).detach().to("cpu", copy=True)
-        for index, values in optimizer.state_dict()["state"].items()
-        for key, value in values.items()
-        if value is not None
-    }
+    return on_cpu(
+        {
+            f"{index}/{key}": torch.as_tensor(value)
+            for index, values in optimizer.state_dict()["state"].items()
+            for key, value in values.items()
+            if value is not None
+        }
+    )
 
 
 def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

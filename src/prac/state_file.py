@@ -1,9 +1,14 @@
-"""A run's state as named tensors and a JSON header, and back."""
+"""A run's state as named tensors and a JSON header, and back.
+
+A state is written at every epoch's end, and each tensor of a file has a price of its own: so the
+weights of a group are one tensor a type, and its masks one. Format 1 had a tensor for each.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,8 @@ import torch
 from torch import Tensor
 
 from prac.algorithms.forgetting import ForgettingTable
-from prac.fields import Fields, damaged, shown
+from prac.container import TYPES, check_name, checked_shape
+from prac.fields import Fields, damaged, fits, shown
 from prac.ledger import cost_of
 from prac.modules import number_fault
 from prac.state import RunState, Weights
@@ -28,6 +34,10 @@ _SCALARS = (
 )
 _WEIGHTS = ("weights", "optimizer", "rewind", "best", "source")
 _MASKS = ("masks", "candidate")
+_LAID_OUT = ("weights", "optimizer")
+_LAID_OUT_LIKE = {"rewind": "weights", "best": "weights", "source": "weights"}
+_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in TYPES.values()}
+_TYPES = {name: dtype for dtype, name in _NAMES.items()}
 _ALWAYS = ("weights", "optimizer", "masks")
 _TABLE = ("events", "learned", "correct")
 # Of each example, by name, where they are known.
@@ -51,10 +61,29 @@ def to_tensors(state: RunState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     # A list, not a mapping: layers must keep the model's order, in which ties are broken.
     header["shapes"] = [[name, list(mask.shape)] for name, mask in state.masks.items()]
     header["present"] = [n for n in (*_WEIGHTS, *_MASKS) if getattr(state, n) is not None]
+    header["layouts"] = {group: _layout(getattr(state, group)) for group in _LAID_OUT}
     for group in header["present"]:
-        for name, tensor in getattr(state, group).items():
-            tensors[f"{group}/{name}"] = pack(tensor) if group in _MASKS else tensor
+        named: dict[str, Tensor] = getattr(state, group)
+        if group in _MASKS:
+            none = torch.zeros(0, dtype=torch.uint8)
+            tensors[group] = torch.cat([none, *(pack(mask) for mask in named.values())])
+            continue
+        for dtype, entries in _by_type(header["layouts"][_LAID_OUT_LIKE.get(group, group)]).items():
+            tensors[f"{group}/{dtype}"] = torch.cat([named[n].reshape(-1) for n, _ in entries])
     return tensors, header
+
+
+def _layout(named: Mapping[str, Tensor]) -> list[list[Any]]:
+    """Return [name, type, shape] of tensors, in the order in which they are put together."""
+    return [[name, _NAMES[tensor.dtype], list(tensor.shape)] for name, tensor in named.items()]
+
+
+def _by_type(layout: list[list[Any]]) -> dict[str, list[tuple[str, list[int]]]]:
+    """Return (name, shape) of a layout's entries by their type."""
+    found: dict[str, list[tuple[str, list[int]]]] = {}
+    for name, dtype, shape in layout:
+        found.setdefault(dtype, []).append((name, shape))
+    return found
 
 
 def read_state(path: Path) -> tuple[RunState, int]:
@@ -75,7 +104,7 @@ def from_tensors(
     """Return the state that `to_tensors` took apart.
 
     Args:
-        tensors: By name, masks packed.
+        tensors: By name, masks packed; of either format.
         header: The fields of the header; how many bytes of metrics there are may be among them.
         path: The file that they are of, for messages.
 
@@ -87,9 +116,13 @@ def from_tensors(
     present = fields.take("present", list[str])
     if not set(_ALWAYS) <= set(present) <= {*_WEIGHTS, *_MASKS} or len(set(present)) < len(present):
         raise damaged(path, f"its header has present {shown(present)}")
+    shapes = checked_shapes(fields.take("shapes", list), path)
+    if "layouts" in fields:
+        layouts = _checked_layouts(fields.take("layouts", dict[str, list[Any]]), path)
+        tensors = _taken_apart(tensors, layouts, shapes, present, path)
     groups: dict[str, Any] = dict.fromkeys((*_WEIGHTS, *_MASKS))
     groups |= {name: {} for name in present}
-    for name, shape in checked_shapes(fields.take("shapes", list), path).items():
+    for name, shape in shapes.items():
         for group in _MASKS:
             if groups[group] is not None:
                 groups[group][name] = unpacked(tensors, f"{group}/{name}", shape, path)
@@ -121,6 +154,75 @@ def from_tensors(
     fields.end()
     _check(path, state)
     return state
+
+
+Layouts = dict[str, list[list[Any]]]
+
+
+def _checked_layouts(found: Layouts, path: Path | str) -> Layouts:
+    """Return a header's layouts.
+
+    Raises:
+        Damaged: If one is missing, is no list of [name, type, shape], or names a tensor twice.
+    """
+    if found.keys() != set(_LAID_OUT):
+        raise damaged(path, f"its layouts are of {shown(sorted(found))}")
+    for layout in found.values():
+        for entry in layout:
+            whole = fits(entry, list) and len(entry) == 3 and fits(entry[0], str)
+            if not whole or not fits(entry[1], str) or entry[1] not in _TYPES:
+                raise damaged(
+                    path, f"its layouts hold {shown(entry)}: expected [name, type, shape]"
+                )
+            check_name(entry[0], path)
+            checked_shape(entry[0], entry[2], path)
+        if len({name for name, _, _ in layout}) < len(layout):
+            raise damaged(path, "its layouts name a tensor twice")
+    return found
+
+
+def _taken_apart(
+    tensors: Mapping[str, Tensor],
+    layouts: Layouts,
+    shapes: Mapping[str, tuple[int, ...]],
+    present: list[str],
+    path: Path | str,
+) -> dict[str, Tensor]:
+    """Return a file's tensors as format 1 has them: each weight and each packed mask alone.
+
+    Raises:
+        Damaged: If what was put together is missing or of another size or type.
+    """
+    apart = dict(tensors)
+
+    def take(key: str, dtype: torch.dtype, sizes: list[int]) -> tuple[Tensor, ...]:
+        whole = apart.pop(key, None)
+        if whole is None:
+            raise damaged(path, f"tensor {key!r} is missing")
+        if whole.dtype != dtype or whole.shape != (sum(sizes),):
+            raise damaged(
+                path,
+                f"{key!r} is {whole.dtype} {list(whole.shape)}: expected {dtype} [{sum(sizes)}]",
+            )
+        parts: tuple[Tensor, ...] = whole.split(sizes)
+        return parts
+
+    def put(group: str, names: Iterable[str], parts: Iterable[Tensor]) -> None:
+        for name, part in zip(names, parts, strict=True):
+            if f"{group}/{name}" in apart:
+                raise damaged(path, f"{group}/{name} is there twice")
+            apart[f"{group}/{name}"] = part
+
+    for group in present:
+        if group in _MASKS:
+            parts = take(group, torch.uint8, [-(-math.prod(s) // 8) for s in shapes.values()])
+            put(group, shapes, parts)
+            continue
+        for dtype, entries in _by_type(layouts[_LAID_OUT_LIKE.get(group, group)]).items():
+            parts = take(f"{group}/{dtype}", _TYPES[dtype], [math.prod(s) for _, s in entries])
+            views = [part.view(shape) for (_, shape), part in zip(entries, parts, strict=True)]
+            put(group, [name for name, _ in entries], views)
+    return apart
 
 
 def _check(path: Path | str, state: RunState) -> None:

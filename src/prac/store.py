@@ -37,6 +37,8 @@ from prac.fields import Fields, damaged, fits, shown, strict_json
 from prac.files import opened, write_atomic
 
 FORMAT = 1
+NEWER = {"state": 2}
+"""Format numbers of the kinds of file that have become others since the first; they read both."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, header: Any) -> None:
@@ -51,7 +53,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, header: 
             if tensor.dtype not in TYPES.values() or tensor.layout != torch.strided:
                 raise damaged(path, f"tensor {name!r} is {tensor.dtype}, {tensor.layout}")
         # As a reader will find it: keys that are numbers become text, tuples lists.
-        whole = strict_json(json.dumps({"kind": kind, "format": FORMAT, **header}))
+        whole = strict_json(json.dumps({"kind": kind, "format": newest_format(kind), **header}))
         plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
         whole["digest"] = content_digest(plain, whole)
         text = json.dumps(whole, sort_keys=True)
@@ -61,6 +63,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, header: 
         parse_layout(layout, sum(tensor.nbytes for tensor in plain.values()), path, kind)
         length = len(layout).to_bytes(PREFIX, "little")
     write_atomic(path, length, layout, *(content_of(plain[name]) for name in order))
+
+
+def newest_format(kind: str) -> int:
+    """Return the format number in which a kind of file is written."""
+    return NEWER.get(kind, FORMAT)
 
 
 @contextmanager
@@ -91,9 +98,10 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     found, version = envelope.pop("kind"), envelope.pop("format")
     if found != kind:
         raise PracError(f"{path}: holds a {shown(found)[1:-1]}: expected a {kind}")
-    if version != FORMAT:
+    newest = newest_format(kind)
+    if version > newest:
         raise PracError(
-            f"{path}: has format {version}, this prac reads format {FORMAT}: update prac"
+            f"{path}: has format {version}, this prac reads format {newest}: update prac"
         )
     return tensors, envelope
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +26,7 @@ from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.pace import Pace
 from prac.problem import Problem
 from prac.state import RunState
+from prac.transfer import flattened
 
 
 @dataclass(frozen=True)
@@ -241,9 +242,9 @@ def check_converging(state: RunState, segment: Segment, model: nn.Module, plan: 
     if iteration is None and each is not None and not bool(each.isfinite().all()):
         what, iteration = "an example's loss is", segment.step
     elif iteration is None:
-        finite = [p.detach().isfinite().all() for p in model.parameters()]
+        finite = [values.isfinite().all() for values in _by_type(model.parameters())]
         # A buffer may be infinite, as an attention mask is.
-        finite += [~b.isnan().any() for b in model.buffers() if b.is_floating_point()]
+        finite += [~values.isnan().any() for values in _by_type(model.buffers())]
         if bool(torch.stack(finite).all()):
             return
         what, iteration = "a weight is", segment.step
@@ -252,6 +253,15 @@ def check_converging(state: RunState, segment: Segment, model: nn.Module, plan: 
         f"iteration {iteration}: try a lower --lr, a --warmup, or --precision fp32, in another "
         f"--out; the run folder keeps the state before it"
     )
+
+
+def _by_type(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Return the floating-point ones flattened, a tensor a type."""
+    found: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            found.setdefault(tensor.dtype, []).append(tensor)
+    return [flattened(group) for group in found.values()]
 
 
 def presented(state: RunState, segment: Segment, model: nn.Module, mark: int | None) -> RunState:
