@@ -6,9 +6,9 @@ operations had, the numbers that they were given, whatever Python would have don
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager, nullcontext
 
-import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -54,6 +54,27 @@ class Recorder(TorchDispatchMode):
         return results
 
 
+class Counting(TorchDispatchMode):
+    """Counts operations that a GPU would launch kernels for."""
+
+    VIEWS = frozenset({
+        "view", "t", "transpose", "detach", "slice", "select", "as_strided", "alias", "expand",
+        "unsqueeze", "squeeze", "permute", "_unsafe_view", "unfold", "_reshape_alias", "split",
+        "split_with_sizes", "unbind", "empty", "empty_like", "new_empty", "empty_strided",
+        "lift_fresh", "is_pinned", "promote_types",
+    })  # fmt: skip
+
+    def __init__(self):
+        super().__init__()
+        self.calls = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = str(function).split(".")[1]
+        if name not in self.VIEWS:
+            self.calls[name] += 1
+        return function(*args, **(kwargs or {}))
+
+
 def is_tensor(value):
     return isinstance(value, Tensor)
 
@@ -86,8 +107,7 @@ class Stream:
         pass
 
 
-@pytest.fixture
-def cuda_graphs(monkeypatch):
+def with_stand_in(monkeypatch):
     """Let executions that capture run on the CPU; the list of how graphs were captured."""
     captured.clear()
     monkeypatch.setattr(torch.cuda, "CUDAGraph", CUDAGraph)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import prac
+from cuda_graphs import with_stand_in
 from prac import execution
 from prac.algorithms.schedule import scaled_plan
 from prac.config import TrainConfig
@@ -40,14 +41,27 @@ COMPILER = pytest.mark.skipif(
 HERE = [
     "eager",
     "channels-last",
+    "captured",  # By a stand-in for CUDA graphs where there is no GPU.
     pytest.param("compiled", marks=COMPILER),
-    pytest.param("captured", marks=[ON_CUDA, pytest.mark.gpu]),
+    pytest.param("compiled-captured", marks=[ON_CUDA, pytest.mark.gpu]),
 ]
 BATCH = 8
 
 
+@pytest.fixture(autouse=True)
+def cuda_graphs(monkeypatch):
+    return [] if torch.cuda.is_available() else with_stand_in(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def as_runs_are():
+    with world_of("captured").reproducible():
+        yield
+
+
 def world_of(name):
-    return World(torch.device("cuda" if name == "captured" else "cpu"), "fp32", name)
+    on_gpu = "captured" in name and torch.cuda.is_available()
+    return World(torch.device("cuda" if on_gpu else "cpu"), "fp32", name)
 
 
 def images(n=3 * BATCH + 3):
@@ -74,9 +88,9 @@ def as_read(tensors):
 
 
 def trained(world, config, *, cut_every=None):
-    """Train two epochs, anew from weights and optimiser after every `cut_every` iterations."""
+    """Train five epochs, anew from weights and optimiser after every `cut_every` iterations."""
     data = images().to(world.device)
-    plan = scaled_plan(kept=len(data), total=len(data), batch_size=BATCH, lr=0.05, epochs=2)
+    plan = scaled_plan(kept=len(data), total=len(data), batch_size=BATCH, lr=0.05, epochs=5)
     draw = torch.Generator().manual_seed(5)
     masks = {"0.weight": torch.rand(8, 3, 3, 3, generator=draw) < 0.5}
     losses, step = [], 0
@@ -105,11 +119,11 @@ def trained(world, config, *, cut_every=None):
 def test_a_run_cut_anywhere_is_the_uncut_one_in_every_execution(name, optimizer):
     config = TrainConfig(optimizer=optimizer)
     losses, weights, masks = trained(world_of(name), config)
-    assert len(losses) == 8
-    if name != "captured":  # What runs before a capture need not have the bits of what follows.
-        again, same, _ = trained(world_of(name), config, cut_every=1)
-        assert torch.equal(again, losses)
-        assert all(torch.equal(same[key], weights[key]) for key in weights)
+    assert len(losses) == 20
+    # In a run that is cut at each step, nothing is ever captured.
+    again, same, _ = trained(world_of(name), config, cut_every=1)
+    assert torch.equal(again, losses)
+    assert all(torch.equal(same[key], weights[key]) for key in weights)
     assert not weights["0.weight"][~masks["0.weight"]].any()
     assert weights["0.weight"][masks["0.weight"]].all()
 
@@ -126,6 +140,7 @@ def test_every_execution_computes_what_eager_steps_do(name):
         batches = [torch.arange(BATCH), torch.arange(5)] * (STEPS_BEFORE_CAPTURE + 2)
         moved = data.to(each.device)
         given = [step(x, y, 0.01) for x, y in moved.stream(batches, seeds=range(len(batches)))]
+        step.settle_()
         found[each] = [loss for loss, _ in given], [outputs for _, outputs in given], model
     for one, other in zip(*(losses for losses, _, _ in found.values()), strict=True):
         torch.testing.assert_close(one, other.cpu(), rtol=1e-3, atol=1e-4)
@@ -146,7 +161,7 @@ def test_only_batches_of_the_usual_size_are_compiled(monkeypatch):
 
     monkeypatch.setattr("prac.step.torch.compile", compiled)
     trained(world_of("compiled"), TrainConfig())
-    assert sizes == [BATCH] * 6
+    assert sizes == [BATCH] * 15
 
 
 def test_channels_last_holds_for_weights_masks_momentum_and_inputs():
@@ -179,6 +194,7 @@ def problem():
 
 
 CONFIG = TrainConfig(batch_size=BATCH)
+PRUNED_AT_INIT = prac.PruneConfig(layers="conv+linear", when="at-init", score="random")
 
 
 @pytest.fixture
@@ -188,9 +204,9 @@ def clocks(monkeypatch):
 
     def faked(trial):
         timed(trial)
-        if isinstance(taken[trial._name], Exception):
-            raise taken[trial._name]
-        return taken[trial._name]
+        if isinstance(taken[trial.name], Exception):
+            raise taken[trial.name]
+        return taken[trial.name]
 
     monkeypatch.setattr(execution._Trial, "timed", faked)
     monkeypatch.setattr(execution._Trial, "_step_of", eager_step)
@@ -250,6 +266,85 @@ def test_what_fails_is_named_and_not_chosen(problem, clocks):
     assert "compiled failed: " in str(choice)
     assert "no compiler" in str(choice)
     assert "eager 2e+03 ms, channels-last 1.5e+03 ms" in str(choice)
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """Take this for a machine with a GPU, as far as the choice looks; what was tried, and freed."""
+    seen = []
+    made, closed = execution._Trial.__init__, execution._Trial.close
+
+    def begun(trial, problem, config, name):
+        made(trial, problem, config, name)
+        trial.is_on_cuda = True
+        seen.append(name)
+
+    monkeypatch.setattr(execution._Trial, "__init__", begun)
+    monkeypatch.setattr(execution._Trial, "close", lambda t: (closed(t), seen.append(f"-{t.name}")))
+    monkeypatch.setitem(execution.STAGES, "cpu", execution.STAGES["cuda"])
+    return seen
+
+
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "iterations", "name", "tried"),
+    [
+        # Four seconds of eager steps are not worth a look; six are, but not compiling.
+        ({"eager": 0.004}, 1000, "eager", "eager"),
+        (
+            {"eager": 0.006, "channels-last": 0.005, "captured": 0.001},
+            1000,
+            "captured",
+            "eager channels-last captured",
+        ),
+        # A ticket's 64,000 steps: captured, the minute of compiling is more than it saves.
+        (
+            {"eager": 0.005, "channels-last": 0.005, "captured": 0.0011},
+            64_000,
+            "captured",
+            "eager channels-last captured",
+        ),
+        # A whole search of IMP.
+        (
+            {"eager": 0.005, "channels-last": 0.005, "captured": 0.0011, "compiled-captured": 8e-4},
+            960_000,
+            "compiled-captured",
+            "eager channels-last captured compiled-captured",
+        ),
+        # Compiled, uncaptured steps are tried where the others cannot be had.
+        (
+            {
+                "eager": 0.005, "channels-last": 0.005, "captured": RuntimeError("not permitted"),
+                "compiled-captured": OUT_OF_MEMORY, "compiled": 0.003,
+            },
+            960_000,
+            "compiled",
+            "eager channels-last captured compiled-captured compiled",
+        ),
+    ],
+)  # fmt: skip
+def test_on_a_gpu_seconds_are_worth_a_graph_and_minutes_a_compiler(
+    problem, clocks, on_a_gpu, seconds, iterations, name, tried
+):
+    clocks.update(seconds)
+    choice = choose(problem, CONFIG, iterations)
+    assert choice.name == name
+    # Each is freed before the next begins: a device may hold no two.
+    assert on_a_gpu == [f"{sign}{one}" for one in tried.split() for sign in ("", "-")]
+    if "compiled" in seconds:
+        assert "needs more memory than the device has left" in choice.failed["compiled-captured"]
+        assert "not permitted" in choice.failed["captured"]
+
+
+def test_a_captured_step_is_tried_as_it_runs(problem, on_a_gpu, cuda_graphs):
+    choice = choose(problem, CONFIG, 10**7)
+    assert choice.failed.keys() <= {"compiled", "compiled-captured"}
+    assert choice.seconds.keys() >= {"eager", "channels-last", "captured"}
+    # Beside loading threads, which may touch the device meanwhile.
+    if not torch.cuda.is_available():
+        assert {one["capture_error_mode"] for one in cuda_graphs} == {"thread_local"}
 
 
 def test_networks_without_images_are_not_laid_out_anew(clocks):
@@ -324,6 +419,51 @@ def test_a_run_goes_on_as_it_began_whatever_measuring_would_choose(
     run()
     assert not choices
     assert len(lines) == 1
+
+
+def test_nothing_is_tried_for_what_is_done(small_net, train, config, tmp_path, monkeypatch):
+    settings = config("imp", levels=1)
+    search = prac.find(small_net(), train, settings, out=tmp_path / "run")
+    kept = tmp_path / "kept"
+    prac.retrain(search.tickets[1], small_net(), train, settings.train, out=kept)
+
+    def fails(*_, **__):
+        raise AssertionError("tried")
+
+    monkeypatch.setattr("prac.search.executed", fails)
+    monkeypatch.setattr("prac.retraining.executed", fails)
+    assert prac.find(small_net(), train, settings, out=tmp_path / "run").finished
+    prac.retrain(search.tickets[1], small_net(), train, settings.train, out=kept)
+    changed = replace(settings, seed=7)
+    with pytest.raises(PracError, match="other settings"):  # Not done, but refused.
+        prac.find(small_net(), train, changed, out=tmp_path / "run")
+
+
+def test_a_ticket_trains_as_its_search_ran(small_net, train, config, tmp_path, monkeypatch):
+    settings = config("imp", levels=1)
+    named = replace(settings, train=replace(settings.train, execution="channels-last"))
+    search = prac.find(small_net(), train, named, out=tmp_path / "run")
+    ticket = search.tickets[1]
+    assert ticket.provenance["versions"]["execution"] == "channels-last"
+    monkeypatch.setattr("prac.execution.choose", lambda *_: Choice("eager", {}, {}))
+
+    def trained_as(ticket, name):
+        prac.retrain(ticket, small_net(), train, settings.train, out=tmp_path / name)
+        return environment_of(tmp_path / name)["execution"]
+
+    assert trained_as(ticket, "same") == "channels-last"
+    elsewhere = {**ticket.provenance, "versions": {"device": "cuda", "execution": "captured"}}
+    assert trained_as(replace(ticket, provenance=elsewhere), "elsewhere") == "eager"
+    of_old = {**ticket.provenance, "versions": {"prac": "0", "torch": "2"}}
+    assert trained_as(replace(ticket, provenance=of_old), "old") == "eager"
+
+
+def test_a_search_that_trains_nothing_does_not_tell_how_tickets_train(
+    small_net, train, config, tmp_path
+):
+    untrained = config("imp", levels=1, rewind="init", prune=PRUNED_AT_INIT)
+    search = prac.find(small_net(), train, untrained, out=tmp_path / "run")
+    assert "execution" not in search.tickets[1].provenance["versions"]
 
 
 def test_a_tickets_retrained_model_lies_in_memory_as_its_own(small_net, train, config):

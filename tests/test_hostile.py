@@ -298,7 +298,10 @@ def test_a_state_of_the_first_format_is_the_same_state(tmp_path):
     ("changes", "message"),
     [
         ({"masks": None}, "tensor 'masks' is missing"),
-        ({"masks": torch.zeros(2, dtype=torch.uint8)}, r"'masks' is torch.uint8 \[2\]: expected .*1"),
+        (
+            {"masks": torch.zeros(2, dtype=torch.uint8)},
+            r"'masks' is torch.uint8 \[2\]: expected .*1",
+        ),
         ({"best/float32": torch.zeros(7)}, r"'best/float32' is torch.float32 \[7\]: expected"),
         ({"weights/int64": torch.zeros(1)}, "'weights/int64' is torch.float32"),
         ({"weights/a.bias": torch.zeros(2)}, "twice|in one only|unknown tensor"),

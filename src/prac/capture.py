@@ -42,9 +42,7 @@ class Watched(TorchDispatchMode):
         own = itertools.chain(model.parameters(), model.buffers())
         self.uses: dict[int, list[int]] = {id(tensor): [] for tensor in own}
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do an operation, and write it down."""
         found = []
         for leaf in tree_flatten((args, kwargs or {}))[0]:
@@ -246,4 +244,3 @@ def aside(work: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         result = work()
     torch.cuda.current_stream().wait_stream(stream)
     return result
-

@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from prac import __version__
 from prac.background import Background
+from prac.determinism import settled
 from prac.errors import Damaged, FolderError, PracError
 from prac.files import (
     append,
@@ -33,7 +33,7 @@ from prac.files import (
 )
 from prac.lock import Lock
 from prac.state import RunState
-from prac.state_file import check_like, read_state, to_tensors
+from prac.state_file import bytes_of, check_like, read_state, to_tensors
 from prac.store import write_tensors
 from prac.world import World
 
@@ -79,6 +79,7 @@ class RunFolder:
         self._accept_changes, self._note = accept_changes, note
         self._lock = Lock(path)
         self._background = Background()
+        self._held: Callable[[], None] | None = None
         self._seconds_a_byte = 0.0
         self._bytes = 0
 
@@ -171,7 +172,14 @@ class RunFolder:
         Raises:
             PracError: If it cannot be written.
         """
+        self.release()
         self._background.wait()
+
+    def release(self) -> None:
+        """Begin to write the state that was committed to be held, if there is one."""
+        work, self._held = self._held, None
+        if work is not None:
+            self._background.start(work)
 
     def level(self, index: int) -> Path:
         """Return the folder of a level, when no state is under way that comes before its files.
@@ -182,7 +190,9 @@ class RunFolder:
         self.wait()
         return self.path / "levels" / f"{index:02d}"
 
-    def commit(self, state: RunState, metrics: Mapping[str, Any] | None = None) -> None:
+    def commit(
+        self, state: RunState, metrics: Mapping[str, Any] | None = None, *, hold: bool = False
+    ) -> None:
         """Make `state` the one that a resumed run goes on from, with its line of metrics.
 
         That is done in the background, once the state before it is on disk: nobody may change its
@@ -192,29 +202,31 @@ class RunFolder:
         The line is on disk before the state that says how many bytes of metrics belong to it; what
         a crash leaves beyond them is cut off on resuming.
 
+        Args:
+            state: What to go on from.
+            metrics: Of the epoch that it ends.
+            hold: Whether to begin only when `release` says so, or something waits: the interpreter
+                serves one thread at a time, and a device may have nothing to do meanwhile.
+
         Raises:
             PracError: If the state before it cannot be written, or the folder is no longer there.
         """
         self.wait()
         self._lock.check()
-        tensors, header = to_tensors(state)
-        self._bytes = sum(tensor.nbytes for tensor in tensors.values())
-        is_start = state.level == state.step == 0
-        self._background.start(partial(self._commit, tensors, header, metrics, is_start))
+        self._bytes = bytes_of(state)
+        self._held = partial(self._commit, state, metrics)
+        if not hold:
+            self.release()
 
     @property
     def seconds_to_save(self) -> float:
         """How long the newest state may take to be on disk, as those before it did; 0 at first."""
         return self._bytes * self._seconds_a_byte
 
-    def _commit(
-        self,
-        tensors: Mapping[str, Tensor],
-        header: dict[str, Any],
-        metrics: Mapping[str, Any] | None,
-        is_start: bool,
-    ) -> None:
+    def _commit(self, state: RunState, metrics: Mapping[str, Any] | None) -> None:
         started = time.monotonic()
+        tensors, header = to_tensors(state)
+        is_start = state.level == state.step == 0
         if metrics is not None:
             append(self._metrics, (json.dumps(metrics) + "\n").encode())
         numbers = list(state_paths(self.path))
@@ -322,7 +334,10 @@ class RunFolder:
 
 
 # Under another of these the same command need not give the same bits.
-MATTERING = ("prac", "torch", "device", "cuda", "arithmetic", "execution")
+MATTERING = (
+    *("prac", "torch", "device", "cuda", "arithmetic", "execution"),
+    *("cudnn", "deterministic", "tf32"),
+)
 MAYBE_MATTERING = ("processor", "threads")
 
 
@@ -340,4 +355,5 @@ def environment(world: World) -> dict[str, Any]:
         "cuda": torch.cuda.get_device_name(world.device) if on_cuda else None,
         "arithmetic": world.precision,
         "execution": world.execution,
+        **(settled() if on_cuda else {}),
     }

@@ -58,11 +58,12 @@ def error_barrier(
         between: Called before each batch of a test pass; what it raises ends the work.
     """
     errors = []
-    for number in range(points):
-        restore_(problem.model, interpolated(one, other, number / (points - 1)))
-        _estimate_norms_(problem, norm_batches)
-        accuracy, _ = accuracy_and_loss(problem, test, between)
-        errors.append(1 - accuracy)
+    with problem.world.reproducible():
+        for number in range(points):
+            restore_(problem.model, interpolated(one, other, number / (points - 1)))
+            _estimate_norms_(problem, norm_batches)
+            accuracy, _ = accuracy_and_loss(problem, test, between)
+            errors.append(1 - accuracy)
     return Barrier(tuple(errors))
 
 

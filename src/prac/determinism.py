@@ -32,8 +32,8 @@ def reproducible(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(True, warn_only=True)
         # It would fill each new tensor: a kernel more for every one that a step makes.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        # What all operations inherit; then each, by the older of torch's two interfaces, which keeps
-        # both of them in agreement.
+        # What all operations inherit; then each, by the older of torch's two interfaces, which
+        # keeps both of them in agreement.
         for inherited in _precise(torch.backends, torch.backends.cudnn):
             inherited.fp32_precision = "none"
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -86,7 +86,11 @@ class _Settings:
         )
         self._fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
         self._precise = _precise(
-            torch.backends, cudnn, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None), cuda.matmul
+            torch.backends,
+            cudnn,
+            getattr(cudnn, "conv", None),
+            getattr(cudnn, "rnn", None),
+            cuda.matmul,
         )
         self._precisions = [one.fp32_precision for one in self._precise]
         # Where operations differ, the older interface would only tell that it cannot say.

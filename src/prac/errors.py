@@ -24,6 +24,11 @@ class FolderError(PracError):
     """
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether torch has found no memory; asked without importing it."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> PracError:
     """Return the error for a name that is not among `known`, offering the nearest ones.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from prac.algorithms import difficulty
-from prac.data.examples import Examples
+from prac.data.examples import Examples, TensorExamples, in_layout
 from prac.errors import PracError
 from prac.problem import Problem
 from prac.step import batch_loss
@@ -17,6 +17,11 @@ from prac.task import CLASSIFICATION
 
 # Batches smaller than this are put together for a scoring pass.
 LEAST_BATCH = 64
+# On a GPU, where each batch costs its launches, a pass takes more of what lies there already: some
+# training batches, since there is no backward pass to keep anything for, but not without bounds.
+TRAINING_BATCHES = 16
+MOST_EXAMPLES = 2_500
+MOST_BYTES = 2**26  # Of float32 inputs, and of outputs.
 
 
 def nothing() -> None:
@@ -31,17 +36,33 @@ def forward(
     `between` is called before each batch; what it raises ends the pass.
     """
     model, world = problem.model, problem.world
-    batch_size = problem.batch_size * math.ceil(LEAST_BATCH / problem.batch_size)
+    examples = in_layout(examples, world.layout)
+    size = problem.batch_size * math.ceil(LEAST_BATCH / problem.batch_size)
+    is_there = world.device.type == "cuda" and isinstance(examples, TensorExamples)
+    ids = torch.arange(len(examples))
     was_training = model.training
     model.eval()
     try:
-        for x, y in examples.stream(list(torch.arange(len(examples)).split(batch_size))):
-            between()
-            with torch.no_grad(), world.autocast():
-                outputs = model(world.placed(x))
-            yield outputs, y
+        while len(ids):
+            # The first batch tells how large outputs are.
+            part = ids[:size] if is_there else ids
+            for x, y in examples.stream(list(part.split(size))):
+                between()
+                with torch.no_grad(), world.autocast():
+                    outputs = model(world.placed(x))
+                yield outputs, y
+            ids = ids[len(part) :]
+            if is_there and len(ids):
+                size = max(size, _most_at_once(x, outputs, problem.batch_size))
+                is_there = False
     finally:
         model.train(was_training)
+
+
+def _most_at_once(x: Tensor, outputs: Tensor, batch_size: int) -> int:
+    """Return how many examples a pass takes at once on a GPU, by what a batch of it was."""
+    an_example = max(x[0].numel() * 4, outputs[0].nbytes, 1)
+    return min(TRAINING_BATCHES * batch_size, MOST_EXAMPLES, MOST_BYTES // an_example)
 
 
 def accuracy_and_loss(

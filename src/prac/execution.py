@@ -3,32 +3,58 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from prac.config import TrainConfig
-from prac.errors import PracError
+from prac.determinism import noting_randomness
+from prac.errors import PracError, is_out_of_memory
 from prac.files import has_trained, read_environment
 from prac.optimizer import make_optimizer
 from prac.problem import Problem
 from prac.step import STEPS_BEFORE_CAPTURE, Step
 from prac.task import Task
-from prac.world import EXECUTIONS, World
+from prac.world import EXECUTIONS
 
 ROUNDS = 5
 FEW = 100  # Iterations that are not worth a look at the clock.
-# A run as short as this gains less than measuring and, for the second, compiling takes.
-LAYOUT_REPAID_SECONDS = 120.0
-COMPILING_REPAID_SECONDS = 1200.0
 # What a faster execution must save of a step to be worth other bits.
 LEAST_GAIN = 0.03
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Executions that are tried together, once what is left to do repays it.
+
+    Attributes:
+        repaid: Seconds that the run would take as it is best known by then.
+        names: Of EXECUTIONS, in order.
+        enough: Whether the first that works is enough.
+    """
+
+    repaid: float
+    names: tuple[str, ...]
+    enough: bool = False
+
+
+# A shorter run gains less than trying takes: on a CPU some slow steps, and minutes of compiling; on
+# a GPU, where most of a small network's step is between kernels, a second, and a minute.
+STAGES = {
+    "cpu": (Stage(120.0, ("channels-last",)), Stage(1200.0, ("compiled",))),
+    "cuda": (
+        Stage(5.0, ("channels-last", "captured")),
+        Stage(200.0, ("compiled-captured", "compiled"), enough=True),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -55,81 +81,157 @@ class Choice:
 
 
 def executed(
-    problem: Problem, config: TrainConfig, iterations: int, out: Path, note: Callable[[str], None]
+    problem: Problem,
+    config: TrainConfig,
+    iterations: int,
+    out: Path,
+    note: Callable[[str], None],
+    *,
+    found_under: Mapping[str, Any] | None = None,
 ) -> Problem:
     """Return the problem with its steps run as configured, its model laid out for that in place.
 
-    "auto" stays with what a run was begun with; a new run measures, where it is long enough.
+    "auto" stays with what a run was begun with, or with how the search ran that found the ticket to
+    be trained; any other new run measures, where it is long enough.
 
     Args:
         problem: As it is trained.
         config: Its settings.
         iterations: Steps that the whole run has at most.
         out: The run folder.
-        note: Shown a line where something was measured.
+        note: Shown a line where something was measured, or has no deterministic kernel.
+        found_under: The versions of a ticket's provenance.
 
     Raises:
         PracError: If the problem cannot be trained in the execution asked for.
     """
     name: str | None = config.execution
-    if name == "auto":
-        name = _begun_with(problem, config, out, note)
-    else:
-        check_execution(problem, config, config.execution)
-    if name is None:
-        choice = choose(problem, config, iterations)
-        name = choice.name
-        if choice.seconds or choice.failed:
-            note(str(choice))
+    random: set[str] = set()
+    with noting_randomness(random):
+        if name == "auto":
+            name = _before(problem, config, out, note, found_under or {})
+        else:
+            check_execution(problem, config, config.execution)
+        if name is None:
+            choice = choose(problem, config, iterations)
+            name = choice.name
+            if choice.seconds or choice.failed:
+                note(str(choice))
+    if random:
+        note(
+            f"no deterministic kernel for {', '.join(sorted(random))} on this device: what runs "
+            f"find may differ in its last bits"
+        )
     world = replace(problem.world, execution=name)
     world.prepare_(problem.model)
     return replace(problem, world=world)
 
 
-def _begun_with(
-    problem: Problem, config: TrainConfig, out: Path, note: Callable[[str], None]
+def _before(
+    problem: Problem,
+    config: TrainConfig,
+    out: Path,
+    note: Callable[[str], None],
+    found_under: Mapping[str, Any],
 ) -> str | None:
-    """Return the execution that a run was begun with; None for a new one, or where it fails."""
-    begun = read_environment(out).get("execution") if has_trained(out) else None
-    if not isinstance(begun, str) or begun not in EXECUTIONS:
+    """Return the execution that is to be kept; None for a new run, or where it fails."""
+    if has_trained(out):
+        known = read_environment(out).get("execution")
+    else:
+        is_here = found_under.get("device") == problem.world.device.type
+        known = found_under.get("execution") if is_here else None
+    if not isinstance(known, str) or known not in EXECUTIONS:
         return None
     try:
-        check_execution(problem, config, begun)
+        check_execution(problem, config, known)
     except PracError as error:
         note(str(error))
         return None
-    return begun
+    return known
 
 
 def choose(problem: Problem, config: TrainConfig, iterations: int) -> Choice:
     """Return the execution in which a run of at most so many iterations ends first.
 
-    Short runs stay eager. Copies of the model train on one batch each, in turns; the problem's own
-    model is left as it is.
+    Short runs stay eager. Copies of the model train on one batch each; the problem's own model is
+    left as it is.
     """
     if iterations < FEW:
         return Choice("eager", {}, {})
-    trials = {"eager": _Trial(problem, config, "eager")}
-    trials["eager"].timed()
-    remaining = trials["eager"].timed() * iterations
-    failed = {}
-    for name in _candidates(problem.model, problem.world, remaining):
-        trial = _Trial(problem, config, name)
-        try:
-            trial.check(trials["eager"])
-        except PracError as error:
-            failed[name] = str(error)
-        else:
-            trials[name] = trial
-    if len(trials) == 1:
+    clock, failed = _Clock(problem, config), {}
+    has_images = any(parameter.ndim == 4 for parameter in problem.model.parameters())
+    for stage in STAGES[problem.world.device.type]:
+        if clock.quickest * iterations < stage.repaid:
+            break
+        for name in stage.names:
+            if name == "channels-last" and not has_images:
+                continue
+            try:
+                clock.add(name)
+            except PracError as error:
+                failed[name] = str(error)
+            else:
+                if stage.enough:
+                    break
+    seconds = clock.read()
+    if len(seconds) == 1:
         return Choice("eager", {}, failed)
-    rounds = [{name: trial.timed() for name, trial in trials.items()} for _ in range(ROUNDS)]
-    seconds = {name: statistics.median(each[name] for each in rounds) for name in trials}
     best = "eager"
-    for name in trials:
+    for name in seconds:
         if seconds[name] < seconds[best] * (1 - LEAST_GAIN):
             best = name
     return Choice(best, seconds, failed)
+
+
+class _Clock:
+    """What a step takes in each execution that is tried."""
+
+    def __init__(self, problem: Problem, config: TrainConfig) -> None:
+        """Begin with eager steps."""
+        self._problem, self._config = problem, config
+        self._trials: dict[str, _Trial] = {}
+        self._seconds: dict[str, float] = {}
+        eager = _Trial(problem, config, "eager")
+        eager.timed()
+        self._take(eager)
+        self._expected = eager.losses[0]
+
+    def add(self, name: str) -> None:
+        """Try one more.
+
+        Raises:
+            PracError: If it cannot be had.
+        """
+        trial = _Trial(self._problem, self._config, name)
+        try:
+            trial.check(self._expected)
+        except PracError:
+            trial.close()
+            raise
+        self._take(trial)
+
+    def _take(self, trial: _Trial) -> None:
+        if trial.is_on_cuda:
+            # One at a time: a device's memory may not hold two, and it is quiet enough to compare
+            # what was not measured in turns.
+            self._seconds[trial.name] = statistics.median(trial.timed() for _ in range(ROUNDS))
+            trial.close()
+        else:
+            self._seconds[trial.name] = trial.timed()
+            self._trials[trial.name] = trial
+
+    @property
+    def quickest(self) -> float:
+        """Seconds of the fastest step so far."""
+        return min(self._seconds.values())
+
+    def read(self) -> dict[str, float]:
+        """Return the seconds of a step by execution; those that can be are measured in turns."""
+        if len(self._trials) > 1:
+            rounds = [{n: t.timed() for n, t in self._trials.items()} for _ in range(ROUNDS)]
+            for name in self._trials:
+                self._seconds[name] = statistics.median(each[name] for each in rounds)
+        return dict(self._seconds)
 
 
 def check_execution(problem: Problem, config: TrainConfig, name: str) -> None:
@@ -138,49 +240,40 @@ def check_execution(problem: Problem, config: TrainConfig, name: str) -> None:
         _Trial(problem, config, name).check()
 
 
-def _candidates(model: nn.Module, world: World, remaining: float) -> list[str]:
-    """Return what may repay being tried in a run that has so many seconds to go."""
-    if remaining < LAYOUT_REPAID_SECONDS:
-        return []
-    has_images = any(parameter.ndim == 4 for parameter in model.parameters())
-    names = ["channels-last"] if has_images else []
-    if remaining >= COMPILING_REPAID_SECONDS:
-        names += ["compiled", "captured"] if world.device.type == "cuda" else ["compiled"]
-    return names
-
-
 class _Trial:
-    """A copy of a problem's model that trains on one batch, again and again."""
+    """A copy of a problem's model that trains on one batch, again and again.
+
+    Attributes:
+        name: The execution's.
+        is_on_cuda: Whether it runs on a GPU.
+        losses: Of each step so far.
+    """
 
     def __init__(self, problem: Problem, config: TrainConfig, name: str) -> None:
-        self._name = name
+        self.name = name
         self._world = replace(problem.world, execution=name)
+        self.is_on_cuda = self._world.device.type == "cuda"
         size = min(config.batch_size, len(problem.train))
         self._x, self._y = next(iter(problem.train.stream([torch.arange(size)])))
         model = copy.deepcopy(problem.model).train()
         self._world.prepare_(model)
         optimizer = make_optimizer(model, config, self._world)
-        self._step = self._step_of(model, optimizer, problem.task, size)
-        self._losses: list[Tensor] = []
+        self._step: Step | None = self._step_of(model, optimizer, problem.task, size)
+        self.losses: list[float] = []
 
     def _step_of(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, task: Task, size: int
     ) -> Step:
         return Step(model, optimizer, {}, task=task, world=self._world, batch_size=size)
 
-    @property
-    def first_loss(self) -> float:
-        """The loss before anything was trained."""
-        return float(self._losses[0])
-
-    def check(self, other: _Trial | None = None) -> None:
+    def check(self, expected: float | None = None) -> None:
         """Train until nothing more is set up.
 
         Raises:
-            PracError: If it fails, or its first loss is not the other's.
+            PracError: If it fails, or a loss is not the expected one: no weight moves meanwhile.
         """
-        if self._world.captures and self._world.device.type != "cuda":
-            raise PracError(f"execution {self._name!r} needs a CUDA device: use auto or compiled")
+        if self._world.captures and not self.is_on_cuda:
+            raise PracError(f"execution {self.name!r} needs a CUDA device: use auto or compiled")
         try:
             self.timed()
             # A model that is compiled anew for every step would never end.
@@ -190,18 +283,23 @@ class _Trial:
                     self.timed()
         # Compilers fail in every way: a missing C++ compiler, code that they do not know.
         except Exception as error:
+            if is_out_of_memory(error):
+                raise PracError(
+                    f"execution {self.name!r} needs more memory than the device has left: use auto "
+                    f"or eager, or a smaller batch"
+                ) from error
             line = " ".join(str(error).split()) or type(error).__name__
             raise PracError(
-                f"execution {self._name!r} does not work here: {line[:200]}: use auto or eager"
+                f"execution {self.name!r} does not work here: {line[:200]}: use auto or eager"
             ) from error
-        # Dropout draws otherwise when compiled, so that the two are not quite the same.
-        if other is not None and not math.isclose(
-            self.first_loss, other.first_loss, rel_tol=0.2, abs_tol=1e-3
-        ):
-            raise PracError(f"its first loss is {self.first_loss:g}, not {other.first_loss:g}")
+        for loss in self.losses if expected is not None else ():
+            # Dropout draws otherwise when compiled, so that the two are not quite the same.
+            if not math.isclose(loss, expected or 0.0, rel_tol=0.2, abs_tol=1e-3):
+                raise PracError(f"a loss is {loss:g}, not {expected:g}")
 
     def timed(self) -> float:
         """Return how many seconds a step takes."""
+        assert self._step is not None, "it is not closed"
         with torch.random.fork_rng([self._world.device] if self._x.is_cuda else []):
             torch.manual_seed(0)
             started = time.perf_counter()
@@ -209,5 +307,12 @@ class _Trial:
             if self._x.is_cuda:
                 torch.cuda.synchronize(self._world.device)
             seconds = time.perf_counter() - started
-        self._losses.append(loss)
+        self.losses.append(float(loss))
         return seconds
+
+    def close(self) -> None:
+        """Free its model, its graphs and their memory, so that the next finds room."""
+        self._step = None
+        gc.collect()
+        if self.is_on_cuda:
+            torch.cuda.empty_cache()

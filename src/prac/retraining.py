@@ -107,57 +107,68 @@ def retrain(
     ticket.apply(model)
     keep_freed_memory()
     world = World.choose(device, config.precision)
-    problem = Problem.of(model, train, val, task=task, world=world, batch_size=config.batch_size)
-    test_examples = None if test is None else as_examples(test).to(world.device)
-    if test_examples is not None:
-        problem.check("test", test_examples)
-    settings = {**flat(config), **(recipe or {}), "seed": seed}
-    if start:
-        settings["start"] = start
-    identity = {
-        "ticket": ticket.digest,
-        **problem.identity(),
-        "test_fingerprint": None if test_examples is None else test_examples.fingerprint,
-    }
-    total = len(problem.train)
-    plan = plan_for(config, total, total)
-    if ticket.is_fine_tuned:
-        plan = plan.fine_tuning(plan)
-    if not 0 <= start < plan.iterations:
-        raise PracError(
-            f"start is {start}: expected 0 to {plan.iterations - 1}, the last iteration"
+    with world.reproducible():
+        problem = Problem.of(
+            model, train, val, task=task, world=world, batch_size=config.batch_size
         )
-    training = Training(plan, config, seed=derived_seed(seed, "retrain"))
-    pace = pace or Pace()
-    with ExitStack() as stack:
-        if out is None:
-            out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
-        problem = executed(problem, config, plan.iterations, Path(out), noting(watch))
-        opened = RunFolder(
-            Path(out),
-            settings,
-            identity,
-            environment(problem.world),
-            accept_changes=accept_changes,
-            note=noting(watch),
-        )
-        folder = stack.enter_context(opened)
-        stack.enter_context(pace.working())
-        if not (folder.path / "summary.json").exists():
-            _run(
-                _first_state(ticket, total, start),
-                problem,
-                test_examples,
-                training,
-                folder,
-                watch,
-                pace,
+        test_examples = None if test is None else as_examples(test).to(world.device)
+        if test_examples is not None:
+            problem.check("test", test_examples)
+        settings = {**flat(config), **(recipe or {}), "seed": seed}
+        if start:
+            settings["start"] = start
+        identity = {
+            "ticket": ticket.digest,
+            **problem.identity(),
+            "test_fingerprint": None if test_examples is None else test_examples.fingerprint,
+        }
+        total = len(problem.train)
+        plan = plan_for(config, total, total)
+        if ticket.is_fine_tuned:
+            plan = plan.fine_tuning(plan)
+        if not 0 <= start < plan.iterations:
+            raise PracError(
+                f"start is {start}: expected 0 to {plan.iterations - 1}, the last iteration"
             )
-        folder.forget_states()
-        trained, _ = read_tensors(folder.path / "trained.safetensors", "trained")
-        restore_(problem.model, trained)
-        world.prepare_(model)  # In the usual layout.
-        return model, read_history(folder.path)
+        training = Training(plan, config, seed=derived_seed(seed, "retrain"))
+        pace = pace or Pace()
+        with ExitStack() as stack:
+            if out is None:
+                out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
+            if not (Path(out) / "summary.json").exists():  # Else there is no step left to run.
+                problem = executed(
+                    problem,
+                    config,
+                    plan.iterations,
+                    Path(out),
+                    noting(watch),
+                    found_under=ticket.provenance.get("versions"),
+                )
+            opened = RunFolder(
+                Path(out),
+                settings,
+                identity,
+                environment(problem.world),
+                accept_changes=accept_changes,
+                note=noting(watch),
+            )
+            folder = stack.enter_context(opened)
+            stack.enter_context(pace.working())
+            if not (folder.path / "summary.json").exists():
+                _run(
+                    _first_state(ticket, total, start),
+                    problem,
+                    test_examples,
+                    training,
+                    folder,
+                    watch,
+                    pace,
+                )
+            folder.forget_states()
+            trained, _ = read_tensors(folder.path / "trained.safetensors", "trained")
+            restore_(problem.model, trained)
+            world.prepare_(model)  # In the usual layout.
+            return model, read_history(folder.path)
 
 
 def read_history(path: Path) -> History:

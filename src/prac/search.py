@@ -107,42 +107,49 @@ def find(
         raise PracError("subset_rule is 'fixed' but no subset is given: pass --subset FILE")
     keep_freed_memory()
     world = World.choose(device, config.train.precision)
-    problem = Problem.of(
-        model, train, val, task=task, world=world, batch_size=config.train.batch_size
-    )
-    check_task(problem, config)
-    rules = Rules.of(config, choose=choose, stop=stop, score=score)
-    first = _first_state(problem, config, subset)
-    sizes = (len(first.members), len(problem.train))
-    check_plan(config, first.masks, *sizes)
-    iterations = most_iterations(config, *sizes)
-    problem = executed(problem, config.train, iterations, Path(out), noting(watch))
-    own = {"choose": choose, "stop": stop, "score": score}
-    identity = {
-        "architecture": architecture(problem.model),
-        **problem.identity(),
-        "classes": list(problem.train.classes),
-        "subset": None if subset is None else subset.digest,
-        **{f"own_{name}": None if part is None else described(part) for name, part in own.items()},
-    }
-    settings = {**flat(config), **(recipe or {})}
-    pace = pace or Pace()
-    opened = RunFolder(
-        Path(out),
-        settings,
-        identity,
-        environment(problem.world),
-        accept_changes=accept_changes,
-        note=noting(watch),
-    )
-    with opened as folder, pace.working():
-        versions = {name: folder.versions[name] for name in ("prac", "torch")}
-        provenance = {**folder.identity, "settings": folder.settings, "versions": versions}
-        search = _Search(problem, folder, config, rules, provenance, watch, pace)
-        if not search.is_complete():
-            search.run(folder.resume(first) or search.begin(first, Chosen(first.members)))
-        folder.forget_states()
-        watch(Event("finished", config.levels, {"out": str(out)}))
+    with world.reproducible():
+        problem = Problem.of(
+            model, train, val, task=task, world=world, batch_size=config.train.batch_size
+        )
+        check_task(problem, config)
+        rules = Rules.of(config, choose=choose, stop=stop, score=score)
+        first = _first_state(problem, config, subset)
+        sizes = (len(first.members), len(problem.train))
+        check_plan(config, first.masks, *sizes)
+        iterations = most_iterations(config, *sizes)
+        if not _is_complete(Path(out), config):  # Else there is no step to be run in any way.
+            problem = executed(problem, config.train, iterations, Path(out), noting(watch))
+        own = {"choose": choose, "stop": stop, "score": score}
+        identity = {
+            "architecture": architecture(problem.model),
+            **problem.identity(),
+            "classes": list(problem.train.classes),
+            "subset": None if subset is None else subset.digest,
+            **{
+                f"own_{name}": None if part is None else described(part)
+                for name, part in own.items()
+            },
+        }
+        settings = {**flat(config), **(recipe or {})}
+        pace = pace or Pace()
+        opened = RunFolder(
+            Path(out),
+            settings,
+            identity,
+            environment(problem.world),
+            accept_changes=accept_changes,
+            note=noting(watch),
+        )
+        with opened as folder, pace.working():
+            # How steps ran is how tickets are judged: what trained nothing does not tell.
+            told = ("prac", "torch", *(("device", "execution") if iterations else ()))
+            versions = {name: folder.versions[name] for name in told}
+            provenance = {**folder.identity, "settings": folder.settings, "versions": versions}
+            search = _Search(problem, folder, config, rules, provenance, watch, pace)
+            if not _is_complete(folder.path, config):
+                search.run(folder.resume(first) or search.begin(first, Chosen(first.members)))
+            folder.forget_states()
+            watch(Event("finished", config.levels, {"out": str(out)}))
     return Search.load(out)
 
 
@@ -267,10 +274,6 @@ class _Search:
         imp = full_plan(self.config, len(self.problem.train))
         write_summary(path, state, self.problem, plan, imp, self.config.train.validate_every)
 
-    def is_complete(self) -> bool:
-        """Say whether the last level's summary is there."""
-        return (self.folder.level(self.config.levels) / "summary.json").exists()
-
     @property
     def rewind(self) -> Rewind:
         """Where levels start from."""
@@ -299,6 +302,11 @@ class _Search:
             "epochs": plan.epochs,
             "iteration": state.step,
         }
+
+
+def _is_complete(path: Path, config: SearchConfig) -> bool:
+    """Say whether a search's last level has its summary."""
+    return (path / "levels" / f"{config.levels:02d}" / "summary.json").exists()
 
 
 def check_search(problem: Problem, config: SearchConfig) -> None:

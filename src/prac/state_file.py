@@ -73,6 +73,16 @@ def to_tensors(state: RunState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, header
 
 
+def bytes_of(state: RunState) -> int:
+    """Return about how large a state's file is, without making it."""
+    named = (getattr(state, group) or {} for group in (*_WEIGHTS, *_MASKS))
+    tensors = [tensor for group in named for tensor in group.values()]
+    known = (getattr(state, name) for name in _OF_EXAMPLES)
+    tensors += [state.members, *(getattr(state.table, name) for name in _TABLE)]
+    tensors += [tensor for tensor in known if tensor is not None]
+    return sum(t.nbytes // 8 if t.dtype == torch.bool else t.nbytes for t in tensors)
+
+
 def _layout(named: Mapping[str, Tensor]) -> list[list[Any]]:
     """Return [name, type, shape] of tensors, in the order in which they are put together."""
     return [[name, _NAMES[tensor.dtype], list(tensor.shape)] for name, tensor in named.items()]

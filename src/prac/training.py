@@ -76,6 +76,8 @@ def together(*watches: Watch) -> Watch:
 
 
 BEAT_SECONDS = 0.25
+# After an epoch's end, until its state is written: by then a device has some steps to do.
+HOLD_SECONDS = 0.02
 
 
 def beating(watch: Watch, level: int) -> Callable[[int], None]:
@@ -191,6 +193,8 @@ def train_level(
     beat = beating(watch, state.level)
 
     def breaks(step: int) -> bool:
+        if time.perf_counter() - started > HOLD_SECONDS:
+            folder.release()
         beat(step)
         return pace.after_step() or step == training.mark
 
@@ -221,7 +225,7 @@ def train_level(
             now = time.perf_counter()
             state = replace(state, optimizer=optimizer_tensors(optimizer))
             state = state.costing(Cost(seconds=now - started))
-            folder.commit(state, facts)
+            folder.commit(state, facts, hold=True)
             pace.saved(folder.seconds_to_save)
             if facts is None:
                 watch(Event("saved", state.level, {"iteration": state.step}))

@@ -1,4 +1,4 @@
-"""Many tensors as few: a network's are small, and each operation and copy has a price of its own."""
+"""Many tensors as few: each operation and each copy has a price, however small the tensor."""
 
 from __future__ import annotations
 

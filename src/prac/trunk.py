@@ -66,18 +66,19 @@ class Trunk:
         kept = path / f"iteration_{point:08d}.safetensors"
         if not kept.exists():
             self.watch(Event("trunk", 0, {"iteration": point}))
-            problem = executed(self.problem, self.config, point, path, noting(self.watch))
-            folder = RunFolder(
-                path,
-                settings,
-                identity,
-                environment(problem.world),
-                accept_changes=self.accept_changes,
-                note=noting(self.watch),
-            )
-            with folder, self.pace.working():
-                weights = self._train(problem, folder, point)
-                write_tensors(kept, weights, "weights", {"iteration": point})
+            with self.problem.world.reproducible():
+                problem = executed(self.problem, self.config, point, path, noting(self.watch))
+                folder = RunFolder(
+                    path,
+                    settings,
+                    identity,
+                    environment(problem.world),
+                    accept_changes=self.accept_changes,
+                    note=noting(self.watch),
+                )
+                with folder, self.pace.working():
+                    weights = self._train(problem, folder, point)
+                    write_tensors(kept, weights, "weights", {"iteration": point})
             self.problem.world.prepare_(self.problem.model)  # In the usual layout.
         return read_tensors(kept, "weights")[0]
 

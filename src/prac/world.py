@@ -103,7 +103,7 @@ EXECUTIONS = {
     "compiled": "channels-last, and full-sized batches run through torch.compile",
     "compiled-captured": "compiled, and whole steps are replayed as CUDA graphs",
 }
-"""Ways of running a training step. Their bits differ, but for those of channels-last and captured."""
+"""Ways of running a training step. Their bits differ, but not those of the second and third."""
 
 
 def keep_freed_memory() -> None:

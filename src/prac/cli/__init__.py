@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from prac import __version__
-from prac.errors import PracError, unknown_name
+from prac.errors import PracError, is_out_of_memory, unknown_name
 from prac.pace import Interrupted
 from prac.text import printable
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"not enough memory: {detail}")
     except RuntimeError as error:
         # What else torch raises so is our mistake, not the user's.
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return _refuse(
             "not enough memory on the device: try a smaller --batch-size or --image-size, or "
@@ -73,11 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nprac: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether torch has found no memory; asked without importing it."""
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _refuse(message: str) -> int:
