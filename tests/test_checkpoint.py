@@ -605,6 +605,30 @@ class TestInTheBackground:
         if ask == "exit":
             assert newest(tmp_path).name == "00000001.safetensors"
 
+    @pytest.mark.parametrize("ask", ["release", "commit", "wait", "level", "exit"])
+    def test_a_held_state_is_written_when_something_asks_for_it(self, tmp_path, monkeypatch, ask):
+        slow = Slow(monkeypatch)
+        slow.go_on.set()
+        run = folder(tmp_path)
+        run.__enter__()
+        run.commit(state_of(1), {"step": 1}, hold=True)
+        assert not slow.begun.wait(0.2)
+        assert not (tmp_path / "metrics.jsonl").exists()
+        asked = {
+            "release": run.release,
+            "commit": lambda: run.commit(state_of(2), {"step": 2}, hold=True),
+            "wait": run.wait,
+            "level": lambda: run.level(0),
+            "exit": lambda: run.__exit__(None, None, None),
+        }
+        asked[ask]()
+        assert slow.begun.wait(20)
+        run.wait()
+        run.release()  # Again: there is none.
+        assert len(lines(tmp_path)) == (2 if ask == "commit" else 1)
+        if ask != "exit":
+            run.__exit__(None, None, None)
+
     @pytest.mark.parametrize("ask", ["commit", "wait", "level", "exit"])
     def test_what_cannot_be_written_is_told_by_what_comes_next(self, tmp_path, monkeypatch, ask):
         slow = Slow(monkeypatch, PracError("f: cannot be written: free some room"))

@@ -393,3 +393,56 @@ def test_the_optimizer_is_the_configured_one_over_what_trains():
         assert (group["lr"], group["weight_decay"]) == (0.3, 0.02)
         assert (group["momentum"] if name == "sgd" else group["betas"][0]) == 0.8
         assert len(group["params"]) == len(list(model.parameters())) - 1
+
+
+class Watching(TensorExamples):
+    """Examples that tell which of their streams are open."""
+
+    opened = closed = 0
+
+    def stream(self, batches, *, seeds=None):
+        Watching.opened += 1
+        try:
+            yield from super().stream(batches, seeds=seeds)
+        finally:
+            Watching.closed += 1
+
+
+@pytest.mark.parametrize("with_losses", [False, True])
+def test_the_next_epochs_first_batches_are_made_before_this_one_is_looked_at(with_losses):
+    asked = []
+
+    def sample(epoch):
+        asked.append(epoch)
+        return torch.arange(N), None
+
+    data = images()
+    watching = Watching(data.x, data.y, data.pipeline)
+    Watching.opened = Watching.closed = 0
+    training = trained(
+        network(), plan_of(3), data=watching, members=sample, with_losses=with_losses
+    )
+    next(training)
+    # What the next presents may hang on this one's losses, which are known only now.
+    assert asked == ([0] if with_losses else [0, 1])
+    assert Watching.opened == len(asked)
+    training.close()
+    assert Watching.closed == Watching.opened
+    rest = list(trained(network(), plan_of(3), data=watching, members=sample))
+    assert len(rest) == 3
+    assert Watching.closed == Watching.opened
+
+
+def test_looking_ahead_changes_nothing(monkeypatch):
+    found = []
+    for looks in (True, False):
+        if not looks:
+            monkeypatch.setattr("prac.loop._Epoch.begin", lambda epoch: None)
+        model = network()
+        segments = list(trained(model, plan_of(3), breaks=lambda step: step % 3 == 0))
+        found.append((segments, snapshot(model)))
+    (ahead, one), (plain, other) = found
+    assert same(one, other)
+    for first, second in zip(ahead, plain, strict=True):
+        assert torch.equal(first.ids, second.ids)
+        assert torch.equal(first.losses, second.losses)
