@@ -94,7 +94,7 @@ def judge(
             "set that has a test split"
         )
     if config is None:
-        config = recorded_training(search)
+        config = recorded_training(search, device)
     world = World.choose(device, config.precision)
     model = make_model()
     val = None if val is None else as_examples(val)
@@ -147,20 +147,31 @@ def judged_levels(search: Search, levels: Sequence[int] | None) -> tuple[int, ..
     return tuple(sorted(set(range(count) if levels is None else levels)))
 
 
-def recorded_training(search: Search) -> TrainConfig:
+def recorded_training(search: Search, device: str = "auto") -> TrainConfig:
     """Return how a search trained, in the execution that it ran in.
 
+    Args:
+        search: The search.
+        device: Where its tickets are to be trained, by name.
+
     Raises:
-        PracError: If its recorded settings are out of range.
+        PracError: If its recorded settings are out of range, or the device is not there.
     """
     own = {name: search.settings[name] for name in flat(TrainConfig()) if name in search.settings}
-    return as_executed(from_flat(TrainConfig, own), search)
+    return as_executed(from_flat(TrainConfig, own), search, device)
 
 
-def as_executed(config: TrainConfig, search: Search) -> TrainConfig:
-    """Return the settings with the execution that a search ran in, whatever measuring would say."""
-    execution = read_environment(search.path).get("execution")
-    return config if execution is None else replace(config, execution=execution)
+def as_executed(config: TrainConfig, search: Search, device: str = "auto") -> TrainConfig:
+    """Return the settings with the execution that a search ran in, whatever measuring would say.
+
+    On a device of another kind they stay as they are: what was the fastest there need not be to be
+    had here.
+    """
+    known = read_environment(search.path)
+    here = World.choose(device, config.precision).device.type
+    if known.get("execution") is None or known.get("device", here) != here:
+        return config
+    return replace(config, execution=known["execution"])
 
 
 Key = tuple[int, str]

@@ -254,6 +254,7 @@ def _no_advice() -> Iterator[None]:
     """Keep back what torch would advise: that TF32 is faster, that a step could be captured."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")
+        warnings.filterwarnings("ignore", module=r"torch\._inductor")
         warnings.filterwarnings("ignore", message="This instance was constructed with capturable")
         yield
 
