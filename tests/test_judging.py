@@ -206,9 +206,9 @@ class TestInterruption:
         committed: list[int] = []
         commit = RunFolder.commit
 
-        def counting(folder, state, metrics=None):
+        def counting(folder, state, metrics=None, *, hold=False):
             committed.append(state.step)
-            commit(folder, state, metrics)
+            commit(folder, state, metrics, hold=hold)
             if len(committed) == 2:
                 raise KeyboardInterrupt
 

@@ -5,11 +5,22 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from argparse import SUPPRESS
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.cli.jobs import (
+    add_jobs,
+    check_found,
+    followed,
+    left,
+    shares,
+    told_to_parent,
+    work_ahead,
+)
 from prac.cli.options import (
     Parser,
     add_config_file,
@@ -25,7 +36,7 @@ from prac.cli.options import (
     values_of,
 )
 from prac.cli.recorded import load
-from prac.contestants import OWN, contestants, judged_levels
+from prac.contestants import OWN, contestants, in_order, judged_levels, shared_settings
 from prac.errors import PracError
 from prac.methods import ABOUT_METHODS, METHODS
 from prac.pace import Pace
@@ -91,6 +102,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         above=0,
         at_most=1,
     )
+    add_jobs(made)
     add_config_file(made)
     made.option(
         "out",
@@ -110,6 +122,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac compare`; its exit status is 1 where a search failed."""
+    arguments, ahead_since = followed(arguments)
     check_config(arguments)
     check_exclusive(arguments)
     _check_left_to_methods(arguments)
@@ -125,7 +138,17 @@ def run(arguments: Sequence[str]) -> int:
     _check_asked(arguments, options, recipe)
     out = Path(options.out or f"runs/compare-{_name(recipe, preset)}")
     progress = Progress(quiet=options.quiet)
+    if ahead_since is not None:
+        options.max_seconds = left(options.max_seconds, ahead_since)
+    started = time.monotonic()
     with pace_of(options, progress).listening() as pace:
+        if ahead_since is not None:
+            return _work_ahead(out, recipe, options, progress, pace)
+        parts = shares(options.seeds, options.jobs, progress.say)
+        if len(parts) > 1:
+            check_found(recipe, options.device)
+            command, take = ("compare", *arguments), _taker(out, recipe, options)
+            work_ahead(command, parts, options, progress, pace, started=started, take=take)
         comparison = _compare(out, recipe, options, progress, pace)
     return _show(comparison, options.json)
 
@@ -187,6 +210,71 @@ def _compare(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: 
             pace=pace,
             accept_changes=options.accept_changes,
         )
+
+
+def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
+    """Return what adds a run that a process tells of to comparison.json, as `compare` does.
+
+    Raises:
+        PracError: If the folder was begun with other settings.
+    """
+    from prac.compared import read_run
+    from prac.comparison import FILE, Comparison
+    from prac.files import check_same, has_trained
+
+    given = {**shared_settings(recipe.search), **flat(recipe.model), **flat(recipe.data)}
+    shared = json.loads(json.dumps(given))
+    runs = {}
+    if (out / FILE).exists():
+        known = Comparison.load(out)
+        if any(map(has_trained, out.glob("runs/*/seed-*"))):
+            check_same(out, known.settings, shared)
+        if known.settings == shared:
+            runs = {(run.method, run.seed): run for run in known.runs}
+    names = tuple(dict.fromkeys((*options.methods, *in_order(options.methods))))
+    levels = judged_levels(recipe.search.levels, options.judged)
+
+    def take(line: str) -> None:
+        run = read_run(out / FILE, json.loads(line))
+        runs[run.method, run.seed] = run
+        asked = (runs[name, s] for name in names for s in options.seeds if (name, s) in runs)
+        Comparison(out, options.seeds, levels, shared, tuple(asked)).write()
+
+    return take
+
+
+def _work_ahead(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: Pace) -> int:
+    """Do what `compare` would for these seeds, and tell the process that has all of them."""
+    from prac.comparing import Comparing
+    from prac.recipes import load_model
+    from prac.task import CLASSIFICATION
+
+    with told_to_parent() as lines:
+        data = load(recipe, options.workers, progress)
+        if data.test is None:
+            return 0  # There is nothing to do ahead of being told so.
+        comparing = Comparing(
+            out,
+            lambda: load_model(recipe.model, data, None),
+            data.train,
+            data.val,
+            data.test,
+            recipe.search,
+            judged_levels(recipe.search.levels, options.judged),
+            CLASSIFICATION,
+            options.device,
+            {**flat(recipe.model), **flat(recipe.data)},
+            progress,
+            pace,
+            options.accept_changes,
+        )
+        competing = contestants(options.methods, recipe.search, options.fraction)
+        comparing.check(competing, options.seeds)
+        for seed in options.seeds:
+            for contestant in competing:
+                run = comparing.run(contestant, seed)
+                print(json.dumps(asdict(run)), file=lines, flush=True)
+    return 0
 
 
 def _show(comparison: Comparison, as_json: bool) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.cli.jobs import add_jobs, check_found, followed, left, shares, work_ahead
 from prac.cli.options import (
     Parser,
     add_config_file,
@@ -87,6 +90,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         help="iterations to try as rewind points (default: 0, then 0.1 to 50 %% of the schedule)",
         at_least=0,
     )
+    add_jobs(made)
     made.option(
         "cache",
         str | None,
@@ -102,6 +106,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac judge` and return its exit status."""
+    arguments, ahead_since = followed(arguments)
     check_config(arguments)
     path = parser().parse_args(list(arguments)).run
     search = Search.load(path)
@@ -113,10 +118,20 @@ def run(arguments: Sequence[str]) -> int:
     _check_meant(options)
     progress = Progress(quiet=options.quiet)
     is_given = early_value(arguments, "execution") is not None
+    if ahead_since is not None:
+        options.max_seconds = left(options.max_seconds, ahead_since)
+    started = time.monotonic()
     with pace_of(options, progress).listening() as pace:
         if options.find_rewind_point:
             point = _find_rewind_point(search, recipe, options, is_given, progress, pace)
+        elif ahead_since is not None:
+            return _work_ahead(search, recipe, options, is_given, progress, pace)
         else:
+            seeds = _checked_seeds(search, options)
+            parts = shares(seeds, options.jobs, progress.say)
+            if len(parts) > 1:
+                check_found(recipe, options.device)
+                work_ahead(("judge", *arguments), parts, options, progress, pace, started=started)
             verdict = _judge(search, recipe, options, is_given, progress, pace)
     if options.find_rewind_point:
         return _show_point(point, search, options.json)
@@ -125,7 +140,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _check_meant(options: Any) -> None:
     """Raise a PracError where an option is given that nothing would look at."""
-    for_verdict = ("levels", *CONTROLS, "barriers")
+    for_verdict = ("levels", *CONTROLS, "barriers", "jobs")
     for name in for_verdict if options.find_rewind_point else ("points",):
         if options[name] not in (None, False):
             why = "judges nothing" if options.find_rewind_point else "is not given"
@@ -148,7 +163,7 @@ def _common(
     data = load(recipe, options.workers, progress)
     train = recipe.train
     return data, {
-        "config": train if execution_is_given else as_executed(train, search),
+        "config": train if execution_is_given else as_executed(train, search, options.device),
         "cache": options.cache,
         "device": options.device,
         "watch": progress,
@@ -158,13 +173,20 @@ def _common(
     }
 
 
+def _checked_seeds(search: Search, options: Any) -> tuple[int, ...]:
+    """Return the seeds, what is asked for being there: asked before data is loaded, or shared."""
+    from prac.judging import SEEDS, check_seeds, judged_levels
+
+    seeds: tuple[int, ...] = SEEDS if options.seeds is None else options.seeds
+    check_seeds(seeds, options.barriers)
+    judged_levels(search, options.levels)
+    return seeds
+
+
 def _judge(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> Verdict:
-    from prac.judging import SEEDS, check_seeds, judge, judged_levels
+    from prac.judging import judge
     from prac.recipes import load_model
 
-    # Before any data is loaded, which may take long.
-    check_seeds(SEEDS if options.seeds is None else options.seeds, options.barriers)
-    judged_levels(search, options.levels)
     data, common = _common(search, recipe, options, *rest)
     with common["watch"]:
         return judge(
@@ -174,10 +196,52 @@ def _judge(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> Ver
             val=data.val,
             test=data.test,
             levels=options.levels,
-            controls=[name for flag, name in CONTROLS.items() if options[flag]],
+            controls=_controls(options),
             barriers=options.barriers,
             **common,
         )
+
+
+def _controls(options: Any) -> tuple[str, ...]:
+    return tuple(name for flag, name in CONTROLS.items() if options[flag])
+
+
+def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> int:
+    """Train what `judge` would with these seeds, and write no verdict."""
+    from prac.judging import Judging, judged_levels
+    from prac.problem import Problem
+    from prac.recipes import load_model
+    from prac.task import CLASSIFICATION
+    from prac.verdict import FOLDER
+    from prac.world import World
+
+    data, common = _common(search, recipe, options, *rest)
+    if data.test is None:
+        return 0  # The command says so.
+    config = common["config"]
+    world = World.choose(options.device, config.precision)
+    problem = Problem.of(
+        load_model(recipe.model, data, None),
+        data.train,
+        data.val,
+        task=CLASSIFICATION,
+        world=world,
+        batch_size=config.batch_size,
+    )
+    judging = Judging(
+        problem,
+        data.test.to(world.device),
+        search,
+        lambda: load_model(recipe.model, data, None),
+        config,
+        Path(options.cache or search.path / FOLDER),
+        options.device,
+        common["watch"],
+        common["pace"],
+        options.accept_changes,
+    )
+    judging.trials(options.seeds, judged_levels(search, options.levels), _controls(options))
+    return 0
 
 
 def _find_rewind_point(

@@ -1,0 +1,297 @@
+"""Several processes of one command: each works ahead with some of the seeds, in the same folder.
+
+The command itself then runs as it would without them, and finds done what they have trained. They
+write no results, which are of all seeds: they tell the command what they found, a line each.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from prac.errors import PracError
+from prac.pace import COME_AGAIN, Interrupted, Pace
+from prac.progress import Progress
+
+if TYPE_CHECKING:
+    from prac.cli.options import Parser
+    from prac.recipes import JudgeRecipe, Recipe
+
+AHEAD = "--ahead"
+"""What a command is given first to work ahead of its parent: then the parent's process id, and when
+that began to count `--max-seconds`. No option of the parser's, and so in no list of options."""
+
+LOOK_SECONDS = 0.1
+LAST_BYTES = 4096  # Of standard error, in which its last line is looked for.
+_PR_SET_PDEATHSIG = 1
+
+
+def add_jobs(parser: Parser) -> None:
+    """Add `--jobs N`."""
+    parser.option(
+        "jobs",
+        int | None,
+        metavar="N",
+        help="processes that train at once, each with some of the seeds (default: 1)",
+        at_least=1,
+    )
+
+
+def shares(
+    seeds: Sequence[int], jobs: int | None, say: Callable[[str], None]
+) -> list[tuple[int, ...]]:
+    """Return each process's seeds, dealt out in turn, so that the first ones are done first.
+
+    Args:
+        seeds: All of them.
+        jobs: Processes asked for; None for one.
+        say: Shown a line where there are fewer.
+
+    >>> shares((0, 1, 2, 3, 4), 2, print)
+    [(0, 2, 4), (1, 3)]
+    """
+    jobs = jobs or 1
+    if jobs > len(seeds):
+        say(f"jobs: {jobs} asked for, {len(seeds)} at work: each has seeds of its own")
+    count = min(jobs, len(seeds))
+    return [tuple(seeds[first::count]) for first in range(count)]
+
+
+def check_found(recipe: Recipe | JudgeRecipe, device: str) -> None:
+    """Raise a PracError for a model, data or a device that is not there, without loading any.
+
+    Each process would tell it otherwise.
+    """
+    from prac.callables import imported
+    from prac.recipes import DATA_NAMES, check_model_name, load_data
+    from prac.world import World
+
+    check_model_name(recipe.model.name)
+    if ":" in recipe.model.name:
+        imported(recipe.model.name, "model")
+    World.choose(device, "fp32")
+    name = recipe.data.name
+    is_known = name in DATA_NAMES or name.startswith("hf:")
+    if not is_known and not Path(name).expanduser().exists():
+        load_data(recipe.data)  # Says what is expected.
+
+
+def work_ahead(
+    command: Sequence[str],
+    parts: Sequence[tuple[int, ...]],
+    options: Any,
+    progress: Progress,
+    pace: Pace,
+    *,
+    started: float,
+    take: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Have a process of a command work ahead with each part of the seeds, and wait for them.
+
+    What one fails at is shown; the command meets it again when it goes on, and tells it as ever.
+
+    Args:
+        command: The command and its arguments, as typed.
+        parts: The seeds of each process.
+        options: The arguments, parsed.
+        progress: Shown a few lines.
+        pace: As it was begun; where it stops, they are asked to save and stop.
+        started: When that was, as `time.monotonic` has it.
+        take: Given each line that one of them tells.
+
+    Raises:
+        Interrupted: If all is to stop; they have ended then.
+    """
+    progress.say(f"jobs: {len(parts)} processes, seeds {' '.join(map(_listed, parts))}")
+    where = f"while {len(parts)} processes worked"
+    with pace.working(), Jobs(progress, take) as jobs:
+        for number, part in enumerate(parts, 1):
+            name = f"job {number} of {len(parts)}, seeds {_listed(part)}"
+            own = _with(command[1:], "--seeds", _listed(part), "--quiet")
+            ahead = (AHEAD, str(os.getpid()), repr(started))
+            jobs.start(name, [command[0], *ahead, *own], _threads(len(parts)))
+        while jobs.look():
+            pace.check(where)
+            time.sleep(LOOK_SECONDS)
+    pace.check(where)  # They may have heard what stops this process, and have ended before it.
+    if options.max_seconds is not None and COME_AGAIN in jobs.statuses:
+        raise Interrupted("max-seconds", where)
+
+
+class Jobs:
+    """Processes that work ahead; none is left at work when a `with` of them ends."""
+
+    def __init__(self, progress: Progress, take: Callable[[str], None]) -> None:
+        """Begin with none.
+
+        Args:
+            progress: Shown a line when one ends.
+            take: Given each line that one tells.
+        """
+        self._progress, self._take = progress, take
+        self._jobs: list[_Job] = []
+        self._files = ExitStack()
+
+    def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start a process of `prac`."""
+        # Files, since a pipe that nobody empties would hold up whoever writes.
+        out = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        err = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prac", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env={**os.environ, **environment},
+        )
+        self._jobs.append(_Job(name, process, out, err))
+
+    def look(self) -> bool:
+        """Take what they told since the last look; say whether one is still at work."""
+        for job in self._jobs:
+            has_ended = job.process.poll() is not None  # Before the last lines are looked for.
+            for line in job.lines():
+                self._take(line)
+            if has_ended and not job.is_known_to_end:
+                job.is_known_to_end = True
+                self._progress.say(f"{job.name}: {job.outcome()}")
+        return not all(job.is_known_to_end for job in self._jobs)
+
+    @property
+    def statuses(self) -> list[int | None]:
+        """How those ended that have."""
+        return [job.process.returncode for job in self._jobs]
+
+    def __enter__(self) -> Jobs:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Stop those that are at work, as it is asked for, and wait until they have saved."""
+        with self._files:
+            if error is not None:
+                self._stop(error)
+                self.look()
+
+    def _stop(self, error: BaseException) -> None:
+        self._send(_signal_of(error))
+        try:
+            self._wait()
+        except KeyboardInterrupt:  # Ctrl-C for the second time: at once.
+            self._send(signal.SIGINT)
+            self._wait()
+            raise
+
+    def _send(self, number: signal.Signals) -> None:
+        for job in self._jobs:
+            job.process.send_signal(number)
+
+    def _wait(self) -> None:
+        for job in self._jobs:
+            job.process.wait()
+
+
+class _Job:
+    """A process, and what it has told so far."""
+
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], out: IO[bytes], err: IO[bytes]
+    ) -> None:
+        self.name, self.process = name, process
+        self.is_known_to_end = False
+        self._out, self._err = out, err
+        self._taken = 0
+
+    def lines(self) -> Iterator[str]:
+        """Yield the whole lines that it told since the last time."""
+        # Where the process writes is moved by no reading of this kind.
+        descriptor = self._out.fileno()
+        content = os.pread(descriptor, os.fstat(descriptor).st_size - self._taken, self._taken)
+        whole = content[: content.rfind(b"\n") + 1]
+        self._taken += len(whole)
+        yield from whole.decode().splitlines()
+
+    def outcome(self) -> str:
+        """Return how it ended, in a line."""
+        status = self.process.returncode
+        if not status:
+            return "done"
+        if status < 0:
+            return f"ended by {signal.Signals(-status).name}"
+        end = os.fstat(self._err.fileno()).st_size
+        told = os.pread(self._err.fileno(), LAST_BYTES, max(0, end - LAST_BYTES))
+        last = (told.decode(errors="replace").split("\n")[-2:-1] or [""])[0]
+        last = last.removeprefix("prac: ").removeprefix("error: ")
+        return last.removesuffix("; the same command continues") or f"ended with status {status}"
+
+
+def _signal_of(error: BaseException) -> signal.Signals:
+    """Return what asks others to stop as this process was asked."""
+    if isinstance(error, KeyboardInterrupt):
+        return signal.SIGINT
+    # A terminal's Ctrl-C has reached them too, and another one would stop them at once.
+    if isinstance(error, Interrupted) and error.reason != "SIGINT":
+        return signal.Signals[error.reason]
+    return signal.SIGTERM
+
+
+def _threads(jobs: int) -> dict[str, str]:
+    """Return what gives each process its part of the cores, unless the user has said how many."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return {}
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(max(1, cores // jobs))}
+
+
+def _with(arguments: Sequence[str], *options: str) -> list[str]:
+    """Return arguments with options added, which win, being the last; what follows -- is none."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    return [*arguments[:end], *options, *arguments[end:]]
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ",".join(map(str, seeds))
+
+
+def followed(arguments: Sequence[str]) -> tuple[Sequence[str], float | None]:
+    """Return a command's arguments, and since when it works ahead of another process, if it does.
+
+    That process is followed then: where it ends, in any way, this one saves and stops.
+
+    Raises:
+        PracError: If that process has ended already.
+    """
+    if list(arguments[:1]) != [AHEAD]:
+        return arguments, None
+    parent, started = int(arguments[1]), float(arguments[2])
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # It ended before it was followed.
+        raise PracError(f"process {parent}, which this one was to work for, has ended")
+    return arguments[3:], started
+
+
+def left(max_seconds: float | None, started: float) -> float | None:
+    """Return what is left of a limit that another process began to count."""
+    if max_seconds is None:
+        return None
+    return max(max_seconds - (time.monotonic() - started), 0.001)
+
+
+def told_to_parent() -> IO[str]:
+    """Return what the parent takes lines from; all else that is printed goes to standard error.
+
+    A network of one's own may print.
+    """
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    return lines
