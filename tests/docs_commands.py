@@ -66,6 +66,11 @@ INSTEAD = (
     (r"make (.*)", rf"make -n -C '{ROOT}' \1", "sets up an environment, or runs these tests"),
     (r"pip install \..*", "", "builds with packages of its own; `.ci/run` installs the wheel"),
     (r"tensorboard (.*)", r"tensorboard --inspect \1", "serves until it is stopped"),
+    (
+        r"python -m (bench\.visit) .*",
+        rf"cd '{ROOT}' && PYTHONPATH=src python -m \1 --help",
+        "takes a GPU and minutes; tests/test_visit.py rehearses it",
+    ),
     (r'eval "\$\((prac completion zsh)\)"', r"\1", "is for zsh; tests/test_completion.py tries it"),
 )
 
