@@ -46,7 +46,6 @@ SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "growth": growth.measure,
     "tried": tried.measure,
 }
-MADE_WITH = ("command", "date", "commit", "threads", "processor")
 DATA = machine.ROOT.parent / "shared" / "data"
 
 
@@ -72,8 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             section = SECTIONS[name](told).to_json()
         section["seconds"] = round(time.monotonic() - started, 1)
         # Its own, because a file may hold sections of several runs.
-        section["made"] = {key: found["about"][key] for key in MADE_WITH}
-        section["made"]["short"] = options.short
+        section["made"] = machine.made(found["about"], options.short)
         made = {**found["sections"], name: section}
         found["sections"] = {each: made[each] for each in SECTIONS if each in made}
         show(name, section)

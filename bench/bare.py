@@ -7,16 +7,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from prac.step import STEPS_BEFORE_CAPTURE
+from prac.step import STEPS_BEFORE_CAPTURE, compiling
 from prac.task import CLASSIFICATION
-from prac.world import World
+from prac.world import EXECUTIONS, World
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def executions(device: str) -> tuple[str, ...]:
     """Return the names of the executions that a device can have."""
-    return ("eager", "channels-last", "compiled") + (("captured",) if device == "cuda" else ())
+    return tuple(name for name in EXECUTIONS if device == "cuda" or "captured" not in name)
 
 
 def bare_step(model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> Step:
@@ -27,7 +27,7 @@ def bare_step(model: nn.Module, optimizer: torch.optim.Optimizer, world: World) 
     world.prepare_(model)
     network: Callable[[Tensor], Tensor] = model.train()
     if world.compiles:
-        network = torch.compile(model, dynamic=False, fullgraph=True)
+        network = torch.compile(model, dynamic=False, fullgraph=True, **compiling(world))
 
     def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         with world.autocast():
@@ -56,7 +56,8 @@ def _captured(step: Step) -> Step:
                     step(x, y)
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # Loading processes' threads may go on meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 kept = step(x, y)
         graph.replay()
         return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -98,26 +98,37 @@ def of_network(work: Work, path: Path, execution: str, options: Options) -> list
     return rows_of(work, found, flops)
 
 
-def rows_of(work: Work, found: dict[str, list[float]], flops: float) -> list[Row]:
-    """Return the rows of what was found, images a second by variant, `flops` being an image's."""
+def rows_of(work: Work, found: Mapping[str, Sequence[float]], flops: float) -> list[Row]:
+    """Return the rows of what was found, images a second by variant, `flops` being an image's.
 
-    def speed(letter: str, name: str, what: str) -> Row:
-        return Row.of(f"{work.title}: ({letter}) {what}", "images/s", found[name])
+    What needs a variant that is not (yet) among them is left out.
+    """
 
-    def ratio(what: str, over: Sequence[float], under: Sequence[float], least: float | None) -> Row:
-        goal = None if least is None else Goal(least, "at least")
-        return Row.of(f"{work.title}: {what}", "", ratios(over, under), goal)
+    def speed(letter: str, name: str, what: str) -> Iterator[Row]:
+        if name in found:
+            yield Row.of(f"{work.title}: ({letter}) {what}", "images/s", found[name])
 
-    achieved = [speed * flops for speed in found[A]]
+    def ratio(
+        what: str, over: str, under: str, least: float | None, factor: float = 1.0
+    ) -> Iterator[Row]:
+        if over in found and under in found:
+            goal = None if least is None else Goal(least, "at least")
+            values = ratios([factor * value for value in found[over]], found[under])
+            yield Row.of(f"{work.title}: {what}", "", values, goal)
+
+    def arithmetic(what: str, name: str, flops: float) -> Iterator[Row]:
+        if name in found:
+            yield Row.of(what, "GFLOP/s", [value * flops / 1e9 for value in found[name]])
+
     return [
-        speed("a", A, "the bare step, as prac executes it"),
-        speed("b", B, "the bare step, untuned"),
-        speed("c", C, "a search's whole loop, pruned to half"),
-        speed("d", D, "a textbook loop, 2 loading processes"),
-        ratio("c / a", found[C], found[A], OF_BARE[work.model]),
-        ratio("c / d", found[C], found[D], OF_TEXTBOOK[work.model]),
-        ratio("a / b", found[A], found[B], OF_PLAIN.get(work.model)),
-        Row.of(f"{work.title}: arithmetic of (a)", "GFLOP/s", [f / 1e9 for f in achieved]),
-        Row.of("a product of large matrices", "GFLOP/s", [f / 1e9 for f in found[E]]),
-        ratio("arithmetic of (a) / matrix product", achieved, found[E], None),
+        *speed("a", A, "the bare step, as prac executes it"),
+        *speed("b", B, "the bare step, untuned"),
+        *speed("c", C, "a search's whole loop, pruned to half"),
+        *speed("d", D, "a textbook loop, 2 loading processes"),
+        *ratio("c / a", C, A, OF_BARE[work.model]),
+        *ratio("c / d", C, D, OF_TEXTBOOK[work.model]),
+        *ratio("a / b", A, B, OF_PLAIN.get(work.model)),
+        *arithmetic(f"{work.title}: arithmetic of (a)", A, flops),
+        *arithmetic("a product of large matrices", E, 1.0),
+        *ratio("arithmetic of (a) / matrix product", A, E, None, flops),
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,14 @@ def about(command: list[str], seed: int) -> dict[str, Any]:
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
     }
+
+
+MADE_WITH = ("command", "date", "commit", "threads", "processor")
+
+
+def made(facts: Mapping[str, Any], short: bool) -> dict[str, Any]:
+    """Return what stands below a section's table: of `about`, as the section may outlive it."""
+    return {**{name: facts[name] for name in MADE_WITH}, "short": short}
 
 
 def commit() -> str:
@@ -79,3 +89,32 @@ def _of_cpuinfo(name: str) -> str:
 def memory_bytes() -> int:
     """Return the machine's memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def on_gpu() -> dict[str, Any]:
+    """Return what is known of the GPU and of what drives it."""
+    import torch
+
+    about = torch.cuda.get_device_properties(0)
+    return {
+        "gpu_memory_gib": round(about.total_memory / 2**30, 1),
+        "gpu_capability": f"{about.major}.{about.minor}",
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print what figures made here would depend on, as JSON; 2 where there is no such device."""
+    (device,) = arguments
+    found = about([], 0)
+    if device == "cuda" and found["gpu"] is None:
+        print("torch sees no GPU here: try --device cpu --short", file=sys.stderr)
+        return 2
+    more = on_gpu() if device == "cuda" else {"gpu": None}
+    print(json.dumps({**found, **more, "device": device}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

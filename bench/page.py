@@ -59,8 +59,10 @@ def table(section: Figures | None) -> str:
         value = number(row["value"], unit)
         lines.append(f"| {what} | {value} | {quartiles} | {extremes} | {goal(row)} | {met(row)} |")
     made = section["made"]
+    on_gpu = f"{made['gpu']}, " if made.get("gpu") else ""
     lines.append(
-        f"\n`{made['command'].strip()}`, {made['threads']} torch threads on {made['processor']}, "
+        f"\n`{made['command'].strip()}`, {on_gpu}{made['threads']} torch threads on "
+        f"{made['processor']}, "
         f"{made['date']}, commit {made['commit']}, {section['seconds']:.0f} s."
     )
     if made["short"]:
@@ -102,7 +104,10 @@ def goal(row: Figures) -> str:
     """Return a row's goal in words; nothing where it has none."""
     if row["goal"] is None:
         return ""
-    return f"{row['goal']['direction']} {row['goal']['value']:g} {row['unit']}".strip()
+    value, unit = row["goal"]["value"], row["unit"]
+    if unit == "s" and value < 0.1:
+        value, unit = value * 1000, "ms"
+    return f"{row['goal']['direction']} {value:g} {unit}".strip()
 
 
 def met(row: Figures) -> str:
@@ -157,8 +162,9 @@ def search_facts(section: Figures | None) -> str:
 def cuda(sections: Figures, gpu: Figures | None) -> str:
     """Return the loop's figures on a GPU beside those on the CPU."""
     here = sections.get("loop", {}).get("rows", [])
-    there = {} if gpu is None else {r["what"]: r for r in gpu["sections"]["loop"]["rows"]}
-    facts = {} if gpu is None else gpu["about"]
+    loop = {} if gpu is None else gpu["sections"].get("loop", {})
+    there = {row["what"]: row for row in loop.get("rows", ())}
+    facts = gpu["about"] if gpu is not None and there else {}
     lines = [
         f"On {facts.get('gpu') or 'a GPU'}, torch {facts['torch']}, {facts['date']}."
         if facts
@@ -170,8 +176,7 @@ def cuda(sections: Figures, gpu: Figures | None) -> str:
     on_gpu = {what: number(row["value"], row["unit"]) for what, row in there.items()}
     for what in dict.fromkeys([*on_cpu, *on_gpu]):
         lines.append(f"| {what} | {on_cpu.get(what, '')} | {on_gpu.get(what, '')} |")
-    if gpu is not None:
-        lines += [f"\n{remark}" for remark in gpu["sections"]["loop"].get("remarks", ())]
+    lines += [f"\n{remark}" for remark in loop.get("remarks", ())]
     return "\n".join(lines)
 
 

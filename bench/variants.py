@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from bench import textbook
 from bench.bare import bare_step
 from bench.work import Work, load
 from prac.algorithms.forgetting import ForgettingTable
-from prac.algorithms.masks import magnitude, ones, prune
+from prac.algorithms.masks import Masks, magnitude, ones, prune
 from prac.algorithms.schedule import Plan
 from prac.loop import fit
 from prac.modules import prunable, snapshot
 from prac.optimizer import make_optimizer
 from prac.problem import Problem
 from prac.state import RunState
+from prac.step import STEPS_BEFORE_CAPTURE, Step
 from prac.task import CLASSIFICATION
 from prac.training import Training, check_converging, ended_epoch, presented
 from prac.world import World, keep_freed_memory
@@ -41,35 +43,61 @@ def bare(work: Work, path: Path, execution: str, seed: int, device: str) -> Roun
     world = World.choose(device, execution=execution)
     model = work.build(seed)
     world.prepare_(model)
-    return _repeated(work, path, make_optimizer(model, work.train, world), model, world)
+    optimizer = make_optimizer(model, work.train, world)
+    return _repeated(work, path, bare_step(model, optimizer, world), world, world.reproducible)
+
+
+def masked(work: Work, path: Path, execution: str, seed: int, device: str) -> Round:
+    """Steps on one fixed batch as a search makes them: `prac.step`, half of the weights pruned."""
+    keep_freed_memory()
+    world = World.choose(device, execution=execution)
+    model = work.build(seed).train()
+    world.prepare_(model)
+    step = Step(
+        model,
+        make_optimizer(model, work.train, world),
+        half_pruned(work, model),
+        task=CLASSIFICATION,
+        world=world,
+        batch_size=work.train.batch_size,
+    )
+    return _repeated(work, path, lambda x, y: step(x, y, work.train.lr), world, world.reproducible)
 
 
 def plain(work: Work, path: Path, seed: int, device: str) -> Round:
     """Steps on one fixed batch as torch takes them untuned, by a user without `prac`."""
     world = World(torch.device(device))
     model = work.build(seed).to(device)
-    return _repeated(work, path, textbook.optimizer_of(model, work.train), model, world)
+    step = bare_step(model, textbook.optimizer_of(model, work.train), world)
+    return _repeated(work, path, step, world, nullcontext)
 
 
 def _repeated(
     work: Work,
     path: Path,
-    optimizer: torch.optim.Optimizer,
-    model: torch.nn.Module,
+    step: Callable[[Tensor, Tensor], object],
     world: World,
+    within: Callable[[], AbstractContextManager[None]],
 ) -> Round:
     x, y = _batch(work, path, world)
-    step = bare_step(model, optimizer, world)
 
     def timed(iterations: int) -> float:
-        started = time.perf_counter()
-        for _ in range(iterations):
-            step(x, y)
-        wait_for(world.device)
-        return iterations * len(x) / (time.perf_counter() - started)
+        with within():
+            started = time.perf_counter()
+            for _ in range(iterations):
+                step(x, y)
+            wait_for(world.device)
+            return iterations * len(x) / (time.perf_counter() - started)
 
-    timed(3)
+    timed(STEPS_BEFORE_CAPTURE + 1)
     return timed
+
+
+def half_pruned(work: Work, model: torch.nn.Module) -> Masks:
+    """Return masks that keep the larger half of the weights, on the CPU."""
+    weights = snapshot(model)
+    pruned = {name: weights[name] for name in prunable(model, work.prune)}
+    return prune(magnitude(pruned), ones(pruned), 0.5)
 
 
 def search_loop(
@@ -86,11 +114,9 @@ def search_loop(
     problem = Problem.of(
         work.build(seed), images.examples(), world=world, batch_size=work.train.batch_size
     )
-    weights = snapshot(problem.model)
-    pruned = {name: weights[name] for name in prunable(problem.model, work.prune)}
-    masks = prune(magnitude(pruned), ones(pruned), 0.5)
+    weights, masks = snapshot(problem.model), half_pruned(work, problem.model)
     members = torch.arange(min(iterations * work.train.batch_size, len(problem.train)))
-    plan = Plan(2**40, len(members) // work.train.batch_size, work.train.lr, "constant")
+    plan = Plan(2**40, -(-len(members) // work.train.batch_size), work.train.lr, "constant")
     training = Training(
         plan,
         work.train,
@@ -113,12 +139,13 @@ def search_loop(
 
     def timed(_: int) -> float:
         nonlocal state
-        started = time.perf_counter()
-        segment = next(segments)
-        check_converging(state, segment, problem.model, plan)
-        state = presented(state, segment, problem.model, None)
-        state, _facts = ended_epoch(problem, state, training)
-        seconds = time.perf_counter() - started
+        with world.reproducible():
+            started = time.perf_counter()
+            segment = next(segments)
+            check_converging(state, segment, problem.model, plan)
+            state = presented(state, segment, problem.model, None)
+            state, _facts = ended_epoch(problem, state, training)
+            seconds = time.perf_counter() - started
         state = replace(state, distances=state.distances[-1:])
         return len(segment.ids) / seconds
 

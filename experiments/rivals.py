@@ -8,25 +8,28 @@ Runs the `prac compare` command of a problem, which resumes where it was cut off
 "mnist" takes about an hour and a half on one core (OMP_NUM_THREADS=1), "frugal" a quarter of an
 hour more, "cifar10" two hours on a core that multiplies bf16 (AMX), and several times that
 elsewhere. "paper" is ResNet-20s on CIFAR-10 as published, 182 epochs and 15 prunings, and is meant
-for a GPU. `--set` changes settings, such as
+for a GPU, where `python -m bench.visit` does it in short visits. `--set` changes settings, such as
 `--set "--epochs 2 --milestones 1 --levels 2 --judged 2 --limit 300"` for a rehearsal.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments import pages
 from experiments.rivals_page import page
+from prac.comparison import Comparison
+from prac.plots import comparison_figure, save
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,32 @@ class Problem:
     shares: str = ""
 
 
+PAPER_PRESET = "cifar10-resnet20s"
+PAPER_METHODS = ("prac", "imp", "random-subset@prac")
+PAPER_JUDGED = (3, 6, 7, 11, 15)
+"""The paper's protocol: what is compared, and the levels of which published figures tell, or that
+lie between them."""
+
+
 MNIST = "MNIST: 55,000 training, 5,000 validation and 10,000 test images"
 LENET = (
     "--model lenet_300_100 --layers linear --levels 20 --judged 6,12,16,20 --epochs 8 "
     "--milestones 5,7 --lr 0.05 --batch-size 128 --val-fraction 0.08333333333 --arm at-once"
 )
 CIFAR = "CIFAR-10 (JPEG 75): {} training, {} validation and 10,000 test images"
+
+
+def paper(seeds: str, judged: str) -> Problem:
+    """Return the paper's protocol with these seeds and judged levels."""
+    return Problem(
+        "The paper's protocol: ResNet-20s on CIFAR-10, 15 prunings",
+        CIFAR.format("45,000", "5,000"),
+        "cifar10",
+        ",".join(PAPER_METHODS),
+        f"--preset {PAPER_PRESET} --judged {judged}",
+        seeds=seeds,
+    )
+
 
 PROBLEMS = {
     "mnist": Problem(
@@ -97,13 +120,7 @@ PROBLEMS = {
         "So matching dense says little here; what tells the methods apart is the distance between "
         "them. `one-shot:level-budget=0.6` is the preset `frugal` with twice its budget.",
     ),
-    "paper": Problem(
-        "The paper's protocol: ResNet-20s on CIFAR-10, 15 prunings",
-        CIFAR.format("45,000", "5,000"),
-        "cifar10",
-        "prac,imp",
-        "--preset cifar10-resnet20s --judged 3,6,7,11,15",
-    ),
+    "paper": paper("0,1,2", ",".join(map(str, PAPER_JUDGED))),
 }
 
 
@@ -121,30 +138,77 @@ def folder_of(name: str, runs: str) -> Path:
 
 def run(name: str, data: str, runs: str, changes: str) -> dict[str, Any]:
     """Run what is left to run of a problem; return what was found and what the page needs."""
-    problem, out = PROBLEMS[name], str(folder_of(name, runs))
-    shown = command(problem, data, out, changes)
-    done = subprocess.run([sys.executable, "-m", *shown, "--json"], stdout=subprocess.PIPE)
-    if done.returncode not in (0, 1):  # 1: a search failed, and is told of.
-        sys.exit(done.returncode)
-    # Where the folders lay is no one's concern.
-    text = done.stdout.decode().replace(f"{out}/", "").replace(f'"{data}/', '"DIR/')
-    found: dict[str, Any] = json.loads(text)
-    first = next(Path(out).glob("runs/*/*/levels/00/summary.json"))
+    problem, out = PROBLEMS[name], folder_of(name, runs)
+    words = command(problem, data, str(out), changes)
+    done = subprocess.run([sys.executable, "-m", *words, "--json"], stdout=subprocess.PIPE)
+    # 1: a search failed, and is told of; but Python itself ends so too, with nothing to tell.
+    if done.returncode not in (0, 1) or not done.stdout.strip():
+        sys.exit(done.returncode or 1)
+    return results(name, out, command(problem, "DIR", str(folder_of(name, "runs")), changes))
+
+
+def results(name: str, folder: Path, made_by: Sequence[str]) -> dict[str, Any]:
+    """Return what the comparison in a folder has found so far, and what a problem's page needs.
+
+    Args:
+        name: The problem's.
+        folder: The comparison's; a search in it has ended.
+        made_by: The command that compares the same.
+    """
+    problem, comparison = PROBLEMS[name], Comparison.load(folder)
+    first = min(folder.glob("runs/*/*/levels/00/summary.json"))
     machine = json.loads((first.parents[2] / "environment.json").read_text())
+    shown = ("torch", "python", "processor", "threads", "device")
     return {
         "problem": name,
         "name": f"rivals-{name}",
         "title": problem.title,
         "data": problem.data,
         "about": problem.about,
-        "command": " ".join(command(problem, "DIR", str(folder_of(name, "runs")), changes)),
+        "command": " ".join(made_by),
+        "methods": dict(itertools.pairwise(made_by))["--methods"].split(","),
         "total": json.loads(first.read_text())["total"],
         "machine": {
-            **{key: machine[key] for key in ("torch", "python", "processor", "threads", "device")},
+            **{key: machine[key] for key in shown},
+            **({"gpu": machine["cuda"]} if machine["device"] == "cuda" else {}),
             "platform": platform.system(),
         },
-        **found,
+        **_without_places(comparison.to_json(), folder, problem),
     }
+
+
+def _without_places(found: dict[str, Any], folder: Path, problem: Problem) -> dict[str, Any]:
+    """Return a comparison's values without where its folders lay, which is no one's concern."""
+    runs = [
+        {
+            **run,
+            "error": run["error"] and run["error"].replace(f"{folder}/", ""),
+            "path": _last(run["path"], 3),
+            "tickets": [{**one, "folder": _last(one["folder"], 2)} for one in run["tickets"]],
+        }
+        for run in found["runs"]
+    ]
+    settings = {**found["settings"], "data": f"DIR/{problem.folder}"}
+    return {**found, "settings": settings, "runs": runs}
+
+
+def _last(path: str, parts: int) -> str:
+    return "/".join(Path(path).parts[-parts:])
+
+
+def publish(results: Mapping[str, Any], folder: Path, target: Path) -> None:
+    """Write a problem's results into a folder: figures, page, and the picture of a comparison.
+
+    Args:
+        results: What `results` gave.
+        folder: The comparison's.
+        target: Where they go.
+    """
+    path = target / results["name"]
+    path.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
+    path.with_suffix(".md").write_text(page(results))
+    save(comparison_figure(Comparison.load(folder)), folder / "comparison")
+    shutil.copy(folder / "comparison.svg", path.with_suffix(".svg"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -156,12 +220,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", default="", help="options of prac compare that take others' place")
     parser.add_argument("--results", default=str(pages.RESULTS), help="where the page goes")
     options = parser.parse_args(arguments)
-    results = run(options.problem, options.data, options.runs, options.set)
-    target = Path(options.results) / results["name"]
-    target.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
-    target.with_suffix(".md").write_text(page(results))
-    picture = folder_of(options.problem, options.runs) / "comparison.svg"
-    shutil.copy(picture, target.with_suffix(".svg"))
+    found = run(options.problem, options.data, options.runs, options.set)
+    publish(found, folder_of(options.problem, options.runs), Path(options.results))
 
 
 if __name__ == "__main__":

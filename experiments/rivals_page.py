@@ -27,6 +27,8 @@ PAPER_ITERATIONS = {7: ("448,000", "72,000")}
 def page(results: Mapping[str, Any]) -> str:
     """Return the page of a problem's results."""
     machine, seeds = results["machine"], results["seeds"]
+    experiment = f"python -m experiments.rivals {results['problem']} --data DIR"
+    on_gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
     lines = [
         f"# {results['title']}",
         "",
@@ -38,6 +40,7 @@ def page(results: Mapping[str, Any]) -> str:
         "takes, level by level, the iterations and set sizes of OTHER's search of the same seed. "
         "Figures are means with half of their 95 % intervals (Student's t).",
         "",
+        *_unfinished(results),
         f"![Accuracy by density and by iterations]({results['name']}.svg)",
         "",
         "## What finding the tickets cost",
@@ -62,13 +65,37 @@ def page(results: Mapping[str, Any]) -> str:
         "",
         *wrapped(results["command"]),
         "",
-        f"through `python -m experiments.rivals {results['problem']} --data DIR`. "
-        f"{machine['threads']} torch thread{'s' if machine['threads'] > 1 else ''}, "
+        f"through `{results.get('through', experiment)}`. {on_gpu}{machine['threads']} torch "
+        f"thread{'s' if machine['threads'] > 1 else ''}, "
         f"{machine['processor']}, {machine['platform']}, torch {machine['torch']}, Python "
         f"{machine['python']}; seconds are wall time on a shared machine. Every run is in "
         f"`{results['name']}.json`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _unfinished(results: Mapping[str, Any]) -> list[str]:
+    """Return how far a comparison has come, where something that was asked for is still to come."""
+    asked = {
+        (method, seed, level)
+        for method in results.get("methods", {run["method"] for run in results["runs"]})
+        for seed in results["seeds"]
+        for level in results["judged"]
+    }
+    failed = {(run["method"], run["seed"]) for run in results["runs"] if run["error"] is not None}
+    here = {
+        (run["method"], run["seed"], ticket["level"])
+        for run in results["runs"]
+        for ticket in run["tickets"]
+    }
+    due = {one for one in asked - here if one[:2] not in failed}
+    if not due:
+        return []
+    return [
+        f"**This is how far it has come: {len(asked & here)} of {len(asked)} trainings of tickets "
+        f"have ended. What is missing is blank, and means are of the seeds that are there.**",
+        "",
+    ]
 
 
 def _costs(results: Mapping[str, Any]) -> list[str]:
@@ -162,6 +189,8 @@ def _against(results: Mapping[str, Any], one: str, other: str) -> Iterator[str]:
                 _p(worse(theirs, ours)),
             ]
         )
+    if not rows:
+        return
     head = ["density", f"`{one}`", f"`{other}`", "difference, points", "p: lower", "p: higher"]
     yield f"`{one}` beside `{other}`, paired by seed (one-sided t tests):"
     yield ""

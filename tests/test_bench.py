@@ -8,13 +8,14 @@ import math
 import statistics
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from bench import page, plots, tried
+from bench import gpu, page, plots, together, tried
 from bench.__main__ import SECTIONS, _said, main
 from bench.apart import apart
 from bench.clock import REST, Clock
@@ -55,7 +56,8 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
         samples = row["samples"]
         assert samples
         assert all(math.isfinite(value) for value in (row["value"], *samples))
-        is_difference = "over import torch" in row["what"] or "exponent" in row["what"]
+        differences = ("over import torch", "exponent", "outside its steps")
+        is_difference = any(what in row["what"] for what in differences)
         if row["unit"] and not is_difference:
             assert row["value"] >= 0
         assert row["spread"]["least"] <= row["spread"]["median"] <= row["spread"]["most"]
@@ -108,8 +110,9 @@ def test_ways_of_cropping_that_were_tried_give_the_same():
     assert torch.equal(tried.one_by_one(images, 2, draws), expected)
 
 
-# Of what a plain machine with a GPU need not have.
-MISSING = ("yaml", "safetensors", "jsonargparse", "rich", "sklearn", "datasets", "matplotlib")
+# Of what a plain machine with a GPU need not have, and of what the loop alone needs none.
+ABSENT = ("jsonargparse", "datasets", "vl_convert", "shtab", "sklearn", "tensorboard")
+MISSING = ("yaml", "safetensors", "rich", "scipy", "matplotlib", *ABSENT)
 
 
 def test_the_gpu_benchmark_needs_little():
@@ -124,7 +127,6 @@ sys.exit(bench.gpu.main(["--device", "cuda"]) if not bench.gpu.torch.cuda.is_ava
     assert "sees no GPU" in process.stderr or torch.cuda.is_available()
 
 
-@pytest.mark.slow
 def test_the_gpu_benchmark_is_rehearsed_on_a_cpu(tmp_path):
     out = tmp_path / "gpu.json"
     code = f"""
@@ -136,12 +138,131 @@ sys.exit(bench.gpu.main(["--device", "cpu", "--short", "--data", "none", "--json
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     figures = json.loads(out.read_text())
-    rows = figures["sections"]["loop"]["rows"]
-    check_rows(rows)
-    names = {row["what"] for row in rows}
-    assert {"an epoch", "loop / textbook loop"} < names
+    section = figures["sections"]["loop"]
+    check_rows(section["rows"])
+    assert section["remarks"] == []
+    names = {row["what"] for row in section["rows"]}
+    assert {"an epoch", "an epoch, outside its steps", "loop / textbook loop"} < names
+    assert {f"a search's step, {name}" for name in ("eager", "channels-last")} < names
     assert sum("with 15 prunings" in name for name in names) == 2
-    assert "| what | median |" in process.stdout
+    aims = {row["what"]: page.goal(row) for row in section["rows"]}
+    assert aims["an epoch, outside its steps"] == "at most 10 ms"
+    assert sorted(aims[f"a search's step, {name}"] for name in ("eager", "channels-last")) == [
+        "", "at most 0.7 ms",
+    ]  # fmt: skip
+    together = figures["sections"]["together"]
+    check_rows(together["rows"])
+    assert [row["what"] for row in together["rows"]] == [
+        "1 training at once", "2 trainings at once",
+    ]  # fmt: skip
+    assert process.stdout.count("| what | median |") == 2
+    assert page.cuda({}, figures)
+
+
+def test_the_gpu_benchmark_leaves_what_it_has(tmp_path, monkeypatch, capsys):
+    def parts(loops, searches):
+        def measured():
+            loops.bare["eager"] = loops.masked["eager"] = loops.loops["eager"] = [10.0, 20.0]
+
+        def breaks():
+            raise RuntimeError("out of\nmemory")
+
+        def is_killed():
+            assert "out of memory" in out.read_text()
+            raise KeyboardInterrupt
+
+        assert not searches
+        yield "eager", 0.0, measured
+        yield "compiled", 1e9, measured
+        yield "captured", 0.0, breaks
+        yield "the last", 0.0, is_killed
+
+    out = tmp_path / "gpu.json"
+    out.write_text('{"about": {}, "sections": {"loop": {}}, "visits": ["one"]}')
+    monkeypatch.setattr(gpu.Loops, "parts", parts)
+    words = ["--device", "cpu", "--short", "--data", "none", "--no-searches", "--json", str(out)]
+    with pytest.raises(KeyboardInterrupt):
+        gpu.main(words)
+    found = json.loads(out.read_text())
+    assert found["visits"] == ["one"]
+    section = found["sections"]["loop"]
+    check_rows(section["rows"])
+    assert section["remarks"] == [
+        "compiled was left out: there was no time left.",
+        "captured failed: RuntimeError: out of memory",
+    ]
+    assert "| what | median |" in page.table(section)
+    assert capsys.readouterr().out == ""
+
+
+def test_trainings_under_mps_have_a_daemon_of_their_own(tmp_path, monkeypatch):
+    """One that is there only in name: what it is told, and that it is gone afterwards."""
+    tools, scratch = tmp_path / "tools", tmp_path / "scratch"
+    for folder in (tools, scratch):
+        folder.mkdir()
+    control = tools / together.MPS
+    control.write_text(
+        f"""#!{sys.executable}
+import os, pathlib, sys, time
+place = pathlib.Path(os.environ["CUDA_MPS_PIPE_DIRECTORY"])
+if sys.argv[1:] == ["-f"]:
+    time.sleep(0.3)
+    (place / "control").touch()
+    while (place / "control").exists():
+        time.sleep(0.05)
+else:
+    with open(place / "told", "a") as told:
+        told.write(word := sys.stdin.read())
+    if not (place / "control").exists():
+        sys.exit(1)
+    if word == "quit\\n":
+        (place / "control").unlink()
+"""
+    )
+    control.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools))
+    with together._under_mps(scratch) as env:
+        assert env == {
+            "CUDA_MPS_PIPE_DIRECTORY": str(scratch / "mps"),
+            "CUDA_MPS_LOG_DIRECTORY": str(scratch / "log"),
+        }
+        assert (scratch / "mps" / "control").exists()
+    assert not (scratch / "mps" / "control").exists()
+    told = (scratch / "mps" / "told").read_text().splitlines()
+    assert set(told[:-1]) == {"get_server_list"}
+    assert told[-1] == "quit"
+    control.write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(RuntimeError, match="did not start, status 3"), together._under_mps(scratch):
+        pass
+
+
+def test_trainings_that_mps_does_not_take_are_a_remark(tmp_path, monkeypatch):
+    @contextmanager
+    def workers(count, words, env):
+        yield [None] * count
+
+    @contextmanager
+    def under_mps(scratch):
+        raise RuntimeError("no\nright to")
+        yield {}
+
+    monkeypatch.setattr(together, "_workers", workers)
+    monkeypatch.setattr(together, "_speed", lambda workers, options: 100.0 * len(workers))
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    options = Options(tmp_path, device="cuda")
+
+    def values(section):
+        return {row.what: row.samples for row in section.rows}
+
+    alone = {f"{n} training{'s' * (n > 1)} at once": (100.0 * n,) * 3 for n in (1, 2, 4)}
+    monkeypatch.setattr(together, "_under_mps", under_mps)
+    section = together.measure(RESNET, tmp_path, "captured", 3, options)
+    assert values(section) == alone
+    assert section.remarks == ["Not measured under MPS: no right to"]
+    monkeypatch.setattr(together, "_under_mps", together._plainly)
+    section = together.measure(RESNET, tmp_path, "captured", 3, options)
+    assert values(section) == {**alone, **{f"{what} under MPS": of for what, of in alone.items()}}
+    assert section.remarks == []
 
 
 def test_the_page_is_what_bench_makes_of_the_committed_figures():
@@ -183,9 +304,13 @@ def test_the_page_shows_missed_goals_and_figures_of_a_gpu():
     assert "0 of 1 goals are met. Missed are:\n\n- a ratio: 0.600" in text
     assert "A remark." in text
     there = {**section, "rows": [{**row, "value": 0.95}]}
-    gpu = {"about": {**about, "gpu": "H100"}, "sections": {"loop": there}}
-    assert "| a ratio | 0.600 | 0.950 |" in page.of(figures, gpu)
+    measured = {"about": {**about, "gpu": "H100"}, "sections": {"loop": there}}
+    assert "| a ratio | 0.600 | 0.950 |" in page.of(figures, measured)
     assert "| a ratio | 0.600 |  |" in page.cuda(figures["sections"], None)
+    visited = {**measured, "sections": {}, "visits": []}
+    assert page.cuda(figures["sections"], visited) == page.cuda(figures["sections"], None)
+    on_gpu = {**section, "made": {**section["made"], "gpu": "H100"}}
+    assert "`x`, H100, 2 torch threads on a processor" in page.table(on_gpu)
 
 
 def test_medians_quartiles_and_goals():

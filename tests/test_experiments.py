@@ -184,11 +184,16 @@ class TestLotteryTickets:
 
 @pytest.fixture
 def cifar(tmp_path: Path) -> Path:
-    """A folder with a small CIFAR-10 of random images in parquet, as the experiments read it."""
+    """A folder with a small CIFAR-10."""
+    return small_cifar(tmp_path / "data")
+
+
+def small_cifar(data: Path, train: int = 120) -> Path:
+    """Write a small CIFAR-10 of random images in parquet, as the experiments read it."""
     draw = np.random.default_rng(0)
-    folder = tmp_path / "data" / "cifar10"
+    folder = data / "cifar10"
     folder.mkdir(parents=True)
-    for split, count in (("train", 120), ("test", 40)):
+    for split, count in (("train", train), ("test", 40)):
         images = []
         for _ in range(count):
             buffer = io.BytesIO()
@@ -198,7 +203,7 @@ def cifar(tmp_path: Path) -> Path:
         labels = [number % 10 for number in range(count)]
         table = pa.table({"img": images, "label": labels})
         pyarrow.parquet.write_table(table, folder / f"{split}.parquet")
-    return tmp_path / "data"
+    return data
 
 
 def test_the_papers_protocol_is_rehearsed(cifar, tmp_path):
@@ -217,8 +222,75 @@ def test_the_papers_protocol_is_rehearsed(cifar, tmp_path):
     assert text.count("`prac`") >= 4
     assert str(tmp_path) not in text + (tmp_path / "rivals-paper.json").read_text()
     assert {(run["method"], run["seed"]) for run in results["runs"]} == {
-        (method, seed) for method in ("prac", "imp") for seed in (0,)
+        (method, 0) for method in rivals.PAPER_METHODS
     }
+    assert "how far it has come" not in text
     assert all(run["error"] is None for run in results["runs"])
     assert shlex.split(results["command"])[:2] == ["prac", "compare"]
     assert (tmp_path / "rivals-paper.svg").read_text().lstrip().startswith("<?xml")
+    # What a comparison that goes on has so far: nothing of one method, no sparse ticket of another.
+    results["runs"] = [run for run in results["runs"] if run["method"] != "random-subset@prac"]
+    results["runs"][1]["tickets"].pop()
+    results["summary"].pop()
+    results["summary"][1] |= {"iterations": None, "saved": None, "seconds": None}
+    results["summary"][1]["accuracies"].pop()
+    partial = rivals_page.page(results)
+    assert "**This is how far it has come: 3 of 6 trainings of tickets have ended." in partial
+    imp = next(line for line in partial.splitlines() if line.startswith("| `imp` |"))
+    assert imp.startswith("| `imp` |  |  |")
+    assert f"| `imp` | {dense:.2f} |  |" in partial
+
+
+def test_a_comparison_is_told_while_it_goes_on(tmp_path):
+    """Through the files that it leaves, as the script reads them."""
+    cost = {"iterations": 10, "examples_trained": 100, "examples_scored": 10, "seconds": 1.0}
+    ticket = {
+        "density": 1.0, "accuracy": 0.5, "folder": "/there/trained/abc", "cost": cost, "imp": cost,
+    }  # fmt: skip
+    run = {
+        "method": "prac", "seed": 0, "path": "/there/x/runs/prac/seed-0", "rewind": "epoch:3",
+        "levels": [], "tickets": [{**ticket, "level": 0}, {**ticket, "level": 7, "density": 0.21}],
+        "error": None,
+    }  # fmt: skip
+    failed = {**run, "method": "imp", "tickets": [], "error": f"{tmp_path}/runs/imp: is full"}
+    found = {"seeds": [0], "judged": [0, 7], "settings": {"data": "/mine"}, "runs": [run, failed]}
+    (tmp_path / "comparison.json").write_text(json.dumps(found))
+    level = tmp_path / "runs/prac/seed-0/levels/00"
+    level.mkdir(parents=True)
+    (level / "summary.json").write_text('{"total": 45000}')
+    machine = {"torch": "2", "python": "3", "processor": "x", "threads": 1, "device": "cuda"}
+    (level.parents[1] / "environment.json").write_text(json.dumps({**machine, "cuda": "H100"}))
+    command = rivals.command(rivals.paper("0", "7"), "DIR", "runs/x", "--device cuda")
+    results = rivals.results("paper", tmp_path, command)
+    rivals.publish(results, tmp_path, tmp_path)
+    text = (tmp_path / "rivals-paper.md").read_text()
+    assert "This is how far it has come: 2 of 6 trainings" in text
+    assert "H100, 1 torch thread" in text
+    assert "--judged 7" in text
+    shown = (tmp_path / "rivals-paper.json").read_text()
+    assert "/there" not in shown
+    assert str(tmp_path) not in shown
+    assert '"DIR/cifar10"' in shown
+    assert (tmp_path / "rivals-paper.svg").exists()
+
+
+@pytest.mark.parametrize(("status", "output"), [(1, ""), (2, ""), (75, "")])
+def test_a_command_that_tells_nothing_is_no_failed_search(
+    status, output, tmp_path, monkeypatch, capfd
+):
+    script = (
+        f"import sys; print('why', file=sys.stderr); print({output!r}, end=''); sys.exit({status})"
+    )
+    (tmp_path / "prac.py").write_text(script)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        rivals.run("paper", "data", str(tmp_path), "")
+    assert ended.value.code == status
+    assert "why" in capfd.readouterr().err
+
+
+def test_a_command_whose_search_failed_is_told_of(tmp_path, monkeypatch):
+    (tmp_path / "prac.py").write_text("import sys; print('{}'); sys.exit(1)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(rivals, "results", lambda name, folder, made_by: {"name": name})
+    assert rivals.run("paper", "data", str(tmp_path), "") == {"name": "paper"}

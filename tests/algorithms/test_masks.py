@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from prac.algorithms.masks import (
     CHUNK,
@@ -202,15 +203,13 @@ DTYPES = (
 
 @st.composite
 def larger_layers(draw):
-    """Draw layers of some hundred weights: any type, many ties or none, any order in memory."""
+    """Draw layers of some hundred weights: any types, many ties or none, any order in memory."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 999)))
-    one_type = draw(st.sampled_from(DTYPES))
+    one_type, mixed = draw(st.sampled_from(DTYPES)), draw(st.booleans())
     scores, masks = {}, {}
     for name in "dacb"[: draw(st.integers(1, 4))]:
         shape = draw(st.sampled_from([(), (0,), (0, 3), (1,), (300,), (3, 4, 5, 2), (2, 40)]))
-        dtype = one_type
-        if one_type.is_floating_point and draw(st.booleans()):
-            dtype = draw(st.sampled_from([t for t in DTYPES if t.is_floating_point]))
+        dtype = draw(st.sampled_from([one_type, *DTYPES])) if mixed else one_type
         distinct = draw(st.sampled_from([1, 2, 3, 20, 100_000]))
         score = torch.randint(distinct, shape, generator=generator).to(torch.float64)
         if dtype.is_floating_point:
@@ -258,6 +257,96 @@ def test_pruning_each_layer_in_pieces_is_pruning_it_at_once(case, fraction, allo
     assert as_lists(found) == as_lists(expected)
 
 
+@st.composite
+def many_layers(draw):
+    """Draw up to thirty layers of about a piece's size or far smaller, and that size.
+
+    With it comes what the stable sort takes: the layers in plain order of index.
+    """
+    chunk = draw(st.integers(1, 30))
+    sizes = [0, 1, 2, chunk - 1, chunk, chunk + 1, 2 * chunk, 2 * chunk + 1]
+    shapes = st.one_of(
+        st.sampled_from([(size,) for size in sizes]), st.sampled_from([(2, 3, 2, 1), (1, 2, 2, 2)])
+    )
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 999)))
+    distinct = draw(st.sampled_from([1, 3, 20, 100_000]))
+    density = draw(st.sampled_from([0.05, 0.5, 1.0]))
+    scores, masks, plain = {}, {}, ({}, {})
+    for number, shape in enumerate(draw(st.lists(shapes, min_size=1, max_size=30))):
+        name = str(number)
+        # Some layers are weak as a whole, so that they would be pruned to nothing.
+        strength = draw(st.sampled_from([1, 1, 1e-6]))
+        score = torch.randint(distinct, shape, generator=generator).float() * strength
+        mask = torch.rand(shape, generator=generator) < density
+        plain[0][name], plain[1][name] = score, mask
+        if len(shape) == 4 and draw(st.booleans()):
+            score = score.to(memory_format=torch.channels_last)
+            mask = mask.to(memory_format=draw(st.sampled_from(FORMATS)))
+        scores[name], masks[name] = score, mask
+    return scores, masks, plain, chunk
+
+
+FORMATS = (torch.channels_last, torch.contiguous_format)
+
+
+@settings(deadline=None)
+@given(many_layers(), FRACTIONS, st.booleans())
+def test_many_layers_pruned_together_are_the_stable_sort(case, fraction, allow_empty):
+    scores, masks, plain, chunk = case
+    expected = slowly_pruned(*plain, fraction, allow_empty)
+    with mock.patch("prac.algorithms.masks.CHUNK", chunk):
+        found = prune(scores, masks, fraction, allow_empty=allow_empty)
+    assert as_lists(found) == as_lists(expected)
+    assert all(mask.is_contiguous() for mask in found.values())
+
+
+@settings(deadline=None)
+@given(many_layers(), FRACTIONS, st.booleans())
+def test_many_layers_pruned_apart_are_the_stable_sort_of_each(case, fraction, allow_empty):
+    scores, masks, plain, chunk = case
+    expected = {}
+    for name in masks:
+        alone = ({name: tensors[name]} for tensors in plain)
+        expected |= slowly_pruned(*alone, fraction, allow_empty)
+    with mock.patch("prac.algorithms.masks.CHUNK", chunk):
+        found = prune(scores, masks, fraction, scope="layer", allow_empty=allow_empty)
+    assert as_lists(found) == as_lists(expected)
+
+
+def test_rows_longer_than_a_piece_may_follow_an_empty_layer():
+    scores = {"none": torch.zeros(0), "rows": torch.arange(12.0).view(6, 2).t()}
+    with mock.patch("prac.algorithms.masks.CHUNK", 4):
+        found = prune(scores, ones(scores), 0.75)
+    assert as_lists(found) == {"none": [], "rows": [[False] * 5 + [True], [False] * 4 + [True] * 2]}
+
+
+class Operations(TorchDispatchMode):
+    """Counts torch's operations, views among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.number = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.number += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operations(layers):
+    """Return how many operations pruning as many small layers takes."""
+    # None is weaker than the others: of each as many weights stay.
+    scores = {str(number): torch.arange(number, 8.0 * layers, layers) for number in range(layers)}
+    with Operations() as counted:
+        prune(scores, ones(scores), 0.2)
+    return counted.number
+
+
+def test_small_layers_are_looked_at_together():
+    # A layer's own: its new mask, a count before and after, and a view of its scores each time that
+    # all are looked at. Comparing and choosing it alone took over thirty.
+    assert operations(60) - operations(40) <= 20 * 12
+
+
 def test_pieces_as_large_as_they_are_used():
     weights = {
         "conv": torch.randn(512, 512, 3, 3).to(memory_format=torch.channels_last),
@@ -298,6 +387,36 @@ def test_layers_of_different_types_are_ranked_together():
         "half": [False, True],
         "full": [False, True, True],
     }
+
+
+def test_a_layer_is_compared_as_what_it_is_among_all_the_others():
+    # In half precision 2049 is 2048: so it would be if the first two were brought together alone.
+    scores = {
+        "whole": torch.tensor([2049, 2048]),
+        "half": torch.tensor([1.0], dtype=torch.float16),
+        "double": torch.tensor([2048.5, 0.0, 0.0, 0.0], dtype=torch.float64),
+    }
+    for chunk in (1, 2, 3, CHUNK):
+        with mock.patch("prac.algorithms.masks.CHUNK", chunk):
+            masks = prune(scores, ones(scores), 6 / 7, allow_empty=True)
+        assert kept(masks) == 1
+        assert masks["whole"].tolist() == [True, False]
+    # And without the last they are brought together: the earlier of the equals goes.
+    del scores["double"]
+    masks = prune(scores, ones(scores), 2 / 3, allow_empty=True)
+    assert as_lists(masks) == {"whole": [False, True], "half": [False]}
+
+
+def test_what_is_not_a_number_is_named_by_its_own_layer():
+    scores = {name: torch.ones(3) for name in "abcd"}
+    scores["b"][1] = scores["c"][0] = scores["d"][2] = float("nan")
+    masks = {**ones(scores), "b": torch.tensor([True, False, True])}
+    for chunk in (1, 4, CHUNK):
+        with (
+            mock.patch("prac.algorithms.masks.CHUNK", chunk),
+            pytest.raises(ValueError, match="layer 'c' has a kept weight whose score"),
+        ):
+            prune(scores, masks, 0.5)
 
 
 def test_scores_that_remember_how_they_were_made_are_fine():
