@@ -49,15 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [name for name in given.parts.split(",") if name not in PARTS]
     if unknown:
         parser().error(f"--parts names {unknown[0]!r}: expected some of {', '.join(PARTS)}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="visit-") as scratch:
-        visit = Visit(given, time.monotonic() + given.seconds, Path(scratch))
-        try:
-            visit.go_through()
-        except KeyboardInterrupt:
-            visit.tell("stopped before its end")
-            visit.is_good = False
-        visit.pack()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="visit-") as scratch:
+            visit = Visit(given, time.monotonic() + given.seconds, Path(scratch))
+            try:
+                visit.go_through()
+            except KeyboardInterrupt:
+                visit.fail("stopped before its end")
+            visit.pack()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0 if visit.is_good else 1
 
 
@@ -163,9 +165,12 @@ class Visit:
         """Do a part, and note how it ended."""
         left = self.end - time.monotonic() - PACKING - (TELLING if name == "paper" else 0)
         limit = left if is_last else min(LIMITS.get(name, left), left)
-        if limit < LEAST:
-            self.notes["parts"][name] = {"ended": "left out", "why": "there was no time left"}
-            self.fail(f"{name} was left out: there was no time left")
+        why = "there was no time left" if limit < LEAST else ""
+        if name == "paper" and not (self.given.data / "cifar10").is_dir():
+            why = "the data folder has no cifar10"
+        if why:
+            self.notes["parts"][name] = {"ended": "left out", "why": why}
+            self.fail(f"{name} was left out: {why}")
             return
         self.notes["parts"][name] = {"ended": "not well", "why": "the visit was stopped before"}
         ended = self.run(self.command(name, limit), name, limit)

@@ -187,7 +187,7 @@ def _visit(visit: Figures) -> Iterator[str]:
     for name, part in visit["parts"].items():
         yield ""
         seconds = f", {part['seconds']:.0f} s" if "seconds" in part else ""
-        yield f"- **{name}** ended {part['ended']} ({part['why']}{seconds})."
+        yield f"- **{name}**: {part['ended']} ({part['why']}{seconds})."
         for line in part["lines"]:
             what, _, told = line.partition(": ")
             yield f"  - {'**FAILED**' if what == 'FAILED' else what}: {told}"

@@ -497,8 +497,9 @@ class TestVisit:
     """The order of a visit, with parts that are none."""
 
     @pytest.fixture(autouse=True)
-    def _quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _quick(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A machine that answers at once, and parts that do little."""
+        (tmp_path / "data/cifar10").mkdir(parents=True)
         self.codes = dict.fromkeys(visit.PARTS, "pass")
         about = {"gpu": None, "processor": "P", "torch": "2", "commit": "abc"}
         self.codes["machine"] = f"import json; print(json.dumps({about!r}))"
@@ -529,7 +530,7 @@ class TestVisit:
         assert notes["told"][0] == "going on in visit as it is there"
         assert notes["packed"]["files"] == 1
         page = visit_page.page_of(visit_page.added(None, notes))
-        assert "- **smoke** ended not well (status 1, " in page
+        assert "- **smoke**: not well (status 1, " in page
         assert "  - **FAILED**: one: why" in page
 
     def test_the_papers_protocol_alone_has_all_the_time_and_ends_well_when_it_is_over(
@@ -548,6 +549,12 @@ class TestVisit:
         assert part["why"] == "ended after 2 s, status 143"
         self.codes["paper"] = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
         assert visit.main(words(tmp_path, 2)) == 1
+
+    def test_without_data_the_papers_protocol_is_left_out(self, tmp_path):
+        (tmp_path / "data/cifar10").rmdir()
+        assert visit.main(words(tmp_path, 1, "smoke,paper")) == 1
+        ends = {name: part["ended"] for name, part in notes_of(tmp_path, 1)["parts"].items()}
+        assert ends == {"smoke": "well", "paper": "left out"}
 
     def test_what_there_is_no_time_for_is_left_out(self, tmp_path):
         assert visit.main([*words(tmp_path, 1, "smoke,paper"), "--seconds", "41"]) == 1
@@ -589,10 +596,8 @@ class TestVisit:
 
         before = signal.getsignal(signal.SIGTERM)
         monkeypatch.setattr(visit.Visit, "command", ask)
-        try:
-            assert visit.main(words(tmp_path, 1)) == 1
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        assert visit.main(words(tmp_path, 1)) == 1
+        assert signal.getsignal(signal.SIGTERM) == before
         notes = notes_of(tmp_path, 1)
         assert notes["told"][-2] == "stopped before its end"
         assert notes["parts"]["paper"]["ended"] == "not well"
