@@ -119,26 +119,17 @@ class Step:
     def _capture(self, replays: _Replays, forward: Forward, batch: tuple[Tensor, ...]) -> None:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
-        seen = replays.watched
-        if seen is None:
-            replays.graph = Graph(lambda *b: self._train(forward, *b), batch, self._pool)
-            return
-        stand_ins = StandIns.of(self.model, seen, self._casts)
-        watched = Watched(self.model)
-
-        def step(*batch: Tensor) -> tuple[Tensor, Tensor]:
-            stand_ins.cast_()
-            with stand_ins.standing():
-                loss, outputs = self._loss(forward, *batch, within=watched)
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            stand_ins.hand_on_gradients_()
-            self._update_()
-            return loss.detach(), outputs.detach()
-
-        replays.graph = Graph(step, batch, self._pool)
-        replays.stand_ins = stand_ins
-        stand_ins.check(seen, watched)
+        seen, watched = replays.watched, None
+        if seen is not None:
+            replays.stand_ins = StandIns.of(self.model, seen, self._casts)
+            watched = Watched(self.model)
+        replays.graph = Graph(
+            lambda *b: self._train(forward, *b, within=watched, stand_ins=replays.stand_ins),
+            batch,
+            self._pool,
+        )
+        if seen is not None and watched is not None:
+            replays.stand_ins.check(seen, watched)
 
     def _train(
         self,
@@ -148,12 +139,19 @@ class Step:
         weights: Tensor | None = None,
         *,
         within: Watched | None = None,
+        stand_ins: StandIns | None = None,
     ) -> tuple[Tensor, Tensor]:
+        """Do a step, its forward pass within what watches it, on what stands in for weights."""
+        stand_ins = stand_ins or StandIns()
         with nullcontext() if forward in self._has_run else _no_advice():
-            loss, outputs = self._loss(forward, x, y, weights, within=within)
+            stand_ins.cast_()
+            with stand_ins.standing():
+                loss, outputs = self._loss(forward, x, y, weights, within=within)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            self._update_()
+            stand_ins.hand_on_gradients_()
+            self._optimizer.step()
+            self._apply_masks_()
         self._has_run.add(forward)
         return loss.detach(), outputs.detach()
 
@@ -172,10 +170,6 @@ class Step:
             if weights is None:
                 return batch_loss(self.task, outputs, y), outputs
             return (example_losses(self.task, outputs, y) * weights).mean(), outputs
-
-    def _update_(self) -> None:
-        self._optimizer.step()
-        self._apply_masks_()
 
     @torch.no_grad()
     def _apply_masks_(self) -> None:
@@ -200,7 +194,7 @@ class Step:
         """
         for replays in self._replays.values():
             stand_ins, count = replays.stand_ins, replays.uncounted
-            if count and stand_ins is not None and stand_ins.counters:
+            if count and stand_ins.counters:
                 each = [passes * count for passes in stand_ins.counts]
                 torch._foreach_add_(stand_ins.counters, each)
             replays.uncounted = 0
@@ -213,7 +207,7 @@ class _Replays:
         before: Steps done before one is captured.
         watched: What the newest of these did, unless it ran compiled.
         graph: Of the step, once it is captured.
-        stand_ins: What it finds in the model's places.
+        stand_ins: What it finds in the model's places; none in a compiled one's.
         uncounted: Replays that BatchNorm's counters do not know of yet.
     """
 
@@ -221,7 +215,7 @@ class _Replays:
         self.before = 0
         self.watched: Watched | None = None
         self.graph: Graph | None = None
-        self.stand_ins: StandIns | None = None
+        self.stand_ins = StandIns()
         self.uncounted = 0
 
     def take(self, watched: Watched | None) -> None:
