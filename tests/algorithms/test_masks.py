@@ -257,6 +257,9 @@ def test_pruning_each_layer_in_pieces_is_pruning_it_at_once(case, fraction, allo
     assert as_lists(found) == as_lists(expected)
 
 
+FORMATS = (torch.channels_last, torch.contiguous_format)
+
+
 @st.composite
 def many_layers(draw):
     """Draw up to thirty layers of about a piece's size or far smaller, and that size.
@@ -284,9 +287,6 @@ def many_layers(draw):
             mask = mask.to(memory_format=draw(st.sampled_from(FORMATS)))
         scores[name], masks[name] = score, mask
     return scores, masks, plain, chunk
-
-
-FORMATS = (torch.channels_last, torch.contiguous_format)
 
 
 @settings(deadline=None)

@@ -103,8 +103,8 @@ def prune(
 
 # Elements that are looked at together. There may be a hundred million scores: no more is held
 # beside them than the new masks, the few scores that the threshold is one of, and such pieces.
-# There may be a hundred small layers: looking at each alone takes longer than at all they hold.
-CHUNK = 2**20
+# There may be a hundred small layers: to call for each alone takes longer than to look at them all.
+CHUNK = 2**19
 
 _Piece = tuple[Tensor, Tensor]
 _Pieces = Callable[[], Iterator[_Piece]]
@@ -148,7 +148,7 @@ def _prune_group(scores: Tensors, masks: Tensors, fraction: float, allow_empty: 
 def _check_numbers(scores: Tensors, masks: Tensors, keep: Tensor) -> None:
     """Refuse kept scores that are not numbers, naming the first layer that has one."""
     for score, there in _pieces(scores.values(), keep):
-        # What is not a number is its piece's greatest: to ask one is sooner done than to ask all.
+        # max() gives what is not a number wherever there is one: the quick question comes first.
         if score.max().isnan() and (score.isnan() & there).any():
             name = next(name for name in masks if (scores[name].isnan() & masks[name]).any())
             raise ValueError(f"layer {name!r} has a kept weight whose score is not a number")
@@ -253,7 +253,8 @@ def _gathered(parts: Iterable[Tensor], most: int) -> Tensor:
     return gathered[:size]
 
 
-# On the CPU numpy compares, chooses and partitions in a third to a tenth of torch's time.
+# On the CPU numpy compares, chooses and partitions in a third to a tenth of torch's time. And its
+# partition has no bad order: for a million values that fall, torch's kthvalue takes half a minute.
 
 
 def _compared(values: Tensor, compare: Callable[[Any, Any], Any], other: Tensor) -> Tensor:
