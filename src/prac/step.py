@@ -22,6 +22,9 @@ STEPS_BEFORE_CAPTURE = 3
 # Of batches of as many shapes: those of sizes that seldom come again are not worth their memory.
 MOST_GRAPHS = 8
 
+NOTHING = StandIns()
+"""Stands in for nothing."""
+
 
 class Step:
     """One training step of a model in place; what it gives stays on the device, not waited for.
@@ -139,10 +142,9 @@ class Step:
         weights: Tensor | None = None,
         *,
         within: Watched | None = None,
-        stand_ins: StandIns | None = None,
+        stand_ins: StandIns = NOTHING,
     ) -> tuple[Tensor, Tensor]:
         """Do a step, its forward pass within what watches it, on what stands in for weights."""
-        stand_ins = stand_ins or StandIns()
         with nullcontext() if forward in self._has_run else _no_advice():
             stand_ins.cast_()
             with stand_ins.standing():
@@ -215,7 +217,7 @@ class _Replays:
         self.before = 0
         self.watched: Watched | None = None
         self.graph: Graph | None = None
-        self.stand_ins = StandIns()
+        self.stand_ins = NOTHING
         self.uncounted = 0
 
     def take(self, watched: Watched | None) -> None:
@@ -225,7 +227,7 @@ class _Replays:
             PracError: If the one before it did otherwise.
         """
         if watched is not None and self.watched is not None:
-            StandIns().check(self.watched, watched)
+            NOTHING.check(self.watched, watched)
         self.watched = watched
 
 
