@@ -175,18 +175,110 @@ class Averaging(nn.Sequential):
         )
 
 
-@pytest.mark.parametrize("net", [Random, Scheduled, Averaging])
-def test_a_model_that_does_otherwise_in_each_step_is_refused(net):
+class Dropping(Random):
+    """A network that leaves a layer out at random, by torch's generator, and reads what it drew."""
+
+    def forward(self, x):
+        x = self.conv(x)
+        x = x.relu() if torch.rand([]) < 0.5 else x
+        return self.head(x.mean((2, 3)))
+
+
+class Late(Random):
+    """A network that does otherwise from its seventh call on, as those that are watched later."""
+
+    def forward(self, x):
+        self.calls = getattr(self, "calls", 0) + 1
+        x = self.conv(x)
+        return self.head((x.relu() if self.calls > 6 else x).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("net", "why"),
+    [
+        (Random, "does not do the same operations in every step"),
+        (Scheduled, "does not do the same operations in every step"),
+        (Late, "does not do the same operations in every step"),
+        (Averaging, "reads a tensor's values"),
+        (Dropping, "reads a tensor's values"),
+    ],
+)
+def test_a_model_that_does_otherwise_in_each_step_is_refused(net, why):
     step, _ = made("captured", net=net)
-    with pytest.raises(PracError, match="does not do the same operations in every step"):
-        trained(step, batches(20, sizes=(BATCH,)))
+    with pytest.raises(PracError, match=why):
+        trained(step, batches(40, sizes=(BATCH,)))
+
+
+def test_a_tensor_on_another_device_would_be_frozen():
+    model = nn.Linear(2, 2)
+    with Watched(model, torch.device("cuda")) as watched:
+        model(torch.ones(1, 2))
+    assert watched.fault == "it works with a tensor on cpu"
+
+
+def halve(weight):
+    weight.grad.mul_(0.5)
+
+
+class Hooked(Net):
+    """A network with gradients of its own making, before and after they are added up."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv.weight.register_hook(lambda gradient: gradient.clamp(-1e-3, 1e-3))
+        self.head.weight.register_post_accumulate_grad_hook(halve)
+
+
+class Twice(Net):
+    """A network that casts a weight by itself, twice."""
+
+    def forward(self, x):
+        weight = self.conv.weight
+        one, other = (nn.functional.conv2d(x.bfloat16(), weight.bfloat16()) for _ in range(2))
+        return self.head((one + 2 * other).float().mean((2, 3)))
+
+
+class Growing(Net):
+    """A network that makes a tensor in its forward pass, with what is no number among its own."""
+
+    def forward(self, x):
+        noise = torch.rand(x.shape[0], 4, device=x.device)
+        return super().forward(x) + noise.masked_fill(noise >= 0, 0.5).masked_fill(
+            noise < 0, float("nan")
+        )
+
+
+@pytest.mark.parametrize("net", [Hooked, Twice, Growing])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_peoples_own_ways_have_the_same_bits_captured(net, precision, graphs):
+    found = []
+    for execution in ("channels-last", "captured"):
+        step, model = made(execution, precision, net=net)
+        trained(step, batches(16))
+        found.append(snapshot(model))
+    assert graphs
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_capture_that_fails_leaves_the_stream_as_it_was(monkeypatch):
+    streams = []
+    monkeypatch.setattr(torch.cuda, "set_stream", streams.append)
+
+    def fails(*_, **__):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    step, _ = made("captured")
+    monkeypatch.setattr(torch.cuda, "graph", fails)
+    with pytest.raises(RuntimeError, match="not permitted"):
+        trained(step, batches(8, sizes=(BATCH,)))
+    assert len(streams) == 2
 
 
 def test_what_a_watched_pass_did_is_compared_whole():
     model = nn.Linear(2, 2)
     seen = []
     for x in (torch.ones(1, 2), torch.zeros(1, 2), torch.ones(3, 2)):
-        with Watched(model) as watched:
+        with Watched(model, CPU) as watched:
             model(x)
         seen.append(watched)
     one, like, other = seen

@@ -178,6 +178,7 @@ def test_copies_are_the_tensors_whatever_they_lie_like():
         "image": torch.randn(4, 3, 2, 2, generator=draw).to(memory_format=torch.channels_last),
         "plain": torch.randn(3, 5, generator=draw),
         "turned": torch.randn(3, 5, generator=draw).t(),
+        "later": torch.arange(10.0)[3:7],
         "part": torch.randn(6, 6, generator=draw)[1:3, ::2],
         "wide": torch.randn(1, 4, generator=draw).expand(3, 4),
         "number": torch.tensor(3),

@@ -19,7 +19,7 @@ from prac.algorithms.schedule import scaled_plan
 from prac.config import TrainConfig
 from prac.data.augment import Pipeline
 from prac.data.examples import TensorExamples
-from prac.errors import PracError
+from prac.errors import PracError, is_out_of_memory
 from prac.execution import Choice, choose
 from prac.ledger import read_metrics
 from prac.loop import fit
@@ -369,6 +369,31 @@ def test_a_model_that_would_be_compiled_anew_at_every_step_is_not_compiled():
     counting = Problem.of(Counting(), (x, y), world=World(CPU))
     with pytest.raises(PracError, match=r"execution 'compiled' does not work here: .*use auto"):
         execution.check_execution(counting, CONFIG, "compiled")
+
+
+def test_memory_that_is_used_up_is_known_however_it_is_told():
+    told = [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ]
+    assert all(map(is_out_of_memory, told))
+    assert not is_out_of_memory(RuntimeError("shapes do not fit"))
+    while_captured = RuntimeError("operation failed due to a previous error during capture")
+    while_captured.__context__ = told[0]
+    assert is_out_of_memory(while_captured)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it works on a CUDA device")
+def test_a_comparison_asks_once_for_what_the_device_has_not(
+    small_net, train, val, config, tmp_path
+):
+    settings = config("imp", levels=1)
+    settings = replace(settings, train=replace(settings.train, execution="captured"))
+    with pytest.raises(PracError, match="execution 'captured' needs a CUDA device"):
+        prac.compare(small_net, train, settings, out=tmp_path / "c", seeds=(0,), test=val)
+    assert not (tmp_path / "c" / "runs").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it works on a CUDA device")

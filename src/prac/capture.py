@@ -8,8 +8,9 @@ What was seen also tells of kernels that a graph can do without.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ from prac.errors import PracError
 
 Call = tuple[Any, ...]
 
+CAST_TO = torch.bfloat16
+
 Casts = dict[int, tuple[nn.Parameter, Tensor]]
 """By a weight's id: what it is cast to, and where its gradient comes to lie."""
 
@@ -33,27 +36,44 @@ class Watched(TorchDispatchMode):
     Attributes:
         calls: One entry an operation: tensors by their shape and type, all else as it is.
         uses: Of each parameter and buffer, by its id: the calls that take it.
+        fault: Why the pass cannot be replayed; None where nothing speaks against it.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
         """Watch for the model's tensors among all operations."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
+        self.fault: str | None = None
+        self._device = device
         own = itertools.chain(model.parameters(), model.buffers())
         self.uses: dict[int, list[int]] = {id(tensor): [] for tensor in own}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do an operation, and write it down."""
-        found = []
+        if func in _READ:
+            self.fault = "it reads a tensor's values, as .item(), `if` and x[mask] do"
+        found: list[Any] = []
         for leaf in tree_flatten((args, kwargs or {}))[0]:
             if isinstance(leaf, Tensor):
+                if leaf.device.type != self._device.type:
+                    self.fault = f"it works with a tensor on {leaf.device.type}"
                 if id(leaf) in self.uses:
                     self.uses[id(leaf)].append(len(self.calls))
                 found.append((tuple(leaf.shape), leaf.dtype))
             else:
-                found.append(leaf)
-        self.calls.append((func, *found))
+                # What is not a number is not equal to itself.
+                found.append("nan" if isinstance(leaf, float) and math.isnan(leaf) else leaf)
+        if func is not torch.ops.aten.detach.default:  # No work, and some modes add it.
+            self.calls.append((func, *found))
         return func(*args, **(kwargs or {}))
+
+
+_READ = (
+    torch.ops.aten._local_scalar_dense.default,
+    torch.ops.aten.nonzero.default,
+    torch.ops.aten.masked_select.default,
+    torch.ops.aten.equal.default,
+)
 
 
 @dataclass(frozen=True)
@@ -103,11 +123,11 @@ class StandIns:
     def _stand_in_for_weights(self, model: nn.Module, watched: Watched, casts: Casts) -> None:
         for weight, slots in _places(model, "_parameters").values():
             uses = watched.uses[id(weight)]
-            to = {_cast_to(watched.calls[use]) for use in uses}
-            if len(to) != 1 or None in to:
+            # Cast once: of two casts the gradients would be added up in another type.
+            if len(uses) != 1 or not _is_cast(watched.calls[uses[0]]) or _has_hooks(weight):
                 continue
             if id(weight) not in casts:
-                like = torch.empty_like(weight, dtype=to.pop())
+                like = torch.empty_like(weight, dtype=CAST_TO)
                 cast = nn.Parameter(like, requires_grad=weight.requires_grad)
                 casts[id(weight)] = cast, torch.zeros_like(weight, requires_grad=False)
             cast, gradient = casts[id(weight)]
@@ -176,7 +196,8 @@ class StandIns:
         still_used = any(now.uses[id(t)] for t in (*self.weights, *self.counters))
         if still_used or expected != now.calls:
             raise PracError(
-                "the model does not do the same operations in every step, as a replayed one would"
+                "the model does not do the same operations in every step, as a replayed one would: "
+                "name another --execution"
             )
 
 
@@ -191,12 +212,16 @@ def _places(model: nn.Module, kind: str) -> dict[int, tuple[Tensor, list[Slot]]]
     return found
 
 
-def _cast_to(call: Call) -> torch.dtype | None:
-    """Return the type to which a call casts its tensor, if it does nothing else."""
+def _is_cast(call: Call) -> bool:
+    """Say whether a call does nothing but cast its tensor as autocast does."""
     function, _, *rest = call
-    types = [one for one in rest if isinstance(one, torch.dtype)]
-    is_cast = function is torch.ops.aten._to_copy.default and len(rest) == len(types) == 1
-    return types[0] if is_cast else None
+    return function is torch.ops.aten._to_copy.default and rest == [CAST_TO]
+
+
+def _has_hooks(weight: Tensor) -> bool:
+    """Say whether something is to be done with a weight's own gradient."""
+    after = getattr(weight, "_post_accumulate_grad_hooks", None)
+    return bool(weight._backward_hooks or after)
 
 
 def _adds_one(call: Call) -> bool:
@@ -223,9 +248,15 @@ class Graph:
         """Capture."""
         self._inputs = [one.clone() for one in inputs]
         self._graph = torch.cuda.CUDAGraph()
-        # Other threads may do as they like meanwhile: one that lays batches in pinned memory does.
-        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-            self._results = step(*self._inputs)
+        stream = torch.cuda.current_stream()
+        try:
+            # Other threads may do as they like meanwhile: one that lays batches in pinned memory
+            # does.
+            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+                self._results = step(*self._inputs)
+        except BaseException:
+            _recover(stream, pool)
+            raise
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Do the step on a batch, and return copies of what it gives: the next writes over them."""
@@ -236,9 +267,25 @@ class Graph:
         return loss.clone(), outputs.clone()
 
 
-def aside(work: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def _recover(stream: Any, pool: Any) -> None:
+    """Bring torch back to where it was before a capture that failed, as far as it does not itself.
+
+    Before torch 2.13 its random numbers stay in capture until one succeeds, and before 2.12 its
+    memory does; in all of them the stream of the capture stays the current one.
+    """
+    torch.cuda.set_stream(stream)
+    with suppress(Exception):
+        torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
+    with (
+        suppress(Exception),
+        torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"),
+    ):
+        torch.zeros(1, device="cuda")
+    torch.cuda.set_stream(stream)
+
+
+def aside(stream: Any, work: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Do work on another stream, as what is captured later must have run on one."""
-    stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         result = work()

@@ -19,6 +19,7 @@ from prac.config import SearchConfig
 from prac.contestants import Contestant, contestants, judged_levels, shared_settings
 from prac.data.examples import Examples, as_examples
 from prac.errors import FolderError, PracError
+from prac.execution import check_device
 from prac.files import check_same, has_trained, read_settings, write_atomic
 from prac.judging import check_seeds
 from prac.pace import Pace
@@ -189,6 +190,7 @@ class Comparing:
             batch_size=self.config.train.batch_size,
         )
         problem.check("test", self.test.to(problem.world.device))
+        check_device(self.config.train.execution, problem.world.device)
         for contestant in competing:
             try:
                 check_search(problem, contestant.config)

@@ -24,9 +24,20 @@ class FolderError(PracError):
     """
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether torch has found no memory; asked without importing it."""
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Say whether torch, or a library below it, has found no memory; asked without importing it.
+
+    While a step is captured, that error is only the context of another.
+    """
+    while error is not None:
+        told = str(error)
+        if type(error).__name__ == "OutOfMemoryError" or any(sign in told for sign in _NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> PracError:

@@ -70,6 +70,7 @@ class Step:
             self._usual = torch.compile(model, dynamic=False, fullgraph=True, **compiling(world))
         self._replays: dict[Any, _Replays] = {}
         self._pool: Any = None
+        self._aside: Any = None
         self._casts: Casts = {}
         self._rate: float | None = None
         self._has_run: set[Forward] = set()
@@ -104,20 +105,21 @@ class Step:
         """Replay the step of such a batch, or do it, and capture it if it comes often enough."""
         key = tuple((one.shape, one.dtype) for one in batch)
         replays = self._replays.setdefault(key, _Replays())
-        if replays.graph is None and replays.before < STEPS_BEFORE_CAPTURE:
-            replays.before += 1
-            # What runs compiled is looked at by the compiler itself.
-            watched = Watched(self.model) if forward is self.model else None
-            result = aside(lambda: self._train(forward, *batch, within=watched))
-            replays.take(watched)
-            return result
-        if replays.graph is None:
-            if sum(one.graph is not None for one in self._replays.values()) >= MOST_GRAPHS:
-                return aside(lambda: self._train(forward, *batch))
-            self._capture(replays, forward, batch)
-        assert replays.graph is not None, "it has been captured by now"
-        replays.uncounted += 1
-        return replays.graph(*batch)
+        if replays.graph is None and replays.steps >= STEPS_BEFORE_CAPTURE:
+            captured = sum(one.graph is not None for one in self._replays.values())
+            if captured < MOST_GRAPHS:
+                self._capture(replays, forward, batch)
+        replays.steps += 1
+        if replays.graph is not None and not replays.is_to_be_watched:
+            replays.uncounted += 1
+            return replays.graph(*batch)
+        # What runs compiled is looked at by the compiler itself.
+        watched = Watched(self.model, self.world.device) if forward is self.model else None
+        if self._aside is None:
+            self._aside = torch.cuda.Stream()
+        result = aside(self._aside, lambda: self._train(forward, *batch, within=watched))
+        replays.take(watched)
+        return result
 
     def _capture(self, replays: _Replays, forward: Forward, batch: tuple[Tensor, ...]) -> None:
         if self._pool is None:
@@ -125,7 +127,8 @@ class Step:
         seen, watched = replays.watched, None
         if seen is not None:
             replays.stand_ins = StandIns.of(self.model, seen, self._casts)
-            watched = Watched(self.model)
+            replays.stand_ins.cast_()  # As all that is captured, it must have run before.
+            watched = Watched(self.model, self.world.device)
         replays.graph = Graph(
             lambda *b: self._train(forward, *b, within=watched, stand_ins=replays.stand_ins),
             batch,
@@ -206,27 +209,41 @@ class _Replays:
     """What is known of steps of one shape of batch.
 
     Attributes:
-        before: Steps done before one is captured.
-        watched: What the newest of these did, unless it ran compiled.
+        steps: Done so far, replayed or not.
+        watched: What the newest that was watched did; None where they run compiled.
         graph: Of the step, once it is captured.
         stand_ins: What it finds in the model's places; none in a compiled one's.
         uncounted: Replays that BatchNorm's counters do not know of yet.
     """
 
     def __init__(self) -> None:
-        self.before = 0
+        self.steps = 0
         self.watched: Watched | None = None
         self.graph: Graph | None = None
         self.stand_ins = NOTHING
         self.uncounted = 0
 
+    @property
+    def is_to_be_watched(self) -> bool:
+        """Whether the newest step is one of those, ever rarer, that run as the model says.
+
+        They have the same bits, and tell of a model that has begun to do otherwise.
+        """
+        return self.watched is not None and self.steps & (self.steps - 1) == 0
+
     def take(self, watched: Watched | None) -> None:
         """Keep what a step did.
 
         Raises:
-            PracError: If the one before it did otherwise.
+            PracError: If it cannot be replayed, or the one before it did otherwise.
         """
-        if watched is not None and self.watched is not None:
+        if watched is None:
+            return
+        if watched.fault is not None:
+            raise PracError(
+                f"the model cannot be replayed: {watched.fault}: name another --execution"
+            )
+        if self.watched is not None:
             NOTHING.check(self.watched, watched)
         self.watched = watched
 

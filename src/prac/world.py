@@ -51,6 +51,8 @@ class World:
                 f"device is {device!r} but {torch.cuda.device_count()} CUDA devices are there: "
                 f"use --device cpu or auto"
             )
+        if device == "cuda":
+            chosen = torch.device("cuda", torch.cuda.current_device())
         if precision == "auto":
             gains = chosen.type == "cuda" and torch.cuda.get_device_capability(chosen)[0] >= 8
             precision = "bf16" if gains else "fp32"
