@@ -153,10 +153,14 @@ def _member(path: Path, work: Path) -> bytes:
 def _write(content: bytes, out: Path, piece_bytes: int) -> list[str]:
     """Write the pieces, and remove those of a pack before."""
     out.mkdir(parents=True, exist_ok=True)
-    names = []
+    # All are there before one of those before is replaced.
+    fresh = []
     for number, start in enumerate(range(0, len(content), piece_bytes)):
-        names.append(f"{NAME}.{number:02d}")
-        (out / names[-1]).write_bytes(content[start : start + piece_bytes])
+        fresh.append(out / f".{NAME}.{number:02d}")
+        fresh[-1].write_bytes(content[start : start + piece_bytes])
+    names = [path.name.removeprefix(".") for path in fresh]
+    for path, name in zip(fresh, names, strict=True):
+        path.replace(out / name)
     for path in pieces_in(out):
         if path.name not in names:
             path.unlink()

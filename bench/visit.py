@@ -29,6 +29,9 @@ from bench import packing
 from bench.parts import ROOT, Ended, module, run
 
 PARTS = ("smoke", "speed", "paper")
+EXECUTIONS = ("eager", "channels-last", "captured", "compiled", "compiled-captured")
+"""As `prac.world` names them, which imports torch."""
+STATE = Path("runs/visit-state")
 LIMITS = {"smoke": 60.0, "speed": 180.0}
 """Seconds that a part has; the last one has all that is left."""
 LOOKING, TELLING, PACKING = 60.0, 30.0, 40.0
@@ -46,10 +49,21 @@ GOOD_ENDS = {"smoke": (0,), "speed": (0,), "paper": (0, 75, 143)}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make a visit; 0 where all parts asked for came to a good end."""
     given = parser().parse_args(arguments)
-    unknown = [name for name in given.parts.split(",") if name not in PARTS]
+    given.parts = [name.strip() for name in given.parts.split(",")]
+    unknown = [name for name in given.parts if name not in PARTS]
     if unknown:
         parser().error(f"--parts names {unknown[0]!r}: expected some of {', '.join(PARTS)}")
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if given.state is None:
+        given.state = next((p for p in (STATE, given.out) if packing.pieces_in(p)), STATE)
+    elif not packing.pieces_in(given.state):
+        parser().error(f"--state {given.state}: holds nothing that a visit has packed")
+    if given.execution is None:
+        given.execution = "captured" if given.device == "cuda" else "eager"
+    # Whoever loses the connection has lost what is not packed.
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         with tempfile.TemporaryDirectory(prefix="visit-") as scratch:
             visit = Visit(given, time.monotonic() + given.seconds, Path(scratch))
@@ -58,8 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             except KeyboardInterrupt:
                 visit.fail("stopped before its end")
             visit.pack()
+    except OSError as error:
+        parser().error(f"{error.filename or given.out}: {error.strerror or error}")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0 if visit.is_good else 1
 
 
@@ -70,17 +87,30 @@ def parser() -> argparse.ArgumentParser:
     data = ROOT.parent / "shared" / "data"
     option("--data", type=Path, default=data, help="folder with cifar10/train.parquet and test")
     option(
-        "--state", type=Path, default=Path("runs/visit-state"), help="what the visit before packed"
+        "--state",
+        type=Path,
+        help=f"folder with what the visit before packed (default: {STATE}, or else --out)",
     )
     out = os.environ.get("OUT") or "runs/visit-out"
     option(
         "--out", type=Path, default=Path(out), help="where to pack (default: $OUT or %(default)s)"
     )
-    option("--work", type=Path, default=Path("runs/visit"), help="where to work")
+    option(
+        "--work",
+        type=Path,
+        default=Path("runs/visit"),
+        help="where to work; what is there goes on (default: %(default)s)",
+    )
     option("--parts", default=",".join(PARTS), help="some of smoke,speed,paper (default: all)")
-    option("--seconds", type=float, default=540.0, help="how long all of it may take")
+    option(
+        "--seconds", type=float, default=540.0, help="how long all of it may take (default: 540)"
+    )
     option("--device", choices=["cuda", "cpu"], default="cuda")
-    option("--execution", default="captured", help="how steps are executed (default: captured)")
+    option(
+        "--execution",
+        choices=EXECUTIONS,
+        help="how steps are executed (default: captured, on a CPU eager)",
+    )
     option("--stages", type=int, help="so many stages of the paper's protocol (default: all)")
     option("--short", action="store_true", help="tiny: the figures mean nothing")
     option(
@@ -116,7 +146,7 @@ class Visit:
     def go_through(self) -> None:
         """Unpack, look at the machine, and do what was asked for."""
         self.given.out.mkdir(parents=True, exist_ok=True)
-        asked = [name for name in PARTS if name in self.given.parts.split(",")]
+        asked = [name for name in PARTS if name in self.given.parts]
         self.notes["started"] = time.strftime("%Y-%m-%d %H:%M:%S")
         self.notes["short"] = self.given.short
         self.notes["execution"] = self.given.execution
@@ -222,7 +252,9 @@ class Visit:
 
     def pack(self) -> None:
         """Pack, whatever came before."""
-        if not self.packs:
+        has_worked = any(path.is_file() for path in self.given.work.rglob("*"))
+        if not self.packs or not has_worked:
+            self.tell("nothing was packed")  # What was packed before stays.
             return
         started = time.monotonic()
         try:

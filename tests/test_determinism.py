@@ -37,7 +37,16 @@ def switches():
         "recurrent": cudnn.rnn.fp32_precision,
         "products": torch.backends.cuda.matmul.fp32_precision,
         "everything": torch.backends.fp32_precision,
+        "by one name": by_one_name(),
     }
+
+
+def by_one_name():
+    """The precision of products as the older interface gives it; None where it cannot."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
 
 
 @pytest.fixture
@@ -48,6 +57,7 @@ def restored():
     torch.backends.cudnn.benchmark = before["benchmark"]
     torch.backends.cudnn.conv.fp32_precision = before["convolutions"]
     torch.backends.cudnn.rnn.fp32_precision = before["recurrent"]
+    torch.set_float32_matmul_precision(before["by one name"])
     torch.backends.cuda.matmul.fp32_precision = before["products"]
     torch.use_deterministic_algorithms(before["algorithms"])
     assert switches() == before
@@ -66,12 +76,24 @@ def wants_some_tf32():
     torch.backends.cuda.matmul.fp32_precision = "tf32"
 
 
+def wants_quick_products():
+    torch.set_float32_matmul_precision("medium")
+
+
 def refuses_randomness():
     torch.use_deterministic_algorithms(True)
 
 
 @pytest.mark.parametrize(
-    "wish", [None, chooses_by_timing, wants_tf32, wants_some_tf32, refuses_randomness]
+    "wish",
+    [
+        None,
+        chooses_by_timing,
+        wants_tf32,
+        wants_some_tf32,
+        wants_quick_products,
+        refuses_randomness,
+    ],
 )
 def test_a_gpus_work_is_settled_and_the_users_wishes_put_back(wish, restored):
     if wish is not None:
@@ -83,14 +105,17 @@ def test_a_gpus_work_is_settled_and_the_users_wishes_put_back(wish, restored):
         assert (inside["algorithms"], inside["only warns"], inside["fills"]) == (True, True, False)
         precisions = {inside[name] for name in ("convolutions", "recurrent", "products")}
         assert precisions <= {"none", "ieee"}
-        assert inside["everything"] == "none"
+        assert (inside["everything"], inside["by one name"]) == ("none", "highest")
         assert settled() == {
             "cudnn": torch.backends.cudnn.version(), "deterministic": True, "tf32": False,
         }  # fmt: skip
         with reproducible(CUDA):  # As a comparison's searches do within it.
             assert switches() == inside
         assert switches() == inside
-    assert switches() == before
+    after = switches()
+    if before["by one name"] is None:  # It could not be told, and now it can.
+        after["by one name"] = None
+    assert after == before
 
 
 def test_a_failure_puts_them_back_too():

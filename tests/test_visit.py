@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -31,6 +32,7 @@ from prac.pace import Pace
 from prac.presets import combined
 from prac.recipes import Recipe
 from prac.settings import flat, from_flat
+from prac.world import EXECUTIONS
 from test_bench import ABSENT
 from test_experiments import small_cifar
 
@@ -408,6 +410,8 @@ def words(tmp_path: Path, number: int, asked: str = "paper") -> list[str]:
         "--work": tmp_path / f"work-{number}" / "visit",
         "--data": tmp_path / "data",
     }
+    if not any(packing.pieces_in(folders["--state"])):  # The first.
+        del folders["--state"]
     given = [str(word) for pair in folders.items() for word in pair]
     return [*given, *ON_CPU, "--parts", asked, "--stages", "1"]
 
@@ -557,6 +561,7 @@ class TestVisit:
         assert ends == {"smoke": "well", "paper": "left out"}
 
     def test_what_there_is_no_time_for_is_left_out(self, tmp_path):
+        written(tmp_path / "work-1/visit", {"cpu/a": b"1"})
         assert visit.main([*words(tmp_path, 1, "smoke,paper"), "--seconds", "41"]) == 1
         notes = notes_of(tmp_path, 1)
         assert notes["parts"]["smoke"]["ended"] == "well"
@@ -595,6 +600,7 @@ class TestVisit:
             time.sleep(5)
 
         before = signal.getsignal(signal.SIGTERM)
+        written(tmp_path / "work-1/visit", {"cpu/a": b"1"})
         monkeypatch.setattr(visit.Visit, "command", ask)
         assert visit.main(words(tmp_path, 1)) == 1
         assert signal.getsignal(signal.SIGTERM) == before
@@ -608,6 +614,7 @@ class TestVisit:
             raise OSError("no room")
 
         monkeypatch.setattr(packing, "pack", full)
+        written(tmp_path / "work-1/visit", {"cpu/a": b"1"})
         assert visit.main(words(tmp_path, 1, "smoke")) == 1
         assert "not packed: OSError: no room" in notes_of(tmp_path, 1)["told"]
 
@@ -739,3 +746,42 @@ def test_stages_are_done_when_all_their_tickets_are_there(tmp_path):
     assert not is_done(stage)
     runs.pop(1)
     assert not is_done(stage)
+
+
+def test_executions_are_named_as_the_package_names_them():
+    assert tuple(EXECUTIONS) == visit.EXECUTIONS
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--state", "nowhere"], "--state nowhere: holds nothing that a visit has packed"),
+        (["--parts", "smoke,sped"], "--parts names 'sped': expected some of smoke, speed, paper"),
+        (["--execution", "eagre"], "invalid choice: 'eagre'"),
+        (["--out", "file/x"], "file"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(wrong, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stop:
+        visit.main([*ON_CPU, *wrong])
+    assert stop.value.code == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_was_packed_before_is_never_replaced_by_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "before", {"cpu/a": b"1"})
+    packing.pack(tmp_path / "before", tmp_path / "runs/visit-out")
+    packed = {p.name: p.read_bytes() for p in (tmp_path / "runs/visit-out").iterdir()}
+    # Without a folder named, what lies where it would pack to is gone on with.
+    monkeypatch.setattr(visit.Visit, "look", lambda self: False)
+    visit.main(ON_CPU)
+    assert (tmp_path / "runs/visit/cpu/a").read_bytes() == b"1"
+    # And where nothing was worked on, nothing is packed.
+    shutil.rmtree(tmp_path / "runs/visit")
+    monkeypatch.setattr(packing, "unpack", lambda *_: False)
+    visit.main(ON_CPU)
+    for name, content in packed.items():
+        assert (tmp_path / "runs/visit-out" / name).read_bytes() == content

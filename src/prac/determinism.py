@@ -37,6 +37,7 @@ def reproducible(device: torch.device) -> Iterator[None]:
         for inherited in _precise(torch.backends, torch.backends.cudnn):
             inherited.fp32_precision = "none"
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        torch.set_float32_matmul_precision("highest")
         with warnings.catch_warnings():
             # It is not the user who asked for it.
             warnings.filterwarnings("ignore", message=_NONE_THERE.format(".*"))
@@ -84,6 +85,10 @@ class _Settings:
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
         )
+        try:
+            self._products: str | None = torch.get_float32_matmul_precision()
+        except RuntimeError:  # Set by both interfaces: the newer one's are put back below.
+            self._products = None
         self._fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
         self._precise = _precise(
             torch.backends,
@@ -108,6 +113,8 @@ class _Settings:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = self._fills  # type: ignore[attr-defined]
         cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = self._allowed
+        if self._products is not None:
+            torch.set_float32_matmul_precision(self._products)
         for one, precision in zip(self._precise, self._precisions, strict=True):
             if one.fp32_precision != precision:
                 one.fp32_precision = precision
