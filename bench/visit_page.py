@@ -32,14 +32,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = given.docs / "results"
     path = results / "gpu.json"
     figures = json.loads(path.read_text()) if path.exists() else None
-    for notes in given.notes:
-        figures = added(figures, json.loads(notes.read_text()))
+    for path_of_notes in given.notes:
+        notes = _read(path_of_notes)
+        if notes is None:
+            parser.error(f"{path_of_notes}: expected the notes.json of a visit to a GPU, not short")
+        figures = added(figures, notes)
     if given.notes:
         path.write_text(json.dumps(figures, indent=1) + "\n")
     (results / "gpu.md").write_text(page_of(figures))
     if (results / "bench.json").exists():
         on_cpu = json.loads((results / "bench.json").read_text())
         (given.docs / "performance.md").write_text(page.of(on_cpu, figures))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the notes of a visit whose figures mean something of a GPU; None for all else."""
+    try:
+        notes = json.loads(path.read_text())
+        counts = not notes["short"] and notes["about"]["gpu"] is not None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return dict(notes) if counts else None
 
 
 def added(figures: Figures | None, notes: Figures) -> dict[str, Any]:

@@ -785,3 +785,18 @@ def test_what_was_packed_before_is_never_replaced_by_nothing(tmp_path, monkeypat
     visit.main(ON_CPU)
     for name, content in packed.items():
         assert (tmp_path / "runs/visit-out" / name).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "notes",
+    ["no JSON", "[]", "{}", '{"short": true, "about": {"gpu": "G"}}',
+     '{"short": false, "about": {"gpu": null}}'],
+)  # fmt: skip
+def test_notes_that_tell_nothing_of_a_gpu_are_refused(notes, tmp_path, capsys):
+    (tmp_path / "notes.json").write_text(notes)
+    (tmp_path / "results").mkdir()
+    with pytest.raises(SystemExit) as stop:
+        visit_page.main(["--docs", str(tmp_path), "--notes", str(tmp_path / "notes.json")])
+    assert stop.value.code == 2
+    assert "expected the notes.json of a visit to a GPU" in capsys.readouterr().err
+    assert not list((tmp_path / "results").iterdir())
