@@ -114,7 +114,10 @@ class Step:
             replays.uncounted += 1
             return replays.graph(*batch)
         # What runs compiled is looked at by the compiler itself.
-        watched = Watched(self.model, self.world.device) if forward is self.model else None
+        looks = forward is self.model and (
+            replays.steps <= STEPS_BEFORE_CAPTURE or replays.is_to_be_watched
+        )
+        watched = Watched(self.model, self.world.device) if looks else None
         if self._aside is None:
             self._aside = torch.cuda.Stream()
         result = aside(self._aside, lambda: self._train(forward, *batch, within=watched))
