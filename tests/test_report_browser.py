@@ -163,8 +163,16 @@ def test_pointing_at_any_kind_of_mark_tells_its_figures(opened, reports, which):
 
 
 def ticks(page: Any, chart: str) -> list[str]:
-    """Return the labels of a chart's axes, which lie in any order."""
-    return sorted(page.locator(f"[data-name={chart}] .role-axis-label text").all_text_contents())
+    """Return the labels of a chart's axes, which lie in any order.
+
+    A chart that is being drawn anew has none for a moment.
+    """
+    labels = page.locator(f"[data-name={chart}] .role-axis-label text")
+    for _ in range(60):
+        if found := labels.all_text_contents():
+            return sorted(found)
+        page.wait_for_timeout(50)
+    return []
 
 
 def ticks_later(page: Any, chart: str, *, other_than: list[str], within: int) -> list[str]:
