@@ -260,6 +260,24 @@ def test_peoples_own_ways_have_the_same_bits_captured(net, precision, graphs):
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
+class Listed(Net):
+    """A network that reaches a weight by another way than its place in a module."""
+
+    def __init__(self):
+        super().__init__()
+        self.held = [self.head.weight]
+
+    def forward(self, x):
+        x = self.norm(self.conv(x)).relu().mean((2, 3))
+        return nn.functional.linear(x, self.held[0])
+
+
+def test_a_weight_that_is_not_found_in_its_place_is_not_stood_in_for_unseen():
+    step, _ = made("captured", "bf16", net=Listed)
+    with pytest.raises(PracError, match="same operations"):
+        trained(step, batches(8, sizes=(BATCH,)))
+
+
 def test_a_capture_that_fails_leaves_the_stream_as_it_was(monkeypatch):
     streams = []
     monkeypatch.setattr(torch.cuda, "set_stream", streams.append)
