@@ -166,13 +166,11 @@ def choose(problem: Problem, config: TrainConfig, iterations: int) -> Choice:
         for name in stage.names:
             if name == "channels-last" and not has_images:
                 continue
-            try:
-                clock.add(name)
-            except PracError as error:
-                failed[name] = str(error)
-            else:
-                if stage.enough:
-                    break
+            fault = clock.add(name)
+            if fault is not None:
+                failed[name] = fault
+            elif stage.enough:
+                break
     seconds = clock.read()
     if len(seconds) == 1:
         return Choice("eager", {}, failed)
@@ -196,19 +194,18 @@ class _Clock:
         self._take(eager)
         self._expected = eager.losses[0]
 
-    def add(self, name: str) -> None:
-        """Try one more.
-
-        Raises:
-            PracError: If it cannot be had.
-        """
+    def add(self, name: str) -> str | None:
+        """Try one more; return why it cannot be had, if so."""
         trial = _Trial(self._problem, self._config, name)
         try:
             trial.check(self._expected)
-        except PracError:
-            trial.close()
-            raise
-        self._take(trial)
+        except PracError as error:
+            fault = str(error)
+        else:
+            self._take(trial)
+            return None
+        trial.close()  # Only now: the error held all that it went through.
+        return fault
 
     def _take(self, trial: _Trial) -> None:
         if trial.is_on_cuda:
