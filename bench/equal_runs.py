@@ -16,11 +16,11 @@ from bench.first_step import Fault
 from bench.work import Work, load
 from prac import training
 from prac.config import SearchConfig
+from prac.events import Callback, Event
 from prac.loop import Segment, fit
 from prac.pace import Pace
 from prac.search import find
 from prac.store import read_tensors
-from prac.training import Event, Watch, no_watch
 
 EPOCHS, LEVELS = 5, 2
 """So many that also an epoch's last, smaller batch is captured and replayed."""
@@ -46,7 +46,7 @@ class Searches:
     scratch: Path
     count: int
 
-    def find(self, name: str, watch: Watch = no_watch, pace: Pace | None = None) -> Path:
+    def find(self, name: str, callback: Callback | None = None, pace: Pace | None = None) -> Path:
         """Search in a folder of that name, or go on there; return the folder."""
         images = load(self.work, self.path).examples()
         held_out = self.count // 9
@@ -63,8 +63,8 @@ class Searches:
             val=(x[:held_out], y[:held_out]),
             out=self.scratch / name,
             device=self.device,
-            watch=watch,
-            pace=pace,
+            callback=callback,
+            control=pace,
         )
         return self.scratch / name
 

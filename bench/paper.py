@@ -19,10 +19,10 @@ from experiments import rivals
 from prac.comparing import compare
 from prac.comparison import Comparison
 from prac.errors import PracError
+from prac.events import Callback
 from prac.pace import Interrupted, Pace
 from prac.recipes import load_data, load_model
 from prac.settings import flat
-from prac.training import Watch
 
 MARGIN = 5.0
 """Seconds before its end at which it begins to stop: it has still to leave."""
@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 device=given.device,
                 execution=given.execution,
                 stages=given.stages,
-                watch=Told(),
-                pace=pace,
+                callback=Told(),
+                control=pace,
                 accept_changes=given.accept_changes,
             )
     except Interrupted as stop:
@@ -79,8 +79,8 @@ def go_on(
     *,
     device: str,
     execution: str,
-    watch: Watch,
-    pace: Pace,
+    callback: Callback,
+    control: Pace,
     stages: int | None = None,
     accept_changes: bool = False,
 ) -> Comparison | None:
@@ -112,8 +112,8 @@ def go_on(
             test=loaded.test,
             device=device,
             recipe=about,
-            watch=watch,
-            pace=pace,
+            callback=callback,
+            control=control,
             accept_changes=accept_changes,
         )
         if comparison.failed:

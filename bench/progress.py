@@ -10,7 +10,7 @@ from typing import Any
 from bench.protocol import Protocol
 from experiments import rivals
 from prac.comparison import FILE, Comparison
-from prac.training import Event
+from prac.events import Event
 
 TELLS_EVERY = 10.0
 

@@ -132,7 +132,7 @@ def passes(path: Path, options: Options) -> dict[str, Any]:
         replaced(search, "predictions", counted_predictions),
         replaced(evaluate, "forward", counted_forward),
     ):
-        search.find(model, data, config, out=out, device="cpu", watch=watch)
+        search.find(model, data, config, out=out, device="cpu", callback=watch)
     return found
 
 

@@ -17,9 +17,9 @@ from bench.work import RESNET, Work, images_of, load, with_batch
 from prac.config import SearchConfig
 from prac.data.augment import Pipeline
 from prac.data.examples import TensorExamples
+from prac.events import Event
 from prac.files import read_environment
 from prac.search import find
-from prac.training import Event
 
 STEPS = "training steps"
 FORWARD = "forward passes for validation and CEP"
@@ -136,7 +136,7 @@ def profiled(work: Work, path: Path, options: Options) -> dict[str, Any]:
     try:
         model, out = work.build(options.seed), options.scratch / "search"
         clock = _begin(clock)
-        search = find(model, data, config, val=val, out=out, device="cpu", watch=watch)
+        search = find(model, data, config, val=val, out=out, device="cpu", callback=watch)
         seconds = clock.read()
     finally:
         clock.restore()

@@ -16,13 +16,13 @@ from bench.options import Options
 from bench.report import Row, Section
 from prac.algorithms.forgetting import ForgettingTable
 from prac.algorithms.masks import ones
-from prac.checkpoint import RunFolder, environment
+from prac.checkpoint import RunFolder
 from prac.config import PruneConfig
 from prac.container import content_of
 from prac.models import build
 from prac.modules import prunable, snapshot
 from prac.state import RunState, Weights
-from prac.world import World, keep_freed_memory
+from prac.world import World, environment, keep_freed_memory
 
 EXAMPLES = 45_000
 

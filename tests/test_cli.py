@@ -255,12 +255,12 @@ def test_inspect_tells_of_runs_tickets_sets_and_data(capsys):
 
 
 def test_an_unfinished_run_shows_what_there_is(capsys, monkeypatch):
-    import prac.search
+    from prac.search_run import SearchRun
 
     def cut(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prac.search._Search, "end", cut)
+    monkeypatch.setattr(SearchRun, "finish_level", cut)
     status, _, err = run_prac(capsys, "find", *QUICK, "--out", "run")
     assert status == 130
     assert "the same command continues" in err

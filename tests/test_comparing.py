@@ -71,7 +71,7 @@ def compared(small_net, digits, train, val, shared):
         watched = Watched()
         given = {
             "out": "c", "methods": METHODS, "seeds": (0, 1), "judged": (2,), "val": val,
-            "test": (digits[0][400:600], digits[1][400:600]), "watch": watched, **options,
+            "test": (digits[0][400:600], digits[1][400:600]), "callback": watched, **options,
         }  # fmt: skip
         make = given.pop("make", lambda: small_net(seed=int(torch.randint(2**31, ()))))
         data = given.pop("train", train)
@@ -180,7 +180,7 @@ class TestAgain:
         pieces, stops, seconds = None, 0, 0.001
         while pieces is None:
             try:
-                pieces, _ = compared(out="pieces", pace=prac.Pace(max_seconds=seconds))
+                pieces, _ = compared(out="pieces", control=prac.Pace(max_seconds=seconds))
             except prac.Interrupted:
                 # Longer each time: a machine that is busy elsewhere gets there too.
                 stops, seconds = stops + 1, 0.2 * 1.05**stops
@@ -199,7 +199,7 @@ class TestAgain:
 
         Path("c/runs/imp/seed-0/note.txt").write_text("left alone")
         with pytest.raises(KeyboardInterrupt):
-            compared(watch=stop)
+            compared(callback=stop)
         assert prac.Comparison.load("c") == before
 
 
@@ -230,7 +230,7 @@ class TestFailures:
             def make():
                 return Refusing(small_net(seed=int(torch.randint(2**31, ()))), fails)
 
-            found, _ = compared(make=make, watch=watched, out="b", **options)
+            found, _ = compared(make=make, callback=watched, out="b", **options)
             return found, watched
 
         return call

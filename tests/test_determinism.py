@@ -167,7 +167,7 @@ def test_a_run_names_what_has_no_deterministic_kernel(
     )
     prac.find(
         small_net(), train, named, out=tmp_path / "run",
-        watch=lambda event: event.kind == "note" and notes.append(event.facts["text"]),
+        callback=lambda event: event.kind == "note" and notes.append(event.facts["text"]),
     )  # fmt: skip
     assert notes == [
         "no deterministic kernel for fold on this device: what runs find may differ in its last "
@@ -193,7 +193,7 @@ def test_another_kind_of_gpu_is_another_machine(small_net, train, config, tmp_pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prac.find(small_net(), train, settings, out=out, watch=stops)
+        prac.find(small_net(), train, settings, out=out, callback=stops)
     path = out / "environment.json"
     known = {**json.loads(path.read_text()), "cuda": "NVIDIA A", "cudnn": 9}
     path.write_text(json.dumps(known))

@@ -82,7 +82,7 @@ def judged(search, fresh, train, val, test):
 
     def judge(**options) -> tuple[prac.Verdict, Trainings]:
         trainings = Trainings()
-        given = {"seeds": (0, 1), "val": val, "test": test, "watch": trainings, **options}
+        given = {"seeds": (0, 1), "val": val, "test": test, "callback": trainings, **options}
         return prac.judge(given.pop("search", search), fresh, train, **given), trainings
 
     return judge
@@ -143,7 +143,7 @@ class TestWhatIsTrained:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            prac.find(small_net(), train, config(train=SHORT), val=val, out="cut", watch=cut)
+            prac.find(small_net(), train, config(train=SHORT), val=val, out="cut", callback=cut)
         verdict, trainings = judged(search="cut")
         assert [level.index for level in verdict.levels] == [0, 1]
         assert trainings.levels == [0, 1] * 2
@@ -161,7 +161,9 @@ class TestWhatIsTrained:
         assert judged(levels=(0,))[1].notes == []
         watch = Trainings()
         less = train[0][:200], train[1][:200]
-        prac.judge(search, fresh, less, val=val, test=test, seeds=(0, 1), levels=(0,), watch=watch)
+        prac.judge(
+            search, fresh, less, val=val, test=test, seeds=(0, 1), levels=(0,), callback=watch
+        )
         assert [note.split(" ")[0] for note in watch.notes] == ["fingerprint"]
         assert watch.levels == [0, 0]
 
@@ -187,7 +189,7 @@ class TestInterruption:
         pieces, stops, seconds = None, 0, 0.001
         while pieces is None:
             try:
-                pieces, _ = judged(cache="pieces", pace=prac.Pace(max_seconds=seconds))
+                pieces, _ = judged(cache="pieces", control=prac.Pace(max_seconds=seconds))
             except prac.Interrupted:
                 stops, seconds = stops + 1, 0.2
             assert stops < 100, "each call gets on by an iteration at least"

@@ -26,10 +26,10 @@ from prac.methods import METHODS
 from prac.modules import snapshot
 from prac.optimizer import make_optimizer
 from prac.pace import Interrupted, Pace
-from prac.planning import level_plan, rounds_of
+from prac.planning import SearchPlan
 from prac.problem import Problem
-from prac.pruning import pruned_by_gradients
-from prac.rules import Rules
+from prac.pruning import pruned_by_gradients, rounds_of
+from prac.rules import rules_of
 from prac.sets import first_members, presented_an_epoch, random_set, set_size
 from prac.settings import flat, from_flat
 from prac.state import RunState
@@ -54,6 +54,11 @@ def named(method: str, **changes: object) -> SearchConfig:
     }
     el2n = {"el2n_epoch": 2} if method.startswith("el2n") else {}
     return from_flat(SearchConfig, {**quick, **METHODS[method], **el2n, **changes})
+
+
+def planned(settings: SearchConfig, members: int) -> SearchPlan:
+    """Return the plan of a search in 1,000 weights, all its examples in level 0's set."""
+    return SearchPlan.of(settings, [1000], members=members, total=members)
 
 
 ITERATIONS = {
@@ -151,7 +156,7 @@ def test_a_search_stopped_after_every_step_is_the_same_search(
         # A later call goes on from the folder's weights, whatever the model's.
         net, pace = small_net(seed=stops), Pace(max_seconds=1e-9)
         try:
-            prac.find(net, train, settings, val=val, out=tmp_path / "cut", pace=pace)
+            prac.find(net, train, settings, val=val, out=tmp_path / "cut", control=pace)
             break
         except Interrupted:
             stops += 1
@@ -212,7 +217,7 @@ def test_rs2_is_planned_at_its_share_of_the_full_length(fraction, members, batch
     settings = SearchConfig.imp(
         sample=sample, train=prac.TrainConfig(epochs=epochs, batch_size=batch)
     )
-    plan = level_plan(settings, 0, members, members)
+    plan = planned(settings, members).level(0, members)
     assert plan.epochs == epochs
     batches = len(range(0, count, batch))
     assert plan.iterations in (epochs * batches, epochs * (batches - 1))  # One left over is none.
@@ -413,7 +418,7 @@ def test_a_search_that_trains_some_levels_resumes_to_the_same_bytes(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prac.find(small_net(), train, settings, out=tmp_path / "cut", watch=cut)
+        prac.find(small_net(), train, settings, out=tmp_path / "cut", callback=cut)
     prac.find(small_net(), train, settings, out=tmp_path / "cut")
     assert run_files(tmp_path / "cut") == run_files(whole.path)
     sizes = [level.set_size for level in whole.levels]
@@ -483,7 +488,7 @@ def test_el2n_scores_of_an_epoch_choose_the_hardest(small_net, train, tmp_path):
     # The same, in one's own loop.
     net = small_net()
     problem = Problem.of(net, train, world=World.choose("cpu", "fp32"), batch_size=50)
-    plan = level_plan(settings, 0, 300, 300)
+    plan = planned(settings, 300).level(0, 300)
     optimizer = make_optimizer(net, settings.train, problem.world)
     segments = fit(
         net, optimizer, problem.train, torch.arange(300), plan, masks={}, task=problem.task,
@@ -588,7 +593,7 @@ def test_synflow_s_rounds_keep_as_many_as_one_pruning_would(scope, drop_fraction
     wanted = counts_to_come([54, 960], drop_fraction, 3, scope=scope, allow_empty=False)
     for count in wanted[1:]:
         found, cost = pruned_by_gradients(
-            problem, Rules.of(settings), settings, state, lambda: None
+            problem, rules_of(settings), settings, state, lambda: None
         )
         assert kept(found) == count
         assert cost.iterations == 34
@@ -613,7 +618,9 @@ def test_an_own_score_stands_in_for_a_gradient_s(small_net, train, tmp_path):
     ],
 )
 def test_an_own_rule_that_no_level_asks_is_refused(method, own, small_net, train, tmp_path):
-    with pytest.raises(prac.PracError, match=f"an own `{next(iter(own))}` is given but pruning is"):
+    with pytest.raises(
+        prac.PracError, match=f"a custom `{next(iter(own))}` is given but pruning is"
+    ):
         prac.find(small_net(), train, named(method), **own, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -626,7 +633,7 @@ def test_a_finished_search_that_trained_nothing_is_not_overwritten(
     with pytest.raises(prac.PracError, match="was begun with other settings: score"):
         prac.find(small_net(), train, named("grasp"), out=tmp_path / "run")
     events = []
-    again = prac.find(small_net(), train, named("snip"), out=search.path, watch=events.append)
+    again = prac.find(small_net(), train, named("snip"), out=search.path, callback=events.append)
     assert [event.kind for event in events] == ["finished"]
     assert again.levels == search.levels
     assert run_files(tmp_path / "run", "levels/*/*", "*.yaml", "*.json") == before
@@ -634,8 +641,8 @@ def test_a_finished_search_that_trained_nothing_is_not_overwritten(
 
 def test_a_level_that_is_not_trained_has_no_iterations_planned():
     settings = named("snip")
-    assert level_plan(settings, 0, 300, 300) == replace(
-        level_plan(named("imp"), 0, 300, 300), iterations=0, scheduled=18
+    assert planned(settings, 300).level(0, 300) == replace(
+        planned(named("imp"), 300).level(0, 300), iterations=0, scheduled=18
     )
 
 

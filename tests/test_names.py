@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import prac.search
 from prac.cli import find as find_command
 from prac.cli import main
 from prac.recipes import Recipe
+from prac.search_run import SearchRun
 from prac.settings import from_flat
 from prac.text import printable
 
@@ -107,7 +107,7 @@ def test_classes_paths_and_runs_of_any_name(capsys, monkeypatch, name):
     out = Path("out") / ("run [x]" if name == UNDECODABLE else name)
     command = ["find", f"--data={data}", f"--out={out}", *TINY]
     with monkeypatch.context() as patched:
-        patched.setattr(prac.search._Search, "end", interrupt)
+        patched.setattr(SearchRun, "finish_level", interrupt)
         assert main(command) == 130
     checked(capsys.readouterr())
     assert main(command) == 0

@@ -192,7 +192,13 @@ def test_a_search_that_is_told_to_stop_saves_and_goes_on(
     watch = Stopping(pace, kind, at=1 if kind == "pruned" else 2)
     with pace.listening(), pytest.raises(prac.Interrupted, match="stopped by SIGUSR1"):
         prac.find(
-            small_net(), train, settings, val=val, out=tmp_path / "cut", watch=watch, pace=pace
+            small_net(),
+            train,
+            settings,
+            val=val,
+            out=tmp_path / "cut",
+            callback=watch,
+            control=pace,
         )
     # Nothing was begun after it but the step under way.
     rest = watch.events[watch.events.index(kind) + 1 :]
@@ -214,7 +220,7 @@ def test_a_search_stopped_after_every_step_is_the_same_search(
         # The limit is over before the first step; a run that never got anywhere would not end.
         pace = Pace(max_seconds=1e-9)
         try:
-            prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut", pace=pace)
+            prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut", control=pace)
             break
         except Interrupted:
             stops += 1
@@ -248,7 +254,9 @@ def test_a_slow_disk_loses_nothing_however_a_search_is_ended(
 
     kinds = {"signal": Interrupted, "interrupt": KeyboardInterrupt, "error": ZeroDivisionError}
     with pace.listening(), pytest.raises(kinds[ending]):
-        prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut", watch=end, pace=pace)
+        prac.find(
+            small_net(), train, settings, val=val, out=tmp_path / "cut", callback=end, control=pace
+        )
     newest = max((tmp_path / "cut" / "state").iterdir())
     assert read_state(newest)[0].step == seen[-1]
     prac.find(small_net(seed=3), train, settings, val=val, out=tmp_path / "cut")
@@ -259,7 +267,7 @@ def test_a_limit_in_time_is_kept(small_net, train, config, tmp_path):
     endless = config("imp", train=prac.TrainConfig(epochs=10**6, batch_size=50))
     started = time.monotonic()
     with pytest.raises(Interrupted, match="max-seconds at level 0, epoch"):
-        prac.find(small_net(), train, endless, out=tmp_path / "run", pace=Pace(max_seconds=1.5))
+        prac.find(small_net(), train, endless, out=tmp_path / "run", control=Pace(max_seconds=1.5))
     assert time.monotonic() - started < 30
 
 

@@ -25,10 +25,10 @@ from rich.console import Console
 
 import prac
 from prac.board import Board
+from prac.events import Event
 from prac.live import is_live
 from prac.progress import Progress
 from prac.screen import Screen
-from prac.training import Event
 
 SEARCH = {
     "path": "runs/digits",
@@ -214,7 +214,7 @@ with os.fdopen(int(sys.argv[1])) as orders, prac.Progress() as progress:
         if event.kind == "level":
             assert orders.readline()
         progress(event)
-    prac.find(net, (x, y), config, val=(x, y), out=sys.argv[2], watch=watch)
+    prac.find(net, (x, y), config, val=(x, y), out=sys.argv[2], callback=watch)
     assert orders.readline()
 print("that is all")
 """

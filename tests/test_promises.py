@@ -230,7 +230,7 @@ class TestWhatIsSeen:
                 drawn.clear()
 
         settings = config("imp", levels=2)
-        prac.find(Drawing(), train, settings, out=tmp_path / "run", watch=forget_checks)
+        prac.find(Drawing(), train, settings, out=tmp_path / "run", callback=forget_checks)
         assert len(drawn) == 2 * 3 * 6
         assert len(set(drawn)) == len(drawn)
 
@@ -287,7 +287,7 @@ class TestLevels:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            prac.find(small_net(), train, config(levels=2), out=tmp_path / "run", watch=cut)
+            prac.find(small_net(), train, config(levels=2), out=tmp_path / "run", callback=cut)
         search = prac.Search.load(tmp_path / "run")
         assert len(search.levels) == 2
         assert not search.finished

@@ -47,7 +47,7 @@ def test_a_search_cut_at_every_event_is_the_same_search(
 ):
     settings = config(levels=2, **SETTINGS[name])
     events = []
-    prac.find(small_net(), train, settings, val=val, out=tmp_path / "whole", watch=events.append)
+    prac.find(small_net(), train, settings, val=val, out=tmp_path / "whole", callback=events.append)
     whole = run_files(tmp_path / "whole", *EVERYTHING)
     assert len(whole) == 3 + 3 + 2 + 2 + 1
     events = [event for event in events if event.kind != "step"]
@@ -56,7 +56,7 @@ def test_a_search_cut_at_every_event_is_the_same_search(
     for at in range(1, len(events)):
         out = tmp_path / f"cut-{at}"
         with pytest.raises(CutError):
-            prac.find(small_net(), train, settings, val=val, out=out, watch=Cut(at))
+            prac.find(small_net(), train, settings, val=val, out=out, callback=Cut(at))
         # A model of other weights: a resumed search goes on from the folder's.
         prac.find(small_net(seed=9), train, settings, val=val, out=out)
         assert run_files(out, *EVERYTHING) == whole, f"cut at event {at}: {events[at - 1]}"
@@ -70,7 +70,9 @@ def test_a_search_cut_at_every_epoch_in_turn_is_the_same_search(
     cuts = 0
     while True:
         try:
-            prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut", watch=EpochCut())
+            prac.find(
+                small_net(), train, settings, val=val, out=tmp_path / "cut", callback=EpochCut()
+            )
             break
         except CutError:
             cuts += 1
@@ -92,7 +94,7 @@ def test_a_search_survives_the_loss_of_its_newest_state(
     settings = config(levels=2)
     prac.find(small_net(), train, settings, val=val, out=tmp_path / "whole")
     with pytest.raises(CutError):
-        prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut", watch=Cut(4))
+        prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut", callback=Cut(4))
     newest = max((tmp_path / "cut" / "state").iterdir())
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
@@ -110,7 +112,7 @@ def test_a_retraining_cut_at_every_epoch_is_the_same_retraining(
 
     def retrain(out, watch):
         return prac.retrain(
-            ticket, small_net(), train, settings.train, val=val, test=val, out=out, watch=watch
+            ticket, small_net(), train, settings.train, val=val, test=val, out=out, callback=watch
         )
 
     _, whole = retrain(tmp_path / "whole", lambda event: None)

@@ -310,7 +310,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
 def test_a_finished_run_is_recognised_and_nothing_is_trained(small_net, train, config, tmp_path):
     prac.find(small_net(), train, config(), out=tmp_path / "run")
     events = []
-    search = prac.find(small_net(), train, config(), out=tmp_path / "run", watch=events.append)
+    search = prac.find(small_net(), train, config(), out=tmp_path / "run", callback=events.append)
     assert search.finished
     assert [event.kind for event in events] == ["finished"]
     assert not (tmp_path / "run" / "state").exists()
@@ -605,8 +605,8 @@ class TestMistakes:
                 config(),
                 out=out,
                 task=task,
-                watch=watch,
-                pace=prac.Pace(save_every=2),
+                callback=watch,
+                control=prac.Pace(save_every=2),
             )
         lasting = [kind for kind in events if kind != "step"]  # They come by the clock.
         assert lasting == ["search", "level", "saved", "saved", "epoch", "saved"]

@@ -31,15 +31,16 @@ _HOMES = {
     "compare": "comparing",
     "Comparison": "comparison",
     "find_rewind_point": "rewind_point",
-    "Evidence": "rules",
-    "Chosen": "rules",
-    "Event": "training",
-    "together": "training",
+    "Evidence": "parts",
+    "Chosen": "parts",
+    "Event": "events",
+    "together": "events",
     "Progress": "progress",
     "Tracking": "tracking",
     "Tracker": "trackers",
     "Interrupted": "pace",
     "Pace": "pace",
+    "RunOptions": "run_options",
 }
 
 __all__ = [*_HOMES, "__version__", "algorithms", "data", "models"]
@@ -55,24 +56,25 @@ if TYPE_CHECKING:
     from prac.config import SubsetConfig as SubsetConfig
     from prac.config import TrainConfig as TrainConfig
     from prac.errors import PracError as PracError
+    from prac.events import Event as Event
+    from prac.events import together as together
     from prac.judging import judge as judge
     from prac.pace import Interrupted as Interrupted
     from prac.pace import Pace as Pace
+    from prac.parts import Chosen as Chosen
+    from prac.parts import Evidence as Evidence
     from prac.progress import Progress as Progress
     from prac.results import Search as Search
     from prac.retraining import History as History
     from prac.retraining import retrain as retrain
     from prac.rewind_point import find_rewind_point as find_rewind_point
-    from prac.rules import Chosen as Chosen
-    from prac.rules import Evidence as Evidence
+    from prac.run_options import RunOptions as RunOptions
     from prac.search import find as find
     from prac.subset import Subset as Subset
     from prac.task import Task as Task
     from prac.ticket import Ticket as Ticket
     from prac.trackers import Tracker as Tracker
     from prac.tracking import Tracking as Tracking
-    from prac.training import Event as Event
-    from prac.training import together as together
     from prac.verdict import Verdict as Verdict
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prac.training import Event
+    from prac.events import Event
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,12 @@ from prac.config import TrainConfig
 from prac.data.examples import Examples, as_examples
 from prac.errors import Damaged, PracError
 from prac.files import state_paths
-from prac.pace import Pace
 from prac.retraining import History, read_history, retrain
+from prac.run_options import RunOptions
 from prac.settings import flat
 from prac.store import read_tensors
 from prac.task import CLASSIFICATION, Task
 from prac.ticket import Ticket
-from prac.training import Watch, no_watch
-from prac.world import World
 
 
 def retrain_cached(
@@ -35,10 +33,7 @@ def retrain_cached(
     seed: int = 0,
     start: int = 0,
     task: Task = CLASSIFICATION,
-    device: str = "auto",
-    watch: Watch = no_watch,
-    pace: Pace | None = None,
-    accept_changes: bool = False,
+    options: RunOptions,
 ) -> tuple[History, Path]:
     """Return the history and the folder of a training, which is done only if it never was.
 
@@ -57,18 +52,15 @@ def retrain_cached(
         seed: As there.
         start: As there.
         task: As there.
-        device: As there.
-        watch: As there.
-        pace: As there.
-        accept_changes: As there.
+        options: How the training runs, if it does.
 
     Raises:
         PracError: As `retrain`, or where what is kept is damaged.
-        Interrupted: If the pace says to stop; the same call continues.
+        Interrupted: If the control says to stop; the same call continues.
     """
     train = as_examples(train)
     val, test = (None if data is None else as_examples(data) for data in (val, test))
-    world = World.choose(device, config.precision)
+    world = options.world(config.precision)
     about = {
         "ticket": ticket.digest,
         "fine_tuned": ticket.is_fine_tuned,
@@ -92,10 +84,7 @@ def retrain_cached(
             start=start,
             out=path,
             task=task,
-            device=device,
-            watch=watch,
-            pace=pace,
-            accept_changes=accept_changes,
+            **options.keywords,
         )
     try:
         return read_history(path), path

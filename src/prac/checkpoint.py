@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 import shutil
 import time
@@ -13,11 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import torch
-
-from prac import __version__
 from prac.background import Background
-from prac.determinism import settled
 from prac.errors import Damaged, FolderError, PracError
 from prac.files import (
     append,
@@ -35,7 +30,6 @@ from prac.lock import Lock
 from prac.state import RunState
 from prac.state_file import bytes_of, check_like, read_state, to_tensors
 from prac.store import write_tensors
-from prac.world import World
 
 GENERATIONS = 2
 
@@ -55,7 +49,7 @@ class RunFolder:
         settings: By flat name, JSON values; kept in config.yaml.
         identity: What the run is about beyond its settings, such as the data's fingerprint, JSON
             values; kept in environment.json.
-        versions: Of software and hardware, as `environment` gives them; kept there too.
+        versions: Of software and hardware, as `prac.world.environment` gives them; kept there too.
         accept_changes: Go on under other versions as well, though bits may differ.
         note: Shown a line that a person should know of.
     """
@@ -339,21 +333,3 @@ MATTERING = (
     *("cudnn", "deterministic", "tf32"),
 )
 MAYBE_MATTERING = ("processor", "threads")
-
-
-def environment(world: World) -> dict[str, Any]:
-    """Return the versions and hardware of this process, and what it works with."""
-    on_cuda = world.device.type == "cuda"
-    return {
-        "prac": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "device": world.device.type,
-        "cuda": torch.cuda.get_device_name(world.device) if on_cuda else None,
-        "arithmetic": world.precision,
-        "execution": world.execution,
-        **(settled() if on_cuda else {}),
-    }

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import nn
@@ -22,14 +22,12 @@ from prac.errors import FolderError, PracError
 from prac.execution import check_device
 from prac.files import check_same, has_trained, read_settings, write_atomic
 from prac.judging import check_seeds
-from prac.pace import Pace
 from prac.problem import Problem
 from prac.results import Search
+from prac.run_options import RunKeywords, RunOptions
 from prac.search import check_search, find
 from prac.settings import flat
 from prac.task import CLASSIFICATION, Task
-from prac.training import Event, Watch, no_watch, noting
-from prac.world import World
 
 SEEDS = (0, 1, 2)
 
@@ -47,11 +45,8 @@ def compare(
     val: Any = None,
     test: Any = None,
     task: Task = CLASSIFICATION,
-    device: str = "auto",
     recipe: Mapping[str, Any] | None = None,
-    watch: Watch = no_watch,
-    pace: Pace | None = None,
-    accept_changes: bool = False,
+    **run: Unpack[RunKeywords],
 ) -> Comparison:
     """Search by several methods with several seeds, and train their tickets alone; say who wins.
 
@@ -77,18 +72,16 @@ def compare(
         val: Held-out examples that choose the best epochs.
         test: Examples that accuracies are measured on.
         task: Loss and correctness.
-        device: "auto", "cpu", "cuda" or "cuda:N".
         recipe: Settings that model and data were made from, by flat name.
-        watch: Called with an Event as it goes on.
-        pace: When to save within epochs, and when to stop.
-        accept_changes: Resume under another torch, prac or device as well.
+        **run: Device, callback, control, accept_changes: the fields of `prac.RunOptions`.
 
     Raises:
         PracError: On what does not fit, before anything is trained; or where the folder, or one in
             it, was begun with other settings or cannot be written. What else goes wrong in a search
             is kept in its Run.
-        Interrupted: If the pace says to stop; the same call continues.
+        Interrupted: If the control says to stop; the same call continues.
     """
+    options = RunOptions.of(run)
     check_seeds(seeds)
     competing = contestants(methods, config, fraction)
     levels = judged_levels(config.levels, judged)
@@ -107,19 +100,15 @@ def compare(
         config,
         levels,
         task,
-        device,
         dict(recipe or {}),
-        watch,
-        pace or Pace(),
-        accept_changes,
+        options,
     )
     comparing.check(competing, seeds)
     names = tuple(dict.fromkeys((*methods, *(one.name for one in competing))))
     runs = comparing.known_runs()
     todo = [(seed, contestant) for seed in seeds for contestant in competing]
     for number, (seed, contestant) in enumerate(todo, 1):
-        facts = {"number": number, "of": len(todo), "method": contestant.name, "seed": seed}
-        watch(Event("contest", 0, facts))
+        options.tell("contest", number=number, of=len(todo), method=contestant.name, seed=seed)
         runs[contestant.name, seed] = comparing.run(contestant, seed)
         asked = tuple(runs[name, s] for name in names for s in seeds if (name, s) in runs)
         comparison = Comparison(Path(out), tuple(seeds), levels, comparing.shared, asked)
@@ -140,11 +129,8 @@ class Comparing:
         config: What the methods share; its training is that of every ticket judged.
         judged: Levels whose tickets are trained alone.
         task: Loss and correctness.
-        device: By name.
         recipe: Settings that model and data were made from.
-        watch: Shown what goes on.
-        pace: When to save and stop.
-        accept_changes: Whether to go on under other versions.
+        options: How it runs.
     """
 
     path: Path
@@ -155,11 +141,8 @@ class Comparing:
     config: SearchConfig
     judged: tuple[int, ...]
     task: Task
-    device: str
     recipe: dict[str, Any]
-    watch: Watch
-    pace: Pace
-    accept_changes: bool
+    options: RunOptions
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -186,7 +169,7 @@ class Comparing:
             self.train,
             self.val,
             task=self.task,
-            world=World.choose(self.device, self.config.train.precision),
+            world=self.options.world(self.config.train.precision),
             batch_size=self.config.train.batch_size,
         )
         problem.check("test", self.test.to(problem.world.device))
@@ -240,7 +223,7 @@ class Comparing:
             line = " ".join(str(error).split()) or type(error).__name__
             if contestant.like is not None:
                 line += f" (its levels take the iterations of {contestant.like})"
-            noting(self.watch)(f"{contestant.name}, seed {seed} failed: {line}")
+            self.options.note(f"{contestant.name}, seed {seed} failed: {line}")
             write_atomic(report, traceback.format_exc().encode(errors="backslashreplace"))
             return Run(contestant.name, seed, str(folder), error=line)
         report.unlink(missing_ok=True)
@@ -263,11 +246,8 @@ class Comparing:
             val=self.val,
             out=self.folder(contestant.name, seed),
             task=self.task,
-            device=self.device,
             recipe=self.recipe,
-            watch=self.watch,
-            pace=self.pace,
-            accept_changes=self.accept_changes,
+            **self.options.keywords,
         )
 
     def finished(self, method: str, seed: int) -> Search:
@@ -285,7 +265,7 @@ class Comparing:
     def ticket(self, search: Search, level: int, seed: int) -> JudgedTicket:
         """Return a ticket trained alone on all data, now or before."""
         ticket, cost = search.tickets[level], search.cost(level)
-        self.watch(Event("judging", level, {"seed": seed}))
+        self.options.tell("judging", level, seed=seed)
         history, folder = retrain_cached(
             self.path / "trained",
             ticket,
@@ -296,10 +276,7 @@ class Comparing:
             test=self.test,
             seed=seed,
             task=self.task,
-            device=self.device,
-            watch=self.watch,
-            pace=self.pace,
-            accept_changes=self.accept_changes,
+            options=self.options,
         )
         accuracy = tested(history, folder)
         return JudgedTicket(level, ticket.density, accuracy, str(folder), cost.cost, cost.imp)

@@ -13,6 +13,9 @@ from prac.settings import Settings, setting
 
 MAX_SEED = 2**63 - 1  # What torch's generators take.
 
+SIZED = ("random", "el2n", "el2n-ccs")
+"""Subset rules whose sets have a size that is set."""
+
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
@@ -150,18 +153,17 @@ class SubsetConfig(Settings):
     def __post_init__(self) -> None:
         """Check each setting, then those that depend on each other."""
         super().__post_init__()
-        has_count = self.rule in ("random", "el2n", "el2n-ccs")
-        if self.kept_fraction is not None and not has_count and self.rule not in ("prac", "cet"):
+        if self.kept_fraction is not None and self.rule not in ("prac", "cet", *SIZED):
             raise PracError(
                 f"kept_fraction is set but subset_rule is {self.rule!r}: it needs prac, cet, "
                 f"random, el2n or el2n-ccs"
             )
-        if self.sizes and not has_count:
+        if self.sizes and not self.is_sized:
             raise PracError(
                 f"set_sizes is set but subset_rule is {self.rule!r}: it needs random, el2n or "
                 f"el2n-ccs"
             )
-        if has_count and (self.kept_fraction is None) == (not self.sizes):
+        if self.is_sized and (self.kept_fraction is None) == (not self.sizes):
             given = "both kept_fraction and set_sizes say" if self.sizes else "nothing says"
             raise PracError(
                 f"subset_rule is {self.rule!r} and {given} how large its sets are: set either one"
@@ -173,6 +175,21 @@ class SubsetConfig(Settings):
             raise PracError(
                 "kept_fraction and threshold are both set: either one says what CET keeps"
             )
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether sets have a size that is set."""
+        return self.rule in SIZED
+
+    @property
+    def needs_predictions(self) -> bool:
+        """Whether choosing a set looks at what the dense and the pruned network predict."""
+        return self.rule in ("prac", "cep")
+
+    @property
+    def needs_difficulty(self) -> bool:
+        """Whether choosing a set looks at EL2N scores, taken in level 0."""
+        return self.rule in ("el2n", "el2n-ccs")
 
 
 @dataclass(frozen=True)
@@ -194,6 +211,11 @@ class SampleConfig(Settings):
     drop_probability: float = setting(
         0.5, "chance that infobatch drops an example of less than the mean loss", above=0, below=1
     )
+
+    @property
+    def needs_losses(self) -> bool:
+        """Whether what an epoch presents depends on each example's loss."""
+        return self.rule == "infobatch"
 
 
 @dataclass(frozen=True)
@@ -248,7 +270,7 @@ class SearchConfig(Settings):
         """Check each setting, then those that depend on each other."""
         super().__post_init__()
         rewind = Rewind.parse(self.rewind)
-        if rewind.kind == "none" and self.train.schedule == "cosine":
+        if rewind.fine_tunes and self.train.schedule == "cosine":
             raise PracError(
                 "rewind is 'none' but schedule is 'cosine': fine-tuning trains at the schedule's "
                 "last rate, which cosine brings to zero; use multi-step or constant"
@@ -261,6 +283,12 @@ class SearchConfig(Settings):
                 f"rewind is {self.rewind!r} but the dense training has only {length} {unit}s: "
                 f"rewind earlier or train longer"
             )
+
+    @property
+    def levels_a_training(self) -> int:
+        """Prunings to a training; 0 where nothing is trained."""
+        every = {"one-shot": self.levels, "at-init": 0}
+        return every.get(self.prune.when, self.prune.train_every)
 
     def _check_untrained(self, rewind: Rewind) -> None:
         """Raise a PracError where settings ask something of levels that are not trained."""
@@ -358,3 +386,8 @@ class Rewind:
     def keeps_weights(self) -> bool:
         """Whether a level goes on from the weights that the one before it trained."""
         return self.kind in ("learning-rate", "none")
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether levels are trained at the schedule's last rate."""
+        return self.kind == "none"

@@ -12,9 +12,6 @@ from prac.methods import METHODS, method_settings
 from prac.results import Search
 from prac.settings import flag_of, flat, from_flat, leaves, parsed
 
-SIZED = ("random", "el2n", "el2n-ccs")
-"""Rules whose sets have a size that is set, and so can have another's."""
-
 OWN = {
     **dict.fromkeys(METHODS["prac"], "each method has its own"),
     "set_sizes": "NAME@OTHER takes the set sizes of OTHER's levels",
@@ -77,7 +74,7 @@ class Contestant:
         except PracError as error:
             raise PracError(f"method {name!r}: {error}") from error
         asks_fraction = settings_of(variant, 0.25) != settings_of(variant, 0.75)
-        uses_fraction = asks_fraction and not (at and made.subset.rule in SIZED)
+        uses_fraction = asks_fraction and not (at and made.subset.is_sized)
         return cls(name, made, other if at else None, "rewind" in own, uses_fraction)
 
     def with_seed(self, seed: int, like: Search | None) -> SearchConfig:
@@ -187,7 +184,7 @@ def at_cost_of(config: SearchConfig, other: Search) -> SearchConfig:
     trained = other.levels[:-1]
     stop = StopConfig(rule="never", after=tuple(level.iterations for level in trained))
     subset = config.subset
-    if subset.rule in SIZED:
+    if subset.is_sized:
         sizes = tuple(level.set_size for level in trained)
         subset = replace(subset, kept_fraction=None, dense_fraction=None, sizes=sizes)
     return replace(config, stop=stop, subset=subset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from prac.cached import retrain_cached, tested
 from prac.config import Rewind, TrainConfig
@@ -14,13 +14,12 @@ from prac.controls import CONTROLS, MakeModel
 from prac.data.examples import Examples, as_examples
 from prac.errors import PracError, unknown_name
 from prac.files import read_environment, write_json
-from prac.pace import Pace
 from prac.problem import Problem
 from prac.results import Search
+from prac.run_options import RunKeywords, RunOptions
 from prac.settings import flat, from_flat
 from prac.task import CLASSIFICATION, Task
 from prac.ticket import Ticket
-from prac.training import Event, Watch, no_watch, noting
 from prac.verdict import FOLDER, Barrier, LevelVerdict, Trial, Trials, Verdict
 from prac.world import World
 
@@ -41,10 +40,7 @@ def judge(
     cache: str | Path | None = None,
     config: TrainConfig | None = None,
     task: Task = CLASSIFICATION,
-    device: str = "auto",
-    watch: Watch = no_watch,
-    pace: Pace | None = None,
-    accept_changes: bool = False,
+    **run: Unpack[RunKeywords],
 ) -> Verdict:
     """Retrain tickets and controls over seeds, beside the dense network; say which of them win.
 
@@ -68,14 +64,11 @@ def judge(
         cache: The folder that trainings are kept in; `judged` in the run folder by default.
         config: How to train; as the search did by default.
         task: Loss and correctness.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        watch: Called with an Event as it goes on.
-        pace: When to save within epochs, and when to stop; never, by default.
-        accept_changes: Go on with trainings begun under another torch, prac or device as well.
+        **run: Device, callback, control, accept_changes: the fields of `prac.RunOptions`.
 
     Raises:
         PracError: On what does not fit, in one line.
-        Interrupted: If the pace says to stop; the same call continues.
+        Interrupted: If the control says to stop; the same call continues.
 
     Example:
         `verdict = prac.judge(search, Net, train, val=val, test=test, seeds=(0, 1, 2))`, then
@@ -93,9 +86,10 @@ def judge(
             "judging compares test accuracies, and there is no test data: pass test=, or a data "
             "set that has a test split"
         )
+    options = RunOptions.of(run)
     if config is None:
-        config = recorded_training(search, device)
-    world = World.choose(device, config.precision)
+        config = recorded_training(search, options.device)
+    world = options.world(config.precision)
     model = make_model()
     val = None if val is None else as_examples(val)
     judging = Judging(
@@ -105,10 +99,7 @@ def judge(
         make_model,
         config,
         Path(cache if cache is not None else search.path / FOLDER),
-        device,
-        watch,
-        pace or Pace(),
-        accept_changes,
+        options,
     )
     judging.note_other_data()
     trials = judging.trials(tuple(seeds), wanted, tuple(dict.fromkeys(controls)))
@@ -189,10 +180,7 @@ class Judging:
         make_model: Makes a fresh network.
         config: How to train.
         cache: The folder that trainings are kept in.
-        device: By name.
-        watch: Shown what goes on.
-        pace: When to save and stop.
-        accept_changes: Whether to go on under other versions.
+        options: How it runs.
     """
 
     problem: Problem
@@ -201,17 +189,14 @@ class Judging:
     make_model: MakeModel
     config: TrainConfig
     cache: Path
-    device: str
-    watch: Watch
-    pace: Pace
-    accept_changes: bool
+    options: RunOptions
 
     def note_other_data(self) -> None:
         """Say so where the data is not that of the search: tickets may be judged on other data."""
         known = read_environment(self.search.path)
         for name, value in self.problem.identity().items():
             if name in known and known[name] != value:
-                noting(self.watch)(f"{name} is not the search's: this is judged on something else")
+                self.options.note(f"{name} is not the search's: this is judged on something else")
 
     def trials(
         self, seeds: tuple[int, ...], levels: tuple[int, ...], controls: tuple[str, ...]
@@ -228,10 +213,9 @@ class Judging:
         todo = [(seed, key) for seed in seeds for key in keys]
         for number, (seed, (level, name)) in enumerate(todo, 1):
             what = f"ticket {level}" if name == "ticket" else f"{name} control of ticket {level}"
-            facts = {"number": number, "of": len(todo), "what": what, "seed": seed}
-            self.watch(Event("trial", level, facts))
+            self.options.tell("trial", level, number=number, of=len(todo), what=what, seed=seed)
             runs[level, name].append(self.trial(self.contender(level, name, seed), seed))
-            self.pace.check(f"after {number} of {len(todo)} trainings")
+            self.options.control.check(f"after {number} of {len(todo)} trainings")
         return {key: Trials(tuple(found)) for key, found in runs.items()}
 
     def contender(self, level: int, name: str, seed: int) -> Ticket:
@@ -251,10 +235,7 @@ class Judging:
             test=self.test,
             seed=seed,
             task=self.problem.task,
-            device=self.device,
-            watch=self.watch,
-            pace=self.pace,
-            accept_changes=self.accept_changes,
+            options=self.options,
         )
         return Trial(seed, tested(history, folder), str(folder))
 
@@ -263,9 +244,9 @@ class Judging:
         found = {}
         for level in sorted({0, *levels}):
             one, other, *_ = (Path(run.folder) for run in trials[level, "ticket"].runs)
-            self.watch(Event("barrier", level, {"what": f"ticket {level}"}))
+            self.options.tell("barrier", level, what=f"ticket {level}")
             found[level] = cached_barrier(
-                self.cache, self.problem, self.test, one, other, self.pace
+                self.cache, self.problem, self.test, one, other, self.options.control
             )
         return found
 

@@ -16,8 +16,8 @@ from prac.data.examples import class_counts
 from prac.files import write_json
 from prac.ledger import Level
 from prac.modules import masked
+from prac.parts import Chosen, Evidence
 from prac.problem import Problem
-from prac.rules import Chosen, Evidence
 from prac.state import RunState
 from prac.store import write_tensors
 from prac.subset import Subset

@@ -15,8 +15,8 @@ from prac.board import Board
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from prac.events import Event
     from prac.live import Live
-    from prac.training import Event
 
 PLAIN_SECONDS = 10.0
 REFRESH_SECONDS = 0.2

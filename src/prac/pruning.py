@@ -13,9 +13,8 @@ from prac.algorithms.masks import Masks, kept, ones, prune
 from prac.config import PruneConfig, SearchConfig
 from prac.cost import Cost
 from prac.errors import PracError
-from prac.planning import rounds_of
+from prac.parts import Rules
 from prac.problem import Problem
-from prac.rules import Rules
 from prac.state import RunState
 from prac.world import derived_seed
 
@@ -45,7 +44,7 @@ def pruned(
         raise PracError(f"level {state.level} cannot be pruned: {error}") from error
 
 
-def pruned_untrained(
+def prune_untrained(
     problem: Problem,
     rules: Rules,
     config: SearchConfig,
@@ -92,24 +91,34 @@ def pruned_by_gradients(
     are ranked alone.
     """
     assert rules.gradient_score is not None, "a gradient score was asked for"
-    scores_of, rounds = rules.gradient_score
+    score = rules.gradient_score
     settings, masks, cost = config.prune, state.masks, Cost()
     groups = [list(masks)] if settings.scope == "global" else [[name] for name in masks]
     # A schedule of rounds down to the last density passes every level's density on its way.
-    steps = math.ceil(rounds / config.levels)
+    steps = math.ceil(score.rounds / config.levels)
     counts = [rounds_of(kept(_of(masks, names)), settings.drop_fraction, steps) for names in groups]
     seed = derived_seed(config.seed, settings.score)
     for number in range(steps):
         check()
         # What is scored once is scored on the dense network, whatever the density: so levels are
         # steps through one ranking.
-        scored = masks if rounds > 1 else ones(masks)
-        scores, spent = scores_of(problem, state.weights, scored, seed)
+        scored = masks if score.rounds > 1 else ones(masks)
+        scores, spent = score.of(problem, state.weights, scored, seed)
         cost += spent
         for names, to_keep in zip(groups, counts, strict=True):
             fraction = 1 - to_keep[number] / max(kept(_of(masks, names)), 1)
             masks = masks | _lowest_removed(settings, scores, _of(masks, names), fraction, state)
     return masks, cost
+
+
+def rounds_of(before: int, fraction: float, rounds: int) -> list[int]:
+    """Return how many weights each round keeps, falling by the same ratio to the last count.
+
+    >>> rounds_of(100, 0.2, 2)
+    [89, 80]
+    """
+    after = before - round(fraction * before)
+    return [round(before * (after / before) ** ((i + 1) / rounds)) for i in range(rounds)]
 
 
 def _lowest_removed(

@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import torch
 from torch import nn
 
 from prac.algorithms.forgetting import ForgettingTable
 from prac.algorithms.masks import density
-from prac.checkpoint import RunFolder, environment
+from prac.checkpoint import RunFolder
 from prac.config import TrainConfig
 from prac.cost import Cost
 from prac.data.examples import Examples, as_examples
@@ -25,16 +25,16 @@ from prac.execution import executed
 from prac.files import write_json
 from prac.ledger import read_metrics
 from prac.modules import masked, restore_
-from prac.pace import Pace
 from prac.problem import Problem
 from prac.results import read_retraining
+from prac.run_options import RunKeywords, RunOptions
 from prac.settings import flat
 from prac.state import RunState
 from prac.store import read_tensors, write_tensors
 from prac.task import CLASSIFICATION, Task
 from prac.ticket import Ticket
-from prac.training import Event, Training, Watch, no_watch, noting, plan_for, train_level
-from prac.world import World, derived_seed, keep_freed_memory
+from prac.training import Training, plan_for, train_level
+from prac.world import derived_seed
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -72,11 +72,8 @@ def retrain(
     start: int = 0,
     out: str | Path | None = None,
     task: Task = CLASSIFICATION,
-    device: str = "auto",
     recipe: Mapping[str, Any] | None = None,
-    watch: Watch = no_watch,
-    pace: Pace | None = None,
-    accept_changes: bool = False,
+    **run: Unpack[RunKeywords],
 ) -> tuple[M, History]:
     """Train a ticket alone on all data for the full schedule; return the model and its history.
 
@@ -93,20 +90,17 @@ def retrain(
         start: Iteration of the schedule at which training starts, with a fresh optimiser.
         out: A folder from which the same call resumes; None keeps nothing.
         task: Loss and correctness.
-        device: "auto", "cpu", "cuda" or "cuda:N".
         recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
             and compared on resuming.
-        watch: Called with an Event as training goes on.
-        pace: When to save within epochs, and when to stop; never, by default.
-        accept_changes: Resume under another torch, prac or device as well, though bits may differ.
+        **run: Device, callback, control, accept_changes: the fields of `prac.RunOptions`.
 
     Raises:
         PracError: If the ticket does not fit the model, or the data or the start does not.
-        Interrupted: If the pace says to stop; with `out`, the same call continues.
+        Interrupted: If the control says to stop; with `out`, the same call continues.
     """
     ticket.apply(model)
-    keep_freed_memory()
-    world = World.choose(device, config.precision)
+    options = RunOptions.of(run)
+    world = options.world(config.precision)
     with world.reproducible():
         problem = Problem.of(
             model, train, val, task=task, world=world, batch_size=config.batch_size
@@ -131,44 +125,27 @@ def retrain(
                 f"start is {start}: expected 0 to {plan.iterations - 1}, the last iteration"
             )
         training = Training(plan, config, seed=derived_seed(seed, "retrain"))
-        pace = pace or Pace()
         with ExitStack() as stack:
             if out is None:
                 out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
-            if not (Path(out) / "summary.json").exists():  # Else there is no step left to run.
+            path = Path(out)
+            if not (path / "summary.json").exists():  # Else there is no step left to run.
+                found_under = ticket.provenance.get("versions")
                 problem = executed(
-                    problem,
-                    config,
-                    plan.iterations,
-                    Path(out),
-                    noting(watch),
-                    found_under=ticket.provenance.get("versions"),
+                    problem, config, plan.iterations, path, options.note, found_under=found_under
                 )
-            opened = RunFolder(
-                Path(out),
-                settings,
-                identity,
-                environment(problem.world),
-                accept_changes=accept_changes,
-                note=noting(watch),
+            folder = stack.enter_context(
+                options.open_folder(path, settings, identity, problem.world)
             )
-            folder = stack.enter_context(opened)
-            stack.enter_context(pace.working())
-            if not (folder.path / "summary.json").exists():
-                _run(
-                    _first_state(ticket, total, start),
-                    problem,
-                    test_examples,
-                    training,
-                    folder,
-                    watch,
-                    pace,
-                )
+            stack.enter_context(options.control.working())
+            if not (path / "summary.json").exists():
+                first = _first_state(ticket, total, start)
+                _train(first, problem, test_examples, training, folder, options)
             folder.forget_states()
-            trained, _ = read_tensors(folder.path / "trained.safetensors", "trained")
+            trained, _ = read_tensors(path / "trained.safetensors", "trained")
             restore_(problem.model, trained)
             world.prepare_(model)  # In the usual layout.
-            return model, read_history(folder.path)
+            return model, read_history(path)
 
 
 def read_history(path: Path) -> History:
@@ -189,25 +166,25 @@ def _first_state(ticket: Ticket, total: int, start: int) -> RunState:
     )
 
 
-def _run(
+def _train(
     first: RunState,
     problem: Problem,
     test: Examples | None,
     training: Training,
     folder: RunFolder,
-    watch: Watch,
-    pace: Pace,
+    options: RunOptions,
 ) -> None:
     state = folder.resume(first) or first
-    facts = {
-        "density": density(state.masks),
-        "iterations": training.plan.iterations,
-        "epochs": training.plan.epochs,
-        "iteration": state.step,
-    }
-    watch(Event("retrain", state.level, facts))
-    pace.check("before its first step")
-    state = train_level(problem, folder, state, training, watch, pace)
+    options.tell(
+        "retrain",
+        state.level,
+        density=density(state.masks),
+        iterations=training.plan.iterations,
+        epochs=training.plan.epochs,
+        iteration=state.step,
+    )
+    options.control.check("before its first step")
+    state = train_level(problem, folder, state, training, options)
     assert state.best is not None, "a training has at least one epoch"
     best = masked(state.best, state.masks)
     header = {"level": state.level, "epoch": state.best_epoch}
@@ -215,7 +192,9 @@ def _run(
     restore_(problem.model, best)
     accuracy = None
     if test is not None:
-        accuracy, _ = accuracy_and_loss(problem, test, partial(pace.check, "while testing"))
+        accuracy, _ = accuracy_and_loss(
+            problem, test, partial(options.control.check, "while testing")
+        )
         state = state.costing(Cost(examples_scored=len(test)))
     summary = {
         "best_epoch": state.best_epoch,
@@ -225,4 +204,4 @@ def _run(
         "cost": asdict(state.cost),
     }
     write_json(folder.path / "summary.json", summary)
-    watch(Event("retrained", state.level, {"test_accuracy": accuracy}))
+    options.tell("retrained", state.level, test_accuracy=accuracy)

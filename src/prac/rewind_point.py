@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
@@ -21,14 +21,13 @@ from prac.connectivity import cached_barrier
 from prac.data.examples import as_examples
 from prac.errors import PracError
 from prac.modules import snapshot
-from prac.pace import Pace
 from prac.problem import Problem
+from prac.run_options import RunKeywords, RunOptions
 from prac.task import CLASSIFICATION, Task
 from prac.ticket import Ticket
-from prac.training import Event, Watch, no_watch, noting, plan_for
+from prac.training import plan_for
 from prac.trunk import Trunk
 from prac.verdict import Barrier
-from prac.world import World
 
 SHARES = (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Points that are tried by default, as shares of the schedule."""
@@ -86,10 +85,7 @@ def find_rewind_point(
     points: Sequence[int] | None = None,
     cache: str | Path,
     task: Task = CLASSIFICATION,
-    device: str = "auto",
-    watch: Watch = no_watch,
-    pace: Pace | None = None,
-    accept_changes: bool = False,
+    **run: Unpack[RunKeywords],
 ) -> RewindPoint:
     """Return the earliest point from which the dense network's training is stable.
 
@@ -110,27 +106,24 @@ def find_rewind_point(
             the schedule.
         cache: The folder that trainings are kept in.
         task: Loss and correctness.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        watch: Called with an Event as it goes on.
-        pace: When to save within epochs, and when to stop; never, by default.
-        accept_changes: Go on with trainings begun under another torch, prac or device as well.
+        **run: Device, callback, control, accept_changes: the fields of `prac.RunOptions`.
 
     Raises:
         PracError: On what does not fit, in one line.
-        Interrupted: If the pace says to stop; the same call continues.
+        Interrupted: If the control says to stop; the same call continues.
     """
     if len(seeds) != 2 or seeds[0] == seeds[1]:
         raise PracError(f"seeds are {list(seeds)}: expected two, which tell two data orders apart")
     if test is None:
         raise PracError("barriers are differences of test error, and there is no test data")
-    pace = pace or Pace()
-    world = World.choose(device, config.precision)
+    options = RunOptions.of(run)
+    world = options.world(config.precision)
     weights = snapshot(model)
     first = Ticket(weights, ones({name: weights[name] for name, _ in model.named_parameters()}))
     problem = Problem.of(model, train, task=task, world=world, batch_size=config.batch_size)
     examples = as_examples(test).to(world.device)
     plan = plan_for(config, len(problem.train), len(problem.train))
-    trunk = Trunk(problem, config, plan, first, seed, Path(cache), watch, pace, accept_changes)
+    trunk = Trunk(problem, config, plan, first, seed, Path(cache), options)
     barriers: dict[int, Barrier] = {}
     accuracies: dict[int, tuple[float, float]] = {}
     for at in _checked(points, plan.iterations):
@@ -139,7 +132,7 @@ def find_rewind_point(
         reached: list[float] = []
         for number, order in enumerate(seeds, 1):
             what = f"copy {number} from iteration {at}"
-            watch(Event("trial", 0, {"number": number, "of": 2, "what": what, "seed": order}))
+            options.tell("trial", number=number, of=2, what=what, seed=order)
             history, folder = retrain_cached(
                 cache,
                 start,
@@ -150,19 +143,16 @@ def find_rewind_point(
                 seed=order,
                 start=at,
                 task=task,
-                device=device,
-                watch=watch,
-                pace=pace,
-                accept_changes=accept_changes,
+                options=options,
             )
             folders.append(folder)
             reached.append(history.test_accuracy or 0.0)
-        watch(Event("barrier", 0, {"what": f"iteration {at}"}))
+        options.tell("barrier", what=f"iteration {at}")
         one, other = folders
-        barriers[at] = cached_barrier(Path(cache), problem, examples, one, other, pace)
+        barriers[at] = cached_barrier(Path(cache), problem, examples, one, other, options.control)
         accuracies[at] = (reached[0], reached[1])
         height = f"{100 * barriers[at].height:.2f}"
-        noting(watch)(f"iteration {at} of {plan.iterations}: error barrier {height} points")
+        options.note(f"iteration {at} of {plan.iterations}: error barrier {height} points")
         if barriers[at].is_stable:
             break
     return RewindPoint(plan.iterations, barriers, accuracies)

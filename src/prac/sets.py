@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from prac.algorithms.sampling import fresh_sample, infobatch
 from prac.config import SampleConfig, SubsetConfig
 from prac.state import RunState
+from prac.training import SampleRule, all_members
 from prac.world import derived_seed
-
-SampleRule = Callable[[RunState, int], tuple[Tensor, Tensor | None]]
 
 
 def set_size(config: SubsetConfig, level: int, total: int, least: int) -> int:
@@ -53,7 +50,7 @@ def presented_an_epoch(config: SampleConfig, members: int, *, least: int) -> int
 
 
 def sample_rule(config: SampleConfig, *, epochs: int, least: int, seed: int) -> SampleRule:
-    """Return the configured sampling as a function of a level's state and its epoch, from 0.
+    """Return the configured sampling.
 
     Args:
         config: Which sampling.
@@ -63,19 +60,21 @@ def sample_rule(config: SampleConfig, *, epochs: int, least: int, seed: int) -> 
         seed: Source of what is drawn.
     """
 
-    def sample(state: RunState, epoch: int) -> tuple[Tensor, Tensor | None]:
-        if config.rule == "fresh":
-            count = presented_an_epoch(config, len(state.members), least=least)
-            return fresh_sample(state.members, count, epoch, seed), None
-        if config.rule == "infobatch" and state.epoch_start_losses is not None:
-            return infobatch(
-                state.epoch_start_losses,
-                state.members,
-                drop_probability=config.drop_probability,
-                epoch=epoch,
-                epochs=epochs,
-                seed=seed,
-            )
-        return state.members, None
+    def by_loss(state: RunState, epoch: int) -> tuple[Tensor, Tensor | None]:
+        if state.epoch_start_losses is None:
+            return state.members, None
+        return infobatch(
+            state.epoch_start_losses,
+            state.members,
+            drop_probability=config.drop_probability,
+            epoch=epoch,
+            epochs=epochs,
+            seed=seed,
+        )
 
-    return sample
+    def fresh(state: RunState, epoch: int) -> tuple[Tensor, Tensor | None]:
+        count = presented_an_epoch(config, len(state.members), least=least)
+        return fresh_sample(state.members, count, epoch, seed), None
+
+    rules: dict[str, SampleRule] = {"all": all_members, "fresh": fresh, "infobatch": by_loss}
+    return rules[config.rule]

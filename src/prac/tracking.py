@@ -14,13 +14,13 @@ from prac.callables import imported
 from prac.data.examples import Examples, as_examples
 from prac.data.pixels import are_images, pixels_of
 from prac.errors import PracError, unknown_name
+from prac.events import Event
 from prac.files import read_settings
 from prac.ledger import read_metrics
 from prac.results import Search, read_retraining
 from prac.store import read_tensors
 from prac.text import one_line
 from prac.trackers import TRACKERS, MakeTracker, Tracker, Where
-from prac.training import Event
 
 TOLD = ("search", "level", "epoch", "pruned", "finished", "retrain", "retrained")
 """Kinds of events that say something, and come only when the run folder has been begun."""

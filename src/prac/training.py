@@ -20,68 +20,22 @@ from prac.config import TrainConfig
 from prac.cost import Cost
 from prac.errors import PracError
 from prac.evaluate import accuracy_and_loss, error_norms
+from prac.events import Event
 from prac.loop import Segment, fit
 from prac.modules import restore_, snapshot
 from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
-from prac.pace import Pace
 from prac.problem import Problem
+from prac.run_options import RunOptions
 from prac.state import RunState
 from prac.transfer import flattened
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something a person may want to see while a run goes on.
-
-    Attributes:
-        kind: "search" (one begins, or goes on), "level" (so does one of its levels), "epoch" (one
-            has ended), "scoring", "pruned" or "finished" in a search; "retrain", "epoch" and
-            "retrained" in a retraining; in a judgement also "trial" and "barrier" (one is done, or
-            read) and "trunk" (the dense network trains to a rewind point); "contest" (a search is
-            done or read) and "judging" (so is a ticket's training) in a comparison; in all of them
-            "step" (about four times a second within an epoch), "saved" (a state within an epoch)
-            and "note" (something a person should know).
-        level: Prunings done so far.
-        facts: What is known of it, by name.
-    """
-
-    kind: str
-    level: int
-    facts: Mapping[str, Any]
-
-
-Watch = Callable[[Event], None]
-
-
-def no_watch(event: Event) -> None:
-    """Show nothing."""
-
-
-def together(*watches: Watch) -> Watch:
-    """Return what shows every event to each of several watchers, in this order.
-
-    >>> seen = []
-    >>> together(lambda event: seen.append(event.kind), lambda event: seen.append(event.level))(
-    ...     Event("level", 3, {})
-    ... )
-    >>> seen
-    ['level', 3]
-    """
-
-    def watch(event: Event) -> None:
-        for one in watches:
-            one(event)
-
-    return watch
-
 
 BEAT_SECONDS = 0.25
 # After an epoch's end, until its state is written: by then a device has some steps to do.
 HOLD_SECONDS = 0.02
 
 
-def beating(watch: Watch, level: int) -> Callable[[int], None]:
-    """Return what is called after every iteration, and tells a watcher of some of them."""
+def beating(options: RunOptions, level: int) -> Callable[[int], None]:
+    """Return what is called after every iteration, and tells of some of them."""
     last = time.monotonic()
 
     def beat(iteration: int) -> None:
@@ -89,14 +43,9 @@ def beating(watch: Watch, level: int) -> Callable[[int], None]:
         now = time.monotonic()
         if now - last >= BEAT_SECONDS:
             last = now
-            watch(Event("step", level, {"iteration": iteration}))
+            options.tell("step", level, iteration=iteration)
 
     return beat
-
-
-def noting(watch: Watch) -> Callable[[str], None]:
-    """Return what shows a line of text to a watcher."""
-    return lambda text: watch(Event("note", 0, {"text": text}))
 
 
 def plan_for(
@@ -116,6 +65,15 @@ def plan_for(
         warmup=config.warmup,
         scaling=scaling,
     )
+
+
+SampleRule = Callable[[RunState, int], tuple[Tensor, Tensor | None]]
+"""(a level's state, its epoch from 0) -> what the epoch presents, and weights of their losses."""
+
+
+def all_members(state: RunState, epoch: int) -> tuple[Tensor, Tensor | None]:
+    """Present the whole set, every epoch."""
+    return state.members, None
 
 
 @dataclass(frozen=True)
@@ -141,10 +99,7 @@ class Training:
     candidate: Callable[[Mapping[str, Tensor]], Masks] | None = None
     stop: Callable[[Sequence[float]], bool] = lambda distances: False
     mark: int | None = None
-    sample: Callable[[RunState, int], tuple[Tensor, Tensor | None]] = lambda state, epoch: (
-        state.members,
-        None,
-    )
+    sample: SampleRule = all_members
     with_losses: bool = False
     difficulty_epoch: int | None = None
 
@@ -168,8 +123,7 @@ def train_level(
     folder: RunFolder,
     state: RunState,
     training: Training,
-    watch: Watch,
-    pace: Pace,
+    options: RunOptions,
 ) -> RunState:
     """Train a level from `state` to its end, committing every epoch; return its last state.
 
@@ -177,10 +131,10 @@ def train_level(
 
     Raises:
         PracError: If the loss or a weight is not finite, or a state cannot be written.
-        Interrupted: If the pace says to stop; the state is committed, and on disk once the folder
-            is let go.
+        Interrupted: If the control says to stop; the state is committed, and on disk once the
+            folder is let go.
     """
-    model = problem.model
+    model, control = problem.model, options.control
     restore_(model, state.weights)
     optimizer = make_optimizer(model, training.config, problem.world)
     if state.optimizer:
@@ -190,13 +144,13 @@ def train_level(
     if training.is_over(state):
         return state
     started = time.perf_counter()
-    beat = beating(watch, state.level)
+    beat = beating(options, state.level)
 
     def breaks(step: int) -> bool:
         if time.perf_counter() - started > HOLD_SECONDS:
             folder.release()
         beat(step)
-        return pace.after_step() or step == training.mark
+        return control.after_step() or step == training.mark
 
     segments = fit(
         model,
@@ -220,21 +174,21 @@ def train_level(
             facts: dict[str, Any] | None = None
             if segment.ends_epoch:
                 state, facts = ended_epoch(problem, state, training)
-            elif not pace.wants_save:
+            elif not control.wants_save:
                 continue
             now = time.perf_counter()
             state = replace(state, optimizer=optimizer_tensors(optimizer))
             state = state.costing(Cost(seconds=now - started))
             folder.commit(state, facts, hold=True)
-            pace.saved(folder.seconds_to_save)
+            control.saved(folder.seconds_to_save)
             if facts is None:
-                watch(Event("saved", state.level, {"iteration": state.step}))
+                options.tell("saved", state.level, iteration=state.step)
             else:
-                watch(Event("epoch", state.level, {**facts, "seconds": now - started}))
+                options.callback(Event("epoch", state.level, {**facts, "seconds": now - started}))
             started = now
             if training.is_over(state):
                 break
-            pace.check(_place(state, training.plan))
+            control.check(_place(state, training.plan))
     folder.wait()
     return state
 

@@ -11,20 +11,20 @@ import torch
 from prac.algorithms.forgetting import ForgettingTable
 from prac.algorithms.schedule import Plan
 from prac.cached import content_key
-from prac.checkpoint import RunFolder, environment
+from prac.checkpoint import RunFolder
 from prac.config import TrainConfig
 from prac.data.examples import Examples
 from prac.execution import executed
 from prac.loop import fit
 from prac.modules import restore_
 from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
-from prac.pace import Pace
 from prac.problem import Problem
+from prac.run_options import RunOptions
 from prac.settings import flat
 from prac.state import RunState, Weights
 from prac.store import read_tensors, write_tensors
 from prac.ticket import Ticket
-from prac.training import Event, Watch, between_epochs, check_converging, noting, presented
+from prac.training import between_epochs, check_converging, presented
 from prac.world import derived_seed
 
 
@@ -39,9 +39,7 @@ class Trunk:
         first: The network at its initialisation, all masks True.
         seed: The search's.
         cache: The folder that its own is in.
-        watch: Shown what goes on.
-        pace: When to save and stop.
-        accept_changes: Whether to go on under other versions.
+        options: How it runs.
     """
 
     problem: Problem
@@ -50,9 +48,7 @@ class Trunk:
     first: Ticket
     seed: int
     cache: Path
-    watch: Watch
-    pace: Pace
-    accept_changes: bool
+    options: RunOptions
 
     def weights_at(self, point: int) -> Weights:
         """Return the weights after so many iterations, from the cache or by training on to them."""
@@ -65,18 +61,12 @@ class Trunk:
         path = self.cache / f"trunk-{content_key(about)}"
         kept = path / f"iteration_{point:08d}.safetensors"
         if not kept.exists():
-            self.watch(Event("trunk", 0, {"iteration": point}))
+            self.options.tell("trunk", iteration=point)
             with self.problem.world.reproducible():
-                problem = executed(self.problem, self.config, point, path, noting(self.watch))
-                folder = RunFolder(
-                    path,
-                    settings,
-                    identity,
-                    environment(problem.world),
-                    accept_changes=self.accept_changes,
-                    note=noting(self.watch),
-                )
-                with folder, self.pace.working():
+                options = self.options
+                problem = executed(self.problem, self.config, point, path, options.note)
+                folder = options.open_folder(path, settings, identity, problem.world)
+                with folder, options.control.working():
                     weights = self._train(problem, folder, point)
                     write_tensors(kept, weights, "weights", {"iteration": point})
             self.problem.world.prepare_(self.problem.model)  # In the usual layout.
@@ -88,7 +78,7 @@ class Trunk:
         state = folder.resume(begun) or begun
         if state.step > point:  # A point between those of an earlier call.
             state = begun
-        model = problem.model
+        model, control = problem.model, self.options.control
         restore_(model, state.weights)
         optimizer = make_optimizer(model, self.config, problem.world)
         if state.optimizer:
@@ -105,7 +95,7 @@ class Trunk:
             batch_size=self.config.batch_size,
             seed=derived_seed(self.seed, "level", 0),
             start=state.step,
-            breaks=lambda step: self.pace.after_step() or step == point,
+            breaks=lambda step: control.after_step() or step == point,
         )
         with closing(segments):
             while state.step < point:
@@ -114,12 +104,12 @@ class Trunk:
                 state = presented(state, segment, model, None)
                 if segment.ends_epoch:
                     state = between_epochs(state)
-                elif state.step < point and not self.pace.wants_save:
+                elif state.step < point and not control.wants_save:
                     continue
                 state = replace(state, optimizer=optimizer_tensors(optimizer))
                 folder.commit(state)
-                self.pace.saved(folder.seconds_to_save)
-                self.pace.check(f"at iteration {state.step} of the dense training")
+                control.saved(folder.seconds_to_save)
+                control.check(f"at iteration {state.step} of the dense training")
         folder.wait()
         return state.weights
 

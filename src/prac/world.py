@@ -5,13 +5,16 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import itertools
+import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from prac.determinism import reproducible
+from prac import __version__
+from prac.determinism import reproducible, settled
 from prac.errors import PracError
 
 
@@ -136,3 +139,21 @@ def derived_seed(*parts: int | str) -> int:
     """
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def environment(world: World) -> dict[str, Any]:
+    """Return the versions and hardware of this process, and what it works with."""
+    on_cuda = world.device.type == "cuda"
+    return {
+        "prac": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": world.device.type,
+        "cuda": torch.cuda.get_device_name(world.device) if on_cuda else None,
+        "arithmetic": world.precision,
+        "execution": world.execution,
+        **(settled() if on_cuda else {}),
+    }

@@ -359,11 +359,11 @@ def test_a_file_that_vanishes_stops_the_run_by_name_and_may_come_back(
         prune=prac.PruneConfig(layers="conv+linear"),
     )
 
-    def find(out, watch=lambda event: None, workers=0):
+    def find(out, callback=lambda event: None, workers=0):
         data = load_data(settings, workers=workers)
         torch.manual_seed(0)
         model = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 1), small_net())
-        return prac.find(model, data.train, search, val=data.val, out=out, watch=watch)
+        return prac.find(model, data.train, search, val=data.val, out=out, callback=callback)
 
     find("whole")
     victim = folder / "train/dog/05.png"

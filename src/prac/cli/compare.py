@@ -206,8 +206,8 @@ def _compare(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: 
             test=data.test,
             device=options.device,
             recipe={**flat(recipe.model), **flat(recipe.data)},
-            watch=progress,
-            pace=pace,
+            callback=progress,
+            control=pace,
             accept_changes=options.accept_changes,
         )
 
@@ -247,6 +247,7 @@ def _work_ahead(out: Path, recipe: Recipe, options: Any, progress: Progress, pac
     """Do what `compare` would for these seeds, and tell the process that has all of them."""
     from prac.comparing import Comparing
     from prac.recipes import load_model
+    from prac.run_options import RunOptions
     from prac.task import CLASSIFICATION
 
     with told_to_parent() as lines:
@@ -262,11 +263,8 @@ def _work_ahead(out: Path, recipe: Recipe, options: Any, progress: Progress, pac
             recipe.search,
             judged_levels(recipe.search.levels, options.judged),
             CLASSIFICATION,
-            options.device,
             {**flat(recipe.model), **flat(recipe.data)},
-            progress,
-            pace,
-            options.accept_changes,
+            RunOptions(options.device, progress, pace, options.accept_changes),
         )
         competing = contestants(options.methods, recipe.search, options.fraction)
         comparing.check(competing, options.seeds)

@@ -196,12 +196,12 @@ def _search(
     progress: Progress,
     pace: Pace,
 ) -> None:
+    from prac.events import together
     from prac.recipes import check_model_name, load_data, load_model
     from prac.retraining import retrain as retrain_ticket
     from prac.search import find
     from prac.subset import Subset
     from prac.tracking import Tracking
-    from prac.training import together
 
     subset = Subset.load(options.subset) if options.subset is not None else None
     check_model_name(recipe.model.name)
@@ -223,8 +223,8 @@ def _search(
             subset=subset,
             device=options.device,
             recipe=about,
-            watch=watch,
-            pace=pace,
+            callback=watch,
+            control=pace,
             accept_changes=options.accept_changes,
         )
         # As the search was, whatever measuring would choose by now. One that trained nothing has
@@ -243,8 +243,8 @@ def _search(
                 seed=recipe.search.seed,
                 out=search.retrain_path(level),
                 device=options.device,
-                watch=watch,
-                pace=pace,
+                callback=watch,
+                control=pace,
                 accept_changes=options.accept_changes,
             )
         tracking.catch_up()  # Where nothing was left to do.

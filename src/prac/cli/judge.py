@@ -166,8 +166,8 @@ def _common(
         "config": train if execution_is_given else as_executed(train, search, options.device),
         "cache": options.cache,
         "device": options.device,
-        "watch": progress,
-        "pace": pace,
+        "callback": progress,
+        "control": pace,
         "accept_changes": options.accept_changes,
         **({} if options.seeds is None else {"seeds": options.seeds}),
     }
@@ -211,6 +211,7 @@ def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -
     from prac.judging import Judging, judged_levels
     from prac.problem import Problem
     from prac.recipes import load_model
+    from prac.run_options import RunOptions
     from prac.task import CLASSIFICATION
     from prac.verdict import FOLDER
     from prac.world import World
@@ -235,10 +236,7 @@ def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -
         lambda: load_model(recipe.model, data, None),
         config,
         Path(options.cache or search.path / FOLDER),
-        options.device,
-        common["watch"],
-        common["pace"],
-        options.accept_changes,
+        RunOptions(options.device, common["callback"], common["control"], options.accept_changes),
     )
     judging.trials(options.seeds, judged_levels(search, options.levels), _controls(options))
     return 0

@@ -94,10 +94,10 @@ def _train(
     progress: Progress,
     pace: Pace,
 ) -> History:
+    from prac.events import together
     from prac.recipes import load_model
     from prac.retraining import read_history, retrain
     from prac.tracking import Tracking
-    from prac.training import together
 
     data = load(recipe, options.workers, progress)
     model = load_model(recipe.model, data, recipe.seed)
@@ -115,8 +115,8 @@ def _train(
             out=out,
             device=options.device,
             recipe=about,
-            watch=together(progress, tracking),
-            pace=pace,
+            callback=together(progress, tracking),
+            control=pace,
             accept_changes=options.accept_changes,
         )
         tracking.catch_up()  # Where nothing was left to do.
