@@ -64,7 +64,7 @@ class Searches:
             out=self.scratch / name,
             device=self.device,
             callback=callback,
-            control=pace,
+            run_control=pace,
         )
         return self.scratch / name
 

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 execution=given.execution,
                 stages=given.stages,
                 callback=Told(),
-                control=pace,
+                run_control=pace,
                 accept_changes=given.accept_changes,
             )
     except Interrupted as stop:
@@ -80,7 +80,7 @@ def go_on(
     device: str,
     execution: str,
     callback: Callback,
-    control: Pace,
+    run_control: Pace,
     stages: int | None = None,
     accept_changes: bool = False,
 ) -> Comparison | None:
@@ -113,7 +113,7 @@ def go_on(
             device=device,
             recipe=about,
             callback=callback,
-            control=control,
+            run_control=run_control,
             accept_changes=accept_changes,
         )
         if comparison.failed:

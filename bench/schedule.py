@@ -39,6 +39,6 @@ def search(
     pace = Pace(max_seconds=left)
     started = time.monotonic()
     with suppress(Interrupted):
-        find(model, data, config, val=val, out=out, device=options.device, control=pace)
+        find(model, data, config, val=val, out=out, device=options.device, run_control=pace)
     seconds = time.monotonic() - started
     return seconds, sum(level.cost.iterations > 0 for level in Search.load(out).levels)

@@ -180,7 +180,7 @@ class TestAgain:
         pieces, stops, seconds = None, 0, 0.001
         while pieces is None:
             try:
-                pieces, _ = compared(out="pieces", control=prac.Pace(max_seconds=seconds))
+                pieces, _ = compared(out="pieces", run_control=prac.Pace(max_seconds=seconds))
             except prac.Interrupted:
                 # Longer each time: a machine that is busy elsewhere gets there too.
                 stops, seconds = stops + 1, 0.2 * 1.05**stops

@@ -429,10 +429,12 @@ def test_a_run_goes_on_as_it_began_whatever_measuring_would_choose(
 
     def run():
         if call == "find":
-            return prac.find(small_net(), train, settings, out=out, callback=watch, control=pace)
+            return prac.find(
+                small_net(), train, settings, out=out, callback=watch, run_control=pace
+            )
         ticket = prac.Ticket(snapshot(small_net()), {})
         return prac.retrain(
-            ticket, small_net(), train, settings.train, out=out, callback=watch, control=pace
+            ticket, small_net(), train, settings.train, out=out, callback=watch, run_control=pace
         )
 
     stopped = []

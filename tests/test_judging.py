@@ -189,7 +189,7 @@ class TestInterruption:
         pieces, stops, seconds = None, 0, 0.001
         while pieces is None:
             try:
-                pieces, _ = judged(cache="pieces", control=prac.Pace(max_seconds=seconds))
+                pieces, _ = judged(cache="pieces", run_control=prac.Pace(max_seconds=seconds))
             except prac.Interrupted:
                 stops, seconds = stops + 1, 0.2
             assert stops < 100, "each call gets on by an iteration at least"

@@ -156,7 +156,7 @@ def test_a_search_stopped_after_every_step_is_the_same_search(
         # A later call goes on from the folder's weights, whatever the model's.
         net, pace = small_net(seed=stops), Pace(max_seconds=1e-9)
         try:
-            prac.find(net, train, settings, val=val, out=tmp_path / "cut", control=pace)
+            prac.find(net, train, settings, val=val, out=tmp_path / "cut", run_control=pace)
             break
         except Interrupted:
             stops += 1

@@ -198,7 +198,7 @@ def test_a_search_that_is_told_to_stop_saves_and_goes_on(
             val=val,
             out=tmp_path / "cut",
             callback=watch,
-            control=pace,
+            run_control=pace,
         )
     # Nothing was begun after it but the step under way.
     rest = watch.events[watch.events.index(kind) + 1 :]
@@ -220,7 +220,7 @@ def test_a_search_stopped_after_every_step_is_the_same_search(
         # The limit is over before the first step; a run that never got anywhere would not end.
         pace = Pace(max_seconds=1e-9)
         try:
-            prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut", control=pace)
+            prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut", run_control=pace)
             break
         except Interrupted:
             stops += 1
@@ -255,7 +255,13 @@ def test_a_slow_disk_loses_nothing_however_a_search_is_ended(
     kinds = {"signal": Interrupted, "interrupt": KeyboardInterrupt, "error": ZeroDivisionError}
     with pace.listening(), pytest.raises(kinds[ending]):
         prac.find(
-            small_net(), train, settings, val=val, out=tmp_path / "cut", callback=end, control=pace
+            small_net(),
+            train,
+            settings,
+            val=val,
+            out=tmp_path / "cut",
+            callback=end,
+            run_control=pace,
         )
     newest = max((tmp_path / "cut" / "state").iterdir())
     assert read_state(newest)[0].step == seen[-1]
@@ -267,7 +273,9 @@ def test_a_limit_in_time_is_kept(small_net, train, config, tmp_path):
     endless = config("imp", train=prac.TrainConfig(epochs=10**6, batch_size=50))
     started = time.monotonic()
     with pytest.raises(Interrupted, match="max-seconds at level 0, epoch"):
-        prac.find(small_net(), train, endless, out=tmp_path / "run", control=Pace(max_seconds=1.5))
+        prac.find(
+            small_net(), train, endless, out=tmp_path / "run", run_control=Pace(max_seconds=1.5)
+        )
     assert time.monotonic() - started < 30
 
 

@@ -88,7 +88,7 @@ def test_it_goes_on_where_it_was_stopped(small_net, train, val, found, monkeypat
     stops, point = 0, None
     while point is None:
         try:
-            point, _ = found(points=(0, 7), control=prac.Pace(max_seconds=0.05))
+            point, _ = found(points=(0, 7), run_control=prac.Pace(max_seconds=0.05))
         except prac.Interrupted:
             stops += 1
         assert stops < 60

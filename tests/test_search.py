@@ -606,7 +606,7 @@ class TestMistakes:
                 out=out,
                 task=task,
                 callback=watch,
-                control=prac.Pace(save_every=2),
+                run_control=prac.Pace(save_every=2),
             )
         lasting = [kind for kind in events if kind != "step"]  # They come by the clock.
         assert lasting == ["search", "level", "saved", "saved", "epoch", "saved"]

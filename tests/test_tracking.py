@@ -69,7 +69,7 @@ def net() -> nn.Module:
 def search(out: Path, watch: Any, pace: prac.Pace | None = None) -> prac.Search:
     x, y = data()
     train, val = (x[:300], y[:300]), (x[300:], y[300:])
-    return prac.find(net(), train, CONFIG, val=val, out=out, callback=watch, control=pace)
+    return prac.find(net(), train, CONFIG, val=val, out=out, callback=watch, run_control=pace)
 
 
 def tracked(out: Path, *trackers: Any, **more: Any) -> prac.Tracking:

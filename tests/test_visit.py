@@ -445,7 +445,7 @@ def test_a_visit_goes_on_where_another_was_cut(tmp_path, absent, capfd):
 
     told = {"device": "cpu", "execution": "eager", "stages": 1}
     with suppress(KeyboardInterrupt):
-        paper.go_on(begun, tmp_path / "there", SHORT, callback=cut, control=Pace(), **told)
+        paper.go_on(begun, tmp_path / "there", SHORT, callback=cut, run_control=Pace(), **told)
     assert not (begun / "runs/imp/seed-0/levels/02").exists()
     packing.pack(begun.parent, tmp_path / "out-0", newest=begun)
 
@@ -469,7 +469,7 @@ def test_a_visit_goes_on_where_another_was_cut(tmp_path, absent, capfd):
 
     whole = tmp_path / "whole"
     paper.go_on(
-        whole, tmp_path / "data", SHORT, callback=lambda event: None, control=Pace(), **told
+        whole, tmp_path / "data", SHORT, callback=lambda event: None, run_control=Pace(), **told
     )
     expected = equal_files(whole)
     assert len(expected) > 20

@@ -80,7 +80,7 @@ def untrained_level(
     problem: Problem, state: RunState, plan: SearchPlan, rules: Rules, run: SearchRun
 ) -> tuple[RunState, Chosen]:
     """Prune a level by what is known without training it."""
-    check = partial(run.options.control.check, f"while pruning level {state.level}")
+    check = partial(run.options.run_control.check, f"while pruning level {state.level}")
     return prune_untrained(problem, rules, plan.config, state, check), Chosen(state.members)
 
 
@@ -124,7 +124,7 @@ def observe(
     started = time.perf_counter()
     assert state.best is not None, "a trained level has a best epoch"
     restore_(problem.model, state.best)
-    check = partial(run.options.control.check, f"while scoring after level {state.level}")
+    check = partial(run.options.run_control.check, f"while scoring after level {state.level}")
     found = predictions(problem, problem.train, check)
     seconds = time.perf_counter() - started
     state = state.costing(Cost(examples_scored=len(found), seconds=seconds))

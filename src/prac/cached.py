@@ -56,7 +56,7 @@ def retrain_cached(
 
     Raises:
         PracError: As `retrain`, or where what is kept is damaged.
-        Interrupted: If the control says to stop; the same call continues.
+        Interrupted: If the run control says to stop; the same call continues.
     """
     train = as_examples(train)
     val, test = (None if data is None else as_examples(data) for data in (val, test))

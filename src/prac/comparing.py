@@ -73,13 +73,13 @@ def compare(
         test: Examples that accuracies are measured on.
         task: Loss and correctness.
         recipe: Settings that model and data were made from, by flat name.
-        **run: Device, callback, control, accept_changes: the fields of `prac.RunOptions`.
+        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
 
     Raises:
         PracError: On what does not fit, before anything is trained; or where the folder, or one in
             it, was begun with other settings or cannot be written. What else goes wrong in a search
             is kept in its Run.
-        Interrupted: If the control says to stop; the same call continues.
+        Interrupted: If the run control says to stop; the same call continues.
     """
     options = RunOptions.of(run)
     check_seeds(seeds)

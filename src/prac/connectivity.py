@@ -106,7 +106,7 @@ def _inputs(problem: Problem, batches: int) -> Iterator[Tensor]:
 
 
 def cached_barrier(
-    cache: Path, problem: Problem, test: Examples, one: Path, other: Path, control: Pace
+    cache: Path, problem: Problem, test: Examples, one: Path, other: Path, run_control: Pace
 ) -> Barrier:
     """Return the barrier between the networks of two kept trainings, measured only once.
 
@@ -116,11 +116,11 @@ def cached_barrier(
         test: As there.
         one: A training's folder, whose name stands for its content.
         other: Another's.
-        control: When to stop.
+        run_control: When to stop.
 
     Raises:
         PracError: If what is kept is damaged.
-        Interrupted: If the control says to stop; nothing but this barrier is lost.
+        Interrupted: If the run control says to stop; nothing but this barrier is lost.
     """
     data = [examples.fingerprint for examples in (problem.train, test)]
     about = [one.name, other.name, data, problem.batch_size, POINTS, NORM_BATCHES]
@@ -132,8 +132,8 @@ def cached_barrier(
             raise damaged(path, f"it has {len(errors)} errors: expected {POINTS}")
         return Barrier(tuple(errors))
     ends = (trained_weights(folder) for folder in (one, other))
-    check = partial(control.check, "while measuring a barrier")
+    check = partial(run_control.check, "while measuring a barrier")
     barrier = error_barrier(problem, test, *ends, between=check)
     write_json(path, barrier.to_json())
-    control.saved()
+    run_control.saved()
     return barrier

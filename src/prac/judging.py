@@ -64,11 +64,11 @@ def judge(
         cache: The folder that trainings are kept in; `judged` in the run folder by default.
         config: How to train; as the search did by default.
         task: Loss and correctness.
-        **run: Device, callback, control, accept_changes: the fields of `prac.RunOptions`.
+        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
 
     Raises:
         PracError: On what does not fit, in one line.
-        Interrupted: If the control says to stop; the same call continues.
+        Interrupted: If the run control says to stop; the same call continues.
 
     Example:
         `verdict = prac.judge(search, Net, train, val=val, test=test, seeds=(0, 1, 2))`, then
@@ -215,7 +215,7 @@ class Judging:
             what = f"ticket {level}" if name == "ticket" else f"{name} control of ticket {level}"
             self.options.tell("trial", level, number=number, of=len(todo), what=what, seed=seed)
             runs[level, name].append(self.trial(self.contender(level, name, seed), seed))
-            self.options.control.check(f"after {number} of {len(todo)} trainings")
+            self.options.run_control.check(f"after {number} of {len(todo)} trainings")
         return {key: Trials(tuple(found)) for key, found in runs.items()}
 
     def contender(self, level: int, name: str, seed: int) -> Ticket:
@@ -246,7 +246,7 @@ class Judging:
             one, other, *_ = (Path(run.folder) for run in trials[level, "ticket"].runs)
             self.options.tell("barrier", level, what=f"ticket {level}")
             found[level] = cached_barrier(
-                self.cache, self.problem, self.test, one, other, self.options.control
+                self.cache, self.problem, self.test, one, other, self.options.run_control
             )
         return found
 

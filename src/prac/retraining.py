@@ -92,11 +92,11 @@ def retrain(
         task: Loss and correctness.
         recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
             and compared on resuming.
-        **run: Device, callback, control, accept_changes: the fields of `prac.RunOptions`.
+        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
 
     Raises:
         PracError: If the ticket does not fit the model, or the data or the start does not.
-        Interrupted: If the control says to stop; with `out`, the same call continues.
+        Interrupted: If the run control says to stop; with `out`, the same call continues.
     """
     ticket.apply(model)
     options = RunOptions.of(run)
@@ -137,7 +137,7 @@ def retrain(
             folder = stack.enter_context(
                 options.open_folder(path, settings, identity, problem.world)
             )
-            stack.enter_context(options.control.working())
+            stack.enter_context(options.run_control.working())
             if not (path / "summary.json").exists():
                 first = _first_state(ticket, total, start)
                 _train(first, problem, test_examples, training, folder, options)
@@ -183,7 +183,7 @@ def _train(
         epochs=training.plan.epochs,
         iteration=state.step,
     )
-    options.control.check("before its first step")
+    options.run_control.check("before its first step")
     state = train_level(problem, folder, state, training, options)
     assert state.best is not None, "a training has at least one epoch"
     best = masked(state.best, state.masks)
@@ -193,7 +193,7 @@ def _train(
     accuracy = None
     if test is not None:
         accuracy, _ = accuracy_and_loss(
-            problem, test, partial(options.control.check, "while testing")
+            problem, test, partial(options.run_control.check, "while testing")
         )
         state = state.costing(Cost(examples_scored=len(test)))
     summary = {

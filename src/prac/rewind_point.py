@@ -106,11 +106,11 @@ def find_rewind_point(
             the schedule.
         cache: The folder that trainings are kept in.
         task: Loss and correctness.
-        **run: Device, callback, control, accept_changes: the fields of `prac.RunOptions`.
+        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
 
     Raises:
         PracError: On what does not fit, in one line.
-        Interrupted: If the control says to stop; the same call continues.
+        Interrupted: If the run control says to stop; the same call continues.
     """
     if len(seeds) != 2 or seeds[0] == seeds[1]:
         raise PracError(f"seeds are {list(seeds)}: expected two, which tell two data orders apart")
@@ -149,7 +149,9 @@ def find_rewind_point(
             reached.append(history.test_accuracy or 0.0)
         options.tell("barrier", what=f"iteration {at}")
         one, other = folders
-        barriers[at] = cached_barrier(Path(cache), problem, examples, one, other, options.control)
+        barriers[at] = cached_barrier(
+            Path(cache), problem, examples, one, other, options.run_control
+        )
         accuracies[at] = (reached[0], reached[1])
         height = f"{100 * barriers[at].height:.2f}"
         options.note(f"iteration {at} of {plan.iterations}: error barrier {height} points")

@@ -22,7 +22,7 @@ class RunKeywords(TypedDict, total=False):
 
     device: str
     callback: Callback | None
-    control: Pace | None
+    run_control: Pace | None
     accept_changes: bool
 
 
@@ -30,7 +30,7 @@ def ignore(event: Event) -> None:
     """Tell nobody."""
 
 
-RETIRED = {"watch": "callback", "pace": "control"}
+RETIRED = {"watch": "callback", "pace": "run_control"}
 """Keyword arguments of version 0.1 that have better names now; they go in 0.3."""
 
 
@@ -41,13 +41,13 @@ class RunOptions:
     Attributes:
         device: "auto", "cpu", "cuda" or "cuda:N".
         callback: Called with an `Event` as the run goes on.
-        control: When to save within epochs, and when to stop; never, by default.
+        run_control: When to save within epochs, and when to stop; never, by default.
         accept_changes: Resume under another torch, prac or device as well, though bits may differ.
     """
 
     device: str = "auto"
     callback: Callback = ignore
-    control: Pace = field(default_factory=Pace)
+    run_control: Pace = field(default_factory=Pace)
     accept_changes: bool = False
 
     @classmethod

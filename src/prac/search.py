@@ -66,11 +66,11 @@ def find(
         score: Weights -> scores, higher being worth keeping, instead of the configured score.
         recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
             and compared on resuming.
-        **run: Device, callback, control, accept_changes: the fields of `prac.RunOptions`.
+        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
 
     Raises:
         PracError: On settings, data or a folder that do not fit, in one line; nothing is written.
-        Interrupted: If the control says to stop; the same call continues.
+        Interrupted: If the run control says to stop; the same call continues.
     """
     if subset is not None:
         config = replace(config, subset=replace(config.subset, rule="fixed"))
@@ -101,7 +101,7 @@ def find(
         }
         settings = {**flat(config), **(recipe or {})}
         opened = options.open_folder(path, settings, identity, problem.world)
-        with opened as folder, options.control.working():
+        with opened as folder, options.run_control.working():
             if not _is_complete(path, config):
                 under_way = SearchRun(folder, problem, plan, _provenance(folder, plan), options)
                 search(problem, first, plan, rules, under_way)

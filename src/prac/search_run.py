@@ -57,12 +57,12 @@ class SearchRun:
         write_start(path, state, self.problem, chosen, self.provenance)
         self.folder.commit(state)
         if state.level:  # Starting the dense level is not progress.
-            self.options.control.saved(self.folder.seconds_to_save)
+            self.options.run_control.saved(self.folder.seconds_to_save)
         return state
 
     def begin_level(self, state: RunState) -> None:
         """Say that a level begins, or goes on; stop here if asked to."""
-        self.options.control.check(f"before level {state.level}")
+        self.options.run_control.check(f"before level {state.level}")
         length = self.plan.level(state.level, len(state.members))
         self.options.tell(
             "level",

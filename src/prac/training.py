@@ -131,10 +131,10 @@ def train_level(
 
     Raises:
         PracError: If the loss or a weight is not finite, or a state cannot be written.
-        Interrupted: If the control says to stop; the state is committed, and on disk once the
+        Interrupted: If the run control says to stop; the state is committed, and on disk once the
             folder is let go.
     """
-    model, control = problem.model, options.control
+    model, run_control = problem.model, options.run_control
     restore_(model, state.weights)
     optimizer = make_optimizer(model, training.config, problem.world)
     if state.optimizer:
@@ -150,7 +150,7 @@ def train_level(
         if time.perf_counter() - started > HOLD_SECONDS:
             folder.release()
         beat(step)
-        return control.after_step() or step == training.mark
+        return run_control.after_step() or step == training.mark
 
     segments = fit(
         model,
@@ -174,13 +174,13 @@ def train_level(
             facts: dict[str, Any] | None = None
             if segment.ends_epoch:
                 state, facts = ended_epoch(problem, state, training)
-            elif not control.wants_save:
+            elif not run_control.wants_save:
                 continue
             now = time.perf_counter()
             state = replace(state, optimizer=optimizer_tensors(optimizer))
             state = state.costing(Cost(seconds=now - started))
             folder.commit(state, facts, hold=True)
-            control.saved(folder.seconds_to_save)
+            run_control.saved(folder.seconds_to_save)
             if facts is None:
                 options.tell("saved", state.level, iteration=state.step)
             else:
@@ -188,7 +188,7 @@ def train_level(
             started = now
             if training.is_over(state):
                 break
-            control.check(_place(state, training.plan))
+            run_control.check(_place(state, training.plan))
     folder.wait()
     return state
 

@@ -66,7 +66,7 @@ class Trunk:
                 options = self.options
                 problem = executed(self.problem, self.config, point, path, options.note)
                 folder = options.open_folder(path, settings, identity, problem.world)
-                with folder, options.control.working():
+                with folder, options.run_control.working():
                     weights = self._train(problem, folder, point)
                     write_tensors(kept, weights, "weights", {"iteration": point})
             self.problem.world.prepare_(self.problem.model)  # In the usual layout.
@@ -78,7 +78,7 @@ class Trunk:
         state = folder.resume(begun) or begun
         if state.step > point:  # A point between those of an earlier call.
             state = begun
-        model, control = problem.model, self.options.control
+        model, run_control = problem.model, self.options.run_control
         restore_(model, state.weights)
         optimizer = make_optimizer(model, self.config, problem.world)
         if state.optimizer:
@@ -95,7 +95,7 @@ class Trunk:
             batch_size=self.config.batch_size,
             seed=derived_seed(self.seed, "level", 0),
             start=state.step,
-            breaks=lambda step: control.after_step() or step == point,
+            breaks=lambda step: run_control.after_step() or step == point,
         )
         with closing(segments):
             while state.step < point:
@@ -104,12 +104,12 @@ class Trunk:
                 state = presented(state, segment, model, None)
                 if segment.ends_epoch:
                     state = between_epochs(state)
-                elif state.step < point and not control.wants_save:
+                elif state.step < point and not run_control.wants_save:
                     continue
                 state = replace(state, optimizer=optimizer_tensors(optimizer))
                 folder.commit(state)
-                control.saved(folder.seconds_to_save)
-                control.check(f"at iteration {state.step} of the dense training")
+                run_control.saved(folder.seconds_to_save)
+                run_control.check(f"at iteration {state.step} of the dense training")
         folder.wait()
         return state.weights
 

@@ -207,7 +207,7 @@ def _compare(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: 
             device=options.device,
             recipe={**flat(recipe.model), **flat(recipe.data)},
             callback=progress,
-            control=pace,
+            run_control=pace,
             accept_changes=options.accept_changes,
         )
 

@@ -224,7 +224,7 @@ def _search(
             device=options.device,
             recipe=about,
             callback=watch,
-            control=pace,
+            run_control=pace,
             accept_changes=options.accept_changes,
         )
         # As the search was, whatever measuring would choose by now. One that trained nothing has
@@ -244,7 +244,7 @@ def _search(
                 out=search.retrain_path(level),
                 device=options.device,
                 callback=watch,
-                control=pace,
+                run_control=pace,
                 accept_changes=options.accept_changes,
             )
         tracking.catch_up()  # Where nothing was left to do.

@@ -167,7 +167,7 @@ def _common(
         "cache": options.cache,
         "device": options.device,
         "callback": progress,
-        "control": pace,
+        "run_control": pace,
         "accept_changes": options.accept_changes,
         **({} if options.seeds is None else {"seeds": options.seeds}),
     }
@@ -236,7 +236,9 @@ def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -
         lambda: load_model(recipe.model, data, None),
         config,
         Path(options.cache or search.path / FOLDER),
-        RunOptions(options.device, common["callback"], common["control"], options.accept_changes),
+        RunOptions(
+            options.device, common["callback"], common["run_control"], options.accept_changes
+        ),
     )
     judging.trials(options.seeds, judged_levels(search, options.levels), _controls(options))
     return 0

@@ -116,7 +116,7 @@ def _train(
             device=options.device,
             recipe=about,
             callback=together(progress, tracking),
-            control=pace,
+            run_control=pace,
             accept_changes=options.accept_changes,
         )
         tracking.catch_up()  # Where nothing was left to do.
