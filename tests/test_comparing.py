@@ -17,6 +17,8 @@ from prac.comparing import compare
 from prac.config import StopConfig, SubsetConfig
 from prac.contestants import Contestant, contestants, in_order, judged_levels
 from prac.files import read_settings
+from prac.parts import GradientScore
+from prac.rules import GRADIENT_SCORES
 
 METHODS = ("imp", "random-subset@prac")
 
@@ -400,7 +402,7 @@ class TestCommand:
             raise RuntimeError("no such score")
 
         with monkeypatch.context() as patch:
-            patch.setitem(prac.rules.GRADIENT_SCORES, "snip", (fail, 1))
+            patch.setitem(GRADIENT_SCORES, "snip", GradientScore(fail, rounds=1))
             assert main(command) == 1
         assert "snip, seed 0 failed: no such score" in " ".join(capsys.readouterr().out.split())
         assert main(command) == 0

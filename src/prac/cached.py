@@ -33,7 +33,7 @@ def retrain_cached(
     seed: int = 0,
     start: int = 0,
     task: Task = CLASSIFICATION,
-    options: RunOptions,
+    options: RunOptions | None = None,
 ) -> tuple[History, Path]:
     """Return the history and the folder of a training, which is done only if it never was.
 
@@ -60,6 +60,7 @@ def retrain_cached(
     """
     train = as_examples(train)
     val, test = (None if data is None else as_examples(data) for data in (val, test))
+    options = options or RunOptions()
     world = options.world(config.precision)
     about = {
         "ticket": ticket.digest,

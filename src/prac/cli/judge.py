@@ -188,7 +188,7 @@ def _judge(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> Ver
     from prac.recipes import load_model
 
     data, common = _common(search, recipe, options, *rest)
-    with common["watch"]:
+    with common["callback"]:
         return judge(
             search,
             lambda: load_model(recipe.model, data, None),
@@ -254,7 +254,7 @@ def _find_rewind_point(
     seed = int(search.settings.get("seed", 0))
     model = search.tickets[0].apply(load_model(recipe.model, data, seed))
     cache = common.pop("cache") or search.path / "judged"
-    with common["watch"]:
+    with common["callback"]:
         return find_rewind_point(
             model,
             data.train,
