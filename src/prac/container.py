@@ -113,7 +113,7 @@ def read_content(content: safe_open, path: Path) -> dict[str, Tensor]:
     Raises:
         Damaged: If a name, a type or a shape is none of prac's, or a bool is neither 0 nor 1.
     """
-    names = content.keys()
+    names = content.offset_keys()
     for name in names:  # Before anything is made of them.
         check_name(name, path)
         facts = content.get_slice(name)
