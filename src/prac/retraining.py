@@ -150,6 +150,7 @@ def retrain(
                 settings,
                 identity,
                 environment(problem.world),
+                of_old=task.own_parts(by_source=False),
                 accept_changes=accept_changes,
                 note=noting(watch),
             )

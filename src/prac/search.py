@@ -119,16 +119,15 @@ def find(
         iterations = most_iterations(config, *sizes)
         if not _is_complete(Path(out), config):  # Else there is no step to be run in any way.
             problem = executed(problem, config.train, iterations, Path(out), noting(watch))
-        own = {"choose": choose, "stop": stop, "score": score}
+        own = {"own_choose": choose, "own_stop": stop, "own_score": score}
+        tell = partial(described, by_source=False)
+        of_old = {name: None if part is None else tell(part) for name, part in own.items()}
         identity = {
             "architecture": architecture(problem.model),
             **problem.identity(),
             "classes": list(problem.train.classes),
             "subset": None if subset is None else subset.digest,
-            **{
-                f"own_{name}": None if part is None else described(part)
-                for name, part in own.items()
-            },
+            **{name: None if part is None else described(part) for name, part in own.items()},
         }
         settings = {**flat(config), **(recipe or {})}
         pace = pace or Pace()
@@ -137,6 +136,7 @@ def find(
             settings,
             identity,
             environment(problem.world),
+            of_old={**of_old, **task.own_parts(by_source=False)},
             accept_changes=accept_changes,
             note=noting(watch),
         )

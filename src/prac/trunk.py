@@ -10,7 +10,7 @@ import torch
 
 from prac.algorithms.forgetting import ForgettingTable
 from prac.algorithms.schedule import Plan
-from prac.cached import content_key
+from prac.cached import kept_path
 from prac.checkpoint import RunFolder, environment
 from prac.config import TrainConfig
 from prac.data.examples import Examples
@@ -61,8 +61,12 @@ class Trunk:
         settings = {**flat(self.config), "seed": self.seed}
         identity = {"ticket": self.first.digest, **self.problem.identity()}
         pipeline = repr(getattr(self.problem.train, "pipeline", None))
-        about = ["trunk", settings, identity, pipeline, self.problem.world.precision]
-        path = self.cache / f"trunk-{content_key(about)}"
+        of_old = self.problem.task.own_parts(by_source=False)
+        about, about_of_old = (
+            ["trunk", settings, one, pipeline, self.problem.world.precision]
+            for one in (identity, {**identity, **of_old})
+        )
+        path = kept_path(self.cache, about, about_of_old, "trunk-")
         kept = path / f"iteration_{point:08d}.safetensors"
         if not kept.exists():
             self.watch(Event("trunk", 0, {"iteration": point}))
@@ -73,6 +77,7 @@ class Trunk:
                     settings,
                     identity,
                     environment(problem.world),
+                    of_old=of_old,
                     accept_changes=self.accept_changes,
                     note=noting(self.watch),
                 )
