@@ -60,7 +60,7 @@ def strict_yaml(content: bytes) -> Any:
     >>> strict_yaml(b"epochs: 20")
     {'epochs': 20}
     """
-    import yaml  # Here only: training, without run folders, needs no more than torch and NumPy.
+    import yaml  # Here only: training without run folders does not need it.
 
     try:
         text, depth = content.decode(), 0
