@@ -1,7 +1,7 @@
 """`python3 bench/gpu.py`: the training loop on a GPU, from a plain checkout, in eight minutes.
 
-It needs torch, NumPy, pyarrow and Pillow; with PyYAML as well, whole searches are timed. On a
-machine without a GPU, `--device cpu --short` rehearses it.
+It needs torch, NumPy, safetensors, pyarrow and Pillow; with PyYAML as well, whole searches are
+timed. On a machine without a GPU, `--device cpu --short` rehearses it.
 """
 
 from __future__ import annotations

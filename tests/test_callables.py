@@ -1,6 +1,7 @@
 """Telling functions apart by what they do: across processes, and as far as Python shows it."""
 
 import functools
+import importlib.util
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -122,6 +123,7 @@ def test_another_constant_is_another_function():
 
 
 @pytest.mark.parametrize("make", [closing_over, defaulting_to, reading])
+@settings(deadline=None)  # The first of them reads and compiles this file.
 @given(first=VALUES, second=VALUES)
 def test_a_value_in_a_function_tells_it_from_one_with_another(make, first, second):
     assert described(make(first)) == described(make(first))
@@ -218,6 +220,59 @@ def test_objects_are_told_by_class_and_plain_attributes():
     del first.by
     first.by = 1  # In another order.
     assert described(first) == described(second)
+
+
+def module(path, text):
+    """Return a module of this source, as if by a process of its own."""
+    path.write_text(text)
+    specification = importlib.util.spec_from_file_location("own", path)
+    made = importlib.util.module_from_spec(specification)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        specification.loader.exec_module(made)
+    return made
+
+
+OWN = """
+def loss(outputs, targets):
+    return (outputs - targets) ** 2
+"""
+
+
+def test_a_function_with_a_source_is_told_by_it_whatever_its_layout(tmp_path):
+    path = tmp_path / "own.py"
+    first = described(module(path, OWN).loss)
+    # The same in every version of Python: a run made by one must resume by another.
+    assert first == "own.loss-fe606a68fc7f"
+    text = "import os\n\n\n# Squared.\n" + OWN.replace("(outputs -", "(\n\n  outputs  # x\n -")
+    assert described(module(path, text).loss) == first
+    assert described(module(path, text.replace("**", "*")).loss) != first
+    assert described(module(path, "if 1:\n" + OWN.replace("\n", "\n  ")).loss) == first
+
+
+def test_lambdas_in_a_line_are_told_apart(tmp_path):
+    text = "f, g, h = lambda x: x + 1, lambda x: (lambda x: x + 1), lambda x: x + 2  # all\n"
+    own = module(tmp_path / "own.py", text)
+    parts = (own.f, own.g, own.h)
+    assert len({described(part) for part in parts}) == 3
+    assert described(own.g(0)) != described(own.g)
+    assert described(own.g(0)).split("-")[1] == described(own.f).split("-")[1]
+    alone = module(tmp_path / "other.py", "h = (lambda x:\n  x + 2)\n")
+    assert described(alone.h) == described(own.h)
+
+
+def test_a_file_that_was_changed_after_it_was_imported_is_not_taken_for_the_source(tmp_path):
+    path = tmp_path / "own.py"
+    old = module(path, OWN).loss
+    before = described(old)
+    new = module(path, OWN.replace("**", "*")).loss
+    assert described(new) != described(old)
+    assert described(old) == described(old, by_source=False) != before
+
+
+def test_what_has_no_source_is_described_as_ever():
+    for part in (reading(1), len, functools.partial(max, 1), nn.CrossEntropyLoss(), Scaled(2)):
+        assert described(part) == described(part, by_source=False)
 
 
 def test_what_is_no_plain_attribute_brings_no_address_into_the_description():

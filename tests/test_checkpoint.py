@@ -139,9 +139,9 @@ def test_a_folder_keeps_its_settings_and_environment(tmp_path):
         assert run.resume(state_of()) is None
 
 
-def begun(path):
+def begun(path, identity=None):
     """Begin a run with one line of metrics and one state: it has something to lose."""
-    with folder(path) as run:
+    with folder(path, identity) as run:
         run.commit(state_of(1), {"step": 1})
 
 
@@ -152,6 +152,21 @@ def contents(path):
         for entry in path.rglob("*")
         if entry.is_file() and entry.name != ".lock"
     }
+
+
+def test_a_run_of_old_goes_on_with_what_its_functions_were_called_then(tmp_path):
+    begun(tmp_path, identity={"own_loss": "by bytecode", "fingerprint": "ab"})
+    now = {"own_loss": "by source", "fingerprint": "ab"}
+    with folder(tmp_path, now, options={"of_old": {"own_loss": "by bytecode"}}) as run:
+        assert run.resume(state_of()).step == 1
+        # What is written from here on, such as tickets' origins, is what it would have been.
+        assert run.identity == {"own_loss": "by bytecode", "fingerprint": "ab"}
+    for of_old in ({}, {"own_loss": "other bytecode"}):
+        with (
+            pytest.raises(PracError, match=r"own_loss .there 'by bytecode', here 'by source'."),
+            folder(tmp_path, now, options={"of_old": of_old}),
+        ):
+            pass
 
 
 def test_other_settings_are_refused_naming_the_fields_that_differ(tmp_path):

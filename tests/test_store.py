@@ -1,5 +1,7 @@
 """Bytes on disk: packed masks, tensor files of the wrong kind or damaged, atomic writes, locks."""
 
+import errno
+import fcntl
 import json
 import os
 import resource
@@ -108,8 +110,8 @@ def test_a_header_is_laid_out_as_safetensors_does_whatever_the_metadata():
     for text in texts:
         whole = safetensors.torch.save(tensors(), {"prac": text})
         header, order = made_header(tensors(), {"prac": text})
-        assert whole[8:].startswith(header)
-        assert int.from_bytes(whole[:8], "little") == len(header)
+        assert whole.startswith(header)
+        assert int.from_bytes(whole[:8], "little") == len(header) - 8
         assert order == ["b", "a", "c"]
 
 
@@ -349,6 +351,15 @@ def test_a_process_forked_under_a_hold_does_not_share_it(tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(PracError, match=r"cannot be locked .No locks available.: choose"):
+        Lock(tmp_path).__enter__()
 
 
 def test_an_error_inside_gives_the_hold_up(tmp_path):

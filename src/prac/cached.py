@@ -72,7 +72,7 @@ def retrain_cached(
         "data": [_content(train), _content(val), _content(test)],
         "task": task.own_parts(),
     }
-    path = Path(cache) / content_key(about)
+    path = kept_path(Path(cache), about, {**about, "task": task.own_parts(by_source=False)})
     if not is_finished(path):
         retrain(
             ticket,
@@ -108,6 +108,19 @@ def content_key(about: Any) -> str:
     """Return a name of 24 letters for JSON values: another one wherever these differ."""
     text = json.dumps(about, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def kept_path(cache: Path, about: Any, of_old: Any, prefix: str = "") -> Path:
+    """Return where a content is kept.
+
+    Args:
+        cache: The folder that holds it.
+        about: What its name is made of, JSON values.
+        of_old: What prac 0.1 would have made it of; where only that is there, it is taken.
+        prefix: The name's beginning.
+    """
+    path, old = (cache / f"{prefix}{content_key(one)}" for one in (about, of_old))
+    return old if old.exists() and not path.exists() else path
 
 
 def is_finished(path: Path) -> bool:

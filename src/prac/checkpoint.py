@@ -49,6 +49,8 @@ class RunFolder:
         settings: By flat name, JSON values; kept in config.yaml.
         identity: What the run is about beyond its settings, such as the data's fingerprint, JSON
             values; kept in environment.json.
+        of_old: What prac 0.1 would have taken for parts of the identity: a run that was begun with
+            these goes on with them.
         versions: Of software and hardware, as `prac.world.environment` gives them; kept there too.
         accept_changes: Go on under other versions as well, though bits may differ.
         note: Shown a line that a person should know of.
@@ -61,6 +63,7 @@ class RunFolder:
         identity: Mapping[str, Any],
         versions: Mapping[str, Any],
         *,
+        of_old: Mapping[str, Any] | None = None,
         accept_changes: bool = False,
         note: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -69,6 +72,7 @@ class RunFolder:
         # As JSON gives them back, so that what is compared is what was written.
         self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
         self.identity: dict[str, Any] = json.loads(json.dumps(dict(identity)))
+        self._of_old = dict(of_old or {})
         self.versions = dict(versions)
         self._accept_changes, self._note = accept_changes, note
         self._lock = Lock(path)
@@ -127,11 +131,14 @@ class RunFolder:
             return False
         try:
             check_same(self.path, read_settings(self.path), self.settings)
-            check_same(self.path, read_environment(self.path), self.identity)
+            begun = read_environment(self.path)
+            kept = {name: value for name, value in self._of_old.items() if begun.get(name) == value}
+            check_same(self.path, begun, {**self.identity, **kept})
         except PracError:
             if has_trained(self.path):
                 raise
             return False
+        self.identity |= kept
         return True
 
     def _begin(self) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 from prac.config import Rewind
 from prac.cost import Cost
 from prac.errors import PracError
-from prac.fields import Fields, damaged
-from prac.ledger import cost_of
+from prac.fields import damaged, read_dataclass
 
 
 @dataclass(frozen=True)
@@ -86,48 +85,14 @@ def read_run(file: Path, values: Any) -> Run:
     Raises:
         Damaged: If something is missing, too much, or not what it should be.
     """
-    fields = Fields(file, values, "run")
-    run = Run(
-        method=fields.take("method", str),
-        seed=fields.take("seed", int, at_least=0),
-        path=fields.take("path", str),
-        rewind=fields.take("rewind", str),
-        levels=tuple(_level(file, level) for level in fields.take("levels", list)),
-        tickets=tuple(_ticket(file, ticket) for ticket in fields.take("tickets", list)),
-        error=fields.take("error", str | None),
-    )
-    fields.end()
+    run = read_dataclass(Run, values, file)
     try:
         Rewind.parse(run.rewind)
     except PracError as error:
         raise damaged(file, f"of a run {error}") from error
+    for ticket in run.tickets:
+        if ticket.accuracy > 1 or ticket.density > 1:
+            raise damaged(
+                file, f"its ticket of level {ticket.level} has more than all of something"
+            )
     return run
-
-
-def _level(file: Path, values: Any) -> SearchedLevel:
-    fields = Fields(file, values, "level")
-    level = SearchedLevel(
-        index=fields.take("index", int, at_least=0),
-        set_size=fields.take("set_size", int, at_least=0),
-        set_parts=fields.take("set_parts", dict[str, int], at_least=0),
-        iterations=fields.take("iterations", int, at_least=0),
-        stopped_early=fields.take("stopped_early", bool),
-    )
-    fields.end()
-    return level
-
-
-def _ticket(file: Path, values: Any) -> JudgedTicket:
-    fields = Fields(file, values, "ticket")
-    ticket = JudgedTicket(
-        level=fields.take("level", int, at_least=0),
-        density=fields.take("density", float, at_least=0),
-        accuracy=fields.take("accuracy", float, at_least=0),
-        folder=fields.take("folder", str),
-        cost=cost_of(file, fields.take("cost", dict)),
-        imp=cost_of(file, fields.take("imp", dict)),
-    )
-    fields.end()
-    if ticket.accuracy > 1 or ticket.density > 1:
-        raise damaged(file, f"its ticket of level {ticket.level} has more than all of something")
-    return ticket

@@ -145,8 +145,8 @@ class Comparison:
             fields = Fields(file, read_json(file), "comparison")
             found = cls(
                 Path(path),
-                tuple(fields.take("seeds", list[int], at_least=0)),
-                tuple(fields.take("judged", list[int], at_least=0)),
+                fields.take("seeds", tuple[int, ...], at_least=0),
+                fields.take("judged", tuple[int, ...], at_least=0),
                 fields.take("settings", dict),
                 tuple(read_run(file, values) for values in fields.take("runs", list)),
             )

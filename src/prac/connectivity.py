@@ -17,7 +17,7 @@ from torch.optim.swa_utils import update_bn
 from prac.cached import content_key, trained_weights
 from prac.data.examples import Examples
 from prac.evaluate import accuracy_and_loss, nothing
-from prac.fields import Fields, damaged
+from prac.fields import damaged, read_dataclass
 from prac.files import read_json, write_json
 from prac.modules import restore_
 from prac.pace import Pace
@@ -126,11 +126,10 @@ def cached_barrier(
     about = [one.name, other.name, data, problem.batch_size, POINTS, NORM_BATCHES]
     path = cache / f"barrier-{content_key(about)}.json"
     if path.exists():
-        fields = Fields(path, read_json(path), "barrier")
-        errors = fields.take("errors", list[float], at_least=0)
-        if len(errors) != POINTS:
-            raise damaged(path, f"it has {len(errors)} errors: expected {POINTS}")
-        return Barrier(tuple(errors))
+        barrier = read_dataclass(Barrier, read_json(path), path, more=True)
+        if len(barrier.errors) != POINTS:
+            raise damaged(path, f"it has {len(barrier.errors)} errors: expected {POINTS}")
+        return barrier
     ends = (trained_weights(folder) for folder in (one, other))
     check = partial(run_control.check, "while measuring a barrier")
     barrier = error_barrier(problem, test, *ends, between=check)

@@ -1,8 +1,8 @@
-"""The safetensors container, read strictly: its header is checked before a tensor is made.
+"""Tensor files as safetensors reads them, and strictly: what prac could not work with is refused.
 
-Safetensors' own reader maps the file, so that tensors change, and the process dies, where the file
-is truncated later; it takes the last of two tensors of one name; and a lying shape ends in whatever
-torch raises. Here nothing is allocated but what the file was found to hold.
+The library checks that a header describes each byte behind it once, and reads without mapping the
+file, so that tensors do not change with it later. Writing is done here: the library's own writer
+does not wait for the disk, gives the file other rights, and hides the system's error number.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prac.errors import PracError
-from prac.fields import LARGEST, damaged, fits, shown, strict_json
+from prac.fields import LARGEST, damaged, fits, shown
+from prac.files import opened
 
 TYPES = {
     "U64": torch.uint64,
@@ -50,34 +52,10 @@ HEADER_LIMIT = 2**24  # Bytes: some hundred thousand tensors.
 DIMENSIONS = 32  # What every numpy takes.
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Where a tensor lies: `start` and `end` count bytes from the header's end."""
-
-    name: str
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a file's header says.
-
-    Attributes:
-        entries: The tensors in the order in which they lie.
-        metadata: Text by name.
-    """
-
-    entries: tuple[Entry, ...]
-    metadata: dict[str, str]
-
-
 def made_header(
     tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> tuple[bytes, list[str]]:
-    """Return the header for tensors of `TYPES`, and their names in the order in which they lie.
+    """Return what comes before the tensors, and their names in the order in which they lie.
 
     To the byte what safetensors writes: wider types first, so that all are aligned; then by name.
     """
@@ -95,7 +73,8 @@ def made_header(
         }
         position = end
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
-    return text.ljust(-(-len(text) // PREFIX) * PREFIX), order
+    length = -(-len(text) // PREFIX) * PREFIX
+    return length.to_bytes(PREFIX, "little") + text.ljust(length), order
 
 
 def content_of(tensor: Tensor) -> memoryview:
@@ -104,74 +83,56 @@ def content_of(tensor: Tensor) -> memoryview:
     return content
 
 
-def read_layout(file: IO[bytes], path: Path, kind: str) -> Layout:
-    """Return what the header says, `file` standing at its end then.
+@contextmanager
+def opened_tensors(path: Path, kind: str) -> Iterator[tuple[dict[str, str], safe_open]]:
+    """Open a tensor file to read from it; give its metadata and the library's handle.
 
     Raises:
-        Damaged: If it is no container, or its header does not fit the file's length.
+        PracError: If it cannot be read, or there is not enough memory.
+        Damaged: If it is no such file, or its header does not fit the file's length.
     """
-    size = os.fstat(file.fileno()).st_size
-    start = _exactly(file, PREFIX)
-    length = int.from_bytes(start, "little")
-    if len(start) < PREFIX or length > size - PREFIX:
-        raise damaged(path, f"it is not a whole {kind} file: it ends within its header")
-    if length > HEADER_LIMIT:
-        raise damaged(path, f"its header has {length} bytes: expected at most {HEADER_LIMIT}")
-    return parse_layout(_exactly(file, length), size - PREFIX - length, path, kind)
+    with opened(path, kind) as file:
+        length = int.from_bytes(file.read(PREFIX), "little")
+        if HEADER_LIMIT < length < os.fstat(file.fileno()).st_size:
+            raise damaged(path, f"its header has {length} bytes: expected at most {HEADER_LIMIT}")
+        try:
+            with safe_open(path, "pt", backend="pread") as content:
+                yield content.metadata() or {}, content
+        except SafetensorError as error:
+            fault = " ".join(str(error).split())
+            if "(os error" in fault:  # The disk's fault, not the file's.
+                raise PracError(f"{path}: cannot be read: {shown(fault)[1:-1]}") from error
+            raise damaged(path, f"it is not a whole {kind} file: {shown(fault)[1:-1]}") from error
+        except MemoryError as error:
+            raise PracError(f"{path}: not enough memory to read it") from error
 
 
-def parse_layout(header: bytes, size: int, path: Path, kind: str) -> Layout:
-    """Return what a header says of `size` bytes of tensors behind it.
+def read_content(content: safe_open, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of an open file; they do not depend on the file.
 
     Raises:
-        Damaged: If it is not a header, or does not describe each byte behind it once.
+        Damaged: If a name, a type or a shape is none of prac's, or a bool is neither 0 nor 1.
     """
-    try:
-        values = strict_json(header.decode())
-    except ValueError as error:
-        raise damaged(path, f"it is not a {kind} file: its header is no plain JSON: {error}") from (
-            error
-        )
-    if not fits(values, dict):
-        raise damaged(path, f"it is not a {kind} file: its header is {shown(values)}")
-    metadata = values.pop("__metadata__", {})
-    if not fits(metadata, dict[str, str]):
-        raise damaged(path, "its metadata is not text by name")
-    entries = [_entry(name, facts, path) for name, facts in values.items()]
-    entries.sort(key=lambda entry: (entry.start, entry.end))
-    position = 0
-    for entry in entries:
-        if entry.start != position:
-            raise damaged(
-                path, f"tensor {entry.name!r} begins at byte {entry.start}, expected {position}"
-            )
-        position = entry.end
-    if position != size:
-        raise damaged(path, f"its tensors need {position} bytes, but it holds {size}")
-    return Layout(tuple(entries), metadata)
+    names = content.offset_keys()
+    for name in names:  # Before anything is made of them.
+        check_name(name, path)
+        facts = content.get_slice(name)
+        if facts.get_dtype() not in TYPES:
+            raise damaged(path, f"tensor {name!r} has the unknown type {facts.get_dtype()}")
+        checked_shape(name, facts.get_shape(), path)
+    tensors = {name: content.get_tensor(name) for name in names}
+    for name, tensor in tensors.items():
+        if tensor.dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
+            raise damaged(path, f"tensor {name!r} has a bool that is neither 0 nor 1")
+    return tensors
 
 
-def _entry(name: str, facts: Any, path: Path) -> Entry:
+def check_writable(name: str, tensor: Tensor, path: Path) -> None:
+    """Raise a Damaged for a tensor that `read_content` would not take."""
     check_name(name, path)
-    if not fits(facts, dict) or facts.keys() != {"dtype", "shape", "data_offsets"}:
-        raise damaged(
-            path, f"tensor {name!r} is {shown(facts)}: expected dtype, shape and data_offsets"
-        )
-    if not fits(facts["dtype"], str) or facts["dtype"] not in TYPES:
-        raise damaged(path, f"tensor {name!r} has the unknown type {shown(facts['dtype'])}")
-    dtype = TYPES[facts["dtype"]]
-    shape = checked_shape(name, facts["shape"], path)
-    offsets = facts["data_offsets"]
-    if not fits(offsets, list[int], 0) or len(offsets) != 2:
-        raise damaged(path, f"tensor {name!r} has offsets {shown(offsets)}: expected two")
-    start, end = offsets
-    if end - start != math.prod(shape) * dtype.itemsize:
-        raise damaged(
-            path,
-            f"tensor {name!r} has {end - start} bytes, its shape {shown(shape)} needs "
-            f"{math.prod(shape) * dtype.itemsize}",
-        )
-    return Entry(name, dtype, shape, start, end)
+    checked_shape(name, list(tensor.shape), path)
+    if tensor.dtype not in _NAMES or tensor.layout != torch.strided:
+        raise damaged(path, f"tensor {name!r} is {tensor.dtype}, {tensor.layout}")
 
 
 def checked_shape(name: str, shape: Any, path: Path | str) -> tuple[int, ...]:
@@ -192,44 +153,3 @@ def check_name(name: str, path: Path | str) -> None:
     parts = [part for step in name.split("/") for part in step.split(".")]
     if not all(parts) or not name.isprintable() or "\\" in name:
         raise damaged(path, f"{shown(name)} is no name of a tensor")
-
-
-def read_content(file: IO[bytes], layout: Layout, path: Path) -> dict[str, Tensor]:
-    """Return the tensors, `file` standing at the header's end; they do not depend on the file.
-
-    Raises:
-        PracError: If there is not enough memory.
-        Damaged: If the file has become shorter, or a bool is neither 0 nor 1.
-    """
-    tensors = {}
-    for entry in layout.entries:
-        try:
-            tensor = torch.empty(entry.shape, dtype=entry.dtype)
-        except (RuntimeError, MemoryError) as error:
-            size = entry.end - entry.start
-            raise PracError(
-                f"{path}: not enough memory for the {size} bytes of {entry.name!r}"
-            ) from error
-        content = content_of(tensor)
-        if _fill(file, content) != len(content):
-            raise damaged(path, f"it ends within tensor {entry.name!r}")
-        if entry.dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
-            raise damaged(path, f"tensor {entry.name!r} has a bool that is neither 0 nor 1")
-        tensors[entry.name] = tensor
-    return tensors
-
-
-def _exactly(file: IO[bytes], length: int) -> bytes:
-    content = bytearray(length)
-    return bytes(content[: _fill(file, memoryview(content))])
-
-
-def _fill(file: IO[bytes], content: memoryview) -> int:
-    """Read until `content` is full or the file ends; return how many bytes were read."""
-    done = 0
-    while done < len(content):
-        count = file.readinto(content[done:])  # type: ignore[attr-defined]
-        if not count:
-            break
-        done += count
-    return done

@@ -1,4 +1,4 @@
-"""JSON and YAML that anyone may have made: parsed strictly, its fields taken out by type.
+"""JSON and YAML that anyone may have made: parsed strictly, and read by type into dataclasses.
 
 Whoever changed a file can have computed its checksum anew, so nothing in it is taken on trust.
 """
@@ -8,17 +8,22 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 import reprlib
 import types
-import typing
 from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Union
+from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from prac.errors import Damaged
 
+T = TypeVar("T")
+
 DEPTH = 32
 LARGEST = 2**63 - 1
+
+_OBJECTS = (dict, Mapping)
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
@@ -55,7 +60,7 @@ def strict_yaml(content: bytes) -> Any:
     >>> strict_yaml(b"epochs: 20")
     {'epochs': 20}
     """
-    import yaml  # Here only: training, without run folders, needs no more than torch and NumPy.
+    import yaml  # Here only: training without run folders does not need it.
 
     try:
         text, depth = content.decode(), 0
@@ -127,14 +132,15 @@ def fits(value: Any, kind: Any, at_least: float | None = None) -> bool:
 
     Args:
         value: Of JSON.
-        kind: `int`, `float` (whole numbers are), `bool`, `str`, `None`, a union of these, or
-            `list[X]`, `tuple[X, ...]` (a list in JSON) or `dict[str, X]` of them.
+        kind: `int`, `float` (whole numbers are), `bool`, `str`, `None`, a dataclass (an object in
+            JSON, whose fields are not looked at), a union of these, or `list[X]`, `tuple[X, ...]`
+            (a list in JSON) or `dict[str, X]` of them.
         at_least: Smallest number allowed, however deep.
 
     >>> fits({"cet": 3}, dict[str, int], at_least=0), fits(True, int), fits([1, None], list[int])
     (True, False, False)
     """
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return any(fits(value, one, at_least) for one in inner)
     if kind is Any:
@@ -148,7 +154,7 @@ def fits(value: Any, kind: Any, at_least: float | None = None) -> bool:
         return at_least is None or value >= at_least
     if origin in (list, tuple):
         return isinstance(value, list) and all(fits(one, inner[0], at_least) for one in value)
-    if kind is dict or origin is dict:
+    if kind is dict or origin in _OBJECTS or is_dataclass(kind):
         of = inner[1] if inner else Any
         return isinstance(value, dict) and all(
             isinstance(name, str) and fits(one, of, at_least) for name, one in value.items()
@@ -163,9 +169,12 @@ class Fields:
         path: The file.
         values: What should be the object.
         of: What the object is, for messages.
+        more: Whether fields that nobody knows are let pass, in what is nested too.
     """
 
-    def __init__(self, path: Path | str, values: Any, of: str = "header") -> None:
+    def __init__(
+        self, path: Path | str, values: Any, of: str = "header", *, more: bool = False
+    ) -> None:
         """Begin with all fields.
 
         Raises:
@@ -173,6 +182,7 @@ class Fields:
         """
         self.path = path
         self.of = of
+        self.more = more
         if not fits(values, dict):
             raise damaged(path, f"its {of} is {shown(values)}: expected fields by name")
         self._left: dict[str, Any] = dict(values)
@@ -182,7 +192,7 @@ class Fields:
         return name in self._left
 
     def take(self, name: str, kind: Any, at_least: float | None = None) -> Any:
-        """Return a field's value, which then counts as known.
+        """Return a field's value as its type has it, a tuple for a list; it counts as known then.
 
         Args:
             name: Of the field.
@@ -200,6 +210,19 @@ class Fields:
                 self.path,
                 f"its {self.of} has {name} {shown(value)}: expected {_described(kind, at_least)}",
             )
+        return self._typed(value, kind)
+
+    def _typed(self, value: Any, kind: Any) -> Any:
+        """Return a value that fits a type as one of it: lists as tuples, dataclasses read."""
+        origin, inner = get_origin(kind), get_args(kind)
+        if origin in (Union, types.UnionType):
+            return self._typed(value, next(one for one in inner if fits(value, one)))
+        if is_dataclass(kind):
+            return read_dataclass(kind, value, self.path, more=self.more)  # type: ignore[arg-type]
+        if origin in (list, tuple):
+            return origin(self._typed(one, inner[0]) for one in value)
+        if origin in _OBJECTS:
+            return {name: self._typed(one, inner[1]) for name, one in value.items()}
         return value
 
     def check(self, kinds: Mapping[str, Any], at_least: float | None = None) -> None:
@@ -209,9 +232,31 @@ class Fields:
                 self.take(name, kind, at_least)
 
     def end(self) -> None:
-        """Raise a Damaged where a field is left that no one knows."""
-        for name in self._left:
+        """Raise a Damaged where a field is left that nobody knows."""
+        for name in () if self.more else self._left:
             raise damaged(self.path, f"its {self.of} has an unknown field {shown(name)}")
+
+
+def read_dataclass(
+    cls: type[T], values: Any, path: Path | str, of: str | None = None, *, more: bool = False
+) -> T:
+    """Return a dataclass from its JSON: every field must be there, as its annotation says.
+
+    Args:
+        cls: The dataclass; numbers in it are at least 0.
+        values: What should be its fields by name.
+        path: The file that they are of.
+        of: What they are, for messages; the last word of the class's name by default.
+        more: Whether other fields are let pass, such as values that follow from these.
+
+    Raises:
+        Damaged: Naming the file, the field and what was expected.
+    """
+    of = of or re.findall("[A-Z][a-z]*", cls.__name__)[-1].lower()
+    fields = Fields(path, values, of, more=more)
+    found = {name: fields.take(name, kind, 0) for name, kind in get_type_hints(cls).items()}
+    fields.end()
+    return cls(**found)
 
 
 PROVENANCE = {
@@ -243,11 +288,11 @@ def _described(kind: Any, at_least: float | None) -> str:
         dict: "fields by name",
         type(None): "null",
     }
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return " or ".join(_described(one, at_least) for one in inner)
     if origin in (list, tuple):
         return f"a list, each {_described(inner[0], at_least)}"
-    if origin is dict:
+    if origin in _OBJECTS:
         return f"fields by name, each {_described(inner[1], at_least)}"
-    return words.get(kind, "any value")
+    return "fields by name" if is_dataclass(kind) else words.get(kind, "any value")

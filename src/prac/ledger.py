@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prac.cost import Cost
 from prac.errors import PracError
-from prac.fields import Fields, damaged, fits, shown
+from prac.fields import damaged, fits, read_dataclass, shown
 from prac.files import opened, read_json
 
 
@@ -77,35 +76,10 @@ class Level:
         Raises:
             PracError: If the file cannot be read, or is damaged.
         """
-        fields = Fields(path, read_json(path), "summary")
-        kinds = typing.get_type_hints(cls)
-        values: dict[str, Any] = {
-            name: cost_of(path, fields.take(name, dict))
-            if kind is Cost
-            else fields.take(name, kind, at_least=0)
-            for name, kind in kinds.items()
-        }
-        fields.end()
-        if not values["total"]:
+        level = read_dataclass(cls, read_json(path), path, "summary")
+        if not level.total:
             raise damaged(path, "its summary is of no examples")
-        return cls(**{**values, "mask_distances": tuple(values["mask_distances"])})
-
-
-def cost_of(path: Path | str, values: Any) -> Cost:
-    """Return a cost from its JSON.
-
-    Raises:
-        Damaged: If a field is missing, too many, or no number of at least 0.
-    """
-    fields = Fields(path, values, "cost")
-    cost = Cost(
-        iterations=fields.take("iterations", int, at_least=0),
-        examples_trained=fields.take("examples_trained", int, at_least=0),
-        examples_scored=fields.take("examples_scored", int, at_least=0),
-        seconds=fields.take("seconds", float, at_least=0),
-    )
-    fields.end()
-    return cost
+        return level
 
 
 @dataclass(frozen=True)

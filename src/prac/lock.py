@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import socket
 import time
 from pathlib import Path
 from types import TracebackType
 
-from prac.errors import FolderError
-from prac.files import MODE, make_folder
+from filelock import FileLock, Timeout
 
-_held: set[Lock] = set()
+from prac.errors import FolderError
+from prac.files import make_folder
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class Lock:
-    """One process's hold on a folder; the system drops it when the process ends, in any way."""
+    """One process's hold on a folder; the system drops it when the process ends, in any way.
+
+    A forked process, such as one that loads data, does not share it, nor keep it from its parent's
+    successor.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Name the folder; `with` takes the hold."""
         self.folder = folder
-        self._descriptor: int | None = None
+        self._path = folder / ".lock"
+        self._held: os.stat_result | None = None
+        self._lock = FileLock(
+            self._path,
+            timeout=0,
+            thread_local=False,
+            fallback_to_soft=False,  # Which a killed process would leave behind.
+            preserve_lock_file=True,
+            on_acquired=self._sign,
+        )
+
+    def _sign(self, descriptor: int) -> None:
+        now = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+        text = f"process {os.getpid()} on {socket.gethostname()} since {now}".encode()
+        os.pwrite(descriptor, text, 0)
+        os.ftruncate(descriptor, len(text))
+        self._held = os.fstat(descriptor)
 
     def __enter__(self) -> Lock:
         """Take the hold.
@@ -30,18 +52,21 @@ class Lock:
             FolderError: If another process has it, saying which, or the file system has no locks.
         """
         make_folder(self.folder)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, MODE)
         try:
-            _lock(descriptor, self.folder)
-            now = time.strftime("%Y-%m-%d %H:%M:%S %Z")
-            text = f"process {os.getpid()} on {socket.gethostname()} since {now}".encode()
-            os.pwrite(descriptor, text, 0)
-            os.ftruncate(descriptor, len(text))
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
-        _held.add(self)
+            self._lock.acquire()
+        except Timeout as error:
+            holder = self._path.read_text(errors="replace")[:200] or "another process"
+            raise FolderError(
+                f"{self.folder}: {holder} is working in this folder: wait for it, or choose "
+                f"another --out"
+            ) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            raise FolderError(
+                f"{self.folder}: cannot be locked ({error.strerror}): choose an --out on a file "
+                f"system with locks"
+            ) from error
         return self
 
     def __exit__(
@@ -55,16 +80,14 @@ class Lock:
 
     def release(self) -> None:
         """Give the hold up, if it was taken."""
-        _held.discard(self)
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._held = None
+        self._lock.release()
 
     def check(self) -> None:
         """Raise a FolderError if the folder that is held is no longer the one of that name."""
-        assert self._descriptor is not None, "the hold was taken"
+        assert self._held is not None, "the hold was taken"
         try:
-            is_same = os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
+            is_same = os.path.samestat(self._held, os.stat(self._path))
         except OSError:
             is_same = False
         if not is_same:
@@ -72,37 +95,3 @@ class Lock:
                 f"{self.folder}: the run folder was removed or replaced while the run went on: "
                 f"put it back, or start again in a new folder"
             )
-
-    @property
-    def _path(self) -> Path:
-        return self.folder / ".lock"
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
-        raise FolderError(
-            f"{folder}: {holder} is working in this folder: wait for it, or choose another --out"
-        ) from error
-    except OSError as error:
-        raise FolderError(
-            f"{folder}: cannot be locked ({error.strerror}): choose an --out on a file system with "
-            f"locks"
-        ) from error
-
-
-def _forget_in_child() -> None:
-    """Close, in a forked process, what its parent holds.
-
-    A loading process that outlives its killed parent by some seconds would go on holding it.
-    """
-    for lock in _held:
-        if lock._descriptor is not None:
-            os.close(lock._descriptor)
-            lock._descriptor = None
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_forget_in_child)

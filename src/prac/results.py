@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.cost import Cost
 from prac.errors import PracError
 from prac.fields import Fields, damaged
 from prac.files import read_json, read_settings
-from prac.ledger import Ledger, Level, cost_of, ledger, read_levels
+from prac.ledger import Ledger, Level, ledger, read_levels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -189,7 +190,6 @@ def read_retraining(path: Path) -> dict[str, Any]:
     fields = Fields(path, summary, "summary")
     for name, kind in RETRAINED.items():
         fields.take(name, kind, at_least=0)
-    cost_of(path, summary["cost"])
     return summary
 
 
@@ -198,6 +198,6 @@ RETRAINED = {
     "val_accuracy": float | None,
     "test_accuracy": float | None,
     "density": float,
-    "cost": dict,
+    "cost": Cost,
 }
 """What a retraining's summary says at least."""

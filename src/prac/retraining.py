@@ -22,6 +22,7 @@ from prac.data.examples import Examples, as_examples
 from prac.errors import PracError
 from prac.evaluate import accuracy_and_loss
 from prac.execution import executed
+from prac.fields import read_dataclass
 from prac.files import write_json
 from prac.ledger import read_metrics
 from prac.modules import masked, restore_
@@ -134,8 +135,9 @@ def retrain(
                 problem = executed(
                     problem, config, plan.iterations, path, options.note, found_under=found_under
                 )
+            old = task.own_parts(by_source=False)
             folder = stack.enter_context(
-                options.open_folder(path, settings, identity, problem.world)
+                options.open_folder(path, settings, identity, problem.world, of_old=old)
             )
             stack.enter_context(options.run_control.working())
             if not (path / "summary.json").exists():
@@ -150,9 +152,9 @@ def retrain(
 
 def read_history(path: Path) -> History:
     """Return the history of a finished retraining's folder."""
-    summary = read_retraining(path / "summary.json")
-    cost = Cost(**summary.pop("cost"))
-    return History(epochs=read_metrics(path), cost=cost, **summary)
+    file = path / "summary.json"
+    summary = read_retraining(file)
+    return read_dataclass(History, {"epochs": read_metrics(path), **summary}, file, "summary")
 
 
 def _first_state(ticket: Ticket, total: int, start: int) -> RunState:

@@ -92,6 +92,8 @@ class RunOptions:
         settings: Mapping[str, Any],
         identity: Mapping[str, Any],
         world: World,
+        *,
+        of_old: Mapping[str, Any] | None = None,
     ) -> RunFolder:
         """Return a run's folder as `RunFolder` takes it, to be opened by `with`."""
         return RunFolder(
@@ -99,6 +101,7 @@ class RunOptions:
             settings,
             identity,
             environment(world),
+            of_old=of_old,
             accept_changes=self.accept_changes,
             note=self.note,
         )

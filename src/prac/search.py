@@ -88,19 +88,20 @@ def find(
         plan = _plan(config, first)
         if not _is_complete(path, config):  # Else there is no step to be run in any way.
             problem = executed(problem, config.train, plan.most_iterations, path, options.note)
-        custom = {"choose": choose, "stop": stop, "score": score}
+        custom = {"own_choose": choose, "own_stop": stop, "own_score": score}
+        of_old = {
+            **{name: _described(part, by_source=False) for name, part in custom.items()},
+            **task.own_parts(by_source=False),
+        }
         identity = {
             "architecture": architecture(problem.model),
             **problem.identity(),
             "classes": list(problem.train.classes),
             "subset": None if subset is None else subset.digest,
-            **{
-                f"own_{name}": None if part is None else described(part)
-                for name, part in custom.items()
-            },
+            **{name: _described(part) for name, part in custom.items()},
         }
         settings = {**flat(config), **(recipe or {})}
-        opened = options.open_folder(path, settings, identity, problem.world)
+        opened = options.open_folder(path, settings, identity, problem.world, of_old=of_old)
         with opened as folder, options.run_control.working():
             if not _is_complete(path, config):
                 under_way = SearchRun(folder, problem, plan, _provenance(folder, plan), options)
@@ -108,6 +109,10 @@ def find(
             folder.forget_states()
             options.tell("finished", config.levels, out=str(out))
     return Search.load(out)
+
+
+def _described(part: object, *, by_source: bool = True) -> str | None:
+    return None if part is None else described(part, by_source=by_source)
 
 
 def _provenance(folder: RunFolder, plan: SearchPlan) -> dict[str, Any]:

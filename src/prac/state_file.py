@@ -6,11 +6,11 @@ weights of a group are one tensor a type, and its masks one. Format 1 had a tens
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
@@ -18,7 +18,6 @@ from torch import Tensor
 from prac.algorithms.forgetting import ForgettingTable
 from prac.container import TYPES, check_name, checked_shape
 from prac.fields import Fields, damaged, fits, shown
-from prac.ledger import cost_of
 from prac.modules import number_fault
 from prac.state import RunState, Weights
 from prac.store import check_indices, check_tensors, checked_shapes, pack, read_tensors, unpacked
@@ -31,6 +30,7 @@ _SCALARS = (
     "epoch_correct",
     "best_accuracy",
     "best_epoch",
+    "cost",
 )
 _WEIGHTS = ("weights", "optimizer", "rewind", "best", "source")
 _MASKS = ("masks", "candidate")
@@ -57,7 +57,7 @@ def to_tensors(state: RunState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     known = {name: getattr(state, name) for name in _OF_EXAMPLES}
     tensors |= {name: tensor for name, tensor in known.items() if tensor is not None}
     header: dict[str, Any] = {name: getattr(state, name) for name in _SCALARS}
-    header["cost"] = dataclasses.asdict(state.cost)
+    header["cost"] = asdict(state.cost)
     # A list, not a mapping: layers must keep the model's order, in which ties are broken.
     header["shapes"] = [[name, list(mask.shape)] for name, mask in state.masks.items()]
     header["present"] = [n for n in (*_WEIGHTS, *_MASKS) if getattr(state, n) is not None]
@@ -146,15 +146,11 @@ def from_tensors(
     optional = _OF_EXAMPLES.keys() & rest.keys()
     of_examples: dict[str, Any] = {name: rest.get(name) for name in _OF_EXAMPLES}
     check_tensors(path, rest, ("members", "epoch_losses", *_TABLE, *optional))
+    kinds = get_type_hints(RunState)
+    least = {"best_accuracy": -1}
+    scalars = {name: fields.take(name, kinds[name], least.get(name, 0)) for name in _SCALARS}
     state = RunState(
-        level=fields.take("level", int, at_least=0),
-        step=fields.take("step", int, at_least=0),
-        distances=tuple(fields.take("distances", list[float], at_least=0)),
-        epoch_examples=fields.take("epoch_examples", int, at_least=0),
-        epoch_correct=fields.take("epoch_correct", int, at_least=0),
-        best_accuracy=fields.take("best_accuracy", float, at_least=-1),
-        best_epoch=fields.take("best_epoch", int, at_least=0),
-        cost=cost_of(path, fields.take("cost", dict)),
+        **scalars,
         **groups,
         members=tensors["members"],
         epoch_losses=tensors["epoch_losses"],

@@ -22,19 +22,17 @@ from torch import Tensor
 
 from prac.container import (
     HEADER_LIMIT,
-    PREFIX,
-    TYPES,
     check_name,
+    check_writable,
     checked_shape,
     content_of,
     made_header,
-    parse_layout,
+    opened_tensors,
     read_content,
-    read_layout,
 )
 from prac.errors import Damaged, PracError
 from prac.fields import Fields, damaged, fits, shown, strict_json
-from prac.files import opened, write_atomic
+from prac.files import write_atomic
 
 FORMAT = 1
 NEWER = {"state": 2}
@@ -49,20 +47,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, header: 
     """
     with writing(path):
         for name, tensor in tensors.items():
-            check_name(name, path)
-            if tensor.dtype not in TYPES.values() or tensor.layout != torch.strided:
-                raise damaged(path, f"tensor {name!r} is {tensor.dtype}, {tensor.layout}")
+            check_writable(name, tensor, path)
         # As a reader will find it: keys that are numbers become text, tuples lists.
         whole = strict_json(json.dumps({"kind": kind, "format": newest_format(kind), **header}))
         plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
         whole["digest"] = content_digest(plain, whole)
-        text = json.dumps(whole, sort_keys=True)
-        layout, order = made_header(plain, {"prac": text})
-        if len(layout) > HEADER_LIMIT:
-            raise damaged(path, f"its header would have {len(layout)} bytes")
-        parse_layout(layout, sum(tensor.nbytes for tensor in plain.values()), path, kind)
-        length = len(layout).to_bytes(PREFIX, "little")
-    write_atomic(path, length, layout, *(content_of(plain[name]) for name in order))
+        start, order = made_header(plain, {"prac": json.dumps(whole, sort_keys=True)})
+        if len(start) > HEADER_LIMIT:
+            raise damaged(path, f"its header would have {len(start)} bytes")
+    write_atomic(path, start, *(content_of(plain[name]) for name in order))
 
 
 def newest_format(kind: str) -> int:
@@ -88,10 +81,9 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         Damaged: If its content is not what was written.
     """
     path = Path(path)
-    with opened(path, kind) as file:
-        layout = read_layout(file, path, kind)
-        envelope = _envelope(layout.metadata, path, kind)
-        tensors = read_content(file, layout, path)
+    with opened_tensors(path, kind) as (metadata, content):
+        envelope = _envelope(metadata, path, kind)
+        tensors = read_content(content, path)
     digest = envelope.pop("digest")
     if digest != content_digest(tensors, envelope):
         raise damaged(path, "its content does not match its checksum")
@@ -113,9 +105,8 @@ def kind_of(path: Path) -> str:
         PracError: If it is none of prac's.
     """
     path = Path(path)
-    with opened(path, "ticket or subset") as file:
-        layout = read_layout(file, path, "ticket or subset")
-        return str(_envelope(layout.metadata, path, "ticket or subset")["kind"])
+    with opened_tensors(path, "ticket or subset") as (metadata, _):
+        return str(_envelope(metadata, path, "ticket or subset")["kind"])
 
 
 def _envelope(metadata: Mapping[str, str], path: Path, kind: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -69,8 +70,9 @@ class Task:
             return self.correct(outputs, targets).to(torch.int32)
         return self.prediction(outputs).to(torch.int32)
 
-    def own_parts(self) -> dict[str, str | None]:
+    def own_parts(self, *, by_source: bool = True) -> dict[str, str | None]:
         """Return the parts that are not classification's, described; None for those that are."""
+        tell = partial(described, by_source=by_source)
         parts: dict[str, Any] = {
             "loss": self.loss,
             "correct": self.correct,
@@ -84,7 +86,7 @@ class Task:
             (cross_entropies, None),
         )
         return {
-            f"own_{name}": None if any(part is one for one in known) else described(part)
+            f"own_{name}": None if any(part is one for one in known) else tell(part)
             for (name, part), known in zip(parts.items(), usual, strict=True)
         }
 

@@ -10,7 +10,7 @@ import torch
 
 from prac.algorithms.forgetting import ForgettingTable
 from prac.algorithms.schedule import Plan
-from prac.cached import content_key
+from prac.cached import kept_path
 from prac.checkpoint import RunFolder
 from prac.config import TrainConfig
 from prac.data.examples import Examples
@@ -57,15 +57,19 @@ class Trunk:
         settings = {**flat(self.config), "seed": self.seed}
         identity = {"ticket": self.first.digest, **self.problem.identity()}
         pipeline = repr(getattr(self.problem.train, "pipeline", None))
-        about = ["trunk", settings, identity, pipeline, self.problem.world.precision]
-        path = self.cache / f"trunk-{content_key(about)}"
+        of_old = self.problem.task.own_parts(by_source=False)
+        about, about_of_old = (
+            ["trunk", settings, one, pipeline, self.problem.world.precision]
+            for one in (identity, {**identity, **of_old})
+        )
+        path = kept_path(self.cache, about, about_of_old, "trunk-")
         kept = path / f"iteration_{point:08d}.safetensors"
         if not kept.exists():
             self.options.tell("trunk", iteration=point)
             with self.problem.world.reproducible():
                 options = self.options
                 problem = executed(self.problem, self.config, point, path, options.note)
-                folder = options.open_folder(path, settings, identity, problem.world)
+                folder = options.open_folder(path, settings, identity, problem.world, of_old=of_old)
                 with folder, options.run_control.working():
                     weights = self._train(problem, folder, point)
                     write_tensors(kept, weights, "weights", {"iteration": point})

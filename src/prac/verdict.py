@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.errors import PracError
-from prac.fields import Fields, damaged
+from prac.fields import Fields, damaged, read_dataclass
 from prac.files import read_json
 from prac.results import Search
 from prac.statistics import ROUNDING, deviation, half_width, mean, worse
@@ -275,52 +275,27 @@ class Verdict:
         if not path.exists():
             return None
         fields = Fields(path, read_json(path), "verdict")
-        seeds = tuple(fields.take("seeds", list[int], at_least=0))
-        rows = [Fields(path, row, "level") for row in fields.take("levels", list)]
-        levels: list[LevelVerdict] = []
-        for row in rows:
-            ticket = _read_trials(path, row.take("ticket", dict))
-            barrier = row.take("barrier", dict | None)
-            levels.append(
-                LevelVerdict(
-                    row.take("index", int, at_least=0),
-                    row.take("density", float, at_least=0),
-                    row.take("from_initialisation", bool),
-                    ticket,
-                    levels[0].ticket if levels else ticket,
-                    {
-                        name: _read_trials(path, trials)
-                        for name, trials in row.take("controls", dict).items()
-                    },
-                    None if barrier is None else _read_barrier(path, barrier),
-                )
-            )
-        if not levels or levels[0].index:
-            raise damaged(path, "it judges no dense network")
-        return cls(search, seeds, tuple(levels))
-
-
-def _read_trials(path: Path, values: Any) -> Trials:
-    rows = [Fields(path, row, "run") for row in Fields(path, values, "trials").take("runs", list)]
-    if not rows:
-        raise damaged(path, "it has trials without runs")
-    return Trials(
-        tuple(
-            Trial(
-                row.take("seed", int, at_least=0),
-                row.take("accuracy", float, at_least=0),
-                row.take("folder", str),
-            )
+        seeds = fields.take("seeds", tuple[int, ...], at_least=0)
+        rows = fields.take("levels", list[dict[str, Any]])
+        # The dense network is the ticket of the first one.
+        dense = rows[0].get("ticket") if rows else None
+        levels = tuple(
+            read_dataclass(LevelVerdict, {**row, "dense": dense}, path, "level", more=True)
             for row in rows
         )
-    )
+        if not levels or levels[0].index:
+            raise damaged(path, "it judges no dense network")
+        for level in levels:
+            _check(path, level)
+        return cls(search, seeds, levels)
 
 
-def _read_barrier(path: Path, values: Any) -> Barrier:
-    errors = Fields(path, values, "barrier").take("errors", list[float], at_least=0)
-    if len(errors) < 2:
+def _check(path: Path, level: LevelVerdict) -> None:
+    """Raise a Damaged where a level has trials without runs, or a barrier without two ends."""
+    if not all(trials.runs for trials in (level.ticket, level.dense, *level.controls.values())):
+        raise damaged(path, "it has trials without runs")
+    if level.barrier is not None and len(level.barrier.errors) < 2:
         raise damaged(path, "its barrier has no two ends")
-    return Barrier(tuple(errors))
 
 
 def listed(levels: Iterable[int]) -> str:
