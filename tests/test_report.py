@@ -379,6 +379,16 @@ class TestCommand:
         assert main(["report", str(run), "-o", str(tmp_path)]) == 2
         assert "names the page's file" in capsys.readouterr().err
 
+    def test_without_the_library_of_charts_nothing_is_begun(self, run, monkeypatch, capsys):
+        monkeypatch.setitem(sys.modules, "vl_convert", None)
+        remedy = "pip install 'prac-lth[report]'"
+        assert main(["find", *SEARCH, "--out", "new", "--report"]) == 2
+        assert remedy in capsys.readouterr().err
+        assert not Path("new").exists()
+        assert main(["report", str(run)]) == 2
+        assert remedy in capsys.readouterr().err
+        assert not (run / "report.html").exists()
+
     def test_several_runs_need_no_torch(self, run):
         code = (
             "import sys\n"

@@ -13,6 +13,7 @@ from typing import Any
 from prac import __version__
 from prac.report.facts import RunFacts
 from prac.report.gallery import Gallery
+from prac.report.pictures import renderer
 from prac.report.vega import Chart
 from prac.report.words import answer, findings, numbers
 from prac.text import printable
@@ -277,9 +278,7 @@ def _spec(chart: Chart) -> str:
 @functools.cache
 def _script() -> str:
     """Return what draws charts; putting it together takes a second or two."""
-    from vl_convert import javascript_bundle
-
-    bundle: str = javascript_bundle(_resource("page.js"))
+    bundle: str = renderer().javascript_bundle(_resource("page.js"))
     return bundle.replace("</script", "<\\/script")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,3 +161,52 @@ def chart(
         "layer": layers,
     }
     return Chart(name, title, alt, spec)
+
+
+def layer(mark: dict[str, Any], *encodings: dict[str, Any]) -> dict[str, Any]:
+    """Return a layer: a mark, and its encodings as one."""
+    return {"mark": mark, "encoding": {k: v for one in encodings for k, v in one.items()}}
+
+
+def quantity(field: str, title: str, **more: Any) -> dict[str, Any]:
+    """Return the encoding of a number, such as its scale and axis say."""
+    return {"field": field, "type": "quantitative", "title": title, **more}
+
+
+def round_numbers(values: Sequence[float]) -> list[float]:
+    """Return the round numbers between the least and the most, few enough for a logarithmic axis.
+
+    >>> round_numbers([3, 80]), round_numbers([1, 4000]), round_numbers([0.04, 0.3])
+    ([5.0, 10.0, 20.0, 50.0], [1.0, 10.0, 100.0, 1000.0], [0.05, 0.1, 0.2])
+    """
+    least, most = min(values, default=1), max(values, default=1)
+    steps = (1,) if most > 1000 * least else (1, 2, 5)
+    numbers = (float(f"{step}e{power}") for power in range(-9, 16) for step in steps)
+    return [number for number in numbers if least <= number <= most]
+
+
+def named(
+    field: str, names: Sequence[str], *, title: str | None = None, legend: Any = None, **looks: Any
+) -> dict[str, Any]:
+    """Return the encoding of names: a look for each on every channel given, all in one legend."""
+    return {
+        channel: {
+            "field": field,
+            "type": "nominal",
+            "title": title,
+            "scale": {"domain": list(names), "range": list(look)},
+            "legend": legend or {},
+        }
+        for channel, look in looks.items()
+    }
+
+
+def bars(
+    place: Mapping[str, Any], channel: str, ends: tuple[str, str], style: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a layer of intervals along x or y, pale, since wide ones would hide the means."""
+    low, high = ends
+    along = {channel: {**place[channel], "field": low}, f"{channel}2": {"field": high}}
+    orient = "horizontal" if channel == "x" else "vertical"
+    bar = {"type": "errorbar", "orient": orient, "ticks": {"size": 5}, "opacity": 0.45}
+    return layer({**bar, "clip": True}, {**place, **along}, {"color": style["color"]})
