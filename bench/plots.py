@@ -17,9 +17,9 @@ PROFILE, GROWTH = "bench-profile.svg", "bench-growth.svg"
 def draw(sections: Mapping[str, Any], folder: Path) -> None:
     """Write the pictures for which there are figures."""
     if "search" in sections:
-        (folder / PROFILE).write_bytes(svg(profile(sections["search"]["facts"]["seconds"])))
+        (folder / PROFILE).write_text(svg(profile(sections["search"]["facts"]["seconds"])))
     if "growth" in sections:
-        (folder / GROWTH).write_bytes(svg(growth(sections["growth"]["facts"]["curves"])))
+        (folder / GROWTH).write_text(svg(growth(sections["growth"]["facts"]["curves"])))
 
 
 def profile(seconds: Mapping[str, float]) -> dict[str, Any]:

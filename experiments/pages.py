@@ -67,4 +67,4 @@ def write(name: str, text: str) -> None:
 
 def picture(spec: Mapping[str, Any], path: Path) -> None:
     """Write a picture, of Vega-Lite, as SVG: the same for the same figures."""
-    path.write_bytes(svg(spec))
+    path.write_text(svg(spec))

@@ -56,18 +56,18 @@ def panels(
     }
 
 
-def svg(spec: Mapping[str, Any]) -> bytes:
-    """Return a chart as an SVG file's content, the same for the same chart.
+def svg(spec: Mapping[str, Any]) -> str:
+    """Return a chart as SVG, the same for the same chart.
 
     Raises:
         PracError: If the library that draws it is not installed.
     """
-    text = renderer().vegalite_to_svg(spec)
+    text: str = renderer().vegalite_to_svg(spec)
     # A process numbers them on from picture to picture.
     names = dict.fromkeys(re.findall(r'id="((?:clip|gradient_)\d+)"', text))
     for number, name in enumerate(names):
         text = re.sub(rf'(id="|url\(#){name}(?=["\)])', rf"\g<1>shared-{number}", text)
-    return f"{text}\n".encode()
+    return f"{text}\n"
 
 
 def write(spec: Mapping[str, Any], path: Path) -> list[Path]:
@@ -77,7 +77,7 @@ def write(spec: Mapping[str, Any], path: Path) -> list[Path]:
         PracError: If the library that draws it is not installed.
         OSError: If they cannot be written.
     """
-    contents = {".svg": svg(spec), ".png": renderer().vegalite_to_png(spec, scale=SCALE)}
+    contents = {".svg": svg(spec).encode(), ".png": renderer().vegalite_to_png(spec, scale=SCALE)}
     for suffix, content in contents.items():
         write_atomic(path.with_suffix(suffix), content)
     return [path.with_suffix(suffix) for suffix in contents]
