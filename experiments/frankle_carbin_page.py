@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.pages import percent, spread, table
 from prac.report.pictures import panels
-from prac.report.vega import BLUE, GREEN, ORANGE, YELLOW, bars, layer, named, quantity
+from prac.report.vega import BLUE, GREEN, ORANGE, YELLOW, bars, by_name, layer, quantity
 from prac.statistics import mean, worse
 
 SHOWN = (0, 4, 7, 11, 15)
@@ -246,7 +246,7 @@ def curves(results: dict[str, Any], first: int = 20_000) -> dict[str, Any]:
                 points.append({"density": names[-1], "iteration": iteration, "accuracy": accuracy})
     colours, dashes = zip(*looks, strict=True)
     legend = {"symbolType": "stroke", "symbolSize": 300}
-    style = named(
+    style = by_name(
         "density", names, title="density", legend=legend, color=colours, strokeDash=dashes
     )
     x = quantity("iteration", "iteration", axis={"format": ",d", "grid": False})
@@ -271,7 +271,7 @@ def densities(results: dict[str, Any]) -> dict[str, Any]:
         for level in trainings.levels
         if trainings.of[kind, level]
     ]
-    style = named(
+    style = by_name(
         "kind",
         ["ticket", "reinitialised"],
         title="mean; bars: least to most",

@@ -16,8 +16,8 @@ from prac.report.vega import (
     SKY,
     YELLOW,
     bars,
+    by_name,
     layer,
-    named,
     quantity,
     round_numbers,
 )
@@ -44,7 +44,7 @@ def comparison_figure(comparison: Comparison) -> dict[str, Any]:
         dashed = number >= len(COLOURS)
         points += ({**point, "dashed": dashed} for point in _points(row, aside, position))
     methods, count = [row.method for row in rows], len(rows)
-    style = named(
+    style = by_name(
         "method",
         [*methods, "dense"],
         legend={"symbolSize": 80, "labelLimit": 260},

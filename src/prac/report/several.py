@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 from prac.report.facts import RunFacts
@@ -16,10 +17,13 @@ from prac.report.vega import (
     SKY,
     YELLOW,
     Chart,
+    by_name,
     chart,
+    layer,
     on_accuracy,
     on_density,
     on_whole,
+    quantity,
     tips,
 )
 from prac.report.words import COLUMNS, accuracies, answer, row
@@ -76,17 +80,9 @@ def _accuracy(runs: Named) -> Chart | None:
                 rows.append({"run": name, "density": density, "accuracy": 100 * ours})
     if not rows:
         return None
-    layers = [
-        {
-            "mark": {"type": "line", "point": {"size": 50}},
-            "encoding": {
-                **on_density(),
-                **on_accuracy(),
-                **_by_run(runs),
-                **tips("run", "density", "accuracy"),
-            },
-        }
-    ]
+    line = {"type": "line", "point": {"size": 50}}
+    told = tips("run", "density", "accuracy")
+    layers = [layer(line, on_density(), on_accuracy(), _by_run(runs), told)]
     best = max(rows, key=lambda found: found["accuracy"])
     alt = (
         f"Test accuracy by density of {len(runs)} runs; the highest is {best['accuracy']:.2f} % "
@@ -120,31 +116,16 @@ def _by_level(
 ) -> Chart | None:
     if not rows:
         return None
-    layers = [
-        {
-            "mark": {"type": "line", "point": {"size": 40}},
-            "encoding": {
-                **on_whole("level"),
-                "y": {"field": field, "type": "quantitative"},
-                **_by_run(runs),
-                **tips("run", "level", field),
-            },
-        }
-    ]
+    line, y = {"type": "line", "point": {"size": 40}}, {"y": quantity(field)}
+    layers = [layer(line, on_whole("level"), y, _by_run(runs), tips("run", "level", field))]
     return chart(field, title, f"{title}, by level. At the last: {last}.", rows, layers)
 
 
 def _by_run(runs: Named) -> dict[str, Any]:
-    names = [name for name, _ in runs]
-    colours = [COLOURS[number % len(COLOURS)] for number in range(len(names))]
+    colours = islice(cycle(COLOURS), len(runs))
+    legend = {"orient": "top", "columns": 2, "labelLimit": 260}
     return {
-        "color": {
-            "field": "run",
-            "type": "nominal",
-            "title": None,
-            "scale": {"domain": names, "range": colours},
-            "legend": {"orient": "top", "columns": 2, "labelLimit": 260},
-        },
+        **by_name("run", [name for name, _ in runs], legend=legend, color=colours),
         "shape": {"field": "run", "type": "nominal", "legend": None},
     }
 
