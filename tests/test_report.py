@@ -345,7 +345,7 @@ class TestSeveral:
         command = ["find", *SEARCH, "--method", "imp", "--out", str(other)]
         assert main(command) == 0
         facts = [RunFacts.read(run), RunFacts.read(other)]
-        names = [name for name, _ in several.named(facts)]
+        names = [name for name, _ in several.with_names(facts)]
         assert names == [f"{tmp_path.name}/run", "other/run"]
         page = Page(several.comparison_page(facts))
         assert list(specs(page)) == ["accuracy", "iterations", "examples"]

@@ -7,22 +7,10 @@ from itertools import cycle, islice
 from typing import Any
 
 from prac.comparison import Comparison, Row, summary
+from prac.report import vega
 from prac.report.pictures import panels
-from prac.report.vega import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PINK,
-    SKY,
-    YELLOW,
-    bars,
-    by_name,
-    layer,
-    quantity,
-    round_numbers,
-)
 
-COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, "#000000")
+COLOURS = (*vega.PALETTE, "#000000")
 SHAPES = (
     "circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-left",
     "triangle-right",
@@ -44,7 +32,7 @@ def comparison_figure(comparison: Comparison) -> dict[str, Any]:
         dashed = number >= len(COLOURS)
         points += ({**point, "dashed": dashed} for point in _points(row, aside, position))
     methods, count = [row.method for row in rows], len(rows)
-    style = by_name(
+    style = vega.by_name(
         "method",
         [*methods, "dense"],
         legend={"symbolSize": 80, "labelLimit": 260},
@@ -54,10 +42,10 @@ def comparison_figure(comparison: Comparison) -> dict[str, Any]:
     densities = sorted({point["density"] for point in points})
     by_density = _log("beside", "density: weights kept, %", densities, ".3~r")
     by_density["scale"]["reverse"] = True
-    spent = round_numbers([point["iterations"] for point in points])
+    spent = vega.round_numbers([point["iterations"] for point in points])
     by_cost = _log("iterations", "iterations of finding the ticket", spent, ",d")
     bare = {**y, "title": None, "axis": {**y["axis"], "labels": False, "ticks": False}}
-    across = bars({"x": by_cost, "y": bare}, "x", ("fewest", "most"), style)
+    across = vega.bars({"x": by_cost, "y": bare}, "x", ("fewest", "most"), style)
     layers = (
         [*_dense(comparison, y, position), *_marks(by_density, y, style)],
         [*_dense(comparison, bare, position), across, *_marks(by_cost, bare, style)],
@@ -99,7 +87,7 @@ def _accuracies(means: Sequence[float]) -> tuple[dict[str, Any], Callable[[float
     best, and is nothing near the worst.
     """
     low, high = min(means, default=0.0), max(means, default=100.0)
-    y = quantity("y", "test accuracy, %")
+    y = vega.quantity("y", "test accuracy, %")
     if high - low < WIDE or high >= 100:
         margin = 0.25 * (high - low) + 0.1
         domain = [low - margin, min(high + margin, 100)]
@@ -118,7 +106,7 @@ def _log(field: str, title: str, ticks: Sequence[float], form: str) -> dict[str,
     """Return the encoding of a field on a logarithmic scale, with room at both ends."""
     scale = {"type": "log", "nice": False, "padding": 20}
     axis = {"grid": False, "values": ticks, "format": form}
-    return quantity(field, title, scale=scale, axis=axis)
+    return vega.quantity(field, title, scale=scale, axis=axis)
 
 
 def _marks(x: dict[str, Any], y: dict[str, Any], style: dict[str, Any]) -> list[dict[str, Any]]:
@@ -130,9 +118,9 @@ def _marks(x: dict[str, Any], y: dict[str, Any], style: dict[str, Any]) -> list[
     dashes = {"field": "dashed", "type": "nominal", "scale": scale, "legend": None}
     point = {"type": "point", "filled": True, "opacity": 1, "size": 55}
     return [
-        bars(place, "y", ("low", "high"), style),
-        layer(line, place, {"color": style["color"], "strokeDash": dashes, "order": by_level}),
-        layer(point, place, style),
+        vega.bars(place, "y", ("low", "high"), style),
+        vega.layer(line, place, {"color": style["color"], "strokeDash": dashes, "order": by_level}),
+        vega.layer(point, place, style),
     ]
 
 
@@ -149,6 +137,6 @@ def _dense(
     band = {"type": "rect", "color": BAND, "clip": True}
     line = {"type": "rule", "color": DENSE, "clip": True}
     return [
-        {"data": data, **layer(band, {"y": {**y, "field": "within"}, "y2": {"field": "y"}})},
-        {"data": data, **layer(line, {"y": y})},
+        {"data": data, **vega.layer(band, {"y": {**y, "field": "within"}, "y2": {"field": "y"}})},
+        {"data": data, **vega.layer(line, {"y": y})},
     ]

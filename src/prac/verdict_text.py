@@ -15,6 +15,8 @@ from prac.verdict import DEFINITION, RELIABLE, LevelVerdict, Trials, Verdict, li
 if TYPE_CHECKING:
     from prac.rewind_point import RewindPoint
 
+MEANING = f"{DEFINITION[0].upper()}{DEFINITION[1:]}."
+
 AS_GOOD = {
     "reinitialised": (
         "the weights that the ticket starts from do not matter there: its mask is a good "
@@ -41,7 +43,7 @@ def verdict_text(verdict: Verdict) -> RenderableType:
     parts: list[RenderableType] = [Text(headline(verdict)), levels_table(verdict)]
     if any(level.controls for level in verdict.levels):
         parts.append(controls_table(verdict))
-    parts.append(Text(f"{DEFINITION[0].upper()}{DEFINITION[1:]}.", style="dim"))
+    parts.append(Text(MEANING, style="dim"))
     return Group(*parts, *(Text(f"\n{sentence}") for sentence in sentences(verdict)))
 
 
@@ -55,7 +57,7 @@ def headline(verdict: Verdict) -> str:
     return (
         f"Ticket {best.index} is the sparsest that does as well as the dense network: a "
         f"{best.verdict} ticket of density {best.density:.2%}, test accuracy "
-        f"{shown(best.ticket)} %, dense {shown(best.dense)} % ({runs} runs each)."
+        f"{accuracy_text(best.ticket)} %, dense {accuracy_text(best.dense)} % ({runs} runs each)."
     )
 
 
@@ -136,7 +138,7 @@ def levels_table(verdict: Verdict) -> Table:
             str(level.index),
             f"{level.density:.2%}",
             str(len(level.ticket.runs)),
-            shown(level.ticket),
+            accuracy_text(level.ticket),
             f"{100 * level.difference:+.2f}" if level.index else "-",
             "-" if level.p_value is None else f"{level.p_value:.3f}",
         ]
@@ -157,13 +159,13 @@ def controls_table(verdict: Verdict) -> Table:
     for level in verdict.levels:
         if level.controls:
             marks = {True: " =", False: "  ", None: "  "}
-            cells = [shown(level.controls[n]) + marks[level.as_good(n)] for n in names]
-            table.add_row(str(level.index), shown(level.ticket), *cells)
+            cells = [accuracy_text(level.controls[n]) + marks[level.as_good(n)] for n in names]
+            table.add_row(str(level.index), accuracy_text(level.ticket), *cells)
     table.caption = "=: the control does as well as the ticket, within one standard deviation of it"
     return table
 
 
-def shown(trials: Trials) -> str:
+def accuracy_text(trials: Trials) -> str:
     """Return a mean accuracy with its interval, in percent."""
     half = trials.half_width
     return f"{100 * trials.mean:.2f}" + ("" if half is None else f" ±{100 * half:.2f}")

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from prac.report import vega
 from prac.report.facts import RunFacts
-from prac.report.vega import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PINK,
-    Chart,
-    chart,
-    layer,
-    on_accuracy,
-    on_density,
-    quantity,
-    tips,
-)
 from prac.verdict import LevelVerdict, Trials, Verdict
 
-COLOURS = {"ticket": BLUE, "reinitialised": PINK, "shuffled": GREEN, "random": ORANGE}
+COLOURS = {
+    "ticket": vega.BLUE,
+    "reinitialised": vega.PINK,
+    "shuffled": vega.GREEN,
+    "random": vega.ORANGE,
+}
 """Of tickets and their controls, in the order of the legend."""
 
 
-def accuracy(facts: RunFacts) -> Chart | None:
+def accuracy(facts: RunFacts) -> vega.Chart | None:
     """Test accuracy by density: judged with intervals, or retrained once."""
     if facts.verdict is not None:
         return _judged(facts.verdict)
@@ -40,18 +32,18 @@ def accuracy(facts: RunFacts) -> Chart | None:
     ]
     if not rows:
         return None
-    line = {"type": "line", "point": {"size": 60}, "color": BLUE}
-    told = tips("network", "density", "accuracy")
-    layers = [layer(line, on_density(), on_accuracy(), told)]
+    line = {"type": "line", "point": {"size": 60}, "color": vega.BLUE}
+    told = vega.tips("network", "density", "accuracy")
+    layers = [vega.layer(line, vega.on_density(), vega.on_accuracy(), told)]
     best = max(rows, key=lambda row: row["accuracy"])
     alt = (
         f"Test accuracy of {len(rows)} tickets retrained once, by density; the highest is "
         f"{best['accuracy']:.2f} % at a density of {best['density']:.2f} %."
     )
-    return chart("accuracy", "Accuracy by density, one run each", alt, rows, layers)
+    return vega.chart("accuracy", "Accuracy by density, one run each", alt, rows, layers)
 
 
-def _judged(verdict: Verdict) -> Chart:
+def _judged(verdict: Verdict) -> vega.Chart:
     dense = verdict.levels[0].dense
     # Of a single run nothing tells how far the next would be from it.
     has_intervals = dense.half_width is not None
@@ -67,13 +59,15 @@ def _judged(verdict: Verdict) -> Chart:
     colour = {"color": {**kind, "scale": colours}}
     shape = {"shape": {**kind, "scale": {"domain": kinds}}}
     interval = ("low", "high") if has_intervals else ()
-    told = tips("network", "density", "accuracy", *interval, "runs", "verdict")
+    told = vega.tips("network", "density", "accuracy", *interval, "runs", "verdict")
     layers = _held_against(dense)
     if has_intervals:
-        ends = {"y": quantity("low"), "y2": {"field": "high"}}
-        layers.append(layer({"type": "rule", "opacity": 0.6}, on_density(), ends, colour, told))
+        ends = {"y": vega.quantity("low"), "y2": {"field": "high"}}
+        layers.append(
+            vega.layer({"type": "rule", "opacity": 0.6}, vega.on_density(), ends, colour, told)
+        )
     line = {"type": "line", "point": {"size": 60, "filled": True}}
-    layers.append(layer(line, on_density(), on_accuracy(), colour, shape, told))
+    layers.append(vega.layer(line, vega.on_density(), vega.on_accuracy(), colour, shape, told))
     what, drawn = "Test accuracy by density, one run each", "one run each, dashed: dense"
     if has_intervals:
         runs = f"{len(verdict.seeds)} runs each"
@@ -86,7 +80,7 @@ def _judged(verdict: Verdict) -> Chart:
         + (f" Tickets: {', '.join(reached)}." if reached else "")
         + (f" Controls beside them: {', '.join(controls)}." if controls else "")
     )
-    return chart("accuracy", f"Accuracy by density; {drawn}", alt, rows, layers)
+    return vega.chart("accuracy", f"Accuracy by density; {drawn}", alt, rows, layers)
 
 
 def _row(level: LevelVerdict, what: str, trials: Trials) -> dict[str, Any]:
@@ -124,13 +118,13 @@ def _said(level: LevelVerdict, what: str) -> str:
 def _held_against(dense: Trials) -> list[dict[str, Any]]:
     """Return layers of the dense network's mean, and of a standard deviation below it."""
     line = {"dense": 100 * dense.mean}
-    told = tips("dense")
+    told = vega.tips("dense")
     layers = []
     if dense.deviation is not None:
         line["within"] = 100 * (dense.mean - dense.deviation)
-        told = tips("dense", "within")
-        ends = {"y": quantity("within"), "y2": {"field": "dense"}}
-        band = {"type": "rect", "color": GREY, "opacity": 0.25}
-        layers.append(layer(band, ends, told, rows=[line]))
-    rule = {"type": "rule", "color": GREY, "strokeDash": [4, 3]}
-    return [*layers, layer(rule, {"y": quantity("dense")}, told, rows=[line])]
+        told = vega.tips("dense", "within")
+        ends = {"y": vega.quantity("within"), "y2": {"field": "dense"}}
+        band = {"type": "rect", "color": vega.GREY, "opacity": 0.25}
+        layers.append(vega.layer(band, ends, told, rows=[line]))
+    rule = {"type": "rule", "color": vega.GREY, "strokeDash": [4, 3]}
+    return [*layers, vega.layer(rule, {"y": vega.quantity("dense")}, told, rows=[line])]

@@ -5,32 +5,15 @@ Each function returns a chart, or None where the run has nothing to draw yet.
 
 from __future__ import annotations
 
+from prac.report import vega
 from prac.report.accuracy import accuracy
 from prac.report.facts import RunFacts
 from prac.report.inside import Inside
-from prac.report.vega import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    SKY,
-    Chart,
-    by_level,
-    by_name,
-    categories,
-    chart,
-    heat,
-    layer,
-    on_accuracy,
-    on_whole,
-    quantity,
-    tips,
-)
 
 TOP = {"orient": "top"}
 
 
-def charts(facts: RunFacts, inside: Inside) -> list[Chart]:
+def charts(facts: RunFacts, inside: Inside) -> list[vega.Chart]:
     """Return all charts of a run that have something to show, in the order of the page."""
     found = (
         accuracy(facts),
@@ -45,7 +28,7 @@ def charts(facts: RunFacts, inside: Inside) -> list[Chart]:
     return [chart for chart in found if chart is not None]
 
 
-def iterations(facts: RunFacts) -> Chart | None:
+def iterations(facts: RunFacts) -> vega.Chart | None:
     """Training iterations by level, before those of iterative magnitude pruning."""
     trained = [level for level in facts.levels if level.imp.iterations]
     if facts.search.finished:
@@ -58,20 +41,20 @@ def iterations(facts: RunFacts) -> Chart | None:
         for method, count in (("IMP", level.imp.iterations), ("this search", level.cost.iterations))
     ]
     methods = ["IMP", "this search"]
-    bar = layer(
+    bar = vega.layer(
         {"type": "bar"},
-        {"x": categories("level"), "xOffset": {"field": "method", "sort": methods}},
-        {"y": quantity("iterations", "iterations")},
-        by_name("method", methods, legend=TOP, color=[SKY, BLUE]),
-        tips("level", "method", "iterations"),
+        {"x": vega.categories("level"), "xOffset": {"field": "method", "sort": methods}},
+        {"y": vega.quantity("iterations", "iterations")},
+        vega.by_name("method", methods, legend=TOP, color=[vega.SKY, vega.BLUE]),
+        vega.tips("level", "method", "iterations"),
     )
     spent = sum(level.cost.iterations for level in trained)
     full = sum(level.imp.iterations for level in trained)
     alt = f"Training iterations by level: {spent:,} in this search, {full:,} for IMP."
-    return chart("iterations", "Iterations by level", alt, rows, [bar], zooms=False)
+    return vega.chart("iterations", "Iterations by level", alt, rows, [bar], zooms=False)
 
 
-def sets(facts: RunFacts, inside: Inside) -> Chart | None:
+def sets(facts: RunFacts, inside: Inside) -> vega.Chart | None:
     """Sizes of the levels' sets, by what put the examples there."""
     names = {"both": "CET and CEP", "cet": "CET only", "cep": "CEP only", "other": "others"}
     rows = [
@@ -82,20 +65,25 @@ def sets(facts: RunFacts, inside: Inside) -> Chart | None:
     ]
     if not rows:
         return None
-    bar = layer(
+    bar = vega.layer(
         {"type": "bar"},
-        {"x": categories("level"), "y": quantity("examples", stack=True)},
-        by_name("part", list(names.values()), legend=TOP, color=[GREEN, BLUE, ORANGE, GREY]),
+        {"x": vega.categories("level"), "y": vega.quantity("examples", stack=True)},
+        vega.by_name(
+            "part",
+            list(names.values()),
+            legend=TOP,
+            color=[vega.GREEN, vega.BLUE, vega.ORANGE, vega.GREY],
+        ),
         {"order": {"field": "part", "sort": "ascending"}},
-        tips("level", "part", "examples"),
+        vega.tips("level", "part", "examples"),
     )
     sizes = [f"level {level.index}: {level.set_size}" for level in facts.levels if level.index]
     total = facts.levels[0].total if facts.levels else 0
     alt = f"Examples in the levels' sets, of {total}: {', '.join(sizes)}."
-    return chart("sets", "Set by level, and what put examples there", alt, rows, [bar], False)
+    return vega.chart("sets", "Set by level, and what put examples there", alt, rows, [bar], False)
 
 
-def distances(facts: RunFacts) -> Chart | None:
+def distances(facts: RunFacts) -> vega.Chart | None:
     """Mask distance by epoch, epsilon, and where levels stopped."""
     rows = [
         {"level": level.index, "epoch": epoch, "distance": distance}
@@ -114,30 +102,34 @@ def distances(facts: RunFacts) -> Chart | None:
         for level in facts.levels
         if level.stopped_early and level.mask_distances
     ]
-    place = {**on_whole("epoch"), "y": quantity("distance", "mask distance"), **by_level()}
+    place = {
+        **vega.on_whole("epoch"),
+        "y": vega.quantity("distance", "mask distance"),
+        **vega.by_level(),
+    }
     told = "level", "epoch", "distance"
     line = {"type": "line", "point": {"size": 15}, "strokeWidth": 1.3}
     diamond = {"type": "point", "shape": "diamond", "size": 110, "filled": True}
     layers = [
-        layer(line, place, tips(*told)),
-        layer(diamond, place, tips(*told, "stopped"), rows=stops),
+        vega.layer(line, place, vega.tips(*told)),
+        vega.layer(diamond, place, vega.tips(*told, "stopped"), rows=stops),
     ]
     settings = facts.search.settings
     epsilon = settings.get("epsilon")
     if settings.get("stop_rule") == "stable" and isinstance(epsilon, int | float):
-        rule = {"type": "rule", "strokeDash": [5, 4], "color": GREY}
-        y = {"y": quantity("epsilon")}
-        layers.append(layer(rule, y, tips("epsilon"), rows=[{"epsilon": epsilon}]))
+        rule = {"type": "rule", "strokeDash": [5, 4], "color": vega.GREY}
+        y = {"y": vega.quantity("epsilon")}
+        layers.append(vega.layer(rule, y, vega.tips("epsilon"), rows=[{"epsilon": epsilon}]))
     told_stops = ", ".join(f"level {stop['level']} after epoch {stop['epoch']}" for stop in stops)
     alt = (
         f"Distance between the masks of one epoch and the next, by level. Stopped early: "
         f"{told_stops or 'none'}."
     )
     title = "Mask distance by epoch; diamonds: stopped, dashed: epsilon"
-    return chart("distances", title, alt, rows, layers)
+    return vega.chart("distances", title, alt, rows, layers)
 
 
-def validation(facts: RunFacts) -> Chart | None:
+def validation(facts: RunFacts) -> vega.Chart | None:
     """Validation accuracy by epoch of every level."""
     rows = [
         {
@@ -152,39 +144,41 @@ def validation(facts: RunFacts) -> Chart | None:
     ]
     if not rows:
         return None
-    lines = layer(
+    lines = vega.layer(
         {"type": "line", "strokeWidth": 1.3, "point": {"size": 12}},
-        {**on_whole("epoch"), **on_accuracy("validation accuracy, %"), **by_level()},
-        tips("level", "epoch", "accuracy"),
+        {**vega.on_whole("epoch"), **vega.on_accuracy("validation accuracy, %"), **vega.by_level()},
+        vega.tips("level", "epoch", "accuracy"),
     )
     best = max(rows, key=lambda row: row["accuracy"])
     alt = (
         f"Validation accuracy by epoch, a line a level; the highest is {best['accuracy']:.2f} %, "
         f"of level {best['level']} in epoch {best['epoch']}."
     )
-    return chart("validation", "Validation accuracy by epoch", alt, rows, [lines])
+    return vega.chart("validation", "Validation accuracy by epoch", alt, rows, [lines])
 
 
-def forgetting(inside: Inside) -> Chart | None:
+def forgetting(inside: Inside) -> vega.Chart | None:
     """How often the dense network forgot examples."""
     if not inside.forgotten:
         return None
     rows = [{"events": label, "examples": count} for label, count in inside.forgotten.items()]
     title = "forgetting events of an example"
-    x = categories("events", sort=list(inside.forgotten), title=title)
+    x = vega.categories("events", sort=list(inside.forgotten), title=title)
     x["axis"]["labelOverlap"] = True
     # A few are forgotten often, and most never.
-    y = quantity("examples", scale={"type": "symlog"})
-    bar = layer({"type": "bar", "color": BLUE}, {"x": x, "y": y}, tips("events", "examples"))
+    y = vega.quantity("examples", scale={"type": "symlog"})
+    bar = vega.layer(
+        {"type": "bar", "color": vega.BLUE}, {"x": x, "y": y}, vega.tips("events", "examples")
+    )
     never = inside.forgotten.get("never learned", 0)
     alt = (
         f"Training examples by forgetting events in level 0: {inside.forgotten.get('0', 0)} were "
         f"learned and never forgotten, {never} never learned."
     )
-    return chart("forgetting", "Forgetting events in level 0", alt, rows, [bar], zooms=False)
+    return vega.chart("forgetting", "Forgetting events in level 0", alt, rows, [bar], zooms=False)
 
 
-def classes(facts: RunFacts) -> Chart | None:
+def classes(facts: RunFacts) -> vega.Chart | None:
     """How much of each class every level's set has."""
     known = [level for level in facts.levels if level.set_by_class]
     if len(known) < 2 or not known[0].set_by_class:
@@ -202,7 +196,7 @@ def classes(facts: RunFacts) -> Chart | None:
         for label, count in enumerate(level.set_by_class or [])
         if label < len(names)
     ]
-    squares = heat("level", "class", "share", "% of the set", ["examples"], names)
+    squares = vega.heat("level", "class", "share", "% of the set", ["examples"], names)
     last = known[-1]
     shares = [count / max(last.set_size, 1) for count in last.set_by_class or []]
     alt = (
@@ -210,10 +204,10 @@ def classes(facts: RunFacts) -> Chart | None:
         f"{max(shares):.1%}."
     )
     height = max(14 * min(len(known[0].set_by_class), 40), 90)
-    return chart("classes", "Classes in the levels' sets", alt, rows, [squares], False, height)
+    return vega.chart("classes", "Classes in the levels' sets", alt, rows, [squares], False, height)
 
 
-def densities(inside: Inside) -> Chart | None:
+def densities(inside: Inside) -> vega.Chart | None:
     """Density of each layer at each level."""
     if not inside.densities:
         return None
@@ -223,7 +217,7 @@ def densities(inside: Inside) -> Chart | None:
         for name, density in by_layer.items()
     ]
     names = list(next(iter(inside.densities.values())))
-    squares = heat("level", "layer", "density", "density, %", [], names)
+    squares = vega.heat("level", "layer", "density", "density, %", [], names)
     last = inside.densities[max(inside.densities)]
     sparsest, densest = (pick(last, key=last.__getitem__) for pick in (min, max))
     alt = (
@@ -231,4 +225,4 @@ def densities(inside: Inside) -> Chart | None:
         f"{last[sparsest]:.2%}, and {densest} the most, {last[densest]:.2%}."
     )
     height = max(16 * len(names), 90)
-    return chart("layers", "Density by layer and level", alt, rows, [squares], False, height)
+    return vega.chart("layers", "Density by layer and level", alt, rows, [squares], False, height)

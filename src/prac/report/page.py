@@ -15,10 +15,10 @@ from prac.report.facts import RunFacts
 from prac.report.gallery import Gallery
 from prac.report.pictures import renderer
 from prac.report.vega import Chart
-from prac.report.words import answer, findings, numbers
+from prac.report.words import answer, numbers
 from prac.text import printable
-from prac.verdict import DEFINITION
-from prac.verdict_text import AS_GOOD, shown
+from prac.verdict import Verdict
+from prac.verdict_text import AS_GOOD, MEANING, accuracy_text, sentences
 
 HINT = (
     "Point at a mark for its figures. Drag a line chart to move it, hold Shift and scroll to "
@@ -48,7 +48,7 @@ def page(
         *_numbers(facts),
         *missing_section([*facts.missing, *missing]),
         *_judged(facts),
-        *_findings(findings(facts)),
+        *_findings(facts.verdict),
         *_collapsed(collapsed),
         *figures(charts),
         *_galleries(galleries),
@@ -127,11 +127,11 @@ def _judged(facts: RunFacts) -> Iterator[str]:
         [
             level.index,
             f"{level.density:.2%}",
-            shown(level.ticket),
+            accuracy_text(level.ticket),
             f"{100 * level.difference:+.2f}" if level.index else "",
             "" if level.p_value is None else f"{level.p_value:.3f}",
             *(
-                f"{shown(level.controls[name])}{' =' if level.as_good(name) else ''}"
+                f"{accuracy_text(level.controls[name])}{' =' if level.as_good(name) else ''}"
                 if name in level.controls
                 else ""
                 for name in controls
@@ -151,14 +151,14 @@ def _judged(facts: RunFacts) -> Iterator[str]:
     ]
     if any(level.as_good(name) for level in levels for name in level.controls):
         notes.append("=: the control does as well as its ticket, within a standard deviation of it")
-    meaning = f"{'; '.join(notes)}. {DEFINITION[0].upper()}{DEFINITION[1:]}."
-    yield f'<p class="note">{text(meaning)}</p>'
+    yield f'<p class="note">{text("; ".join(notes))}. {text(MEANING)}</p>'
 
 
-def _findings(sentences: Sequence[str]) -> Iterator[str]:
-    if sentences:
+def _findings(verdict: Verdict | None) -> Iterator[str]:
+    meanings = [] if verdict is None else list(sentences(verdict))
+    if meanings:
         yield "<h2>What the figures mean</h2>"
-        yield f"<ul>{''.join(f'<li>{text(sentence)}</li>' for sentence in sentences)}</ul>"
+        yield f"<ul>{''.join(f'<li>{text(meaning)}</li>' for meaning in meanings)}</ul>"
 
 
 def missing_section(lines: Sequence[str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
 )  # fmt: skip
 GREY = "#8A8A8A"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 HEIGHT = 260
 EDGE = 8
 """Pixels from a point to the edge, which would cut it."""
