@@ -134,14 +134,8 @@ def levels_table(verdict: Verdict) -> Table:
     names = ["level", "density", "runs", "test %", "vs dense", "p"]
     table = new_table(*names, *(["barrier"] if has_barriers else []), "verdict")
     for level in verdict.levels:
-        row = [
-            str(level.index),
-            f"{level.density:.2%}",
-            str(len(level.ticket.runs)),
-            accuracy_text(level.ticket),
-            f"{100 * level.difference:+.2f}" if level.index else "-",
-            "-" if level.p_value is None else f"{level.p_value:.3f}",
-        ]
+        row = level_cells(level)
+        row.insert(2, str(len(level.ticket.runs)))
         if has_barriers:
             row.append("-" if level.barrier is None else f"{100 * level.barrier.height:.2f}")
         table.add_row(*row, level.verdict)
@@ -152,17 +146,32 @@ def levels_table(verdict: Verdict) -> Table:
     return table
 
 
+def level_cells(level: LevelVerdict, unknown: str = "-") -> list[str]:
+    """Return a level, its density, its ticket's accuracy, that beside dense, and the p-value."""
+    return [
+        str(level.index),
+        f"{level.density:.2%}",
+        accuracy_text(level.ticket),
+        f"{100 * level.difference:+.2f}" if level.index else unknown,
+        unknown if level.p_value is None else f"{level.p_value:.3f}",
+    ]
+
+
 def controls_table(verdict: Verdict) -> Table:
     """Return a line a level: the ticket beside its controls."""
     names = list(next(level.controls for level in verdict.levels if level.controls))
     table = new_table("level", "ticket", *names)
     for level in verdict.levels:
         if level.controls:
-            marks = {True: " =", False: "  ", None: "  "}
-            cells = [accuracy_text(level.controls[n]) + marks[level.as_good(n)] for n in names]
+            cells = [control_text(level, name, otherwise="  ") for name in names]
             table.add_row(str(level.index), accuracy_text(level.ticket), *cells)
     table.caption = "=: the control does as well as the ticket, within one standard deviation of it"
     return table
+
+
+def control_text(level: LevelVerdict, name: str, otherwise: str = "") -> str:
+    """Return a control's accuracy, marked where it does as well as the ticket."""
+    return accuracy_text(level.controls[name]) + (" =" if level.as_good(name) else otherwise)
 
 
 def accuracy_text(trials: Trials) -> str:

@@ -18,7 +18,7 @@ from prac.report.vega import Chart
 from prac.report.words import answer, numbers
 from prac.text import printable
 from prac.verdict import Verdict
-from prac.verdict_text import AS_GOOD, MEANING, accuracy_text, sentences
+from prac.verdict_text import AS_GOOD, MEANING, control_text, level_cells, sentences
 
 HINT = (
     "Point at a mark for its figures. Drag a line chart to move it, hold Shift and scroll to "
@@ -125,17 +125,8 @@ def _judged(facts: RunFacts) -> Iterator[str]:
     controls = [name for name in AS_GOOD if any(name in level.controls for level in levels)]
     rows = [
         [
-            level.index,
-            f"{level.density:.2%}",
-            accuracy_text(level.ticket),
-            f"{100 * level.difference:+.2f}" if level.index else "",
-            "" if level.p_value is None else f"{level.p_value:.3f}",
-            *(
-                f"{accuracy_text(level.controls[name])}{' =' if level.as_good(name) else ''}"
-                if name in level.controls
-                else ""
-                for name in controls
-            ),
+            *level_cells(level, unknown=""),
+            *(control_text(level, name) if name in level.controls else "" for name in controls),
             level.verdict,
         ]
         for level in levels
@@ -218,15 +209,13 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
     for level in facts.levels:
         spent = facts.cost(level.index)
         cost, imp = spent.cost, spent.imp
+        parts = (level.set_parts.get(part) for part in ("cet", "cep"))
         rows.append(
             [
                 level.index,
                 f"{level.density:.2%}",
                 f"{level.set_size:,} ({level.set_size / level.total:.0%})",
-                *(
-                    f"{level.set_parts[p]:,}" if p in level.set_parts else ""
-                    for p in ("cet", "cep")
-                ),
+                *("" if size is None else f"{size:,}" for size in parts),
                 f"{level.epochs}/{level.planned_epochs}" if level.epochs else "",
                 f"{cost.iterations:,}",
                 f"{imp.iterations:,}",
