@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.report import exponent
 from prac.report.pictures import panels, svg
-from prac.report.vega import BLUE, GREY, ORANGE, SKY, layer, quantity, round_numbers
+from prac.report.vega import BLUE, GREY, ORANGE, SKY, by_name, layer, quantity, round_numbers
 
 PROFILE, GROWTH = "bench-profile.svg", "bench-growth.svg"
 
@@ -39,23 +39,23 @@ def profile(seconds: Mapping[str, float]) -> dict[str, Any]:
         {"part": part, "share": share, "text": f"{share:.2f} %"} for part, share in small.items()
     ]
     percent = {"axis": {"labelExpr": "datum.label + ' %'", "grid": False}}
-    colours = {
-        "field": "part",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": names, "range": [BLUE, SKY, ORANGE]},
-        "legend": {"orient": "top", "labelLimit": 400},
-    }
+    legend = {"orient": "top", "labelLimit": 400}
     upper = layer(
         {"type": "bar"},
         {"x": quantity("share", "", scale={"domain": [0, 100]}, **percent)},
-        {"color": colours, "order": {"field": "order"}},
+        by_name("part", names, legend=legend, color=[BLUE, SKY, ORANGE]),
+        {"order": {"field": "order"}},
     )
     place = {
         "x": quantity("share", "", **percent),
-        "y": {"field": "part", "type": "nominal", "title": None, "sort": None},
+        "y": {
+            "field": "part",
+            "type": "nominal",
+            "title": None,
+            "sort": None,
+            "axis": {"labelLimit": 400},
+        },
     }
-    place["y"]["axis"] = {"labelLimit": 400}
     text = {"type": "text", "align": "left", "dx": 4, "fontSize": 12}
     lower = [
         layer({"type": "bar", "color": ORANGE}, place),

@@ -133,10 +133,8 @@ def _dense(
     if dense is None:
         return []
     within = dense.mean - (dense.deviation or 0.0)
-    data = {"values": [{"y": position(100 * dense.mean), "within": position(100 * within)}]}
+    rows = [{"y": position(100 * dense.mean), "within": position(100 * within)}]
     band = {"type": "rect", "color": BAND, "clip": True}
     line = {"type": "rule", "color": DENSE, "clip": True}
-    return [
-        {"data": data, **vega.layer(band, {"y": {**y, "field": "within"}, "y2": {"field": "y"}})},
-        {"data": data, **vega.layer(line, {"y": y})},
-    ]
+    ends = {"y": {**y, "field": "within"}, "y2": {"field": "y"}}
+    return [vega.layer(band, ends, rows=rows), vega.layer(line, {"y": y}, rows=rows)]
