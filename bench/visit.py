@@ -3,7 +3,7 @@
 It unpacks what the visit before has packed, checks what the GPU computes (smoke), measures its
 speed (speed), goes on with the paper's protocol where it was stopped (paper), and packs. The
 machine need not keep anything, and needs no more than torch, NumPy, PyYAML, pyarrow, Pillow,
-safetensors, rich, scipy and matplotlib. On one without a GPU, `--device cpu --execution eager
+safetensors, rich and scipy. On one without a GPU, `--device cpu --execution eager
 --short` rehearses it.
 
 What has been found is in notes.json, which `python -m bench.visit_page` makes pages of.

@@ -228,8 +228,8 @@ def write_page() -> None:
     """Write the page and its pictures from the trainings that have ended."""
     results = pages.read("frankle-carbin")
     pages.write("frankle-carbin", page(results))
-    pages.picture(curves(results), "frankle-carbin-curves")
-    pages.picture(densities(results), "frankle-carbin-densities")
+    pages.picture(curves(results), RESULTS / "frankle-carbin-curves.svg")
+    pages.picture(densities(results), RESULTS / "frankle-carbin-densities.svg")
 
 
 if __name__ == "__main__":

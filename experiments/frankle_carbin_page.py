@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.pages import percent, spread, table
+from prac.report.pictures import panels
+from prac.report.vega import BLUE, GREEN, ORANGE, YELLOW, bars, by_name, layer, quantity
 from prac.statistics import mean, worse
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SHOWN = (0, 4, 7, 11, 15)
 """Levels of the curves: those whose masks were trained from other initial weights too."""
@@ -227,68 +226,80 @@ def _worse_anew(trainings: Trainings, level: int) -> list[str]:
     ]
 
 
-COLOURS = {0: "#000000", 4: "#0072B2", 7: "#009E73", 11: "#E69F00", 15: "#D55E00"}
+COLOURS = {0: "#000000", 4: BLUE, 7: GREEN, 11: YELLOW, 15: ORANGE}
 
 
-def curves(results: dict[str, Any], first: int = 20_000) -> Figure:
+def curves(results: dict[str, Any], first: int = 20_000) -> dict[str, Any]:
     """Return test accuracy by iteration: tickets beside the same masks re-initialised."""
-    from matplotlib.figure import Figure
-
     trainings = Trainings(results)
-    figure = Figure(figsize=(9, 4.8), layout="constrained")
-    axes = figure.subplots()
+    points, names, looks = [], [], []
     for level in SHOWN:
-        for kind, line in (("ticket", "-"), ("reinitialised", "--")):
+        for kind in ("ticket", "reinitialised"):
             found = trainings.of[kind, level]
             if not found:
                 continue
-            points = [i for i in sorted(found[0].accuracy) if i <= first]
-            means = [100 * mean([training.accuracy[i] for training in found]) for i in points]
-            label = f"{trainings.density[level]:.1%}" + (
-                ", re-initialised" if kind == "reinitialised" else ""
-            )
-            axes.plot(points, means, line, color=COLOURS[level], linewidth=1.3, label=label)
-    axes.set_ylim(94, 98.8)
-    axes.set_xlabel("iteration")
-    axes.set_ylabel("test accuracy, %, mean of the trials")
-    axes.legend(title="density", fontsize=8)
-    axes.grid(alpha=0.25)
-    return figure
+            anew = ", re-initialised" if kind == "reinitialised" else ""
+            names.append(f"{trainings.density[level]:.1%}{anew}")
+            looks.append((COLOURS[level], [4, 3] if anew else [1, 0]))
+            for iteration in (i for i in sorted(found[0].accuracy) if i <= first):
+                accuracy = 100 * mean([training.accuracy[iteration] for training in found])
+                points.append({"density": names[-1], "iteration": iteration, "accuracy": accuracy})
+    colours, dashes = zip(*looks, strict=True)
+    legend = {"symbolType": "stroke", "symbolSize": 300}
+    style = by_name(
+        "density", names, title="density", legend=legend, color=colours, strokeDash=dashes
+    )
+    x = quantity("iteration", "iteration", axis={"format": ",d", "grid": False})
+    y = quantity("accuracy", "test accuracy, %, mean of the trials", scale={"domain": [94, 98.8]})
+    line = {"type": "line", "strokeWidth": 1.5, "clip": True}
+    chart = {"width": 620, "height": 380, **layer(line, {"x": x, "y": y}, style)}
+    return panels([chart], data={"values": points})
 
 
-def densities(results: dict[str, Any]) -> Figure:
+def densities(results: dict[str, Any]) -> dict[str, Any]:
     """Return the early-stopping iteration and the accuracy there, by density."""
-    from matplotlib.figure import Figure
-
     trainings = Trainings(results)
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for kind, colour, marker in (("ticket", "#0072B2", "o"), ("reinitialised", "#D55E00", "s")):
-        levels = [level for level in trainings.levels if trainings.of[kind, level]]
-        x = [100 * trainings.density[level] for level in levels]
-        for axes, values, factor in (
-            (panels[0], trainings.stops, 1),
-            (panels[1], trainings.at_stop, 100),
-        ):
-            found = [[factor * value for value in values(kind, level)] for level in levels]
-            means = [mean(of) for of in found]
-            extremes = [
-                [m - min(of) for m, of in zip(means, found, strict=True)],
-                [max(of) - m for m, of in zip(means, found, strict=True)],
-            ]
-            axes.errorbar(
-                x, means, yerr=extremes, color=colour, marker=marker, capsize=2, label=kind
-            )
-    for axes, label in zip(
-        panels, ("early-stopping iteration", "test accuracy there, %"), strict=True
+    points = [
+        {
+            "kind": kind,
+            # A little beside each other, so that bars do not hide bars.
+            "density": 100 * trainings.density[level] * (1 if kind == "ticket" else 0.98),
+            **_extremes("stop", trainings.stops(kind, level)),
+            **_extremes("accuracy", [100 * value for value in trainings.at_stop(kind, level)]),
+        }
+        for kind in ("ticket", "reinitialised")
+        for level in trainings.levels
+        if trainings.of[kind, level]
+    ]
+    style = by_name(
+        "kind",
+        ["ticket", "reinitialised"],
+        title="mean; bars: least to most",
+        color=[BLUE, ORANGE],
+        shape=["circle", "square"],
+    )
+    shown = [100 * trainings.density[level] for level in trainings.levels[::3]]
+    x = quantity(
+        "density",
+        "density: weights kept, %",
+        scale={"type": "log", "reverse": True, "nice": False, "padding": 12},
+        axis={"grid": False, "values": shown, "format": ".3~r"},
+    )
+    point = {"type": "point", "filled": True, "opacity": 1, "size": 45}
+    charts = []
+    for field, title in (
+        ("stop", "early-stopping iteration"),
+        ("accuracy", "test accuracy there, %"),
     ):
-        axes.set_xscale("log")
-        axes.invert_xaxis()
-        ticks = [100.0, 51.3, 21.1, 7.1, 3.6]
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.minorticks_off()
-        axes.set_xlabel("density: weights kept, %")
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.25)
-    panels[0].legend(title="mean; bars: least to most", fontsize=8)
-    return figure
+        place = {"x": x, "y": quantity(field, title, scale={"zero": False})}
+        layers = [
+            bars(place, "y", (f"{field}_least", f"{field}_most"), style),
+            layer({"type": "line", "strokeWidth": 1.5}, place, {"color": style["color"]}),
+            layer(point, place, style),
+        ]
+        charts.append({"width": 380, "height": 320, "layer": layers})
+    return panels(charts, data={"values": points})
+
+
+def _extremes(name: str, values: Sequence[float]) -> dict[str, float]:
+    return {name: mean(values), f"{name}_least": min(values), f"{name}_most": max(values)}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from prac.report.pictures import svg
 from prac.statistics import half_width, mean
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -67,9 +65,6 @@ def write(name: str, text: str) -> None:
     (RESULTS / f"{name}.md").write_text(text)
 
 
-def picture(figure: Figure, name: str) -> None:
-    """Write a figure beside the pages as SVG, the same for the same figures."""
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": "prac", "svg.fonttype": "none"}):
-        figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None})
+def picture(spec: Mapping[str, Any], path: Path) -> None:
+    """Write a picture, of Vega-Lite, as SVG: the same for the same figures."""
+    path.write_text(svg(spec))

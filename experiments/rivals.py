@@ -18,10 +18,10 @@ import argparse
 import itertools
 import json
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,9 @@ from typing import Any
 from experiments import pages
 from experiments.rivals_page import page
 from prac.comparison import Comparison
-from prac.plots import comparison_figure, save
+from prac.errors import PracError
+from prac.plots import comparison_figure
+from prac.report.pictures import renderer
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,9 @@ def _last(path: str, parts: int) -> str:
 def publish(results: Mapping[str, Any], folder: Path, target: Path) -> None:
     """Write a problem's results into a folder: figures, page, and the picture of a comparison.
 
+    Where the library that draws is missing, as on a GPU's machine, `experiments.redraw` makes the
+    picture from the figures later.
+
     Args:
         results: What `results` gave.
         folder: The comparison's.
@@ -207,8 +212,9 @@ def publish(results: Mapping[str, Any], folder: Path, target: Path) -> None:
     path = target / results["name"]
     path.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
     path.with_suffix(".md").write_text(page(results))
-    save(comparison_figure(Comparison.load(folder)), folder / "comparison")
-    shutil.copy(folder / "comparison.svg", path.with_suffix(".svg"))
+    with suppress(PracError):
+        renderer()
+        pages.picture(comparison_figure(Comparison.load(folder)), path.with_suffix(".svg"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

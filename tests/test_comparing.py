@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -394,6 +395,16 @@ class TestCommand:
         assert told == json.loads((folder / "comparison.json").read_text())
         assert [row["method"] for row in told["summary"]] == ["imp", "prac", "snip"]
         assert told["summary"][0]["iterations"] == 2 * 2 * 4
+
+    def test_without_the_library_of_charts_only_the_picture_is_left_out(self, capsys, monkeypatch):
+        monkeypatch.setitem(sys.modules, "vl_convert", None)
+        command = ["compare", *QUICK, "--methods", "imp", "--judged", "2", "--out", "c"]
+        assert main(command) == 0
+        told = capsys.readouterr()
+        assert "pip install 'prac-lth[report]'" in told.err
+        assert told.out.rstrip().endswith("figures: c/comparison.json")
+        assert (Path("c") / "comparison.json").exists()
+        assert not (Path("c") / "comparison.svg").exists()
 
     def test_a_failed_search_is_an_exit_status(self, capsys, monkeypatch):
         command = ["compare", *QUICK, "--methods", "imp,snip", "--judged", "2", "--out", "c"]

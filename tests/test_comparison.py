@@ -7,6 +7,7 @@ import io
 import json
 
 import pytest
+import vl_convert
 from rich.console import Console
 
 from prac.compared import JudgedTicket, Run, SearchedLevel
@@ -14,7 +15,8 @@ from prac.comparison import FILE, Comparison, summary
 from prac.comparison_text import comparison_text, lines, short
 from prac.cost import Cost
 from prac.errors import Damaged, PracError
-from prac.plots import comparison_figure, save
+from prac.plots import comparison_figure
+from prac.report.pictures import write
 from prac.rivalry import ONE_SEED, findings, rivalry
 
 IMP_LEVEL = 1000
@@ -308,29 +310,68 @@ class TestWords:
 
 
 class TestPicture:
-    def test_both_charts_have_every_method_and_the_dense_network(self, tmp_path):
-        found = comparison(of("imp", *WINS), of("prac", *WINS, per_level=250), path=tmp_path)
-        figure = comparison_figure(found)
-        by_density, by_cost = figure.axes
-        labels = by_density.get_legend_handles_labels()[1]
-        assert set(labels) == {"imp", "prac", "dense"}
-        spent = {line.get_label(): line for line in by_cost.containers}
-        assert list(spent["prac"].lines[0].get_xdata()) == [250, 500]
-        assert list(spent["prac"].lines[0].get_ydata()) == pytest.approx([90, 82])
+    def drawn(self, *methods):
+        spec = comparison_figure(comparison(*methods))
+        vl_convert.vegalite_to_vega(spec)
+        return spec, spec["data"]["values"], spec["concat"]
+
+    def test_both_charts_have_every_method_and_the_dense_network(self):
+        spec, points, charts = self.drawn(of("imp", *WINS), of("prac", *WINS, per_level=250))
+        assert "3 seeds" in spec["title"]["text"]
+        prac = [point for point in points if point["method"] == "prac"]
+        assert [point["iterations"] for point in prac] == [250, 500]
+        assert [point["y"] for point in prac] == pytest.approx([10, 18])  # Errors: wide apart.
+        assert [point["density"] for point in prac] == pytest.approx([80, 64])
+        # Half of the 95 % interval: see TestSummary.
+        assert [prac[0]["low"], prac[0]["high"]] == pytest.approx([10 + 4.97, 10 - 4.97], abs=0.01)
+        for chart in charts:
+            points = chart["layer"][-1]
+            assert points["encoding"]["color"]["scale"]["domain"] == ["imp", "prac", "dense"]
+            assert set(points["encoding"]) == {"x", "y", "color", "shape"}
+            band, line = chart["layer"][:2]
+            (dense,) = band["data"]["values"]
+            assert dense == pytest.approx({"y": 10, "within": 12})
+            assert (band["mark"]["type"], line["mark"]["type"]) == ("rect", "rule")
+
+    def test_charts_share_the_scale_of_accuracies(self):
+        _, _, charts = self.drawn(of("imp", *WINS))
+        one, other = (chart["layer"][-1]["encoding"]["y"]["scale"] for chart in charts)
+        assert one == other
+
+    def test_bars_stand_beside_each_other(self):
+        _, points, charts = self.drawn(of("imp", *WINS), of("prac", *WINS))
+        assert len({point["beside"] for point in points}) == len(points)
+        x = charts[0]["layer"][-1]["encoding"]["x"]
+        assert x["axis"]["values"] == pytest.approx([64, 80])
+        assert x["scale"]["reverse"]
+
+    def test_more_methods_than_colours_differ_in_shape_and_dashes(self):
+        _, points, charts = self.drawn(*(of(f"m{number}", *WINS) for number in range(20)))
+        looks = charts[0]["layer"][-1]["encoding"]
+        colours, shapes = (looks[name]["scale"]["range"] for name in ("color", "shape"))
+        assert len(set(zip(colours, shapes, strict=True))) == 21
+        assert {point["method"] for point in points if not point["dashed"]} == {
+            f"m{number}" for number in range(7)
+        }
 
     def test_a_wide_range_keeps_differences_near_the_top_apart(self):
-        found = comparison(of("imp", *WINS), of("snip", *[(0.2, 0.2)] * 3))
-        by_density, _ = comparison_figure(found).axes
-        place = by_density.transData.transform
-        (_, low), (_, dense), (_, below) = (place((10, y)) for y in (20, 90, 85))
-        assert by_density.get_ylim()[0] < 20
-        assert (dense - below) / (dense - low) > 2 * 5 / 70
-        narrow, _ = comparison_figure(comparison(of("imp", *WINS_TO_THE_END))).axes
-        assert narrow.get_yscale() == "linear"
+        _, _, (wide, _) = self.drawn(of("imp", *WINS), of("snip", *[(0.2, 0.2)] * 3))
+        scale = wide["layer"][-1]["encoding"]["y"]["scale"]
+        assert scale["type"] == "log"
+        least, most = scale["domain"]
+        assert least < 10 < 80 < most
+        _, _, (narrow, _) = self.drawn(of("imp", *WINS_TO_THE_END))
+        scale = narrow["layer"][-1]["encoding"]["y"]["scale"]
+        assert scale["domain"][0] < 89 < 90 < scale["domain"][1]
+        assert "type" not in scale
+
+    def test_perfect_and_single_runs_are_drawn(self):
+        _, (point, _), _ = self.drawn(of("imp", (1.0, 0.2)))
+        assert (point["low"], point["y"], point["high"]) == (100, 100, 100)
 
     def test_it_is_the_same_file_for_the_same_figures(self, tmp_path):
         found = comparison(of("imp", *WINS), path=tmp_path)
         for name in ("one", "two"):
-            save(comparison_figure(found), tmp_path / name)
+            write(comparison_figure(found), tmp_path / name)
         assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
         assert (tmp_path / "one.png").read_bytes()[:4] == b"\x89PNG"

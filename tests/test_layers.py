@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # Lowest first. A module imports from layers below its own, or from its own without a cycle.
 # The package's __init__ re-exports everything lazily: it stands above them all.
 LAYERS = (
-    ("algorithms", "callables", "errors", "statistics", "text"),
+    ("algorithms", "callables", "errors", "optional", "statistics", "text"),
     ("config", "cost", "fields", "methods", "settings", "state", "task"),
     (
         "background",

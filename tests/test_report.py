@@ -345,7 +345,7 @@ class TestSeveral:
         command = ["find", *SEARCH, "--method", "imp", "--out", str(other)]
         assert main(command) == 0
         facts = [RunFacts.read(run), RunFacts.read(other)]
-        names = [name for name, _ in several.named(facts)]
+        names = [name for name, _ in several.with_names(facts)]
         assert names == [f"{tmp_path.name}/run", "other/run"]
         page = Page(several.comparison_page(facts))
         assert list(specs(page)) == ["accuracy", "iterations", "examples"]
@@ -378,6 +378,16 @@ class TestCommand:
     def test_a_folder_is_no_page(self, run, tmp_path, capsys):
         assert main(["report", str(run), "-o", str(tmp_path)]) == 2
         assert "names the page's file" in capsys.readouterr().err
+
+    def test_without_the_library_of_charts_nothing_is_begun(self, run, monkeypatch, capsys):
+        monkeypatch.setitem(sys.modules, "vl_convert", None)
+        remedy = "pip install 'prac-lth[report]'"
+        assert main(["find", *SEARCH, "--out", "new", "--report"]) == 2
+        assert remedy in capsys.readouterr().err
+        assert not Path("new").exists()
+        assert main(["report", str(run)]) == 2
+        assert remedy in capsys.readouterr().err
+        assert not (run / "report.html").exists()
 
     def test_several_runs_need_no_torch(self, run):
         code = (

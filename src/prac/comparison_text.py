@@ -12,7 +12,7 @@ from rich.text import Text
 from prac.comparison import BASELINE, Comparison, Row, summary
 from prac.tables import new_table
 from prac.text import printable
-from prac.verdict import DEFINITION
+from prac.verdict_text import MEANING
 
 GAP = 2  # Between two columns.
 LONG = 24  # Methods' names may be so long without being folded.
@@ -24,7 +24,7 @@ def comparison_text(comparison: Comparison, width: int = 80) -> RenderableType:
     parts: list[RenderableType] = [cost_table(comparison, rows)]
     parts += accuracy_tables(comparison, rows, width)
     parts += [Text(f"\n{printable(line)}") for line in lines(comparison)]
-    return Group(*parts, Text(f"\n{DEFINITION[0].upper()}{DEFINITION[1:]}.", style="dim"))
+    return Group(*parts, Text(f"\n{MEANING}", style="dim"))
 
 
 def cost_table(comparison: Comparison, rows: list[Row]) -> Table:

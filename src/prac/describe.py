@@ -20,22 +20,12 @@ if TYPE_CHECKING:
     from prac.ticket import Ticket
 
 
-def describe(
-    name: str,
-    *,
-    image_size: int | None = None,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    skip_corrupt: bool = False,
-) -> dict[str, Any]:
+def describe(name: str, **data: Any) -> dict[str, Any]:
     """Return what a folder of a run, a tensor file or a data set holds; "kind" says which.
 
     Args:
         name: A path, or a data set's name.
-        image_size: Bring a data set's images to so many pixels a side.
-        image_column: Of the images, in tables.
-        label_column: Of the labels, in tables.
-        skip_corrupt: List a data set's damaged images instead of refusing it.
+        data: How a data set is read: settings of `prac.recipes.DataConfig`, such as image_size.
 
     Raises:
         PracError: If it is none of them.
@@ -46,15 +36,7 @@ def describe(
         return search_summary(search) if "levels" in search.settings else retraining(path)
     if path.suffix == ".safetensors":
         return describe_file(path)
-    return describe_data(
-        DataConfig(
-            name=name,
-            image_size=image_size,
-            image_column=image_column,
-            label_column=label_column,
-            skip_corrupt=skip_corrupt,
-        )
-    )
+    return describe_data(DataConfig(name=name, **data))
 
 
 def search_summary(search: Search) -> dict[str, Any]:

@@ -67,16 +67,15 @@ def run_tables(facts: Mapping[str, Any]) -> RenderableType:
 def retraining_tables(facts: Mapping[str, Any]) -> RenderableType:
     """Return a retraining's outcome, or how far it is, and its provenance."""
     summary = facts["summary"]
-    lines = [f"retraining {facts['path']}: {len(facts['epochs'])} epochs trained"]
+    outcome = "not finished"
     if summary:
-        lines += [
+        outcome = (
             f"density {summary['density']:.2%}, best epoch {summary['best_epoch']}: "
             f"validation accuracy {_percent(summary['val_accuracy'])}, "
-            f"test accuracy {_percent(summary['test_accuracy'])}",
-        ]
-    else:
-        lines += ["not finished"]
-    return Group(*map(_line, lines), *_provenance(facts))
+            f"test accuracy {_percent(summary['test_accuracy'])}"
+        )
+    title = f"retraining {facts['path']}: {len(facts['epochs'])} epochs trained"
+    return Group(_line(title), _line(outcome), *_provenance(facts))
 
 
 LEVELS_ABREAST = 9
@@ -116,17 +115,11 @@ def ledger_table(facts: Mapping[str, Any]) -> Table:
         "ticket", "iterations", "IMP's", "trained on", "IMP's", "only scored", "seconds", "IMP's*"
     )
     for level in facts["levels"]:
-        cost, imp = level["ledger"]["cost"], level["ledger"]["imp"]
-        table.add_row(
-            str(level["index"]),
-            str(cost["iterations"]),
-            str(imp["iterations"]),
-            str(cost["examples_trained"]),
-            str(imp["examples_trained"]),
-            str(cost["examples_scored"]),
-            f"{cost['seconds']:.1f}",
-            f"{imp['seconds']:.1f}",
-        )
+        costs = level["ledger"]["cost"], level["ledger"]["imp"]
+        counts = [of[name] for name in ("iterations", "examples_trained") for of in costs]
+        counts.append(costs[0]["examples_scored"])
+        seconds = (f"{of['seconds']:.1f}" for of in costs)
+        table.add_row(str(level["index"]), *map(str, counts), *seconds)
     table.caption = "* estimated from this search's seconds an example"
     return table
 
@@ -135,13 +128,9 @@ def ticket_tables(facts: Mapping[str, Any]) -> RenderableType:
     """Return a ticket's layers and provenance."""
     table = new_table("layer", "shape", "kept", "of", "density")
     for layer in facts["layers"]:
-        table.add_row(
-            _line(layer["name"]),
-            "x".join(map(str, layer["shape"])),
-            str(layer["kept"]),
-            str(layer["weights"]),
-            f"{layer['density']:.2%}",
-        )
+        shape = "x".join(map(str, layer["shape"]))
+        counts = str(layer["kept"]), str(layer["weights"])
+        table.add_row(_line(layer["name"]), shape, *counts, f"{layer['density']:.2%}")
     table.add_section()
     table.add_row("all", "", str(facts["kept"]), str(facts["prunable"]), f"{facts['density']:.2%}")
     title = _line(f"ticket of level {facts['level']}, digest {facts['digest'][:12]}")
@@ -167,14 +156,9 @@ def data_tables(facts: Mapping[str, Any]) -> RenderableType:
     title = _line(f"data set {facts['name']}: inputs {shape}, {len(facts['classes'])} classes")
     table = new_table("split", "examples", "fewest of a class", "most of a class", "fingerprint")
     for name, split in facts["splits"].items():
-        counts = split["by_class"] or []
-        table.add_row(
-            name,
-            str(split["examples"]),
-            str(min(counts)) if counts else "-",
-            str(max(counts)) if counts else "-",
-            split["fingerprint"][:12],
-        )
+        counts = split["by_class"]
+        extremes = (str(min(counts)), str(max(counts))) if counts else ("-", "-")
+        table.add_row(name, str(split["examples"]), *extremes, split["fingerprint"][:12])
     parts: list[RenderableType] = [title, table]
     train = facts["splits"]["train"]["by_class"]
     if train:

@@ -15,6 +15,8 @@ from prac.verdict import DEFINITION, RELIABLE, LevelVerdict, Trials, Verdict, li
 if TYPE_CHECKING:
     from prac.rewind_point import RewindPoint
 
+MEANING = f"{DEFINITION[0].upper()}{DEFINITION[1:]}."
+
 AS_GOOD = {
     "reinitialised": (
         "the weights that the ticket starts from do not matter there: its mask is a good "
@@ -41,7 +43,7 @@ def verdict_text(verdict: Verdict) -> RenderableType:
     parts: list[RenderableType] = [Text(headline(verdict)), levels_table(verdict)]
     if any(level.controls for level in verdict.levels):
         parts.append(controls_table(verdict))
-    parts.append(Text(f"{DEFINITION[0].upper()}{DEFINITION[1:]}.", style="dim"))
+    parts.append(Text(MEANING, style="dim"))
     return Group(*parts, *(Text(f"\n{sentence}") for sentence in sentences(verdict)))
 
 
@@ -55,7 +57,7 @@ def headline(verdict: Verdict) -> str:
     return (
         f"Ticket {best.index} is the sparsest that does as well as the dense network: a "
         f"{best.verdict} ticket of density {best.density:.2%}, test accuracy "
-        f"{shown(best.ticket)} %, dense {shown(best.dense)} % ({runs} runs each)."
+        f"{accuracy_text(best.ticket)} %, dense {accuracy_text(best.dense)} % ({runs} runs each)."
     )
 
 
@@ -132,14 +134,8 @@ def levels_table(verdict: Verdict) -> Table:
     names = ["level", "density", "runs", "test %", "vs dense", "p"]
     table = new_table(*names, *(["barrier"] if has_barriers else []), "verdict")
     for level in verdict.levels:
-        row = [
-            str(level.index),
-            f"{level.density:.2%}",
-            str(len(level.ticket.runs)),
-            shown(level.ticket),
-            f"{100 * level.difference:+.2f}" if level.index else "-",
-            "-" if level.p_value is None else f"{level.p_value:.3f}",
-        ]
+        row = level_cells(level)
+        row.insert(2, str(len(level.ticket.runs)))
         if has_barriers:
             row.append("-" if level.barrier is None else f"{100 * level.barrier.height:.2f}")
         table.add_row(*row, level.verdict)
@@ -150,20 +146,35 @@ def levels_table(verdict: Verdict) -> Table:
     return table
 
 
+def level_cells(level: LevelVerdict, unknown: str = "-") -> list[str]:
+    """Return a level, its density, its ticket's accuracy, that beside dense, and the p-value."""
+    return [
+        str(level.index),
+        f"{level.density:.2%}",
+        accuracy_text(level.ticket),
+        f"{100 * level.difference:+.2f}" if level.index else unknown,
+        unknown if level.p_value is None else f"{level.p_value:.3f}",
+    ]
+
+
 def controls_table(verdict: Verdict) -> Table:
     """Return a line a level: the ticket beside its controls."""
     names = list(next(level.controls for level in verdict.levels if level.controls))
     table = new_table("level", "ticket", *names)
     for level in verdict.levels:
         if level.controls:
-            marks = {True: " =", False: "  ", None: "  "}
-            cells = [shown(level.controls[n]) + marks[level.as_good(n)] for n in names]
-            table.add_row(str(level.index), shown(level.ticket), *cells)
+            cells = [control_text(level, name, otherwise="  ") for name in names]
+            table.add_row(str(level.index), accuracy_text(level.ticket), *cells)
     table.caption = "=: the control does as well as the ticket, within one standard deviation of it"
     return table
 
 
-def shown(trials: Trials) -> str:
+def control_text(level: LevelVerdict, name: str, otherwise: str = "") -> str:
+    """Return a control's accuracy, marked where it does as well as the ticket."""
+    return accuracy_text(level.controls[name]) + (" =" if level.as_good(name) else otherwise)
+
+
+def accuracy_text(trials: Trials) -> str:
     """Return a mean accuracy with its interval, in percent."""
     half = trials.half_width
     return f"{100 * trials.mean:.2f}" + ("" if half is None else f" ±{100 * half:.2f}")

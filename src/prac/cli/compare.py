@@ -276,9 +276,18 @@ def _work_ahead(out: Path, recipe: Recipe, options: Any, progress: Progress, pac
 
 
 def _show(comparison: Comparison, as_json: bool) -> int:
-    from prac.plots import comparison_figure, save
+    from prac.plots import comparison_figure
+    from prac.report.pictures import renderer, write
 
-    save(comparison_figure(comparison), comparison.path / "comparison")
+    files = "comparison.json"
+    try:
+        renderer()
+    except PracError as error:
+        # What was trained for hours is not worth less without a picture.
+        print(f"comparison.svg and .png are left out: {error}", file=sys.stderr)
+    else:
+        write(comparison_figure(comparison), comparison.path / "comparison")
+        files += ", .svg and .png"
     if as_json:
         json.dump(comparison.to_json(), sys.stdout, indent=2)
         print()
@@ -289,5 +298,5 @@ def _show(comparison: Comparison, as_json: bool) -> int:
 
         console = Console(highlight=False)
         console.print(comparison_text(comparison, console.width))
-        print(f"\nfigures: {printable(str(comparison.path))}/comparison.json, .svg and .png")
+        print(f"\nfigures: {printable(str(comparison.path))}/{files}")
     return FAILED if comparison.failed else 0

@@ -122,6 +122,10 @@ def run(arguments: Sequence[str]) -> int:
     check_used(arguments, flat(recipe))
     given = early_value(arguments, "retrain") is not None
     retrain = _levels(options.retrain or (), recipe.search.levels, given=given)
+    if options.report:
+        from prac.report.pictures import renderer
+
+        renderer()  # Before the search, which may take days.
     out = Path(options.out or f"runs/{_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
     if has_trained(out):

@@ -45,7 +45,9 @@ def run(arguments: Sequence[str]) -> int:
     runs = list(dict.fromkeys(options.runs))
     from prac.report import FILE, Report, several, write_page
     from prac.report.facts import RunFacts
+    from prac.report.pictures import renderer, save
 
+    renderer()  # Before any data is loaded.
     out = Path(options.out or (FILE if len(runs) > 1 else f"{runs[0]}/{FILE}"))
     if out.is_dir():
         raise PracError(f"{out}: is a folder: --out names the page's file")
@@ -58,8 +60,6 @@ def run(arguments: Sequence[str]) -> int:
         charts, line = report.charts, report.write(out)
     print(printable(line))
     if options.png is not None:
-        from prac.report.pictures import save
-
         written = save(charts, Path(options.png))
         print(printable(f"charts: {len(written)} files in {options.png}"))
     return 0

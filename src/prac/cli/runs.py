@@ -12,8 +12,8 @@ from prac.cli.options import Parser
 from prac.errors import PracError, unknown_name
 from prac.recipes import Recipe
 from prac.report.facts import RunFacts
-from prac.report.several import differences, named
-from prac.report.words import COLUMNS, row, short
+from prac.report.several import differences, with_names
+from prac.report.words import COLUMNS, in_short, row
 from prac.results import searches_below
 from prac.settings import flag_of, leaves
 from prac.text import printable
@@ -77,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.diff and len(runs) != 2:
         raise PracError(f"--diff is of two runs, and these are {len(runs)}: name the two")
     if options.json:
-        values = [{**short(one), "settings": one.search.settings} for one in runs]
+        values = [{**in_short(one), "settings": one.search.settings} for one in runs]
         json.dump(values, sys.stdout, indent=2)
         print()
         return 0
@@ -92,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _known(one: RunFacts) -> dict[str, Any]:
     """Return what runs are sorted and chosen by: settings, and what was found, by name."""
-    return {**one.search.settings, **short(one)}
+    return {**one.search.settings, **in_short(one)}
 
 
 def _is_asked_for(one: RunFacts, where: Sequence[str]) -> bool:
@@ -143,7 +143,7 @@ def _differing(runs: Sequence[RunFacts]) -> Any:
 
     from prac.tables import new_table
 
-    names = [printable(name) for name, _ in named(runs)]
+    names = [printable(name) for name, _ in with_names(runs)]
     settings, results = new_table("setting", *names), new_table("result", *names)
     rows = differences([one.search.settings for one in runs])
     for cells in rows:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from prac.verdict import Verdict
 
 A = TypeVar("A")
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class RunFacts:
         path = Path(path)
         damaged: list[str] = []
 
-        def tried(read: Callable[[A], T], argument: A, otherwise: T) -> T:
+        def tried(read: Callable[[A], T], argument: A, otherwise: U) -> T | U:
             try:
                 return read(argument)
             except PracError as error:
@@ -79,17 +80,15 @@ class RunFacts:
         settings = search_settings(path)
         found = {}
         for file in sorted((path / "levels").glob("*/summary.json")):
-            level = tried(_level, file, None)
+            level = tried(Level.read, file, None)
             if level is not None:
                 found[level.index] = level
         # Behind a gap no cost is known.
-        levels = [
-            found[index] for index in itertools.takewhile(found.__contains__, itertools.count())
-        ]
+        levels = [found[index] for index in takewhile(found.__contains__, count())]
         search = Search(path, settings, levels)
         retrained = {}
         for file in sorted((path / "retrain").glob("[0-9]*/summary.json")):
-            summary = tried(_retraining, file, None)
+            summary = tried(read_retraining, file, None)
             if summary is not None:
                 retrained[int(file.parent.name)] = summary
         environment: dict[str, Any] = tried(read_environment, path, {})
@@ -99,21 +98,13 @@ class RunFacts:
         return cls(search, environment, epochs, retrained, verdict, tuple(damaged), unfinished)
 
 
-def _level(path: Path) -> Level | None:
-    return Level.read(path)
-
-
-def _retraining(path: Path) -> dict[str, Any] | None:
-    return read_retraining(path)
-
-
 def _not_there(search: Search, verdict: Verdict | None) -> list[str]:
     """Return what a finished and judged run would have, and this one has not."""
     told = []
-    count, wanted = len(search.levels), int(search.settings["levels"]) + 1
-    if count < wanted:
+    complete, wanted = len(search.levels), int(search.settings["levels"]) + 1
+    if complete < wanted:
         told.append(
-            f"The search is not finished: {count} of {wanted} levels are complete. The same "
+            f"The search is not finished: {complete} of {wanted} levels are complete. The same "
             f"prac find command goes on with it."
         )
     if verdict is None:

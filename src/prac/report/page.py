@@ -13,11 +13,12 @@ from typing import Any
 from prac import __version__
 from prac.report.facts import RunFacts
 from prac.report.gallery import Gallery
+from prac.report.pictures import renderer
 from prac.report.vega import Chart
-from prac.report.words import answer, findings, numbers
+from prac.report.words import answer, numbers
 from prac.text import printable
-from prac.verdict import DEFINITION
-from prac.verdict_text import AS_GOOD, shown
+from prac.verdict import Verdict
+from prac.verdict_text import AS_GOOD, MEANING, control_text, level_cells, sentences
 
 HINT = (
     "Point at a mark for its figures. Drag a line chart to move it, hold Shift and scroll to "
@@ -47,7 +48,7 @@ def page(
         *_numbers(facts),
         *missing_section([*facts.missing, *missing]),
         *_judged(facts),
-        *_findings(findings(facts)),
+        *_findings(facts.verdict),
         *_collapsed(collapsed),
         *figures(charts),
         *_galleries(galleries),
@@ -124,17 +125,8 @@ def _judged(facts: RunFacts) -> Iterator[str]:
     controls = [name for name in AS_GOOD if any(name in level.controls for level in levels)]
     rows = [
         [
-            level.index,
-            f"{level.density:.2%}",
-            shown(level.ticket),
-            f"{100 * level.difference:+.2f}" if level.index else "",
-            "" if level.p_value is None else f"{level.p_value:.3f}",
-            *(
-                f"{shown(level.controls[name])}{' =' if level.as_good(name) else ''}"
-                if name in level.controls
-                else ""
-                for name in controls
-            ),
+            *level_cells(level, unknown=""),
+            *(control_text(level, name) if name in level.controls else "" for name in controls),
             level.verdict,
         ]
         for level in levels
@@ -150,14 +142,14 @@ def _judged(facts: RunFacts) -> Iterator[str]:
     ]
     if any(level.as_good(name) for level in levels for name in level.controls):
         notes.append("=: the control does as well as its ticket, within a standard deviation of it")
-    meaning = f"{'; '.join(notes)}. {DEFINITION[0].upper()}{DEFINITION[1:]}."
-    yield f'<p class="note">{text(meaning)}</p>'
+    yield f'<p class="note">{text("; ".join(notes))}. {text(MEANING)}</p>'
 
 
-def _findings(sentences: Sequence[str]) -> Iterator[str]:
-    if sentences:
+def _findings(verdict: Verdict | None) -> Iterator[str]:
+    meanings = [] if verdict is None else list(sentences(verdict))
+    if meanings:
         yield "<h2>What the figures mean</h2>"
-        yield f"<ul>{''.join(f'<li>{text(sentence)}</li>' for sentence in sentences)}</ul>"
+        yield f"<ul>{''.join(f'<li>{text(meaning)}</li>' for meaning in meanings)}</ul>"
 
 
 def missing_section(lines: Sequence[str]) -> Iterator[str]:
@@ -217,15 +209,13 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
     for level in facts.levels:
         spent = facts.cost(level.index)
         cost, imp = spent.cost, spent.imp
+        parts = (level.set_parts.get(part) for part in ("cet", "cep"))
         rows.append(
             [
                 level.index,
                 f"{level.density:.2%}",
                 f"{level.set_size:,} ({level.set_size / level.total:.0%})",
-                *(
-                    f"{level.set_parts[p]:,}" if p in level.set_parts else ""
-                    for p in ("cet", "cep")
-                ),
+                *("" if size is None else f"{size:,}" for size in parts),
                 f"{level.epochs}/{level.planned_epochs}" if level.epochs else "",
                 f"{cost.iterations:,}",
                 f"{imp.iterations:,}",
@@ -277,9 +267,7 @@ def _spec(chart: Chart) -> str:
 @functools.cache
 def _script() -> str:
     """Return what draws charts; putting it together takes a second or two."""
-    from vl_convert import javascript_bundle
-
-    bundle: str = javascript_bundle(_resource("page.js"))
+    bundle: str = renderer().javascript_bundle(_resource("page.js"))
     return bundle.replace("</script", "<\\/script")
 
 

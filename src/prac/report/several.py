@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 from typing import Any
 
+from prac.report import vega
 from prac.report.facts import RunFacts
 from prac.report.page import document, figures, missing_section, sentence, table, text
-from prac.report.vega import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PINK,
-    SKY,
-    YELLOW,
-    Chart,
-    chart,
-    on_accuracy,
-    on_density,
-    on_whole,
-    tips,
-)
 from prac.report.words import COLUMNS, accuracies, answer, row
-
-COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 
 Named = Sequence[tuple[str, RunFacts]]
 
 
-def comparison_charts(runs: Sequence[RunFacts]) -> list[Chart]:
+def comparison_charts(runs: Sequence[RunFacts]) -> list[vega.Chart]:
     """Return what is drawn of several runs: accuracies, iterations, sets."""
-    of = named(runs)
+    of = with_names(runs)
     return [one for one in (_accuracy(of), _spent(of), _sets(of)) if one is not None]
 
 
@@ -41,20 +27,20 @@ def comparison_page(runs: Sequence[RunFacts]) -> str:
     title = f"Lottery tickets: {len(runs)} runs"
     body = [
         f"<h1>{title}</h1>",
-        *table(["run", *COLUMNS], ([name, *row(run).values()] for name, run in named(runs))),
+        *table(["run", *COLUMNS], ([name, *row(run).values()] for name, run in with_names(runs))),
         '<p class="note">Of each run the sparsest ticket that matches the dense network, or, where '
         "that is not known, the sparsest that was trained alone. vs dense: in points; saved: of "
         "IMP's iterations to that ticket.</p>",
         *figures(drawn),
     ]
-    for name, run in named(runs):
+    for name, run in with_names(runs):
         body += [f"<h2>{text(name)}</h2>", f"<p>{sentence(answer(run))}</p>"]
         body += missing_section(run.missing)
-    body += ["<h2>Settings that differ</h2>", *_differences(named(runs))]
+    body += ["<h2>Settings that differ</h2>", *_differences(with_names(runs))]
     return document(title, body, drawn)
 
 
-def named(runs: Sequence[RunFacts]) -> list[tuple[str, RunFacts]]:
+def with_names(runs: Sequence[RunFacts]) -> list[tuple[str, RunFacts]]:
     """Return runs by the shortest ends of their paths that tell them all apart."""
     parts = [run.search.path.absolute().parts for run in runs]
     names: list[str] = []
@@ -65,7 +51,7 @@ def named(runs: Sequence[RunFacts]) -> list[tuple[str, RunFacts]]:
     return list(zip(names, runs, strict=True))
 
 
-def _accuracy(runs: Named) -> Chart | None:
+def _accuracy(runs: Named) -> vega.Chart | None:
     rows: list[dict[str, Any]] = []
     for name, run in runs:
         known = {level.index for level in run.verdict.levels} if run.verdict else run.retrained
@@ -76,26 +62,18 @@ def _accuracy(runs: Named) -> Chart | None:
                 rows.append({"run": name, "density": density, "accuracy": 100 * ours})
     if not rows:
         return None
-    layers = [
-        {
-            "mark": {"type": "line", "point": {"size": 50}},
-            "encoding": {
-                **on_density(),
-                **on_accuracy(),
-                **_by_run(runs),
-                **tips("run", "density", "accuracy"),
-            },
-        }
-    ]
+    line = {"type": "line", "point": {"size": 50}}
+    told = vega.tips("run", "density", "accuracy")
+    layers = [vega.layer(line, vega.on_density(), vega.on_accuracy(), _by_run(runs), told)]
     best = max(rows, key=lambda found: found["accuracy"])
     alt = (
         f"Test accuracy by density of {len(runs)} runs; the highest is {best['accuracy']:.2f} % "
         f"at a density of {best['density']:.2f} %, of {best['run']}."
     )
-    return chart("accuracy", "Accuracy by density", alt, rows, layers)
+    return vega.chart("accuracy", "Accuracy by density", alt, rows, layers)
 
 
-def _spent(runs: Named) -> Chart | None:
+def _spent(runs: Named) -> vega.Chart | None:
     rows = [
         {"run": name, "level": level.index, "iterations": run.cost(level.index).cost.iterations}
         for name, run in runs
@@ -105,7 +83,7 @@ def _spent(runs: Named) -> Chart | None:
     return _by_level("iterations", "Iterations to each ticket", rows, runs, ", ".join(totals))
 
 
-def _sets(runs: Named) -> Chart | None:
+def _sets(runs: Named) -> vega.Chart | None:
     rows = [
         {"run": name, "level": level.index, "examples": level.set_size}
         for name, run in runs
@@ -117,34 +95,21 @@ def _sets(runs: Named) -> Chart | None:
 
 def _by_level(
     field: str, title: str, rows: list[dict[str, Any]], runs: Named, last: str
-) -> Chart | None:
+) -> vega.Chart | None:
     if not rows:
         return None
+    line, y = {"type": "line", "point": {"size": 40}}, {"y": vega.quantity(field)}
     layers = [
-        {
-            "mark": {"type": "line", "point": {"size": 40}},
-            "encoding": {
-                **on_whole("level"),
-                "y": {"field": field, "type": "quantitative"},
-                **_by_run(runs),
-                **tips("run", "level", field),
-            },
-        }
+        vega.layer(line, vega.on_whole("level"), y, _by_run(runs), vega.tips("run", "level", field))
     ]
-    return chart(field, title, f"{title}, by level. At the last: {last}.", rows, layers)
+    return vega.chart(field, title, f"{title}, by level. At the last: {last}.", rows, layers)
 
 
 def _by_run(runs: Named) -> dict[str, Any]:
-    names = [name for name, _ in runs]
-    colours = [COLOURS[number % len(COLOURS)] for number in range(len(names))]
+    colours = islice(cycle(vega.PALETTE), len(runs))
+    legend = {"orient": "top", "columns": 2, "labelLimit": 260}
     return {
-        "color": {
-            "field": "run",
-            "type": "nominal",
-            "title": None,
-            "scale": {"domain": names, "range": colours},
-            "legend": {"orient": "top", "columns": 2, "labelLimit": 260},
-        },
+        **vega.by_name("run", [name for name, _ in runs], legend=legend, color=colours),
         "shape": {"field": "run", "type": "nominal", "legend": None},
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
 )  # fmt: skip
 GREY = "#8A8A8A"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 HEIGHT = 260
 EDGE = 8
 """Pixels from a point to the edge, which would cut it."""
@@ -51,6 +52,26 @@ class Chart:
     spec: dict[str, Any]
 
 
+def layer(
+    mark: dict[str, Any], *encodings: Mapping[str, Any], rows: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return a layer: a mark, its encodings as one, and its rows where they are its own."""
+    encoding = {channel: of for one in encodings for channel, of in one.items()}
+    data = {} if rows is None else {"data": {"values": rows}}
+    return {**data, "mark": mark, "encoding": encoding}
+
+
+def quantity(field: str, title: str | None = None, **more: Any) -> dict[str, Any]:
+    """Return the encoding of a number; without a title the field's name is its title."""
+    titled = {} if title is None else {"title": title}
+    return {"field": field, "type": "quantitative", **titled, **more}
+
+
+def categories(field: str, **more: Any) -> dict[str, Any]:
+    """Return the encoding of a few values beside each other."""
+    return {"field": field, "type": "ordinal", "axis": {"labelAngle": 0}, **more}
+
+
 def heat(
     x: str, y: str, value: str, title: str, more: Sequence[str], order: Sequence[str]
 ) -> dict[str, Any]:
@@ -64,60 +85,32 @@ def heat(
         more: Further fields to tell.
         order: Of the y, from above.
     """
-    return {
-        "mark": {"type": "rect"},
-        "encoding": {
-            "x": {"field": x, "type": "ordinal", "axis": {"labelAngle": 0}},
-            "y": {"field": y, "type": "ordinal", "title": None, "sort": list(order)},
-            "color": {
-                "field": value,
-                "type": "quantitative",
-                "title": title,
-                "scale": {"scheme": "viridis"},
-            },
-            **tips(x, y, value, *more),
-        },
-    }
+    return layer(
+        {"type": "rect"},
+        {"x": categories(x)},
+        {"y": {"field": y, "type": "ordinal", "title": None, "sort": list(order)}},
+        {"color": quantity(value, title, scale={"scheme": "viridis"})},
+        tips(x, y, value, *more),
+    )
 
 
 def on_density() -> dict[str, Any]:
     """Return the encoding of densities from dense to sparse."""
-    return {
-        "x": {
-            "field": "density",
-            "type": "quantitative",
-            "title": "density: weights kept, %",
-            # Up to the densities there are, not to the next power of ten.
-            "scale": {"type": "log", "reverse": True, "nice": False, "padding": EDGE},
-        }
-    }
+    # Up to the densities there are, not to the next power of ten.
+    scale = {"type": "log", "reverse": True, "nice": False, "padding": EDGE}
+    return {"x": quantity("density", "density: weights kept, %", scale=scale)}
 
 
 def on_whole(field: str) -> dict[str, Any]:
     """Return the encoding of whole numbers, such as epochs and levels."""
-    return {
-        "x": {
-            "field": field,
-            "type": "quantitative",
-            "scale": {"zero": False, "nice": False, "padding": EDGE},
-            "axis": {
-                "tickMinStep": 1,
-                "labelExpr": "datum.value % 1 ? '' : format(datum.value, 'd')",
-            },
-        }
-    }
+    scale = {"zero": False, "nice": False, "padding": EDGE}
+    whole = "datum.value % 1 ? '' : format(datum.value, 'd')"
+    return {"x": quantity(field, scale=scale, axis={"tickMinStep": 1, "labelExpr": whole})}
 
 
 def on_accuracy(title: str = "test accuracy, %") -> dict[str, Any]:
     """Return the encoding of accuracies upwards, from where they begin."""
-    return {
-        "y": {
-            "field": "accuracy",
-            "type": "quantitative",
-            "title": title,
-            "scale": {"zero": False, "nice": True},
-        }
-    }
+    return {"y": quantity("accuracy", title, scale={"zero": False, "nice": True})}
 
 
 def by_level() -> dict[str, Any]:
@@ -134,6 +127,45 @@ def tips(*fields: str) -> dict[str, Any]:
         number = {} if form is None else {"type": "quantitative", "format": form}
         tips.append({"field": field, "title": title, **number})
     return {"tooltip": tips}
+
+
+def round_numbers(values: Sequence[float]) -> list[float]:
+    """Return the round numbers between the least and the most, few enough for a logarithmic axis.
+
+    >>> round_numbers([3, 80]), round_numbers([1, 4000]), round_numbers([0.04, 0.3])
+    ([5.0, 10.0, 20.0, 50.0], [1.0, 10.0, 100.0, 1000.0], [0.05, 0.1, 0.2])
+    """
+    least, most = min(values, default=1), max(values, default=1)
+    steps = (1,) if most > 1000 * least else (1, 2, 5)
+    numbers = (float(f"{step}e{power}") for power in range(-9, 16) for step in steps)
+    return [number for number in numbers if least <= number <= most]
+
+
+def by_name(
+    field: str, names: Sequence[str], *, title: str | None = None, legend: Any = None, **looks: Any
+) -> dict[str, Any]:
+    """Return the encoding of names: a look for each on every channel given, all in one legend."""
+    return {
+        channel: {
+            "field": field,
+            "type": "nominal",
+            "title": title,
+            "scale": {"domain": list(names), "range": list(look)},
+            "legend": legend or {},
+        }
+        for channel, look in looks.items()
+    }
+
+
+def bars(
+    place: Mapping[str, Any], channel: str, ends: tuple[str, str], style: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a layer of intervals along x or y, pale, since wide ones would hide the means."""
+    low, high = ends
+    along = {channel: {**place[channel], "field": low}, f"{channel}2": {"field": high}}
+    orient = "horizontal" if channel == "x" else "vertical"
+    bar = {"type": "errorbar", "orient": orient, "ticks": {"size": 5}, "opacity": 0.45}
+    return layer({**bar, "clip": True}, {**place, **along}, {"color": style["color"]})
 
 
 def chart(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prac.report.facts import RunFacts
-from prac.verdict_text import headline, sentences
+from prac.verdict_text import headline
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,7 @@ def shown_level(facts: RunFacts) -> int | None:
     return max(retrained or known, default=None)
 
 
-def findings(facts: RunFacts) -> list[str]:
-    """Return what the verdict's figures mean, a sentence or two each."""
-    return [] if facts.verdict is None else list(sentences(facts.verdict))
-
-
-def short(facts: RunFacts) -> dict[str, Any]:
+def in_short(facts: RunFacts) -> dict[str, Any]:
     """Return a run in short, as plain values: the ticket that its page speaks of, and its cost."""
     level = shown_level(facts)
     found: dict[str, Any] = {
@@ -138,7 +133,7 @@ COLUMNS = ("levels", "ticket", "density", "test", "vs dense", "verdict", "iterat
 
 def row(facts: RunFacts) -> dict[str, str]:
     """Return a run in short, as the cells of a table by COLUMNS."""
-    found = short(facts)
+    found = in_short(facts)
 
     def shown(name: str, form: str, factor: float = 1) -> str:
         return "" if found[name] is None else format(factor * found[name], form)
