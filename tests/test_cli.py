@@ -305,7 +305,7 @@ MISTAKES = {
     "no ticket": (["retrain", "none.safetensors"], "none.safetensors: there is no such file"),
     "nothing to inspect": (["inspect", "none.safetensors"], "there is no such file"),
     "a missing value": (["find", "--preset"], "--preset"),
-    "a missing argument": (["inspect"], "what"),
+    "a missing argument": (["inspect"], "required: PATH|NAME"),
     "a model unknown before data is read": (["find", "--data", "x", "--model", "y"], "model 'y'"),
 }
 
@@ -377,7 +377,7 @@ def test_help_ends_with_command_lines_that_parse(capsys, command):
         # A shell's own words may stand around it.
         name, *arguments = re.findall(r"\bprac ([^>)]*)", line)[0].split()
         assert name == command
-        import_module(f"prac.cli.{name}").parser().parse_args(arguments)
+        import_module(f"prac.cli.{name}").parser().parse(arguments)
 
 
 def test_help_beside_a_preset_shows_its_defaults(capsys):

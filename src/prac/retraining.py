@@ -34,7 +34,7 @@ from prac.store import read_tensors, write_tensors
 from prac.task import CLASSIFICATION, Task
 from prac.ticket import Ticket
 from prac.training import Event, Training, Watch, no_watch, noting, plan_for, train_level
-from prac.world import World, derived_seed, keep_freed_memory
+from prac.world import World, derived_seed
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -105,7 +105,6 @@ def retrain(
         Interrupted: If the pace says to stop; with `out`, the same call continues.
     """
     ticket.apply(model)
-    keep_freed_memory()
     world = World.choose(device, config.precision)
     with world.reproducible():
         problem = Problem.of(

@@ -52,7 +52,7 @@ from prac.state import RunState
 from prac.subset import Subset
 from prac.task import CLASSIFICATION, Task
 from prac.training import Event, Training, Watch, no_watch, noting, train_level
-from prac.world import World, derived_seed, keep_freed_memory
+from prac.world import World, derived_seed
 
 
 def find(
@@ -105,7 +105,6 @@ def find(
         config = replace(config, subset=replace(config.subset, rule="fixed"))
     elif config.subset.rule == "fixed":
         raise PracError("subset_rule is 'fixed' but no subset is given: pass --subset FILE")
-    keep_freed_memory()
     world = World.choose(device, config.train.precision)
     with world.reproducible():
         problem = Problem.of(

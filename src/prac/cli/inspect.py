@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 
 from prac.cli.options import Parser
+from prac.cli.output import print_json, print_text
 from prac.describe import describe
 from prac.recipes import DATA_NAMES
 
@@ -43,18 +42,17 @@ def parser() -> Parser:
             metavar="NAME",
             help=f"column of a table's {column}s (default: found by name and kind)",
         )
-    made.add_argument(
-        "--skip-corrupt",
-        action="store_true",
-        help="list a data set's damaged and missing images instead of stopping at the first",
+    made.flag(
+        "skip-corrupt",
+        "list a data set's damaged and missing images instead of stopping at the first",
     )
-    made.add_argument("--json", action="store_true", help="print it for machines")
+    made.flag("json", "print it for machines")
     return made
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac inspect` and return its exit status."""
-    options = parser().parse_args(list(arguments))
+    options = parser().parse(arguments)
     facts = describe(
         options.what,
         image_size=options.image_size,
@@ -63,12 +61,9 @@ def run(arguments: Sequence[str]) -> int:
         skip_corrupt=options.skip_corrupt,
     )
     if options.json:
-        json.dump(facts, sys.stdout, indent=2)
-        print()
+        print_json(facts)
         return 0
-    from rich.console import Console
-
     from prac.tables import table_of
 
-    Console(highlight=False).print(table_of(facts))
+    print_text(table_of(facts))
     return 0
