@@ -132,6 +132,7 @@ def _weights(n: int, seed: int) -> dict[str, torch.Tensor]:
 
 def levels_of(work: Work, path: Path, levels: int, seed: int, scratch: Path) -> Callable[[], float]:
     """A search over levels of an epoch each, on some hundred examples: IMP, for equal sets."""
+    keep_freed_memory()
     data = load(work, path).examples(600)
     config = SearchConfig.imp(
         levels=levels, seed=seed, train=replace(work.train, epochs=1), prune=work.prune

@@ -10,19 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import check_used, is_given
-from prac.cli.jobs import (
-    add_jobs,
-    check_found,
-    followed,
-    left,
-    shares,
-    told_to_parent,
-    work_ahead,
-)
+from prac.cli.jobs import add_jobs, check_found, followed, left, shares, told_to_parent, work_ahead
 from prac.cli.memory import keep_freed_memory
 from prac.cli.options import (
     METHODS_LISTED,
-    Parser,
     add_preset,
     add_run_options,
     add_settings,
@@ -30,6 +21,7 @@ from prac.cli.options import (
     pace_of,
 )
 from prac.cli.output import print_json
+from prac.cli.parser import Parser
 from prac.cli.recorded import load, named_settings, names_of, problem_name
 from prac.contestants import OWN, contestants, in_order, judged_levels, shared_settings
 from prac.errors import PracError

@@ -10,7 +10,7 @@ from typing import Any
 
 from prac import __version__
 from prac.cli import COMMANDS
-from prac.cli.options import Parser
+from prac.cli.parser import Parser
 from prac.errors import unknown_name
 
 SHELLS = ("bash", "zsh", "fish")

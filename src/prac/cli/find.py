@@ -11,7 +11,6 @@ from prac.cli.given import check_used, early_value
 from prac.cli.memory import keep_freed_memory
 from prac.cli.options import (
     METHODS_LISTED,
-    Parser,
     add_preset,
     add_run_options,
     add_settings,
@@ -20,6 +19,7 @@ from prac.cli.options import (
     trackers_of,
 )
 from prac.cli.output import print_json
+from prac.cli.parser import Parser
 from prac.cli.recorded import load, named_settings, names_of, problem_name
 from prac.describe import search_summary
 from prac.errors import PracError
@@ -64,18 +64,8 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         names=tuple(METHODS),
     )
     made.config_file()
-    made.option(
-        "out",
-        str | None,
-        metavar="DIR",
-        help="run folder (default: runs/NAME)",
-    )
-    made.option(
-        "subset",
-        str | None,
-        metavar="FILE",
-        help="search on a set found before",
-    )
+    made.option("out", str | None, metavar="DIR", help="run folder (default: runs/NAME)")
+    made.option("subset", str | None, metavar="FILE", help="search on a set found before")
     retrained = ",".join(map(str, (defaults or {}).get("retrain", ()))) or "none"
     made.option(
         "retrain",

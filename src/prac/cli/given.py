@@ -84,59 +84,48 @@ def check_exclusive(arguments: Sequence[str]) -> None:
             raise PracError(f"{first} and {second} are both given: leave one out")
 
 
+def _is(name: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda settings: settings.get(name) in values
+
+
+def _is_not(name: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda settings: settings.get(name) not in values
+
+
+def _keeps_all(settings: Mapping[str, Any]) -> bool:
+    """Say whether every level trains on all data."""
+    is_whole = settings["dense_fraction"] is None and settings["sampling"] != "fresh"
+    return settings.get("subset_rule") == "all" and is_whole
+
+
+def _draws_nothing(settings: Mapping[str, Any]) -> bool:
+    """Say whether no example is held out, or left out, at random."""
+    is_told = settings["val_fraction"] == 0 or settings["val_indices"] is not None
+    return settings["limit"] is None and is_told
+
+
 UNUSED: tuple[tuple[tuple[str, ...], str, Callable[[Mapping[str, Any]], bool]], ...] = (
     (
         ("stop_rule", "epsilon", "window", "arm"),
         "pruning is 'at-init', so that no level is trained",
-        lambda values: values.get("pruning") == "at-init",
+        _is("pruning", "at-init"),
     ),
-    (
-        ("epsilon", "window", "arm"),
-        "stop_rule is 'never'",
-        lambda values: values.get("stop_rule") == "never",
-    ),
-    (
-        ("threshold",),
-        "subset_rule makes no CET",
-        lambda values: values.get("subset_rule") not in ("prac", "cet", None),
-    ),
-    (
-        ("scaling",),
-        "subset_rule is 'all', so that no set is smaller",
-        lambda values: (
-            values.get("subset_rule") == "all"
-            and values["dense_fraction"] is None
-            and values["sampling"] != "fresh"
-        ),
-    ),
+    (("epsilon", "window", "arm"), "stop_rule is 'never'", _is("stop_rule", "never")),
+    (("threshold",), "subset_rule makes no CET", _is_not("subset_rule", "prac", "cet", None)),
+    (("scaling",), "subset_rule is 'all', so that no set is smaller", _keeps_all),
     (
         ("el2n_epoch",),
         "subset_rule takes no EL2N scores",
-        lambda values: values.get("subset_rule") not in ("el2n", "el2n-ccs"),
+        _is_not("subset_rule", "el2n", "el2n-ccs"),
     ),
-    (
-        ("cutoff",),
-        "subset_rule is not 'el2n-ccs'",
-        lambda values: values.get("subset_rule") != "el2n-ccs",
-    ),
-    (
-        ("sample_fraction",),
-        "sampling is not 'fresh'",
-        lambda values: values.get("sampling") != "fresh",
-    ),
-    (
-        ("drop_probability",),
-        "sampling is not 'infobatch'",
-        lambda values: values.get("sampling") != "infobatch",
-    ),
-    (("gamma",), "there are no milestones", lambda values: not values["milestones"]),
+    (("cutoff",), "subset_rule is not 'el2n-ccs'", _is_not("subset_rule", "el2n-ccs")),
+    (("sample_fraction",), "sampling is not 'fresh'", _is_not("sampling", "fresh")),
+    (("drop_probability",), "sampling is not 'infobatch'", _is_not("sampling", "infobatch")),
+    (("gamma",), "there are no milestones", lambda settings: not settings["milestones"]),
     (
         ("val_seed",),
         "nothing is drawn: val_fraction is 0 or val_indices says what is held out, without a limit",
-        lambda values: (
-            values["limit"] is None
-            and (values["val_fraction"] == 0 or values["val_indices"] is not None)
-        ),
+        _draws_nothing,
     ),
 )
 """Settings that nothing looks at, why, and whether it is so."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prac.cli.options import Parser
 from prac.cli.output import print_json, print_text
+from prac.cli.parser import Parser
 from prac.describe import describe
 from prac.recipes import DATA_NAMES
 
@@ -23,10 +23,7 @@ def parser() -> Parser:
         ),
     )
     made.argument(
-        "what",
-        metavar="PATH|NAME",
-        help="a file, a folder, or a data set's name",
-        names=DATA_NAMES,
+        "what", metavar="PATH|NAME", help="a file, a folder, or a data set's name", names=DATA_NAMES
     )
     made.option(
         "image-size",

@@ -23,7 +23,7 @@ from prac.pace import COME_AGAIN, Interrupted, Pace
 from prac.progress import Progress
 
 if TYPE_CHECKING:
-    from prac.cli.options import Parser
+    from prac.cli.parser import Parser
     from prac.recipes import JudgeRecipe, Recipe
 
 AHEAD = "--ahead"

@@ -10,14 +10,9 @@ from typing import TYPE_CHECKING, Any
 from prac.cli.given import check_used, early_value
 from prac.cli.jobs import add_jobs, check_found, followed, left, shares, work_ahead
 from prac.cli.memory import keep_freed_memory
-from prac.cli.options import (
-    Parser,
-    add_run_options,
-    add_settings,
-    options_and_recipe,
-    pace_of,
-)
+from prac.cli.options import add_run_options, add_settings, options_and_recipe, pace_of
 from prac.cli.output import print_json, print_text
+from prac.cli.parser import Parser
 from prac.cli.recorded import load, own_settings
 from prac.errors import PracError
 from prac.pace import Pace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from prac.cli.options import Parser
+from prac.cli.parser import Parser
 from prac.errors import PracError
 from prac.text import printable
 

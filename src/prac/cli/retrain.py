@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import check_used
 from prac.cli.memory import keep_freed_memory
-from prac.cli.options import (
-    Parser,
-    add_run_options,
-    add_settings,
-    options_and_recipe,
-    pace_of,
-    trackers_of,
-)
+from prac.cli.options import add_run_options, add_settings, options_and_recipe, pace_of, trackers_of
 from prac.cli.output import print_json
+from prac.cli.parser import Parser
 from prac.cli.recorded import load, names_of, own_settings
 from prac.pace import Pace
 from prac.progress import Progress

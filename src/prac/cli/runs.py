@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prac.cli.options import Parser
 from prac.cli.output import print_json, print_text
+from prac.cli.parser import Parser
 from prac.errors import PracError, unknown_name
 from prac.recipes import Recipe
 from prac.report.facts import RunFacts
