@@ -250,7 +250,7 @@ UNUSED_PAIRS = {
     "--stop-rule never --window 3": "--window is given but not used",
     "--stop-rule never --arm at-once": "--arm is given but not used",
     "--method imp --epsilon 0.1": "--epsilon is given but not used: stop_rule is 'never'",
-    "--method imp --threshold 1": "--threshold is given but not used: subset_rule makes no CET",
+    "--method imp --threshold 1": "--threshold is given but not used: subset_rule uses no CET",
     "--method imp --kept-fraction 0.5": "kept_fraction is set but subset_rule is 'all'",
     "--method imp --scaling none": "--scaling is given but not used: subset_rule is 'all'",
     "--subset-rule cep --threshold 1": "--threshold is given but not used",

@@ -1,4 +1,4 @@
-"""`prac completion`: a script that makes a shell complete commands, options and values."""
+"""`prac completion`: a script with which a shell completes commands, options and values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parser() -> Parser:
     made = Parser(
         prog="prac completion",
         usage="%(prog)s SHELL",
-        description="Print a script that makes a shell complete commands, options and values.",
+        description="Print a script with which a shell completes commands, options and values.",
         examples=(
             'eval "$(prac completion bash)"    # in ~/.bashrc, for every shell to come',
             "prac completion fish > ~/.config/fish/completions/prac.fish",

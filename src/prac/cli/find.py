@@ -60,12 +60,17 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         str,
         default="prac",
         metavar="NAME",
-        help="the search's parts by one name, listed below (default: prac)",
+        help="one of the methods listed below (default: prac)",
         names=tuple(METHODS),
     )
     made.config_file()
     made.option("out", str | None, metavar="DIR", help="run folder (default: runs/NAME)")
-    made.option("subset", str | None, metavar="FILE", help="search on a set found before")
+    made.option(
+        "subset",
+        str | None,
+        metavar="FILE",
+        help="search on a set of examples found before",
+    )
     retrained = ",".join(map(str, (defaults or {}).get("retrain", ()))) or "none"
     made.option(
         "retrain",

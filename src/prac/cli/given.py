@@ -35,7 +35,7 @@ def read_options(path: str) -> dict[str, Any]:
             raise PracError(f"{path}: there is no such file: expected a YAML file for --config")
         if not Path(path).is_file():
             # A pipe would be waited for, and a device has no end.
-            raise PracError(f"{path}: is no file: expected a YAML file for --config")
+            raise PracError(f"{path}: is not a file: expected a YAML file for --config")
         with open(path, "rb") as file:
             content = file.read(OPTIONS_LIMIT + 1)
     except (OSError, ValueError) as error:
@@ -111,7 +111,7 @@ UNUSED: tuple[tuple[tuple[str, ...], str, Callable[[Mapping[str, Any]], bool]], 
         _is("pruning", "at-init"),
     ),
     (("epsilon", "window", "arm"), "stop_rule is 'never'", _is("stop_rule", "never")),
-    (("threshold",), "subset_rule makes no CET", _is_not("subset_rule", "prac", "cet", None)),
+    (("threshold",), "subset_rule uses no CET", _is_not("subset_rule", "prac", "cet", None)),
     (("scaling",), "subset_rule is 'all', so that no set is smaller", _keeps_all),
     (
         ("el2n_epoch",),

@@ -29,7 +29,7 @@ def parser() -> Parser:
         "image-size",
         int | None,
         metavar="N",
-        help="bring a data set's images to N x N pixels (default: none)",
+        help="resize a data set's images to N x N pixels (default: none)",
         at_least=1,
     )
     for column in ("image", "label"):
@@ -43,7 +43,7 @@ def parser() -> Parser:
         "skip-corrupt",
         "list a data set's damaged and missing images instead of stopping at the first",
     )
-    made.flag("json", "print it for machines")
+    made.flag("json", "print it as JSON")
     return made
 
 

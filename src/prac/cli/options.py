@@ -130,13 +130,13 @@ def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
         "max-seconds",
         float | None,
         metavar="X",
-        help="save and stop in time to take no longer; the same command continues (default: none)",
+        help="save and stop before this limit; the same command continues (default: none)",
         above=0,
         group=group,
     )
     parser.flag(
         "accept-changes",
-        "resume under another torch, prac or device as well, though bits may differ",
+        "resume even under another torch, prac or device, though bits may differ",
         group=group,
     )
     if tracked:
@@ -150,11 +150,11 @@ def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
             tuple[str, ...],
             default=(),
             metavar="NAME,...",
-            help="hand them to wandb, mlflow or package.module:callable (default: none)",
+            help="send them to wandb, mlflow or package.module:callable (default: none)",
             names=TRACKERS,
             group=group,
         )
-    parser.flag("json", "print a summary for machines", group=group)
+    parser.flag("json", "print a summary as JSON", group=group)
     parser.flag("quiet", "show no progress", group=group)
 
 

@@ -118,7 +118,7 @@ class Parser(argparse.ArgumentParser):
             "--config",
             action=_FromFile,
             metavar="FILE",
-            help="YAML file of options by name; later ones win",
+            help="YAML file of options by name; options that follow it win",
         )
         self.flag("print-config", "print all settings as YAML, for --config, instead of running")
 

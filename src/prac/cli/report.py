@@ -31,7 +31,7 @@ def parser() -> Parser:
         short="o",
     )
     made.option("png", str | None, metavar="DIR", help="write the charts there too, as PNG and SVG")
-    made.flag("no-examples", "show no pictures of examples, for which the data set is loaded")
+    made.flag("no-examples", "leave out pictures of examples, which need the data set")
     return made
 
 

@@ -51,7 +51,7 @@ def parser() -> Parser:
         "(default: path)",
         names=SORTED_BY,
     )
-    made.flag("reverse", "sort from the highest")
+    made.flag("reverse", "sort in descending order")
     made.option(
         "where",
         tuple[str, ...],
@@ -59,8 +59,8 @@ def parser() -> Parser:
         metavar="NAME=VALUE,...",
         help="only runs of which these columns or settings have these values (default: all)",
     )
-    made.flag("diff", "how two runs differ, in settings and in results")
-    made.flag("json", "print it for machines")
+    made.flag("diff", "show how two runs differ, in settings and in results")
+    made.flag("json", "print them as JSON")
     return made
 
 
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     chosen = [one for one in runs if _is_asked_for(one, options.where)]
     runs = _sorted(chosen, options.sort.replace("-", "_"), options.reverse)
     if options.diff and len(runs) != 2:
-        raise PracError(f"--diff is of two runs, and these are {len(runs)}: name the two")
+        raise PracError(f"--diff compares two runs, but there are {len(runs)}: name the two")
     if options.json:
         values = [{**short(one), "settings": one.search.settings} for one in runs]
         print_json(values)
