@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from prac.recipes import JudgeRecipe, Recipe
 
 AHEAD = "--ahead"
-"""First argument of a command that works ahead of its parent, before the parent's process id and when
-that began to count `--max-seconds`. It is not the parser's, and so in no list of options."""
+"""First argument of a command that works ahead of its parent. The parent's process id follows, and
+when that began to count `--max-seconds`. It is not the parser's, and so in no list of options."""
 
 LOOK_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
