@@ -209,7 +209,7 @@ def test_a_process_whose_parent_has_ended_does_nothing() -> None:
     process = started("compare", "--ahead", str(2**22 + 1), "0.0", *QUICK, "--out", "c")
     _, err = process.communicate()
     assert process.returncode == 2
-    assert "which this one was to work for, has ended" in err
+    assert "for which this one was to work, has ended" in err
     assert not Path("c").exists()
 
 

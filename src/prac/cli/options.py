@@ -150,7 +150,7 @@ def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
             tuple[str, ...],
             default=(),
             metavar="NAME,...",
-            help="send them to wandb, mlflow or package.module:callable (default: none)",
+            help="send the same to wandb, mlflow or package.module:callable (default: none)",
             names=TRACKERS,
             group=group,
         )
