@@ -14,7 +14,7 @@ from bench.options import Options
 from bench.report import Goal, Row, Section, ratios
 from bench.rounds import interleaved
 from prac.algorithms.forgetting import ForgettingTable
-from prac.world import keep_freed_memory
+from prac.cli.memory import keep_freed_memory
 
 BYTES = 8
 FLAT = 1.1

@@ -21,9 +21,9 @@ from bench.rounds import interleaved
 from bench.states import opened, state_of
 from bench.work import LENET, Work, images_of, load, with_batch
 from prac.algorithms.masks import magnitude, ones, prune
+from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
 from prac.search import find
-from prac.world import keep_freed_memory
 
 LINEAR = 1.1
 EPOCH, MASKS, STATE, LEVELS = (
@@ -132,6 +132,7 @@ def _weights(n: int, seed: int) -> dict[str, torch.Tensor]:
 
 def levels_of(work: Work, path: Path, levels: int, seed: int, scratch: Path) -> Callable[[], float]:
     """A search over levels of an epoch each, on some hundred examples: IMP, for equal sets."""
+    keep_freed_memory()
     data = load(work, path).examples(600)
     config = SearchConfig.imp(
         levels=levels, seed=seed, train=replace(work.train, epochs=1), prune=work.prune

@@ -16,10 +16,10 @@ from bench.options import Options
 from bench.report import Goal, Row, Section
 from bench.rounds import interleaved
 from prac.algorithms.masks import magnitude, ones, prune
+from prac.cli.memory import keep_freed_memory
 from prac.config import PruneConfig
 from prac.models import build
 from prac.modules import prunable
-from prac.world import keep_freed_memory
 
 RATE = 0.2
 MEMORY = 1.5

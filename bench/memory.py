@@ -19,6 +19,7 @@ from bench.bare import bare_step
 from bench.options import Options
 from bench.report import Goal, Row, Section, ratios
 from bench.work import RESNET, Work, images_of, load, with_batch
+from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
 from prac.optimizer import make_optimizer
 from prac.search import find
@@ -60,6 +61,7 @@ def searched(work: Work, path: Path, options: Options, number: int) -> int:
 
     A level of some iterations, and the CEP pass after it, over all the training data.
     """
+    keep_freed_memory()
     before = resident.resident()
     resident.forget_peak()
     images = load(work, path)

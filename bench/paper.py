@@ -16,6 +16,7 @@ from pathlib import Path
 from bench.progress import Told, tell_results
 from bench.protocol import PAPER, SHORT, Protocol
 from experiments import rivals
+from prac.cli.memory import keep_freed_memory
 from prac.comparing import compare
 from prac.comparison import Comparison
 from prac.errors import PracError
@@ -95,6 +96,7 @@ def go_on(
     todo = [stage for stage in protocol.stages[:stages] if not stage.is_done(folder)]
     if not todo:
         return None
+    keep_freed_memory()
     recipe = protocol.recipe(data, execution)
     loaded = load_data(recipe.data)
     # Wherever the data lies this time: it is known by its content.

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.options import Options
 from bench.work import RESNET, Images, with_batch
+from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
 from prac.data.examples import TensorExamples
 from prac.pace import Interrupted, Pace
@@ -26,6 +27,7 @@ def search(
     from prac.results import Search
     from prac.search import find
 
+    keep_freed_memory()
     held_out = options.of(VALIDATION, 8)
     plain = replace(images.pipeline, crop_padding=0, flip=False)
     val = TensorExamples(images.x[:held_out], images.y[:held_out], plain)

@@ -19,10 +19,11 @@ from bench.report import Goal, Row, Section, ratios
 from bench.rounds import interleaved
 from bench.work import LENET, RESNET, Work, images_of, load, with_batch
 from prac import evaluate, search
+from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
 from prac.evaluate import predictions
 from prac.problem import Problem
-from prac.world import World, keep_freed_memory
+from prac.world import World
 
 IMAGES = 10_000
 LEAST = 0.9

@@ -14,6 +14,7 @@ from bench.clock import Clock
 from bench.options import Options
 from bench.report import Goal, Row, Section
 from bench.work import RESNET, Work, images_of, load, with_batch
+from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
 from prac.data.augment import Pipeline
 from prac.data.examples import TensorExamples
@@ -112,6 +113,7 @@ def profiled(work: Work, path: Path, options: Options) -> dict[str, Any]:
 
     A fresh process calls this: nothing is warmed up. Its imports are not counted.
     """
+    keep_freed_memory()
     images = load(work, path)
     epochs, levels = options.of(10, 3), options.of(4, 2)
     config = SearchConfig.prac(

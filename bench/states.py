@@ -17,12 +17,13 @@ from bench.report import Row, Section
 from prac.algorithms.forgetting import ForgettingTable
 from prac.algorithms.masks import ones
 from prac.checkpoint import RunFolder
+from prac.cli.memory import keep_freed_memory
 from prac.config import PruneConfig
 from prac.container import content_of
 from prac.models import build
 from prac.modules import prunable, snapshot
 from prac.state import RunState, Weights
-from prac.world import World, environment, keep_freed_memory
+from prac.world import World, environment
 
 EXAMPLES = 45_000
 

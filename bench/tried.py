@@ -20,12 +20,13 @@ from bench.report import Row, Section
 from bench.rounds import interleaved
 from bench.work import LENET, RESNET, images_of, load, with_batch
 from prac.algorithms.masks import magnitude, ones, prune
+from prac.cli.memory import keep_freed_memory
 from prac.data import examples
 from prac.data.augment import Draws, crop_and_flip, drawn
 from prac.evaluate import predictions
 from prac.modules import prunable
 from prac.problem import Problem
-from prac.world import World, keep_freed_memory
+from prac.world import World
 
 CPU = World(torch.device("cpu"))
 Runs = Mapping[str, Callable[[], float]]

@@ -20,6 +20,7 @@ from bench.work import Work, load
 from prac.algorithms.forgetting import ForgettingTable
 from prac.algorithms.masks import Masks, magnitude, ones, prune
 from prac.algorithms.schedule import Plan
+from prac.cli.memory import keep_freed_memory
 from prac.loop import fit
 from prac.modules import prunable, snapshot
 from prac.optimizer import make_optimizer
@@ -28,7 +29,7 @@ from prac.state import RunState
 from prac.step import STEPS_BEFORE_CAPTURE, Step
 from prac.task import CLASSIFICATION
 from prac.training import Training, check_converging, ended_epoch, presented
-from prac.world import World, keep_freed_memory
+from prac.world import World
 
 Round = Callable[[int], float]
 PREFETCHED = 6

@@ -111,7 +111,7 @@ def test_ways_of_cropping_that_were_tried_give_the_same():
 
 
 # Of what a plain machine with a GPU need not have, and of what the loop alone needs none.
-ABSENT = ("jsonargparse", "datasets", "vl_convert", "shtab", "sklearn", "tensorboard")
+ABSENT = ("datasets", "vl_convert", "shtab", "sklearn", "tensorboard")
 MISSING = ("yaml", "rich", "scipy", *ABSENT)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
+import cli_options
 from prac.cli import COMMANDS, main
 from prac.recipes import METHODS, PRESETS, Recipe
 from prac.settings import flag_of, from_flat, leaves
@@ -305,7 +306,7 @@ MISTAKES = {
     "no ticket": (["retrain", "none.safetensors"], "none.safetensors: there is no such file"),
     "nothing to inspect": (["inspect", "none.safetensors"], "there is no such file"),
     "a missing value": (["find", "--preset"], "--preset"),
-    "a missing argument": (["inspect"], "what"),
+    "a missing argument": (["inspect"], "required: PATH|NAME"),
     "a model unknown before data is read": (["find", "--data", "x", "--model", "y"], "model 'y'"),
 }
 
@@ -331,6 +332,10 @@ def test_a_mistake_gets_one_line_and_status_2_and_writes_nothing(capsys, name):
         ("[1, 2\n", "is not YAML"),
         ("- epochs\n", "expected a mapping of options"),
         ("lr: [0.1]\n", "lr is [0.1]: expected a number"),
+        ("flip: maybe\n", "flip is 'maybe': expected true or false"),
+        ("quiet: 3\n", "quiet is 3: expected true or false"),
+        ("epochs: null\n", "epochs is None: expected a whole number"),
+        ("print_config: true\n", "unknown option print_config: did you mean --print-config"),
         ("preset: quickstrt\n", "did you mean 'quickstart'?"),
     ],
 )
@@ -368,6 +373,25 @@ def test_help_names_every_setting_with_its_default(capsys):
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_options_are_those_that_were_agreed_on():
+    # A change is meant where cli_options.txt is written anew: python -m tests.cli_options
+    assert list(cli_options.lines()) == cli_options.FILE.read_text().splitlines()
+
+
+def test_a_run_s_own_settings_are_printed_and_taken_from_a_file(capsys):
+    run_prac(capsys, "find", *QUICK, "--out", "run", "--quiet")
+    ticket = "run/levels/02/ticket.safetensors"
+    for command, what in (("judge", "run"), ("retrain", ticket)):
+        status, out, _ = run_prac(capsys, command, what, "--lr", "0.02", "--print-config")
+        assert status == 0
+        shown = yaml.safe_load(out)
+        assert (shown["epochs"], shown["batch_size"], shown["lr"]) == (2, 50, 0.02)
+        assert shown["limit"] == 200
+        Path("mine.yaml").write_text(out)
+        again = [command, what, "--config", "mine.yaml", "--print-config"]
+        assert run_prac(capsys, *again) == (0, out, "")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_ends_with_command_lines_that_parse(capsys, command):
     _, out, _ = run_prac(capsys, command, "--help")
@@ -377,7 +401,7 @@ def test_help_ends_with_command_lines_that_parse(capsys, command):
         # A shell's own words may stand around it.
         name, *arguments = re.findall(r"\bprac ([^>)]*)", line)[0].split()
         assert name == command
-        import_module(f"prac.cli.{name}").parser().parse_args(arguments)
+        import_module(f"prac.cli.{name}").parser().parse(arguments)
 
 
 def test_help_beside_a_preset_shows_its_defaults(capsys):

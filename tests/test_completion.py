@@ -35,8 +35,8 @@ SEEN = b"\x1d\x1d"
 def options_of(command: str) -> list[str]:
     """Return the options that a command's help shows."""
     parser = import_module(f"prac.cli.{command}").parser()
-    shown = [action for action in parser._actions if action.help != argparse.SUPPRESS]
-    return [option for action in shown for option in action.option_strings]
+    shown = [one for one in parser.actions.values() if one.help != argparse.SUPPRESS]
+    return ["-h", "--help", *(option for action in shown for option in action.option_strings)]
 
 
 class Terminal:

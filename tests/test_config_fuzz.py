@@ -14,22 +14,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prac.cli import main
-from prac.cli.find import _defaults, parser
-from prac.cli.options import (
-    EXCLUSIVE,
-    UNUSED,
-    check_config,
-    check_exclusive,
-    check_used,
-    values_of,
-)
+from prac.cli.find import parser
+from prac.cli.given import EXCLUSIVE, UNUSED, check_exclusive, check_used
+from prac.cli.options import options_and_recipe
+from prac.cli.recorded import named_settings
 from prac.errors import PracError
 from prac.recipes import PRESETS, Recipe, RetrainRecipe
 from prac.settings import flag_of, flat, from_flat, leaves
 from torture.budget import budget
 
 LEAVES = {flag_of(field): (field, hint) for _, field, hint in leaves(Recipe)}
-PARSER = parser(_defaults(None, None))
+PARSER = parser(named_settings([]))
 BUDGET = budget(150)
 
 WRONG = (
@@ -60,10 +55,7 @@ def outcome(make, *arguments):
 
 def typed(arguments):
     """Return the recipe that the command line makes, up to where data would be loaded."""
-    check_config(arguments)
-    check_exclusive(arguments)
-    options = PARSER.parse_args(arguments)
-    recipe = from_flat(Recipe, values_of(options, Recipe))
+    _, recipe = options_and_recipe(PARSER, arguments, Recipe)
     check_used(arguments, flat(recipe))
     return recipe
 
@@ -258,7 +250,7 @@ UNUSED_PAIRS = {
     "--stop-rule never --window 3": "--window is given but not used",
     "--stop-rule never --arm at-once": "--arm is given but not used",
     "--method imp --epsilon 0.1": "--epsilon is given but not used: stop_rule is 'never'",
-    "--method imp --threshold 1": "--threshold is given but not used: subset_rule makes no CET",
+    "--method imp --threshold 1": "--threshold is given but not used: subset_rule uses no CET",
     "--method imp --kept-fraction 0.5": "kept_fraction is set but subset_rule is 'all'",
     "--method imp --scaling none": "--scaling is given but not used: subset_rule is 'all'",
     "--subset-rule cep --threshold 1": "--threshold is given but not used",

@@ -525,7 +525,7 @@ def test_an_early_stop_is_validated(small_net, train, val, config, tmp_path):
 def test_freed_memory_is_kept():
     code = """
 import resource, sys, torch
-from prac.world import keep_freed_memory
+from prac.cli.memory import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory()
 def faults():

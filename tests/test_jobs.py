@@ -116,7 +116,7 @@ def test_seeds_are_dealt_out_in_turn() -> None:
     assert said == []
     assert shares((7, 9), 4, said.append) == [(7,), (9,)]
     assert shares((7,), 4, said.append) == [(7,)]
-    assert said == [f"jobs: 4 asked for, {n} at work: each has seeds of its own" for n in (2, 1)]
+    assert said == [f"jobs: 4 asked for, {n} started: each needs a seed of its own" for n in (2, 1)]
 
 
 def test_results_are_those_of_one_process_stopped_or_not(run: Run) -> None:
@@ -209,7 +209,7 @@ def test_a_process_whose_parent_has_ended_does_nothing() -> None:
     process = started("compare", "--ahead", str(2**22 + 1), "0.0", *QUICK, "--out", "c")
     _, err = process.communicate()
     assert process.returncode == 2
-    assert "which this one was to work for, has ended" in err
+    assert "for which this one was to work, has ended" in err
     assert not Path("c").exists()
 
 
@@ -273,7 +273,7 @@ def test_one_process_is_the_command_itself(run: Run, no_process: None) -> None:
     assert run("compare", *few, "--jobs", "1")[2] == run("compare", *few, "--out", "d")[2]
     status, _, err = run("compare", *few, "--seeds=1", "--jobs", "3")
     assert status == 0
-    assert err.splitlines()[0] == "jobs: 3 asked for, 1 at work: each has seeds of its own"
+    assert err.splitlines()[0] == "jobs: 3 asked for, 1 started: each needs a seed of its own"
 
 
 @pytest.mark.slow

@@ -177,16 +177,10 @@ def _search(board: Board, event: Event, now: float) -> Board:
         Row(index, density, trains)
         for index, (density, trains) in enumerate(zip(facts["densities"], trained, strict=True))
     ]
+    told = ("density", "set_size", "epochs", "planned_epochs", "iterations")
     for level in facts["done"]:
-        rows[level["index"]] = replace(
-            rows[level["index"]],
-            density=level["density"],
-            set_size=level["set_size"],
-            epochs=level["epochs"],
-            planned_epochs=level["planned_epochs"],
-            iterations=level["iterations"],
-            is_done=True,
-        )
+        values = {name: level[name] for name in told}
+        rows[level["index"]] = replace(rows[level["index"]], **values, is_done=True)
     return Board(
         heading=board.heading or facts["path"],
         rows=tuple(rows),

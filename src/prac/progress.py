@@ -33,7 +33,7 @@ class Progress:
     CI log) a line for each level and one every ten seconds. All of it goes to standard error.
 
     Example:
-        `with prac.Progress() as progress: prac.find(..., watch=progress)`
+        `with prac.Progress() as progress: prac.find(..., callback=progress)`
     """
 
     def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
@@ -44,7 +44,6 @@ class Progress:
         self.quiet = quiet
         self._live: Live | None = None
         self._board = Board()
-        self._trial = ""
         self._last_plain = self._last_refresh = 0.0
 
     def say(self, line: str) -> None:
@@ -102,6 +101,7 @@ class Progress:
     def _lines(self, event: Event) -> list[str]:
         """Return what stays of an event."""
         facts: Any = event.facts
+        board = self._board
         if event.kind == "level":
             line = f"level {event.level}/{facts['levels']}: density {facts['density']:.3f}, "
             if facts["iterations"]:
@@ -110,33 +110,23 @@ class Progress:
             else:
                 line += "not trained"
             return [line]
-        if event.kind == "retrain":
-            task = self._trial or f"retraining ticket {event.level}"
+        if event.kind == "retrain" and board.training is not None:
+            # One of many trainings, unless it belongs to the search whose levels are shown.
+            head = f"{board.heading}: " if board.heading and not board.rows else ""
             schedule = f"all data, {facts['iterations']} iterations"
-            return [f"{task}: density {facts['density']:.3f}, {schedule}"]
+            return [f"{head}{board.training.task}: density {facts['density']:.3f}, {schedule}"]
         if event.kind == "pruned" and facts["trained"]:
-            saved = self._board.saved_before(event.level)
+            saved = board.saved_before(event.level)
             return [
                 f"  trained {facts['iterations']} iterations, {saved:.1%} saved so far; "
                 f"the next level's set has {facts['next_set_size']} examples"
             ]
-        if event.kind == "trial":
-            # Shown where it is trained; what is read takes no time.
-            self._trial = (
-                f"training {facts['number']} of {facts['of']}: {facts['what']}, "
-                f"seed {facts['seed']}"
-            )
-        elif event.kind == "judging":
-            self._trial = f"training ticket {event.level} alone, seed {facts['seed']}"
-        elif event.kind == "trunk":
-            return [f"training the dense network to iteration {facts['iteration']}"]
-        elif event.kind == "contest":
-            return [
-                f"search {facts['number']} of {facts['of']}: {facts['method']}, "
-                f"seed {facts['seed']}"
-            ]
-        elif event.kind == "note":
+        if event.kind == "trunk":
+            return [board.doing]
+        if event.kind == "contest":
+            return [board.heading]
+        if event.kind == "note":
             return [f"note: {facts['text']}"]
-        elif event.kind == "retrained" and facts["test_accuracy"] is not None:
+        if event.kind == "retrained" and facts["test_accuracy"] is not None:
             return [f"  test accuracy {facts['test_accuracy']:.4f}"]
         return []

@@ -39,7 +39,7 @@ CURVES = {
 
 
 class Tracking:
-    """A watcher that hands on what a run tells: `prac.find(..., watch=tracking)`, in a `with`.
+    """A watcher that hands on what a run tells: `prac.find(..., callback=tracking)`, in a `with`.
 
     A tracker that fails is left, with a note, and the run goes on.
 
@@ -135,17 +135,14 @@ class Tracking:
 
     def _catch_up_with_search(self) -> None:
         search, lines = Search.load(self.out), read_metrics(self.out)
-        for level in search.levels:
-            self._begin(f"level-{level.index:02d}")
+        complete = len(search.levels)
+        for index in range(complete + 1):  # The last one is under way.
+            self._begin(f"level-{index:02d}")
             for line in lines:
-                if line.get("level") == level.index:
+                if line.get("level") == index:
                     self._epoch(line)
-            self._level(search, level.index)
-        under_way = len(search.levels)
-        self._begin(f"level-{under_way:02d}")
-        for line in lines:
-            if line.get("level") == under_way:
-                self._epoch(line)
+            if index < complete:
+                self._level(search, index)
         for folder in sorted((self.out / "retrain").glob("[0-9]*")):
             self._catch_up_with_retraining(folder)
 

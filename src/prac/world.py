@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import itertools
 import platform
@@ -109,21 +108,6 @@ EXECUTIONS = {
     "compiled-captured": "compiled, and whole steps are replayed as CUDA graphs",
 }
 """Ways of running a training step. Their bits differ, but not those of the second and third."""
-
-
-def keep_freed_memory() -> None:
-    """Tell the C library not to hand large freed blocks back to the system, only to ask again.
-
-    Each training step frees and takes the same blocks, and the system clears every page that it
-    gives. It is for the whole process, and changes nothing but time; only glibc knows it.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 2**30)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # Of malloc.h.
 
 
 def derived_seed(*parts: int | str) -> int:

@@ -22,7 +22,7 @@ COMMANDS = {
     "report": "show a run, or several side by side, as one page of HTML",
     "runs": "every run below a folder in one table; how two runs differ",
     "inspect": "describe a ticket, a run, a subset or a data set",
-    "completion": "print what makes a shell complete commands, options and values",
+    "completion": "print a script that completes commands and options in a shell",
 }
 
 USAGE_ERROR = 2

@@ -3,55 +3,40 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
-from argparse import SUPPRESS
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.cli.jobs import (
-    add_jobs,
-    check_found,
-    followed,
-    left,
-    shares,
-    told_to_parent,
-    work_ahead,
-)
+from prac.cli.given import check_used, is_given
+from prac.cli.jobs import add_jobs, check_found, followed, left, shares, told_to_parent, work_ahead
+from prac.cli.memory import keep_freed_memory
 from prac.cli.options import (
-    Parser,
-    add_config_file,
+    METHODS_LISTED,
     add_preset,
     add_run_options,
     add_settings,
-    check_config,
-    check_exclusive,
-    check_used,
-    early_value,
-    is_given,
+    options_and_recipe,
     pace_of,
-    values_of,
 )
-from prac.cli.recorded import load
+from prac.cli.output import print_json
+from prac.cli.parser import Parser
+from prac.cli.recorded import load, named_settings, names_of, problem_name
 from prac.contestants import OWN, contestants, in_order, judged_levels, shared_settings
 from prac.errors import PracError
-from prac.methods import ABOUT_METHODS, METHODS
+from prac.methods import METHODS
 from prac.pace import Pace
-from prac.presets import combined
 from prac.progress import Progress
 from prac.recipes import Recipe
-from prac.settings import flat, from_flat
+from prac.settings import flat
 from prac.text import printable
 
 if TYPE_CHECKING:
     from prac.comparison import Comparison
 
 FAILED = 1
-
-EPILOG = "methods:\n" + "\n".join(f"  {name:<15} {text}" for name, text in ABOUT_METHODS.items())
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -62,7 +47,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         description="Search by several methods with several seeds, and train their tickets alone.\n"
         "The same command again resumes; a search that failed is tried again. Presets\n"
         "are those of prac find.",
-        epilog=EPILOG,
+        epilog=METHODS_LISTED,
         examples=(
             "prac compare --preset quickstart",
             "prac compare --preset quickstart --methods imp,prac,snip,random-subset@prac",
@@ -103,7 +88,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         at_most=1,
     )
     add_jobs(made)
-    add_config_file(made)
+    made.config_file()
     made.option(
         "out",
         str | None,
@@ -111,36 +96,24 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         help="the comparison's folder (default: runs/compare-NAME)",
     )
     add_run_options(made)
-    add_settings(made, Recipe, "search", defaults)
-    for action in made._actions:
-        if action.dest in OWN:
-            action.help = SUPPRESS  # Known, since a run's config.yaml has them, but of no use here.
-    if defaults:
-        made.set_defaults(dict(defaults))
+    # Hidden are those that a run's config.yaml has, but that are of no use here.
+    add_settings(made, Recipe, "search", defaults, hidden=tuple(OWN))
     return made
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac compare`; its exit status is 1 where a search failed."""
     arguments, ahead_since = followed(arguments)
-    check_config(arguments)
-    check_exclusive(arguments)
     _check_left_to_methods(arguments)
-    preset = early_value(arguments, "preset")
-    defaults: dict[str, Any] = {**METHODS["prac"]}
-    if preset is not None:
-        defaults |= combined(preset).settings
-    if early_value(arguments, "epochs") is not None:
-        # The user's length takes the place of a preset's, whatever that counts in.
-        defaults.pop("iterations", None)
-    options = parser(defaults).parse_args(list(arguments))
-    recipe = from_flat(Recipe, values_of(options, Recipe))
+    made = parser(named_settings(arguments))
+    options, recipe = options_and_recipe(made, arguments, Recipe)
     _check_asked(arguments, options, recipe)
-    out = Path(options.out or f"runs/compare-{_name(recipe, preset)}")
+    out = Path(options.out or f"runs/compare-{problem_name(recipe, options.preset)}")
     progress = Progress(quiet=options.quiet)
     if ahead_since is not None:
         options.max_seconds = left(options.max_seconds, ahead_since)
     started = time.monotonic()
+    keep_freed_memory()
     with pace_of(options, progress).listening() as pace:
         if ahead_since is not None:
             return _work_ahead(out, recipe, options, progress, pace)
@@ -168,8 +141,7 @@ def _check_asked(arguments: Sequence[str], options: Any, recipe: Recipe) -> None
     """Raise a PracError for what does not fit, before any data is loaded, which may take long."""
     competing = contestants(options.methods, recipe.search, options.fraction)
     judged_levels(recipe.search.levels, options.judged)
-    about = {**flat(recipe.model), **flat(recipe.data)}
-    check_used(arguments, *({**about, **flat(one.config)} for one in competing))
+    check_used(arguments, *({**names_of(recipe), **flat(one.config)} for one in competing))
     if all(one.own_rewind for one in competing) and is_given(arguments, "--rewind"):
         raise PracError(
             "--rewind is given but not used: each of these methods has its own: leave it out"
@@ -178,13 +150,6 @@ def _check_asked(arguments: Sequence[str], options: Any, recipe: Recipe) -> None
     from prac.judging import check_seeds
 
     check_seeds(options.seeds)
-
-
-def _name(recipe: Recipe, preset: str | None) -> str:
-    """Return what someone would call the problem, in plain letters."""
-    data = Path(recipe.data.name).name.lstrip(".").partition(".")[0]
-    name = preset or f"{data}-{recipe.model.name.rpartition(':')[2]}"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "problem"
 
 
 def _compare(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: Pace) -> Comparison:
@@ -205,7 +170,7 @@ def _compare(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: 
             val=data.val,
             test=data.test,
             device=options.device,
-            recipe={**flat(recipe.model), **flat(recipe.data)},
+            recipe=names_of(recipe),
             callback=progress,
             run_control=pace,
             accept_changes=options.accept_changes,
@@ -222,7 +187,7 @@ def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
     from prac.comparison import FILE, Comparison
     from prac.files import check_same, has_trained
 
-    given = {**shared_settings(recipe.search), **flat(recipe.model), **flat(recipe.data)}
+    given = {**shared_settings(recipe.search), **names_of(recipe)}
     shared = json.loads(json.dumps(given))
     runs = {}
     if (out / FILE).exists():
@@ -263,7 +228,7 @@ def _work_ahead(out: Path, recipe: Recipe, options: Any, progress: Progress, pac
             recipe.search,
             judged_levels(recipe.search.levels, options.judged),
             CLASSIFICATION,
-            {**flat(recipe.model), **flat(recipe.data)},
+            names_of(recipe),
             RunOptions(options.device, progress, pace, options.accept_changes),
         )
         competing = contestants(options.methods, recipe.search, options.fraction)
@@ -289,8 +254,7 @@ def _show(comparison: Comparison, as_json: bool) -> int:
         write(comparison_figure(comparison), comparison.path / "comparison")
         files += ", .svg and .png"
     if as_json:
-        json.dump(comparison.to_json(), sys.stdout, indent=2)
-        print()
+        print_json(comparison.to_json())
     else:
         from rich.console import Console
 

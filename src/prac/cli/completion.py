@@ -1,4 +1,4 @@
-"""`prac completion`: a script that makes a shell complete commands, options and values."""
+"""`prac completion`: a script with which a shell completes commands, options and values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from prac import __version__
 from prac.cli import COMMANDS
-from prac.cli.options import Parser
+from prac.cli.parser import Parser
 from prac.errors import unknown_name
 
 SHELLS = ("bash", "zsh", "fish")
@@ -24,7 +24,7 @@ def parser() -> Parser:
     made = Parser(
         prog="prac completion",
         usage="%(prog)s SHELL",
-        description="Print a script that makes a shell complete commands, options and values.",
+        description="Print a script with which a shell completes commands, options and values.",
         examples=(
             'eval "$(prac completion bash)"    # in ~/.bashrc, for every shell to come',
             "prac completion fish > ~/.config/fish/completions/prac.fish",
@@ -36,7 +36,7 @@ def parser() -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac completion` and return its exit status."""
-    shell = parser().parse_args(list(arguments)).shell
+    shell = parser().parse(arguments).shell
     if shell not in SHELLS:
         raise unknown_name("shell", shell, SHELLS)
     print(script(shell), end="")
@@ -62,8 +62,8 @@ def program() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(metavar="COMMAND", help="what to do")
     for name, about in COMMANDS.items():
         made: Parser = importlib.import_module(f"prac.cli.{name}").parser()
-        for action in made._actions:
-            _complete_(action, made.names.get(action.dest, ()))
+        for name_of_action, action in made.actions.items():
+            _complete_(action, made.names[name_of_action])
         commands.add_parser(name, help=about, description=about, parents=[made], add_help=False)
     return whole
 
@@ -79,8 +79,7 @@ def _complete_(action: Any, names: Sequence[str]) -> None:
 
     shown = action.metavar or ""
     kinds = set(shown.split("|"))
-    if action.dest == "print_config":
-        action.nargs = 0  # Its value is one that prac does not speak of.
+    action.help = " ".join(action.help.split())  # Lines are for a terminal.
     if names and shown.endswith(",..."):
         action.complete = _some_of(names, f"_prac_list_{action.dest}")
     elif names and kinds & FILES:

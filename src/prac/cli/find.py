@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from prac.cli.given import check_used, early_value
+from prac.cli.memory import keep_freed_memory
 from prac.cli.options import (
-    Parser,
-    add_config_file,
+    METHODS_LISTED,
     add_preset,
     add_run_options,
     add_settings,
-    check_config,
-    check_exclusive,
-    check_used,
-    early_value,
+    options_and_recipe,
     pace_of,
     trackers_of,
-    values_of,
 )
+from prac.cli.output import print_json
+from prac.cli.parser import Parser
+from prac.cli.recorded import load, named_settings, names_of, problem_name
 from prac.describe import search_summary
 from prac.errors import PracError
 from prac.files import check_same, has_trained, read_environment, read_settings, state_paths
-from prac.methods import ABOUT_METHODS, method_settings
 from prac.pace import Pace
 from prac.presets import combined
 from prac.progress import Progress
 from prac.recipes import METHODS, PRESETS, Recipe
 from prac.results import Search
-from prac.settings import flat, from_flat
+from prac.settings import flat
 from prac.text import printable
 
 EPILOG = (
-    "methods:\n"
-    + "\n".join(f"  {name:<15} {about}" for name, about in ABOUT_METHODS.items())
+    METHODS_LISTED
     + "\n\npresets:\n"
     + "\n".join(f"  {name:<26} {preset.about}" for name, preset in PRESETS.items())
 )
@@ -65,21 +60,16 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         str,
         default="prac",
         metavar="NAME",
-        help="the search's parts by one name, listed below (default: prac)",
+        help="one of the methods listed below (default: prac)",
         names=tuple(METHODS),
     )
-    add_config_file(made)
-    made.option(
-        "out",
-        str | None,
-        metavar="DIR",
-        help="run folder (default: runs/NAME)",
-    )
+    made.config_file()
+    made.option("out", str | None, metavar="DIR", help="run folder (default: runs/NAME)")
     made.option(
         "subset",
         str | None,
         metavar="FILE",
-        help="search on a set found before",
+        help="search on a set of examples found before",
     )
     retrained = ",".join(map(str, (defaults or {}).get("retrain", ()))) or "none"
     made.option(
@@ -90,30 +80,15 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         help=f"levels whose tickets are retrained at the end, on all data (default: {retrained})",
         at_least=0,
     )
-    made.add_argument(
-        "--report", action="store_true", help="write report.html into the run folder at the end"
-    )
+    made.flag("report", "write report.html into the run folder at the end")
     add_run_options(made, tracked=True)
     add_settings(made, Recipe, "search", defaults)
-    if defaults:
-        made.set_defaults(dict(defaults))
     return made
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac find` and return its exit status."""
-    check_config(arguments)
-    preset, method = (early_value(arguments, name) for name in ("preset", "method"))
-    check_exclusive(arguments)
-    defaults = _defaults(preset, method)
-    if early_value(arguments, "epochs") is not None:
-        # The user's length takes the place of a preset's, whatever that counts in.
-        defaults.pop("iterations", None)
-    if early_value(arguments, "set_sizes") not in (None, "none", "[]", ""):
-        # And sizes the place of a method's share.
-        defaults["kept_fraction"] = None
-    options = parser(defaults).parse_args(list(arguments))
-    recipe = from_flat(Recipe, values_of(options, Recipe))
+    options, recipe = options_and_recipe(parser(_defaults(arguments)), arguments, Recipe)
     if options.subset is not None:
         search = replace(recipe.search, subset=replace(recipe.search.subset, rule="fixed"))
         recipe = replace(recipe, search=search)
@@ -126,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
         from prac.report.pictures import renderer
 
         renderer()  # Before the search, which may take days.
-    out = Path(options.out or f"runs/{_name(recipe, options)}")
+    out = Path(options.out or f"runs/{run_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
     if has_trained(out):
         # Before any data is loaded, which may take long.
@@ -134,6 +109,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.subset is None and _is_finished(out, retrain) and not trackers_of(options):
         progress.say(f"{out}: already finished")
     else:
+        keep_freed_memory()
         with pace_of(options, progress).listening() as pace:
             _search(out, recipe, retrain, options, progress, pace)
     if options.report:
@@ -143,32 +119,25 @@ def run(arguments: Sequence[str]) -> int:
     return _show(out, options.json)
 
 
-def _defaults(preset: str | None, method: str | None) -> dict[str, Any]:
-    """Return a preset's settings and a method's; a method that is asked for wins."""
-    values = dict(METHODS["prac"])
-    if preset is not None:
-        chosen = combined(preset)
-        values |= {**chosen.settings, "retrain": chosen.retrain}
-    if method is not None:
-        values |= method_settings(method)
+def _defaults(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return what takes the place of the fields' defaults, and the levels a preset retrains."""
+    values = named_settings(arguments)
+    if early_value(arguments, "set_sizes") not in (None, "none", "[]", ""):
+        # Sizes take the place of a method's share.
+        values["kept_fraction"] = None
+    if (preset := early_value(arguments, "preset")) is not None:
+        values["retrain"] = combined(preset).retrain
     return values
 
 
-def _name(recipe: Recipe, options: Any) -> str:
-    """Return a run folder's name, of what someone would call the run, in plain letters."""
-    data = Path(recipe.data.name).name.lstrip(".").partition(".")[0]
-    own = f"{_plain(data) or 'data'}-{_plain(recipe.model.name.rpartition(':')[2]) or 'model'}"
-    parts = [
-        (options.preset or own).replace(",", "-"),
+def run_name(recipe: Recipe, options: Any) -> str:
+    """Return a run folder's name: what someone would call the run, in plain letters."""
+    parts = (
+        problem_name(recipe, options.preset),
         options.method,
         "subset" if options.subset else "",
-    ]
+    )
     return "-".join(filter(None, parts))
-
-
-def _plain(name: str) -> str:
-    """Return a name in letters that no shell, terminal or file system takes for anything else."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
 
 
 def _levels(levels: Sequence[int], last: int, *, given: bool) -> tuple[int, ...]:
@@ -201,20 +170,15 @@ def _search(
     pace: Pace,
 ) -> None:
     from prac.events import together
-    from prac.recipes import check_model_name, load_data, load_model
+    from prac.recipes import load_model
     from prac.retraining import retrain as retrain_ticket
     from prac.search import find
     from prac.subset import Subset
     from prac.tracking import Tracking
 
     subset = Subset.load(options.subset) if options.subset is not None else None
-    check_model_name(recipe.model.name)
-    progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
-    data = load_data(recipe.data, workers=options.workers)
-    for line in data.notices():
-        progress.say(line)
+    data = load(recipe, options.workers, progress)
     model = load_model(recipe.model, data, recipe.search.seed)
-    about = {**flat(recipe.model), **flat(recipe.data)}
     tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
     watch = together(progress, tracking)
     with tracking, progress:
@@ -226,7 +190,7 @@ def _search(
             out=out,
             subset=subset,
             device=options.device,
-            recipe=about,
+            recipe=names_of(recipe),
             callback=watch,
             run_control=pace,
             accept_changes=options.accept_changes,
@@ -257,8 +221,7 @@ def _search(
 def _show(out: Path, as_json: bool) -> int:
     search = Search.load(out)
     if as_json:
-        json.dump(search_summary(search), sys.stdout, indent=2)
-        print()
+        print_json(search_summary(search))
     else:
         from rich.console import Console
 

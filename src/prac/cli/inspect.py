@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 
-from prac.cli.options import Parser
+from prac.cli.output import print_json, print_text
+from prac.cli.parser import Parser
 from prac.describe import describe
 from prac.recipes import DATA_NAMES
 
@@ -24,16 +23,13 @@ def parser() -> Parser:
         ),
     )
     made.argument(
-        "what",
-        metavar="PATH|NAME",
-        help="a file, a folder, or a data set's name",
-        names=DATA_NAMES,
+        "what", metavar="PATH|NAME", help="a file, a folder, or a data set's name", names=DATA_NAMES
     )
     made.option(
         "image-size",
         int | None,
         metavar="N",
-        help="bring a data set's images to N x N pixels (default: none)",
+        help="resize a data set's images to N x N pixels (default: none)",
         at_least=1,
     )
     for column in ("image", "label"):
@@ -43,18 +39,17 @@ def parser() -> Parser:
             metavar="NAME",
             help=f"column of a table's {column}s (default: found by name and kind)",
         )
-    made.add_argument(
-        "--skip-corrupt",
-        action="store_true",
-        help="list a data set's damaged and missing images instead of stopping at the first",
+    made.flag(
+        "skip-corrupt",
+        "list a data set's damaged and missing images instead of stopping at the first",
     )
-    made.add_argument("--json", action="store_true", help="print it for machines")
+    made.flag("json", "print it as JSON")
     return made
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac inspect` and return its exit status."""
-    options = parser().parse_args(list(arguments))
+    options = parser().parse(arguments)
     facts = describe(
         options.what,
         image_size=options.image_size,
@@ -63,12 +58,9 @@ def run(arguments: Sequence[str]) -> int:
         skip_corrupt=options.skip_corrupt,
     )
     if options.json:
-        json.dump(facts, sys.stdout, indent=2)
-        print()
+        print_json(facts)
         return 0
-    from rich.console import Console
-
     from prac.tables import table_of
 
-    Console(highlight=False).print(table_of(facts))
+    print_text(table_of(facts))
     return 0

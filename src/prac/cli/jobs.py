@@ -1,7 +1,7 @@
-"""Several processes of one command: each works ahead with some of the seeds, in the same folder.
+"""Several processes of one command: each works ahead on some of the seeds, in the same folder.
 
-The command itself then runs as it would without them, and finds done what they have trained. They
-write no results, which are of all seeds: they tell the command what they found, a line each.
+The command itself then runs as it would without them, and finds their trainings done. They write no
+results, since these cover all seeds: they tell the command what they found, a line for each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,15 +24,14 @@ from prac.pace import COME_AGAIN, Interrupted, Pace
 from prac.progress import Progress
 
 if TYPE_CHECKING:
-    from prac.cli.options import Parser
+    from prac.cli.parser import Parser
     from prac.recipes import JudgeRecipe, Recipe
 
 AHEAD = "--ahead"
-"""What a command is given first to work ahead of its parent: then the parent's process id, and when
-that began to count `--max-seconds`. No option of the parser's, and so in no list of options."""
+"""First argument of a command that works ahead of its parent. The parent's process id follows, and
+when that began to count `--max-seconds`. It is not the parser's, and so in no list of options."""
 
 LOOK_SECONDS = 0.1
-LAST_BYTES = 4096  # Of standard error, in which its last line is looked for.
 _PR_SET_PDEATHSIG = 1
 
 
@@ -41,7 +41,7 @@ def add_jobs(parser: Parser) -> None:
         "jobs",
         int | None,
         metavar="N",
-        help="processes that train at once, each with some of the seeds (default: 1)",
+        help="processes that train in parallel, each on some of the seeds (default: 1)",
         at_least=1,
     )
 
@@ -54,14 +54,14 @@ def shares(
     Args:
         seeds: All of them.
         jobs: Processes asked for; None for one.
-        say: Shown a line where there are fewer.
+        say: Shown a line where fewer start.
 
     >>> shares((0, 1, 2, 3, 4), 2, print)
     [(0, 2, 4), (1, 3)]
     """
     jobs = jobs or 1
     if jobs > len(seeds):
-        say(f"jobs: {jobs} asked for, {len(seeds)} at work: each has seeds of its own")
+        say(f"jobs: {jobs} asked for, {len(seeds)} started: each needs a seed of its own")
     count = min(jobs, len(seeds))
     return [tuple(seeds[first::count]) for first in range(count)]
 
@@ -172,7 +172,7 @@ class Jobs:
         return [job.process.returncode for job in self._jobs]
 
     def __enter__(self) -> Jobs:
-        """Begin."""
+        """Return the jobs."""
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -183,41 +183,37 @@ class Jobs:
                 self.look()
 
     def _stop(self, error: BaseException) -> None:
-        self._send(_signal_of(error))
         try:
-            self._wait()
+            self._end(_signal_of(error))
         except KeyboardInterrupt:  # Ctrl-C for the second time: at once.
-            self._send(signal.SIGINT)
-            self._wait()
+            self._end(signal.SIGINT)
             raise
 
-    def _send(self, number: signal.Signals) -> None:
+    def _end(self, number: signal.Signals) -> None:
         for job in self._jobs:
             job.process.send_signal(number)
-
-    def _wait(self) -> None:
         for job in self._jobs:
             job.process.wait()
 
 
+@dataclass
 class _Job:
-    """A process, and what it has told so far."""
+    """A process, its output, and how many bytes of it have been taken."""
 
-    def __init__(
-        self, name: str, process: subprocess.Popen[bytes], out: IO[bytes], err: IO[bytes]
-    ) -> None:
-        self.name, self.process = name, process
-        self.is_known_to_end = False
-        self._out, self._err = out, err
-        self._taken = 0
+    name: str
+    process: subprocess.Popen[bytes]
+    out: IO[bytes]
+    err: IO[bytes]
+    taken: int = 0
+    is_known_to_end: bool = False
 
     def lines(self) -> Iterator[str]:
         """Yield the whole lines that it told since the last time."""
-        # Where the process writes is moved by no reading of this kind.
-        descriptor = self._out.fileno()
-        content = os.pread(descriptor, os.fstat(descriptor).st_size - self._taken, self._taken)
+        # Unlike read, pread does not move the place where the process writes.
+        descriptor = self.out.fileno()
+        content = os.pread(descriptor, os.fstat(descriptor).st_size - self.taken, self.taken)
         whole = content[: content.rfind(b"\n") + 1]
-        self._taken += len(whole)
+        self.taken += len(whole)
         yield from whole.decode().splitlines()
 
     def outcome(self) -> str:
@@ -227,10 +223,9 @@ class _Job:
             return "done"
         if status < 0:
             return f"ended by {signal.Signals(-status).name}"
-        end = os.fstat(self._err.fileno()).st_size
-        told = os.pread(self._err.fileno(), LAST_BYTES, max(0, end - LAST_BYTES))
-        last = (told.decode(errors="replace").split("\n")[-2:-1] or [""])[0]
-        last = last.removeprefix("prac: ").removeprefix("error: ")
+        self.err.seek(0)
+        lines = self.err.read().decode(errors="replace").split("\n")[:-1]
+        last = lines[-1].removeprefix("prac: ").removeprefix("error: ") if lines else ""
         return last.removesuffix("; the same command continues") or f"ended with status {status}"
 
 
@@ -276,7 +271,7 @@ def followed(arguments: Sequence[str]) -> tuple[Sequence[str], float | None]:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # It ended before it was followed.
-        raise PracError(f"process {parent}, which this one was to work for, has ended")
+        raise PracError(f"process {parent}, for which this one was to work, has ended")
     return arguments[3:], started
 
 

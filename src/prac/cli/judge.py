@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.cli.given import check_used, early_value
 from prac.cli.jobs import add_jobs, check_found, followed, left, shares, work_ahead
-from prac.cli.options import (
-    Parser,
-    add_config_file,
-    add_run_options,
-    add_settings,
-    check_config,
-    check_exclusive,
-    check_used,
-    early_value,
-    pace_of,
-    values_of,
-)
+from prac.cli.memory import keep_freed_memory
+from prac.cli.options import add_run_options, add_settings, options_and_recipe, pace_of
+from prac.cli.output import print_json, print_text
+from prac.cli.parser import Parser
 from prac.cli.recorded import load, own_settings
 from prac.errors import PracError
 from prac.pace import Pace
 from prac.progress import Progress
 from prac.recipes import JudgeRecipe
 from prac.results import Search
-from prac.settings import flat, from_flat
+from prac.settings import flat
 from prac.text import printable
 
 if TYPE_CHECKING:
@@ -56,7 +47,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         ),
     )
     made.argument("run", metavar="RUN", help="a run folder")
-    add_config_file(made)
+    made.config_file()
     made.option(
         "levels",
         NUMBERS,
@@ -82,12 +73,12 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
             "is stable",
         ),
     ):
-        made.add_argument(f"--{flag}", action="store_true", help=about)
+        made.flag(flag, about)
     made.option(
         "points",
         NUMBERS,
         metavar="N,...",
-        help="iterations to try as rewind points (default: 0, then 0.1 to 50 %% of the schedule)",
+        help="iterations to try as rewind points (default: 0, then 0.1 to 50 % of the schedule)",
         at_least=0,
     )
     add_jobs(made)
@@ -98,22 +89,17 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         help="folder of the trainings, which runs may share (default: RUN/judged)",
     )
     add_run_options(made)
-    add_settings(made, JudgeRecipe, "other", recorded=True)
-    if defaults:
-        made.set_defaults(dict(defaults))
+    add_settings(made, JudgeRecipe, "other", defaults, recorded=True)
     return made
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac judge` and return its exit status."""
     arguments, ahead_since = followed(arguments)
-    check_config(arguments)
-    path = parser().parse_args(list(arguments)).run
+    path = parser().parse(arguments).run
     search = Search.load(path)
     own = own_settings(path, search.settings, JudgeRecipe, arguments)
-    check_exclusive(arguments)
-    options = parser(own).parse_args(list(arguments))
-    recipe = from_flat(JudgeRecipe, values_of(options, JudgeRecipe))
+    options, recipe = options_and_recipe(parser(own), arguments, JudgeRecipe)
     check_used(arguments, flat(recipe))
     _check_meant(options)
     progress = Progress(quiet=options.quiet)
@@ -121,6 +107,7 @@ def run(arguments: Sequence[str]) -> int:
     if ahead_since is not None:
         options.max_seconds = left(options.max_seconds, ahead_since)
     started = time.monotonic()
+    keep_freed_memory()
     with pace_of(options, progress).listening() as pace:
         if options.find_rewind_point:
             point = _find_rewind_point(search, recipe, options, is_given, progress, pace)
@@ -142,7 +129,7 @@ def _check_meant(options: Any) -> None:
     """Raise a PracError where an option is given that nothing would look at."""
     for_verdict = ("levels", *CONTROLS, "barriers", "jobs")
     for name in for_verdict if options.find_rewind_point else ("points",):
-        if options[name] not in (None, False):
+        if getattr(options, name) not in (None, False):
             why = "judges nothing" if options.find_rewind_point else "is not given"
             raise PracError(
                 f"--{name} is given but not used: --find-rewind-point {why}: leave it out"
@@ -203,7 +190,7 @@ def _judge(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> Ver
 
 
 def _controls(options: Any) -> tuple[str, ...]:
-    return tuple(name for flag, name in CONTROLS.items() if options[flag])
+    return tuple(name for flag, name in CONTROLS.items() if getattr(options, flag))
 
 
 def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> int:
@@ -269,14 +256,11 @@ def _find_rewind_point(
 
 def _show_verdict(verdict: Verdict, as_json: bool) -> int:
     if as_json:
-        json.dump(verdict.to_json(), sys.stdout, indent=2)
-        print()
+        print_json(verdict.to_json())
         return 0
-    from rich.console import Console
-
     from prac.verdict_text import verdict_text
 
-    Console(highlight=False).print(verdict_text(verdict))
+    print_text(verdict_text(verdict))
     print(f"\nverdict: {printable(str(verdict.search.path))}/judged/verdict.json")
     return 0
 
@@ -287,13 +271,10 @@ def _show_point(point: RewindPoint, search: Search, as_json: bool) -> int:
     path = search.path / "judged" / "rewind_point.json"
     write_json(path, point.to_json())
     if as_json:
-        json.dump(point.to_json(), sys.stdout, indent=2)
-        print()
+        print_json(point.to_json())
         return 0
-    from rich.console import Console
-
     from prac.verdict_text import rewind_point_text
 
-    Console(highlight=False).print(rewind_point_text(point))
+    print_text(rewind_point_text(point))
     print(f"\npoints: {printable(str(path))}")
     return 0

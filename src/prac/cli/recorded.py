@@ -1,20 +1,40 @@
-"""Model, data and training as a ticket or a run recorded them: for commands that work on these."""
+"""The problem a command works on: what a preset, a run or a ticket says of it, and its data."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.cli.options import early_value
+from prac.cli.given import early_value
 from prac.errors import PracError
 from prac.fields import shown
+from prac.methods import METHODS, method_settings
+from prac.presets import combined
 from prac.progress import Progress
 from prac.recipes import JudgeRecipe, Recipe, RetrainRecipe
 from prac.settings import flat
 
 if TYPE_CHECKING:
     from prac.recipes import LoadedData
+
+
+def named_settings(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of the preset and the method that a command line names.
+
+    A method that is asked for wins over a preset.
+    """
+    preset, method = (early_value(arguments, name) for name in ("preset", "method"))
+    values = {
+        **METHODS["prac"],
+        **(combined(preset).settings if preset is not None else {}),
+        **(method_settings(method) if method is not None else {}),
+    }
+    if early_value(arguments, "epochs") is not None:
+        # The user's length takes the place of a preset's, whatever that counts in.
+        values.pop("iterations", None)
+    return values
 
 
 def own_settings(
@@ -50,6 +70,25 @@ def own_settings(
         # The user's length takes the place of the search's, whatever that counts in.
         own.pop("iterations", None)
     return own
+
+
+def problem_name(recipe: Recipe, preset: str | None) -> str:
+    """Return what someone would call the problem, in plain letters, as part of a folder's name."""
+    if preset is not None:
+        return _plain(preset)
+    data = Path(recipe.data.name).name.lstrip(".").partition(".")[0]
+    model = recipe.model.name.rpartition(":")[2]
+    return f"{_plain(data) or 'data'}-{_plain(model) or 'model'}"
+
+
+def _plain(name: str) -> str:
+    """Return a name in letters that no shell, terminal or file system takes for anything else."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+
+
+def names_of(recipe: JudgeRecipe | Recipe | RetrainRecipe) -> dict[str, Any]:
+    """Return the settings of model and data, which a run records beside those of its search."""
+    return {**flat(recipe.model), **flat(recipe.data)}
 
 
 def load(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from prac.cli.options import Parser
+from prac.cli.parser import Parser
 from prac.errors import PracError
 from prac.text import printable
 
@@ -31,17 +31,13 @@ def parser() -> Parser:
         short="o",
     )
     made.option("png", str | None, metavar="DIR", help="write the charts there too, as PNG and SVG")
-    made.add_argument(
-        "--no-examples",
-        action="store_true",
-        help="show no pictures of examples, for which the data set is loaded",
-    )
+    made.flag("no-examples", "leave out pictures of examples, which need the data set")
     return made
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac report` and return its exit status."""
-    options = parser().parse_args(list(arguments))
+    options = parser().parse(arguments)
     runs = list(dict.fromkeys(options.runs))
     from prac.report import FILE, Report, several, write_page
     from prac.report.facts import RunFacts

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.cli.options import (
-    Parser,
-    add_config_file,
-    add_run_options,
-    add_settings,
-    check_config,
-    check_exclusive,
-    check_used,
-    pace_of,
-    trackers_of,
-    values_of,
-)
-from prac.cli.recorded import load, own_settings
+from prac.cli.given import check_used
+from prac.cli.memory import keep_freed_memory
+from prac.cli.options import add_run_options, add_settings, options_and_recipe, pace_of, trackers_of
+from prac.cli.output import print_json
+from prac.cli.parser import Parser
+from prac.cli.recorded import load, names_of, own_settings
 from prac.pace import Pace
 from prac.progress import Progress
 from prac.recipes import RetrainRecipe
-from prac.settings import flat, from_flat
+from prac.settings import flat
 from prac.text import printable
 
 if TYPE_CHECKING:
@@ -46,7 +38,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         ),
     )
     made.argument("ticket", metavar="TICKET", help="a ticket file")
-    add_config_file(made)
+    made.config_file()
     made.option(
         "out",
         str | None,
@@ -54,26 +46,22 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         help="folder (default: runs/retrain-DIGEST, of ticket and settings)",
     )
     add_run_options(made, tracked=True)
-    add_settings(made, RetrainRecipe, "other", recorded=True)
-    if defaults:
-        made.set_defaults(dict(defaults))
+    add_settings(made, RetrainRecipe, "other", defaults, recorded=True)
     return made
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac retrain` and return its exit status."""
-    check_config(arguments)
-    path = parser().parse_args(list(arguments)).ticket
+    path = parser().parse(arguments).ticket
     from prac.ticket import Ticket
 
     ticket = Ticket.load(path)
     own = own_settings(path, ticket.provenance.get("settings", {}), RetrainRecipe, arguments)
-    check_exclusive(arguments)
-    options = parser(own).parse_args(list(arguments))
-    recipe = from_flat(RetrainRecipe, values_of(options, RetrainRecipe))
+    options, recipe = options_and_recipe(parser(own), arguments, RetrainRecipe)
     check_used(arguments, flat(recipe))
     out = Path(options.out or f"runs/retrain-{_digest(ticket, recipe)}")
     progress = Progress(quiet=options.quiet)
+    keep_freed_memory()
     with pace_of(options, progress).listening() as pace:
         history = _train(ticket, recipe, out, options, progress, pace)
     _show(history, out, options.json)
@@ -101,7 +89,6 @@ def _train(
 
     data = load(recipe, options.workers, progress)
     model = load_model(recipe.model, data, recipe.seed)
-    about = flat(recipe.data) | flat(recipe.model)
     tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
     with tracking, progress:
         retrain(
@@ -114,7 +101,7 @@ def _train(
             seed=recipe.seed,
             out=out,
             device=options.device,
-            recipe=about,
+            recipe=names_of(recipe),
             callback=together(progress, tracking),
             run_control=pace,
             accept_changes=options.accept_changes,
@@ -127,8 +114,7 @@ def _show(history: History, out: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     if as_json:
-        json.dump({"out": str(out), **asdict(history)}, sys.stdout, indent=2)
-        print()
+        print_json({"out": str(out), **asdict(history)})
         return
     accuracies = {"validation": history.val_accuracy, "test": history.test_accuracy}
     shown = ", ".join(f"{k} accuracy {v:.2%}" for k, v in accuracies.items() if v is not None)

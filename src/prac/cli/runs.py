@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prac.cli.options import Parser
+from prac.cli.output import print_json, print_text
+from prac.cli.parser import Parser
 from prac.errors import PracError, unknown_name
 from prac.recipes import Recipe
 from prac.report.facts import RunFacts
@@ -50,7 +51,7 @@ def parser() -> Parser:
         "(default: path)",
         names=SORTED_BY,
     )
-    made.add_argument("--reverse", action="store_true", help="sort from the highest")
+    made.flag("reverse", "sort in descending order")
     made.option(
         "where",
         tuple[str, ...],
@@ -58,16 +59,14 @@ def parser() -> Parser:
         metavar="NAME=VALUE,...",
         help="only runs of which these columns or settings have these values (default: all)",
     )
-    made.add_argument(
-        "--diff", action="store_true", help="how two runs differ, in settings and in results"
-    )
-    made.add_argument("--json", action="store_true", help="print it for machines")
+    made.flag("diff", "show how two runs differ, in settings and in results")
+    made.flag("json", "print them as JSON")
     return made
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac runs` and return its exit status."""
-    options = parser().parse_args(list(arguments))
+    options = parser().parse(arguments)
     paths = [path for folder in options.folders for path in searches_below(Path(folder))]
     if not paths:
         raise PracError(f"{', '.join(options.folders)}: no run is there: name a folder of runs")
@@ -75,15 +74,12 @@ def run(arguments: Sequence[str]) -> int:
     chosen = [one for one in runs if _is_asked_for(one, options.where)]
     runs = _sorted(chosen, options.sort.replace("-", "_"), options.reverse)
     if options.diff and len(runs) != 2:
-        raise PracError(f"--diff is of two runs, and these are {len(runs)}: name the two")
+        raise PracError(f"--diff compares two runs, but there are {len(runs)}: name the two")
     if options.json:
         values = [{**in_short(one), "settings": one.search.settings} for one in runs]
-        json.dump(values, sys.stdout, indent=2)
-        print()
+        print_json(values)
         return 0
-    from rich.console import Console
-
-    Console(highlight=False).print(_differing(runs) if options.diff else _listed(runs))
+    print_text(_differing(runs) if options.diff else _listed(runs))
     for one in runs:
         for line in one.damaged:
             print(f"note: {printable(line)}", file=sys.stderr)

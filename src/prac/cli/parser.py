@@ -1,0 +1,201 @@
+"""A parser of command lines and `--config` files whose every complaint is one line."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import shutil
+import textwrap
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from prac.cli.given import read_options
+from prac.errors import PracError
+from prac.settings import check_bounds, checked, parsed
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose every complaint is one PracError line.
+
+    Attributes:
+        actions: Options and arguments by destination, in the order of `--help`.
+        names: Values that these are known to take, by destination, for completion.
+    """
+
+    def __init__(self, *, examples: Sequence[str], epilog: str = "", **more: Any) -> None:
+        """Make a parser; abbreviations are off, since a new option could change their meaning.
+
+        Args:
+            examples: Command lines that end `--help`.
+            epilog: What stands before them.
+            more: As argparse takes it.
+        """
+        shown = "\n".join(["examples:", *(f"  {example}" for example in examples)])
+        super().__init__(
+            allow_abbrev=False,
+            add_help=False,
+            formatter_class=argparse.RawTextHelpFormatter,
+            epilog=f"{epilog}\n\n{shown}".lstrip(),
+            **more,
+        )
+        self.actions: dict[str, argparse.Action] = {}
+        self.names: dict[str, tuple[str, ...]] = {}
+        self.argument_group = self.add_argument_group("arguments")
+        self.option_group = self.add_argument_group("options")
+        about = "show this help message and exit"
+        self.option_group.add_argument("-h", "--help", action="help", help=about)
+
+    def argument(
+        self, name: str, *, metavar: str, help: str, names: Sequence[str] = (), **more: Any
+    ) -> None:
+        """Add an argument that is known by its place; the rest is as of `option`."""
+        read = reader(name, str)
+        self.add(
+            self.argument_group, name, help=help, names=names, metavar=metavar, type=read, **more
+        )
+
+    def option(
+        self,
+        flag: str,
+        hint: Any,
+        *,
+        metavar: str,
+        help: str,
+        default: Any = None,
+        short: str | None = None,
+        names: Sequence[str] = (),
+        group: Any = None,
+        **bounds: float | None,
+    ) -> None:
+        """Add an option with a value, checked as settings are.
+
+        Args:
+            flag: Without its dashes.
+            hint: The value's type.
+            metavar: Placeholder in `--help`; FILE, TICKET, PATH, DIR and RUN are completed as such.
+            help: One phrase; `argparse.SUPPRESS` hides it.
+            default: Where it is not given.
+            short: A letter that says the same.
+            names: Values for completion.
+            group: Where `--help` shows it, other than among the first options.
+            bounds: As `prac.settings.setting` takes them.
+        """
+        self.add(
+            group,
+            *([] if short is None else [f"-{short}"]),
+            f"--{flag}",
+            help=help,
+            names=names,
+            metavar=metavar,
+            default=default,
+            type=reader(flag.replace("-", "_"), hint, bounds),
+        )
+
+    def flag(self, flag: str, help: str, *, group: Any = None, default: Any = None) -> None:
+        """Add an option without a value; with a default, `--no-FLAG` says the contrary."""
+        if default is None:
+            self.add(group, f"--{flag}", help=help, action="store_true")
+            return
+        # With a default, argparse's own action would add it to the help a second time.
+        self.add(group, f"--{flag}", help=help, action=argparse.BooleanOptionalAction)
+        self.set_defaults(**{flag.replace("-", "_"): default})
+
+    def add(
+        self, group: Any, *flags: str, help: str, names: Sequence[str] = (), **more: Any
+    ) -> None:
+        """Add what argparse is to know, in a group of `--help`, by default the first options'."""
+        place = self.option_group if group is None else group
+        action = place.add_argument(*flags, help=_wrapped(help), **more)
+        self.actions[action.dest] = action
+        self.names[action.dest] = tuple(names)
+
+    def config_file(self) -> None:
+        """Add `--config FILE`, YAML of options by name, and `--print-config`, which prints it."""
+        self.add(
+            None,
+            "--config",
+            action=_FromFile,
+            metavar="FILE",
+            help="YAML file of options by name; options that follow it win",
+        )
+        self.flag("print-config", "print all settings as YAML, for --config, instead of running")
+
+    @property
+    def in_files(self) -> list[str]:
+        """Names of the options that a `--config` file may hold."""
+        found = [name for name, action in self.actions.items() if action.option_strings]
+        return [name for name in found if name not in ("config", "print_config")]
+
+    def take(self, values: Mapping[str, Any], options: Namespace) -> None:
+        """Set options to the values of a file, checked as those on the command line are."""
+        for given, value in values.items():
+            name = given.replace("-", "_")
+            if name not in self.in_files:
+                raise self.unknown_option(given)
+            read: Any = self.actions[name].type or reader(name, bool)
+            setattr(options, name, read(value))
+
+    def parse(self, arguments: Sequence[str]) -> Namespace:
+        """Return the options of a command line.
+
+        Raises:
+            PracError: Naming what is not known, with the nearest names, or what is out of range.
+        """
+        options, rest = self.parse_known_args(list(arguments))
+        for given in rest:
+            if given.startswith("-") and given != "--":
+                raise self.unknown_option(given)
+            raise PracError(f"unexpected argument {given!r}: see {self.prog} --help")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what was wrong with the command line."""
+        raise PracError(message)
+
+    def unknown_option(self, given: str) -> PracError:
+        """Return the error for an option, or a key of a config file, that is not known."""
+        flags = [flag for action in self.actions.values() for flag in action.option_strings]
+        options = sorted(flag for flag in ("--help", *flags) if flag.startswith("--"))
+        name = "--" + given.partition("=")[0].lstrip("-").replace("_", "-")
+        near = difflib.get_close_matches(name, options, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"see {self.prog} --help"
+        return PracError(f"unknown option {given}: {hint}")
+
+
+class _FromFile(argparse.Action):
+    """Takes the options in a YAML file as if they stood on the command line in its place."""
+
+    def __call__(self, parser: Any, namespace: Namespace, path: Any, flag: Any = None) -> None:
+        parser.take(read_options(path), namespace)
+
+
+HELP_COLUMN = 24
+"""Where argparse begins what it says of an option, at the latest."""
+
+
+def _wrapped(text: str) -> str:
+    """Return help as argparse is to show it, line by line.
+
+    Lines are broken between words only: no name at its hyphens, and no short "(default: ...)".
+    """
+    if text == argparse.SUPPRESS:
+        return text
+    width = max(shutil.get_terminal_size().columns - 2 - HELP_COLUMN, 11)
+    kept = re.sub(r"\(default: [^()]{,30}\)", lambda found: found[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(kept, width, break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ").replace("%", "%%")
+
+
+def reader(
+    name: str, hint: Any, bounds: Mapping[str, float | None] | None = None
+) -> Callable[[Any], Any]:
+    """Return what turns an option's text, or a YAML value, into a checked setting."""
+
+    def read(given: Any) -> Any:
+        value = checked(name, parsed(given, hint) if isinstance(given, str) else given, hint)
+        check_bounds(name, value, bounds or {})
+        return value
+
+    return read
