@@ -28,13 +28,14 @@ from prac.modules import masked, restore_
 from prac.pace import Pace
 from prac.problem import Problem
 from prac.results import read_retraining
+from prac.seeds import derive_seed
 from prac.settings import flat
 from prac.state import RunState
 from prac.store import read_tensors, write_tensors
 from prac.task import CLASSIFICATION, Task
 from prac.ticket import Ticket
 from prac.training import Event, Training, Watch, no_watch, noting, plan_for, train_level
-from prac.world import World, derived_seed, keep_freed_memory
+from prac.world import World, keep_freed_memory
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -130,7 +131,7 @@ def retrain(
             raise PracError(
                 f"start is {start}: expected 0 to {plan.iterations - 1}, the last iteration"
             )
-        training = Training(plan, config, seed=derived_seed(seed, "retrain"))
+        training = Training(plan, config, seed=derive_seed(seed, "retrain"))
         pace = pace or Pace()
         with ExitStack() as stack:
             if out is None:

@@ -21,8 +21,8 @@ from prac.config import SearchConfig, StopConfig, SubsetConfig
 from prac.errors import PracError
 from prac.gradients import Scored, grasp_scores, snip_scores, synflow_scores
 from prac.problem import Problem
+from prac.seeds import derive_seed
 from prac.sets import random_set, set_size
-from prac.world import derived_seed
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def subset_rule(config: SubsetConfig, *, least: int, seed: int) -> Callable[[Evi
             return Chosen(by_difficulty(config, evidence, count, seed=seed))
         if config.rule == "cep" and evidence.pruned is None:
             return Chosen(evidence.members, {"cep": evidence.exemplars})
-        order_seed = derived_seed(seed, "equally hard", evidence.level)
+        order_seed = derive_seed(seed, "equally hard", evidence.level)
         cet = critical_for_training(evidence, config, seed=order_seed)
         cep = evidence.exemplars
         wanted = {"prac": union(cet, cep), "cet": cet, "cep": cep}[config.rule]
@@ -188,7 +188,7 @@ def subset_rule(config: SubsetConfig, *, least: int, seed: int) -> Callable[[Evi
 def by_difficulty(config: SubsetConfig, evidence: Evidence, count: int, *, seed: int) -> Tensor:
     """Return `count` examples by their EL2N scores, int64, ascending."""
     assert evidence.difficulty is not None, "level 0 takes the scores"
-    drawn = derived_seed(seed, "el2n")
+    drawn = derive_seed(seed, "el2n")
     if config.rule == "el2n":
         return hardest_by(evidence.difficulty, count, seed=drawn)
     return coverage_centric(evidence.difficulty, count, cutoff=config.cutoff, seed=drawn)
@@ -209,7 +209,7 @@ def stop_rule(config: StopConfig) -> StopRule:
 def score_rule(name: str, seed: int) -> Callable[[Mapping[str, Tensor], int], Mapping[str, Tensor]]:
     """Return the named score of weights alone as a function of them and the level."""
     if name == "random":
-        return lambda weights, level: random_scores(weights, derived_seed(seed, "score", level))
+        return lambda weights, level: random_scores(weights, derive_seed(seed, "score", level))
     return lambda weights, level: magnitude(weights)
 
 

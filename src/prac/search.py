@@ -46,13 +46,14 @@ from prac.rules import (
     StopRule,
     SubsetRule,
 )
+from prac.seeds import derive_seed
 from prac.sets import first_members, sample_rule
 from prac.settings import flat
 from prac.state import RunState
 from prac.subset import Subset
 from prac.task import CLASSIFICATION, Task
 from prac.training import Event, Training, Watch, no_watch, noting, train_level
-from prac.world import World, derived_seed, keep_freed_memory
+from prac.world import World, keep_freed_memory
 
 
 def find(
@@ -201,7 +202,7 @@ class _Search:
         plan = level_plan(config, level, len(state.members), total)
         if level and self.rewind.kind == "none":
             plan = plan.fine_tuning(full_plan(config, total))
-        seed = derived_seed(config.seed, "level", level)
+        seed = derive_seed(config.seed, "level", level)
         asks_difficulty = level == 0 and config.subset.rule in ("el2n", "el2n-ccs")
         return Training(
             plan,

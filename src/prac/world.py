@@ -1,9 +1,8 @@
-"""Where the work runs: device, arithmetic, and seeds that depend on nothing but their names."""
+"""Where the work runs: device, arithmetic, and how a training step is executed."""
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import itertools
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -121,18 +120,3 @@ def keep_freed_memory() -> None:
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # Of malloc.h.
-
-
-def derived_seed(*parts: int | str) -> int:
-    """Return a 63-bit seed from named parts, the same on every machine and in every process.
-
-    No random state is ever saved: everything random names its place, such as
-    `derived_seed(seed, "order", level, epoch)`, so a resumed run draws what it would have drawn.
-
-    >>> derived_seed(0, "order", 1) == derived_seed(0, "order", 1)
-    True
-    >>> derived_seed(0, "order", 1) == derived_seed(0, "order", 2)
-    False
-    """
-    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1

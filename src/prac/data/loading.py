@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from prac.errors import PracError
-from prac.world import derived_seed
+from prac.seeds import derive_seed, generator
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _GRACE_SECONDS = 30
@@ -55,7 +55,7 @@ def fetched(
         num_workers=workers,
         pin_memory=pinned,
         worker_init_fn=partial(_follow, os.getpid()),
-        generator=torch.Generator().manual_seed(0),  # Else it would draw from everyone's.
+        generator=generator(0),  # Else it would draw from everyone's.
     )
     # Held back until the new processes have said what they do with them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
@@ -115,7 +115,7 @@ def _seeded_generators(seed: int) -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     torch.default_generator.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(derived_seed(seed, "numpy") % 2**32)
+    np.random.seed(derive_seed(seed, "numpy") % 2**32)
     try:
         yield
     finally:
