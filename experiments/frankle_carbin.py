@@ -32,6 +32,7 @@ from experiments.frankle_carbin_page import curves, densities, page
 from experiments.pages import RESULTS
 from prac.algorithms import Masks, density, magnitude, ones, prune
 from prac.config import TrainConfig
+from prac.data.load import LoadedData, load_data
 from prac.evaluate import accuracy_and_loss
 from prac.files import write_atomic
 from prac.loop import fit
@@ -39,7 +40,7 @@ from prac.models import build
 from prac.modules import restore_, snapshot
 from prac.optimizer import make_optimizer
 from prac.problem import Problem
-from prac.recipes import DataConfig, LoadedData, load_data
+from prac.recipe import DataConfig
 from prac.seeds import derive_seed
 from prac.ticket import Ticket
 from prac.training import plan_for

@@ -24,7 +24,8 @@ from prac.cli.options import (
     values_of,
 )
 from prac.errors import PracError
-from prac.recipes import PRESETS, Recipe, RetrainRecipe
+from prac.presets import PRESETS
+from prac.recipe import Recipe, RetrainRecipe
 from prac.settings import flag_of, flat, from_flat, leaves
 from torture.budget import budget
 

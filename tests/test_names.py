@@ -20,7 +20,7 @@ from PIL import Image
 import prac.search
 from prac.cli import find as find_command
 from prac.cli import main
-from prac.recipes import Recipe
+from prac.recipe import Recipe
 from prac.settings import from_flat
 from prac.text import printable
 

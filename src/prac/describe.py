@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prac.errors import PracError
 from prac.files import read_environment, read_settings
 from prac.ledger import read_metrics
-from prac.recipes import DataConfig
+from prac.recipe import DataConfig
 from prac.results import Search, read_retraining
 
 if TYPE_CHECKING:
@@ -20,41 +20,22 @@ if TYPE_CHECKING:
     from prac.ticket import Ticket
 
 
-def describe(
-    name: str,
-    *,
-    image_size: int | None = None,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    skip_corrupt: bool = False,
-) -> dict[str, Any]:
+def describe(config: DataConfig) -> dict[str, Any]:
     """Return what a folder of a run, a tensor file or a data set holds; "kind" says which.
 
     Args:
-        name: A path, or a data set's name.
-        image_size: Bring a data set's images to so many pixels a side.
-        image_column: Of the images, in tables.
-        label_column: Of the labels, in tables.
-        skip_corrupt: List a data set's damaged images instead of refusing it.
+        config: Its name is a path, or a data set's name; the rest is how a data set is read.
 
     Raises:
         PracError: If it is none of them.
     """
-    path = Path(name)
+    path = Path(config.name)
     if (path / "config.yaml").is_file():
         search = Search.load(path)
         return search_summary(search) if "levels" in search.settings else retraining(path)
     if path.suffix == ".safetensors":
         return describe_file(path)
-    return describe_data(
-        DataConfig(
-            name=name,
-            image_size=image_size,
-            image_column=image_column,
-            label_column=label_column,
-            skip_corrupt=skip_corrupt,
-        )
-    )
+    return describe_data(config)
 
 
 def search_summary(search: Search) -> dict[str, Any]:
@@ -159,7 +140,7 @@ def describe_data(config: DataConfig) -> dict[str, Any]:
         PracError: If the data set is not known or is at fault.
     """
     from prac.data.examples import class_counts
-    from prac.recipes import load_data
+    from prac.data.load import load_data
 
     data = load_data(config)
     splits = {"train": data.train, "validation": data.val, "test": data.test}

@@ -210,7 +210,8 @@ def balanced_batch(examples: Examples, per_class: int, seed: int) -> Tensor:
     >>> examples.labels[balanced_batch(examples, 2, seed=0)].sort().values.tolist()
     [0, 0, 1, 1]
     """
-    order = torch.randperm(len(examples), generator=generator(seed))
+    source = generator(seed)
+    order = torch.randperm(len(examples), generator=source)
     if examples.labels is None:
         return order[: per_class * 10]
     labels = examples.labels.cpu()
@@ -218,7 +219,7 @@ def balanced_batch(examples: Examples, per_class: int, seed: int) -> Tensor:
     counts = labels[by_class].unique_consecutive(return_counts=True)[1]
     first = (counts.cumsum(0) - counts).repeat_interleave(counts)
     chosen = by_class[torch.arange(len(by_class)) - first < per_class]
-    return chosen[torch.randperm(len(chosen), generator=generator)]
+    return chosen[torch.randperm(len(chosen), generator=source)]
 
 
 def snip_scores(

@@ -24,14 +24,15 @@ from prac.cli.options import (
     trackers_of,
     values_of,
 )
+from prac.cli.recorded import load
 from prac.describe import search_summary
 from prac.errors import PracError
 from prac.files import check_same, has_trained, read_environment, read_settings, state_paths
-from prac.methods import ABOUT_METHODS, method_settings
+from prac.methods import ABOUT_METHODS, METHODS, method_settings
 from prac.pace import Pace
-from prac.presets import combined
+from prac.presets import PRESETS, combined
 from prac.progress import Progress
-from prac.recipes import METHODS, PRESETS, Recipe
+from prac.recipe import Recipe
 from prac.results import Search
 from prac.settings import flat, from_flat
 from prac.text import printable
@@ -196,7 +197,7 @@ def _search(
     progress: Progress,
     pace: Pace,
 ) -> None:
-    from prac.recipes import check_model_name, load_data, load_model
+    from prac.models.load import load_model
     from prac.retraining import retrain as retrain_ticket
     from prac.search import find
     from prac.subset import Subset
@@ -204,12 +205,8 @@ def _search(
     from prac.training import together
 
     subset = Subset.load(options.subset) if options.subset is not None else None
-    check_model_name(recipe.model.name)
-    progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
-    data = load_data(recipe.data, workers=options.workers)
-    for line in data.notices():
-        progress.say(line)
-    model = load_model(recipe.model, data, recipe.search.seed)
+    data = load(recipe, options.workers, progress)
+    model = load_model(recipe.model, data.shape, len(data.classes), recipe.search.seed)
     about = {**flat(recipe.model), **flat(recipe.data)}
     tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
     watch = together(progress, tracking)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from prac.cli.options import Parser
 from prac.describe import describe
-from prac.recipes import DATA_NAMES
+from prac.recipe import DATA_NAMES, DataConfig
 
 
 def parser() -> Parser:
@@ -55,13 +55,14 @@ def parser() -> Parser:
 def run(arguments: Sequence[str]) -> int:
     """Run `prac inspect` and return its exit status."""
     options = parser().parse_args(list(arguments))
-    facts = describe(
+    config = DataConfig(
         options.what,
         image_size=options.image_size,
         image_column=options.image_column,
         label_column=options.label_column,
         skip_corrupt=options.skip_corrupt,
     )
+    facts = describe(config)
     if options.json:
         json.dump(facts, sys.stdout, indent=2)
         print()

@@ -24,7 +24,7 @@ from prac.cli.options import (
 from prac.cli.recorded import load, own_settings
 from prac.pace import Pace
 from prac.progress import Progress
-from prac.recipes import RetrainRecipe
+from prac.recipe import RetrainRecipe
 from prac.settings import flat, from_flat
 from prac.text import printable
 
@@ -94,13 +94,13 @@ def _train(
     progress: Progress,
     pace: Pace,
 ) -> History:
-    from prac.recipes import load_model
+    from prac.models.load import load_model
     from prac.retraining import read_history, retrain
     from prac.tracking import Tracking
     from prac.training import together
 
     data = load(recipe, options.workers, progress)
-    model = load_model(recipe.model, data, recipe.seed)
+    model = load_model(recipe.model, data.shape, len(data.classes), recipe.seed)
     about = flat(recipe.data) | flat(recipe.model)
     tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
     with tracking, progress:

@@ -10,7 +10,7 @@ from typing import Any
 
 from prac.cli.options import Parser
 from prac.errors import PracError, unknown_name
-from prac.recipes import Recipe
+from prac.recipe import Recipe
 from prac.report.facts import RunFacts
 from prac.report.several import differences, named
 from prac.report.words import COLUMNS, row, short

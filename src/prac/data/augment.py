@@ -132,11 +132,7 @@ def channel_statistics(
     total = torch.zeros(images.shape[1], dtype=torch.float64)
     squares = torch.zeros_like(total)
     for part in images.split(chunk):
-        values = (
-            part.to("cpu", torch.float64).flatten(2) / scale
-            if part.ndim > 2
-            else (part.to("cpu", torch.float64).unsqueeze(2) / scale)
-        )
+        values = part.to("cpu", torch.float64).reshape(*part.shape[:2], -1) / scale
         total += values.sum((0, 2))
         squares += values.square().sum((0, 2))
     count = images.numel() / images.shape[1]

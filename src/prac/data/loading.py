@@ -1,4 +1,4 @@
-"""Batches of a map-style dataset, fetched by processes that follow their parent in everything."""
+"""Batches of a map-style dataset, fetched by worker processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -94,8 +94,7 @@ def _follow(parent: int, worker: int) -> None:
 
     A terminal, and many a batch system, sends its signals to all of a command's processes.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signalled_with_parent(signal.SIGKILL)
     # Killed before that: torch's own watch, which asks who the parent is only after this, would
     # follow whoever inherits orphans, for ever.
     if get_start_method() != "forkserver" and os.getppid() != parent:
@@ -106,6 +105,12 @@ def _follow(parent: int, worker: int) -> None:
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_SECONDS))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
+
+def signalled_with_parent(number: signal.Signals) -> None:
+    """Ask the system to send this process a signal when its parent ends; only Linux can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 @contextmanager
