@@ -55,7 +55,7 @@ def test_a_missing_library_is_named_with_its_remedy_and_only_where_it_is_needed(
     assert found == [
         remedy("the digits data set", "sklearn.datasets"),
         remedy("reading or resizing images", "PIL.Image"),
-        remedy("reading parquet files", "pyarrow"),
+        remedy("reading tables", "pyarrow"),
         "(3, 6, 4)",
         remedy("reading or resizing images", "PIL.Image"),
     ]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 else:
-    pa = needed("pyarrow", "data", "reading parquet files")
-    pq = needed("pyarrow.parquet", "data", "reading parquet files")
+    pa = needed("pyarrow", "data", "reading tables")
+    pq = needed("pyarrow.parquet", "data", "reading tables")
 
 # train.parquet, or a shard train-00000-of-00002.parquet, which older ones follow with a hash.
 _FILE = re.compile(
