@@ -19,10 +19,11 @@ from experiments import rivals
 from prac.cli.memory import keep_freed_memory
 from prac.comparing import compare
 from prac.comparison import Comparison
+from prac.data.load import load_data
 from prac.errors import PracError
 from prac.events import Callback
+from prac.models.load import load_model
 from prac.pace import Interrupted, Pace
-from prac.recipes import load_data, load_model
 from prac.settings import flat
 
 MARGIN = 5.0
@@ -103,7 +104,7 @@ def go_on(
     about = {**flat(recipe.model), **flat(recipe.data), "data": rivals.PROBLEMS["paper"].folder}
     for stage in todo:
         comparison = compare(
-            lambda: load_model(recipe.model, loaded, None),
+            lambda: load_model(recipe.model, loaded.shape, len(loaded.classes)),
             loaded.train,
             recipe.search,
             out=folder,

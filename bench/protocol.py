@@ -10,7 +10,7 @@ from typing import Any
 from experiments import rivals
 from prac.comparison import FILE, Comparison
 from prac.presets import combined
-from prac.recipes import Recipe
+from prac.recipe import Recipe
 from prac.settings import from_flat
 
 

@@ -15,8 +15,9 @@ from bench.options import Options
 from prac.config import PruneConfig, TrainConfig
 from prac.data.augment import Pipeline, channel_statistics
 from prac.data.examples import TensorExamples
+from prac.data.load import load_data
 from prac.models import build
-from prac.recipes import DataConfig, load_data
+from prac.recipe import DataConfig
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from experiments.frankle_carbin_page import curves, densities, page
 from experiments.pages import RESULTS
 from prac.algorithms import Masks, density, magnitude, ones, prune
 from prac.config import TrainConfig
+from prac.data.load import LoadedData, load_data
 from prac.evaluate import accuracy_and_loss
 from prac.files import write_atomic
 from prac.loop import fit
@@ -39,10 +40,11 @@ from prac.models import build
 from prac.modules import restore_, snapshot
 from prac.optimizer import make_optimizer
 from prac.problem import Problem
-from prac.recipes import DataConfig, LoadedData, load_data
+from prac.recipe import DataConfig
+from prac.seeds import derive_seed
 from prac.ticket import Ticket
 from prac.training import plan_for
-from prac.world import World, derived_seed
+from prac.world import World
 
 LEVELS = 15
 # Where networks of other initial weights are trained beside the tickets: 41, 21, 8.7 and 3.6 %.
@@ -140,7 +142,7 @@ def pruned(weights: Mapping[str, Tensor], masks: Masks) -> Masks:
 
 def trial(number: int, data: LoadedData, setting: Setting, runs: Path, results: Path) -> None:
     """Train what is missing of a trial, level by level."""
-    first = new_weights(data, derived_seed(number, "initial weights"))
+    first = new_weights(data, derive_seed(number, "initial weights"))
     shape = (data.shape[0], data.shape[1], data.shape[2])
     problem = Problem.of(
         build("lenet_300_100", image_shape=shape, classes=len(data.classes)),
@@ -151,10 +153,10 @@ def trial(number: int, data: LoadedData, setting: Setting, runs: Path, results: 
     )
     masks = ones({name: weight for name, weight in first.items() if weight.ndim == 2})
     for level in range(setting.levels + 1):
-        seed = derived_seed(number, "order", level)
+        seed = derive_seed(number, "order", level)
         kinds = {"ticket": first}
         if level in setting.reinitialised:
-            kinds["reinitialised"] = new_weights(data, derived_seed(number, "other", level))
+            kinds["reinitialised"] = new_weights(data, derive_seed(number, "other", level))
         next_ticket = runs / f"trial-{number}" / f"level-{level + 1:02d}.ticket.safetensors"
         for kind, weights in kinds.items():
             if is_done(results, number, level, kind) and (

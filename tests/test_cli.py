@@ -18,7 +18,9 @@ import yaml
 
 import cli_options
 from prac.cli import COMMANDS, main
-from prac.recipes import METHODS, PRESETS, Recipe
+from prac.methods import METHODS
+from prac.presets import PRESETS
+from prac.recipe import Recipe
 from prac.settings import flag_of, from_flat, leaves
 
 QUICK = [

@@ -19,9 +19,11 @@ import pytest
 
 from prac.cli import COMMANDS, main
 from prac.cli.completion import SHELLS, script
-from prac.data.sources import known_names
+from prac.data.sources.hub import KNOWN
+from prac.methods import METHODS
 from prac.models import MODELS
-from prac.recipes import DATA_NAMES, METHODS, MODEL_NAMES, PRESETS
+from prac.presets import PRESETS
+from prac.recipe import DATA_NAMES, MODEL_NAMES
 
 START = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
@@ -206,7 +208,7 @@ class TestOffers:
         assert offered("find", "--method", "") == set(METHODS)
         assert offered("find", "--preset", "") == set(PRESETS)
         assert offered("find", "--model", "") == set(MODELS)
-        assert offered("find", "--data", "") >= set(known_names())
+        assert offered("find", "--data", "") >= {"digits", *KNOWN}
         assert offered("find", "--device", "") == {"auto", "cpu", "cuda"}
         assert offered("find", "--pruning", "") == {"iterative", "one-shot", "at-init"}
         assert offered("find", "--method", "r") == {"random-subset", "rs2", "random-pruning"}
@@ -229,7 +231,7 @@ def test_every_option_is_in_every_script(command: str) -> None:
 
 def test_names_are_those_of_models_and_data() -> None:
     assert set(MODEL_NAMES) == set(MODELS)
-    assert set(DATA_NAMES) == set(known_names())
+    assert set(DATA_NAMES) == {"digits", *KNOWN}
 
 
 def test_nothing_waits_for_torch() -> None:

@@ -19,7 +19,8 @@ from prac.cli.given import EXCLUSIVE, UNUSED, check_exclusive, check_used
 from prac.cli.options import options_and_recipe
 from prac.cli.recorded import named_settings
 from prac.errors import PracError
-from prac.recipes import PRESETS, Recipe, RetrainRecipe
+from prac.presets import PRESETS
+from prac.recipe import Recipe, RetrainRecipe
 from prac.settings import flag_of, flat, from_flat, leaves
 from torture.budget import budget
 

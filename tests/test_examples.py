@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from prac.data.augment import Pipeline, channel_statistics, crop_and_flip, drawn
 from prac.data.examples import LazyPairs, MapExamples, TensorExamples, as_examples
 from prac.errors import PracError
-from prac.world import derived_seed
+from prac.seeds import derive_seed
 
 PIPELINE = Pipeline((0.4, 0.5), (0.2, 0.3), crop_padding=2, flip=True)
 BATCHES = [torch.tensor([3, 1, 4]), torch.tensor([9, 0])]
@@ -205,7 +205,7 @@ def test_augmentation_is_a_crop_of_each_padded_image_and_its_mirror(
 ):
     images = torch.arange(1, n * 2 * height * width + 1).view(n, 2, height, width)
     got = augmented(images, padding, flip, seed).numpy()
-    draw = torch.Generator().manual_seed(derived_seed(seed, "augment"))
+    draw = torch.Generator().manual_seed(derive_seed(seed, "augment"))
     tops = torch.randint(2 * padding + 1, (n, 1), generator=draw)[:, 0].tolist()
     lefts = torch.randint(2 * padding + 1, (n, 1), generator=draw)[:, 0].tolist()
     mirrors = (torch.rand(n, 1, generator=draw)[:, 0] < 0.5).tolist()

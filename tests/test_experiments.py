@@ -30,8 +30,9 @@ from prac.cli.compare import parser
 from prac.cli.options import check_used, values_of
 from prac.config import SearchConfig
 from prac.contestants import contestants
+from prac.data.load import load_data
 from prac.presets import combined
-from prac.recipes import DataConfig, Recipe, load_data
+from prac.recipe import DataConfig, Recipe
 from prac.ticket import Ticket
 
 RIVALS = sorted(path.stem for path in pages.RESULTS.glob("rivals-*.json"))

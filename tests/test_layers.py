@@ -14,8 +14,8 @@ SOURCE = Path(__file__).parents[1] / "src"
 # Lowest first. A module imports from layers below its own, or from its own without a cycle.
 # The package's __init__ re-exports everything lazily: it stands above them all.
 LAYERS = (
-    ("algorithms", "callables", "errors", "optional", "statistics", "text"),
-    ("config", "cost", "fields", "methods", "settings", "state", "task"),
+    ("algorithms", "callables", "errors", "optional", "seeds", "statistics", "text"),
+    ("config", "cost", "fields", "methods", "recipe", "settings", "state", "task"),
     (
         "background",
         "container",
@@ -76,7 +76,6 @@ LAYERS = (
         "plots",
         "presets",
         "progress",
-        "recipes",
         "report",
         "screen",
         "tables",

@@ -13,8 +13,9 @@ from prac.data.examples import TensorExamples
 from prac.loop import epoch_batches, fit
 from prac.modules import restore_, snapshot
 from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
+from prac.seeds import derive_seed
 from prac.task import CLASSIFICATION, Task
-from prac.world import World, derived_seed
+from prac.world import World
 
 CPU = World(torch.device("cpu"))
 N, BATCH = 20, 6  # batches of 6, 6, 6, 2
@@ -321,7 +322,7 @@ def test_a_parameter_may_have_its_first_gradient_late(optimizer):
     kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     own = {"momentum": 0.9} if optimizer == "sgd" else {}
     steps = kinds[optimizer](plain.parameters(), 0.05, weight_decay=0.1, **own)
-    for ids in epoch_batches(torch.arange(N), BATCH, derived_seed(0, "order", 0)):
+    for ids in epoch_batches(torch.arange(N), BATCH, derive_seed(0, "order", 0)):
         steps.zero_grad()
         nn.functional.cross_entropy(plain(data.x[ids]), data.y[ids]).backward()
         steps.step()

@@ -30,12 +30,13 @@ from prac.planning import SearchPlan
 from prac.problem import Problem
 from prac.pruning import pruned_by_gradients, rounds_of
 from prac.rules import rules_of
+from prac.seeds import derive_seed
 from prac.sets import first_members, presented_an_epoch, random_set, set_size
 from prac.settings import flat, from_flat
 from prac.state import RunState
 from prac.step import Step
 from prac.store import read_tensors
-from prac.world import World, derived_seed
+from prac.world import World
 
 WEIGHTS = 6 * 9 + 96 * 10
 IMP_COUNTS = [1014, 811, 649, 519]
@@ -492,7 +493,7 @@ def test_el2n_scores_of_an_epoch_choose_the_hardest(small_net, train, tmp_path):
     optimizer = make_optimizer(net, settings.train, problem.world)
     segments = fit(
         net, optimizer, problem.train, torch.arange(300), plan, masks={}, task=problem.task,
-        world=problem.world, batch_size=50, seed=derived_seed(0, "level", 0),
+        world=problem.world, batch_size=50, seed=derive_seed(0, "level", 0),
     )  # fmt: skip
     next(segments), next(segments)
     scores = error_norms(problem, problem.train)
@@ -501,7 +502,7 @@ def test_el2n_scores_of_an_epoch_choose_the_hardest(small_net, train, tmp_path):
     members = search.subset(1).indices
     assert len(members) == 90
     assert scores[members].min() >= scores.sort(descending=True).values[89]
-    assert torch.equal(members, hardest_by(scores, 90, seed=derived_seed(0, "el2n")))
+    assert torch.equal(members, hardest_by(scores, 90, seed=derive_seed(0, "el2n")))
     assert [level.cost.examples_scored for level in search.levels] == [300, 0, 0]
 
 
@@ -561,7 +562,7 @@ def test_snip_is_one_ranking_of_the_dense_network(small_net, train, tmp_path):
     net = small_net()
     problem = Problem.of(net, train, world=World.choose("cpu", "fp32"), batch_size=50)
     dense = ones({name: net.state_dict()[name] for name in search.tickets[0].masks})
-    scores, _ = snip_scores(problem, snapshot(net), dense, derived_seed(0, "snip"))
+    scores, _ = snip_scores(problem, snapshot(net), dense, derive_seed(0, "snip"))
     at_once = prune(scores, dense, 1 - IMP_COUNTS[3] / IMP_COUNTS[0])
     assert all(torch.equal(search.tickets[3].masks[n], at_once[n]) for n in dense)
 

@@ -1,4 +1,4 @@
-"""The networks: published sizes, the images they take, and anyone's own."""
+"""The networks: published sizes, the images they take, and custom ones."""
 
 import copy
 import subprocess
@@ -129,7 +129,7 @@ def test_small_stem_keeps_the_size():
 
 
 def test_zero_padded_shortcut_by_hand():
-    shortcut = build("resnet20s", image_shape=CIFAR, classes=10).layer2[0].shortcut
+    shortcut = build("resnet20s", image_shape=CIFAR, classes=10).layer2[0].downsample
     assert list(shortcut.parameters()) == []
     assert list(shortcut.buffers()) == []
     maps = torch.randn(2, 16, 5, 4)
@@ -269,7 +269,7 @@ def test_own_model_that_cannot_be_had_is_one_line(own, name, message):
 
 
 def test_own_model_has_no_stem(own):
-    with pytest.raises(PracError, match="it is your own"):
+    with pytest.raises(PracError, match="it is a custom model"):
         build(f"{own}:Net", image_shape=DIGITS, classes=10, stem="small")
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from prac.cli import find as find_command
 from prac.cli import main
-from prac.recipes import Recipe
+from prac.recipe import Recipe
 from prac.search_run import SearchRun
 from prac.settings import from_flat
 from prac.text import printable
@@ -192,7 +192,7 @@ def test_damaged_images_and_warnings_of_odd_names(capsys):
     st.one_of(st.sampled_from(["", "..", "a:..", "a.b:C d", *ODD]), st.text()),
 )
 def test_a_run_has_a_plain_name_unless_told(data, model):
-    recipe = from_flat(Recipe, {"data": data, "model": model})
+    recipe = from_flat(Recipe, {"data": data, "model": f"mine:{model}"})
     name = find_command.run_name(recipe, Namespace(preset=None, method="prac", subset=None))
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*-prac", name)
 

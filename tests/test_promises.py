@@ -21,9 +21,10 @@ from prac.config import SubsetConfig
 from prac.cost import Cost
 from prac.data.augment import Pipeline
 from prac.data.examples import TensorExamples
+from prac.data.load import load_data
 from prac.describe import search_summary
 from prac.ledger import read_metrics
-from prac.recipes import DataConfig, load_data
+from prac.recipe import DataConfig
 from prac.store import read_tensors
 from prac.tables import search_table
 

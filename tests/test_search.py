@@ -16,9 +16,10 @@ from prac.loop import fit
 from prac.modules import snapshot
 from prac.optimizer import make_optimizer
 from prac.problem import Problem
+from prac.seeds import derive_seed
 from prac.state_file import read_state
 from prac.training import plan_for
-from prac.world import World, derived_seed
+from prac.world import World
 
 NEVER = prac.StopConfig(rule="never")
 
@@ -69,7 +70,7 @@ def test_the_first_mask_is_the_magnitude_mask_of_the_last_epoch(small_net, train
             task=problem.task,
             world=problem.world,
             batch_size=50,
-            seed=derived_seed(0, "level", 0),
+            seed=derive_seed(0, "level", 0),
         )
     )
     flat = torch.cat([p.detach().abs().flatten() for p in prunables(model).values()])

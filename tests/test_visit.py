@@ -30,7 +30,7 @@ from prac.cli.compare import parser
 from prac.cli.options import values_of
 from prac.pace import Pace
 from prac.presets import combined
-from prac.recipes import Recipe
+from prac.recipe import Recipe
 from prac.settings import flat, from_flat
 from prac.world import EXECUTIONS
 from test_bench import ABSENT

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from prac.world import derived_seed
+from prac.seeds import derive_seed
 from torture import kills, power
 from torture.report import Blow
 from torture.work import Work
@@ -68,7 +68,7 @@ def _forgetful_seeds() -> Iterator[None]:
         nonlocal count
         count += 1
         # Of two parts is the seed of a batch: its epoch's seed, and its number.
-        return derived_seed(*parts[:-1], count) if len(parts) == 2 else derived_seed(*parts)
+        return derive_seed(*parts[:-1], count) if len(parts) == 2 else derive_seed(*parts)
 
-    with mock.patch("prac.loop.derived_seed", counted):
+    with mock.patch("prac.loop.derive_seed", counted):
         yield

@@ -23,10 +23,10 @@ from prac.planning import SearchPlan
 from prac.problem import Problem
 from prac.pruning import prune_untrained, pruned
 from prac.search_run import SearchRun
+from prac.seeds import derive_seed
 from prac.sets import sample_rule
 from prac.state import RunState
 from prac.training import Training, train_level
-from prac.world import derived_seed
 
 Level = Callable[[Problem, RunState, SearchPlan, Rules, SearchRun], tuple[RunState, Chosen]]
 """(problem, a level's start, plan, rules, run) -> its end, and the next level's examples."""
@@ -89,7 +89,7 @@ def train(
 ) -> RunState:
     """Train on the level's set under its mask: note forgetting, stop once the mask is stable."""
     config, length = plan.config, plan.level(state.level, len(state.members))
-    seed, is_dense = derived_seed(config.seed, "level", state.level), state.level == 0
+    seed, is_dense = derive_seed(config.seed, "level", state.level), state.level == 0
     asks_difficulty = is_dense and config.subset.needs_difficulty
     training = Training(
         length,
@@ -139,7 +139,7 @@ def prac_set(evidence: Evidence, config: SubsetConfig, *, least: int, seed: int)
     A set of fewer than `least` (a batch), an empty one included, is filled up with the next hardest
     examples: fewer cannot be trained on as the schedule means it.
     """
-    seed = derived_seed(seed, "equally hard", evidence.level)
+    seed = derive_seed(seed, "equally hard", evidence.level)
     cet = critical_for_training(evidence, config, seed=seed)
     cep = evidence.exemplars
     members = topped_up(union(cet, cep), evidence.table, evidence.members, least=least, seed=seed)

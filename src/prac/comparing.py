@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-import torch
 from torch import nn
 
 from prac.cached import retrain_cached, tested
@@ -26,6 +25,7 @@ from prac.problem import Problem
 from prac.results import Search
 from prac.run_options import RunKeywords, RunOptions
 from prac.search import check_search, find
+from prac.seeds import seeded
 from prac.settings import flat
 from prac.task import CLASSIFICATION, Task
 
@@ -155,8 +155,7 @@ class Comparing:
 
     def model(self, seed: int) -> nn.Module:
         """Return a network initialised from a seed; torch's generator is left as it was."""
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return self.make_model()
 
     def check(self, competing: Sequence[Contestant], seeds: Sequence[int]) -> None:

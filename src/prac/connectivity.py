@@ -22,8 +22,8 @@ from prac.files import read_json, write_json
 from prac.modules import restore_
 from prac.pace import Pace
 from prac.problem import Problem
+from prac.seeds import derive_seed, generator, seeded
 from prac.verdict import Barrier
-from prac.world import derived_seed
 
 POINTS = 11
 NORM_BATCHES = 50
@@ -87,20 +87,18 @@ def interpolated(
 @torch.no_grad()
 def _estimate_norms_(problem: Problem, batches: int) -> None:
     """Replace BatchNorm's running statistics by those of the weights as they are now."""
-    device = problem.world.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(derived_seed("norms"))  # Of dropout.
-        with problem.world.autocast():
-            update_bn(_inputs(problem, batches), problem.model)
+    # Dropout draws too.
+    with seeded(derive_seed("norms"), problem.world.device), problem.world.autocast():
+        update_bn(_inputs(problem, batches), problem.model)
 
 
 def _inputs(problem: Problem, batches: int) -> Iterator[Tensor]:
     count, size = len(problem.train), problem.batch_size
-    generator = torch.Generator().manual_seed(derived_seed("norms", "order"))
-    ids = torch.randperm(count, generator=generator)[: batches * size]
+    order = torch.randperm(count, generator=generator(derive_seed("norms", "order")))
+    ids = order[: batches * size]
     # No batch of few: it would weigh as much as the others.
     parts = [part for part in ids.split(size) if len(part) == min(size, count)]
-    seeds = [derived_seed("norms", number) for number in range(len(parts))]
+    seeds = [derive_seed("norms", number) for number in range(len(parts))]
     for x, _ in problem.train.stream(parts, seeds=seeds):
         yield problem.world.placed(x)
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from prac.algorithms.masks import Masks
 from prac.errors import PracError
 from prac.modules import check_masks, snapshot
+from prac.seeds import derive_seed, generator, seeded
 from prac.state import Weights
 from prac.ticket import Ticket
-from prac.world import derived_seed
 
 MakeModel = Callable[[], nn.Module]
 
@@ -35,7 +35,7 @@ def reinitialised(ticket: Ticket, make_model: MakeModel, seed: int) -> Ticket:
     Raises:
         PracError: If it makes the same weights whatever the seed, or another architecture.
     """
-    weights = initial_weights(make_model, derived_seed(seed, "control", "reinitialised"), ticket)
+    weights = initial_weights(make_model, derive_seed(seed, "control", "reinitialised"), ticket)
     return _control("reinitialised", ticket, weights, ticket.masks, seed)
 
 
@@ -45,7 +45,7 @@ def shuffled(ticket: Ticket, seed: int) -> Ticket:
     As many weights of each layer are kept, in other places, with the values that they have at the
     rewind point.
     """
-    drawn = derived_seed(seed, "control", "shuffled")
+    drawn = derive_seed(seed, "control", "shuffled")
     return _control("shuffled", ticket, ticket.weights, permuted(ticket.masks, drawn), seed)
 
 
@@ -62,8 +62,8 @@ def randomised(ticket: Ticket, make_model: MakeModel, seed: int) -> Ticket:
     Raises:
         PracError: As `reinitialised`.
     """
-    drawn = derived_seed(seed, "control", "random")
-    weights = initial_weights(make_model, derived_seed(drawn, "weights"), ticket)
+    drawn = derive_seed(seed, "control", "random")
+    weights = initial_weights(make_model, derive_seed(drawn, "weights"), ticket)
     return _control("random", ticket, weights, permuted(ticket.masks, drawn), seed)
 
 
@@ -84,8 +84,7 @@ def permuted(masks: Mapping[str, Tensor], seed: int) -> Masks:
     """
     found = {}
     for name, mask in masks.items():
-        generator = torch.Generator().manual_seed(derived_seed(seed, name))
-        places = torch.randperm(mask.numel(), generator=generator)
+        places = torch.randperm(mask.numel(), generator=generator(seed, name))
         found[name] = mask.flatten()[places.to(mask.device)].view(mask.shape)
     return found
 
@@ -96,7 +95,7 @@ def initial_weights(make_model: MakeModel, seed: int, like: Ticket) -> Weights:
     Raises:
         PracError: If the network is the same under another seed, or the ticket is not for it.
     """
-    model, other = (_made(make_model, drawn) for drawn in (seed, derived_seed(seed, "another")))
+    model, other = (_made(make_model, drawn) for drawn in (seed, derive_seed(seed, "another")))
     check_masks(model, like.masks)
     weights, others = snapshot(model), snapshot(other)
     if all(torch.equal(weights[name], others[name]) for name in like.masks):
@@ -108,8 +107,7 @@ def initial_weights(make_model: MakeModel, seed: int, like: Ticket) -> Weights:
 
 
 def _made(make_model: MakeModel, seed: int) -> nn.Module:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return make_model()
 
 

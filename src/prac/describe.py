@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prac.errors import PracError
 from prac.files import read_environment, read_settings
 from prac.ledger import read_metrics
-from prac.recipes import DataConfig
+from prac.recipe import DataConfig
 from prac.results import Search, read_retraining
 
 if TYPE_CHECKING:
@@ -20,23 +20,22 @@ if TYPE_CHECKING:
     from prac.ticket import Ticket
 
 
-def describe(name: str, **data: Any) -> dict[str, Any]:
+def describe(config: DataConfig) -> dict[str, Any]:
     """Return what a folder of a run, a tensor file or a data set holds; "kind" says which.
 
     Args:
-        name: A path, or a data set's name.
-        data: How a data set is read: settings of `prac.recipes.DataConfig`, such as image_size.
+        config: Its name is a path, or a data set's name; the rest is how a data set is read.
 
     Raises:
         PracError: If it is none of them.
     """
-    path = Path(name)
+    path = Path(config.name)
     if (path / "config.yaml").is_file():
         search = Search.load(path)
         return search_summary(search) if "levels" in search.settings else retraining(path)
     if path.suffix == ".safetensors":
         return describe_file(path)
-    return describe_data(DataConfig(name=name, **data))
+    return describe_data(config)
 
 
 def search_summary(search: Search) -> dict[str, Any]:
@@ -141,7 +140,7 @@ def describe_data(config: DataConfig) -> dict[str, Any]:
         PracError: If the data set is not known or is at fault.
     """
     from prac.data.examples import class_counts
-    from prac.recipes import load_data
+    from prac.data.load import load_data
 
     data = load_data(config)
     splits = {"train": data.train, "validation": data.val, "test": data.test}

@@ -21,6 +21,7 @@ from prac.errors import PracError, is_out_of_memory
 from prac.files import has_trained, read_environment
 from prac.optimizer import make_optimizer
 from prac.problem import Problem
+from prac.seeds import seeded
 from prac.step import STEPS_BEFORE_CAPTURE, Step
 from prac.task import Task
 from prac.world import EXECUTIONS
@@ -310,9 +311,8 @@ class _Trial:
     def timed(self) -> float:
         """Return how many seconds a step takes."""
         assert self._step is not None, "it is not closed"
-        with torch.random.fork_rng([self._world.device] if self._x.is_cuda else []):
-            # Each its own, as in training: a model may do otherwise by what is drawn.
-            torch.manual_seed(len(self.losses))
+        # Each its own seed, as in training: a model may do otherwise by what is drawn.
+        with seeded(len(self.losses), self._world.device):
             started = time.perf_counter()
             loss, _ = self._step(self._x, self._y, 0.0)
             if self._x.is_cuda:

@@ -22,9 +22,9 @@ from prac.data.examples import Examples
 from prac.errors import PracError
 from prac.modules import apply_masks_, check_masks, masked, restore_
 from prac.problem import ModelFault, Problem
+from prac.seeds import derive_seed, generator
 from prac.step import batch_loss
 from prac.task import CLASSIFICATION
-from prac.world import derived_seed
 
 # Examples of each class that SNIP and GraSP look at: about what their authors took.
 PER_CLASS = 10
@@ -210,8 +210,8 @@ def balanced_batch(examples: Examples, per_class: int, seed: int) -> Tensor:
     >>> examples.labels[balanced_batch(examples, 2, seed=0)].sort().values.tolist()
     [0, 0, 1, 1]
     """
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(examples), generator=generator)
+    source = generator(seed)
+    order = torch.randperm(len(examples), generator=source)
     if examples.labels is None:
         return order[: per_class * 10]
     labels = examples.labels.cpu()
@@ -219,7 +219,7 @@ def balanced_batch(examples: Examples, per_class: int, seed: int) -> Tensor:
     counts = labels[by_class].unique_consecutive(return_counts=True)[1]
     first = (counts.cumsum(0) - counts).repeat_interleave(counts)
     chosen = by_class[torch.arange(len(by_class)) - first < per_class]
-    return chosen[torch.randperm(len(chosen), generator=generator)]
+    return chosen[torch.randperm(len(chosen), generator=source)]
 
 
 def snip_scores(
@@ -240,7 +240,7 @@ def snip_scores(
     Raises:
         PracError: If the weights or masks are another model's.
     """
-    ids = balanced_batch(problem.train, PER_CLASS, derived_seed(seed, "balanced batch"))
+    ids = balanced_batch(problem.train, PER_CLASS, derive_seed(seed, "balanced batch"))
     gradients = loss_gradients(problem, weights, masks, ids)
     return snip(masked(weights, masks), gradients), _cost(problem, ids)
 
@@ -252,7 +252,7 @@ def grasp_scores(
 
     The temperature is GraSP's published one in classification, and 1 in other tasks.
     """
-    ids = balanced_batch(problem.train, PER_CLASS, derived_seed(seed, "balanced batch"))
+    ids = balanced_batch(problem.train, PER_CLASS, derive_seed(seed, "balanced batch"))
     is_classification = problem.task.prediction is CLASSIFICATION.prediction
     temperature = GRASP_TEMPERATURE if is_classification else 1.0
     products = hessian_gradient_products(problem, weights, masks, ids, temperature=temperature)
@@ -305,8 +305,8 @@ def _losses(
     batches: Sequence[Tensor] = ids.split(batch_sizes(len(ids), problem.batch_size))
     for number, (x, y) in enumerate(problem.train.stream(batches)):
         # Dropout and the like: every pass over the same examples draws the same.
-        for generator in _generators(problem.world.device):
-            generator.manual_seed(derived_seed("gradients", number))
+        for own in _generators(problem.world.device):
+            own.manual_seed(derive_seed("gradients", number))
         outputs = model(problem.world.placed(x))
         yield batch_loss(problem.task, outputs / temperature, y) * (len(y) / len(ids))
 

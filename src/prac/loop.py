@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from prac.algorithms.schedule import Plan, batch_sizes
 from prac.data.augment import sent
 from prac.data.examples import Examples, TensorExamples, in_layout
+from prac.seeds import derive_seed, generator
 from prac.step import Step, example_losses
 from prac.task import Task
-from prac.world import World, derived_seed
+from prac.world import World
 
 JUDGED_BYTES = 2**20  # Of outputs and targets that wait to be judged.
 
@@ -161,12 +162,12 @@ class _Epoch:
         epoch, done = divmod(step, plan.iterations_per_epoch)
         begin = step - done
         presented, weights = sample(epoch)
-        ids = epoch_batches(presented, batch_size, derived_seed(seed, "order", epoch))
+        ids = epoch_batches(presented, batch_size, derive_seed(seed, "order", epoch))
         ids = ids[done : plan.iterations - begin]
         self.last = step + len(ids)
         self.end = min(begin + plan.iterations_per_epoch, plan.iterations)
-        epoch_seed = derived_seed(seed, "segment", begin)
-        seeds = [derived_seed(epoch_seed, done + number) for number in range(len(ids))]
+        epoch_seed = derive_seed(seed, "segment", begin)
+        seeds = [derive_seed(epoch_seed, done + number) for number in range(len(ids))]
         weights = _by_example(presented, weights, len(data))
         self._batches = _batches(data, ids, seeds, step, weights)
         self._begun: list[Batch] = []
@@ -223,8 +224,8 @@ def _segment(
     with _own_randomness(train_step.world.device) as generators:
         for batch in epoch:
             # Dropout and the like draw from torch's own generators.
-            for generator in generators:
-                generator.manual_seed(batch.seed)
+            for own in generators:
+                own.manual_seed(batch.seed)
             loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step), batch.weights)
             ids.append(batch.ids)
             losses.append(loss)
@@ -313,5 +314,5 @@ def epoch_batches(members: Tensor, batch_size: int, seed: int) -> list[Tensor]:
     >>> [len(batch) for batch in epoch_batches(torch.arange(5), 2, seed=0)]
     [2, 3]
     """
-    order = torch.randperm(len(members), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(members), generator=generator(seed))
     return list(members[order].split(batch_sizes(len(members), batch_size)))

@@ -15,8 +15,8 @@ from prac.cost import Cost
 from prac.errors import PracError
 from prac.parts import Rules
 from prac.problem import Problem
+from prac.seeds import derive_seed
 from prac.state import RunState
-from prac.world import derived_seed
 
 
 def pruned(
@@ -97,7 +97,7 @@ def pruned_by_gradients(
     # A schedule of rounds down to the last density passes every level's density on its way.
     steps = math.ceil(score.rounds / config.levels)
     counts = [rounds_of(kept(_of(masks, names)), settings.drop_fraction, steps) for names in groups]
-    seed = derived_seed(config.seed, settings.score)
+    seed = derive_seed(config.seed, settings.score)
     for number in range(steps):
         check()
         # What is scored once is scored on the dense network, whatever the density: so levels are

@@ -29,13 +29,13 @@ from prac.modules import masked, restore_
 from prac.problem import Problem
 from prac.results import read_retraining
 from prac.run_options import RunKeywords, RunOptions
+from prac.seeds import derive_seed
 from prac.settings import flat
 from prac.state import RunState
 from prac.store import read_tensors, write_tensors
 from prac.task import CLASSIFICATION, Task
 from prac.ticket import Ticket
 from prac.training import Training, plan_for, train_level
-from prac.world import derived_seed
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -125,7 +125,7 @@ def retrain(
             raise PracError(
                 f"start is {start}: expected 0 to {plan.iterations - 1}, the last iteration"
             )
-        training = Training(plan, config, seed=derived_seed(seed, "retrain"))
+        training = Training(plan, config, seed=derive_seed(seed, "retrain"))
         with ExitStack() as stack:
             if out is None:
                 out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"

@@ -26,8 +26,8 @@ from prac.parts import (
     StopRule,
     SubsetRule,
 )
+from prac.seeds import derive_seed
 from prac.sets import random_set, set_size
-from prac.world import derived_seed
 
 GRADIENT_SCORES = {
     "snip": GradientScore(snip_scores, rounds=1),
@@ -93,7 +93,7 @@ def subset_rule(config: SubsetConfig, *, least: int, seed: int) -> Callable[[Evi
         return prac_set(evidence, config, least=least, seed=seed)
 
     def only_cet(evidence: Evidence) -> Chosen:
-        order = derived_seed(seed, "equally hard", evidence.level)
+        order = derive_seed(seed, "equally hard", evidence.level)
         cet = critical_for_training(evidence, config, seed=order)
         return Chosen(_filled(cet, evidence, least, order), {"cet": cet})
 
@@ -101,18 +101,18 @@ def subset_rule(config: SubsetConfig, *, least: int, seed: int) -> Callable[[Evi
         cep = evidence.exemplars
         if evidence.pruned is None:  # Nothing is known yet: the set stays as it is.
             return Chosen(evidence.members, {"cep": cep})
-        order = derived_seed(seed, "equally hard", evidence.level)
+        order = derive_seed(seed, "equally hard", evidence.level)
         return Chosen(_filled(cep, evidence, least, order), {"cep": cep})
 
     def at_random(evidence: Evidence) -> Chosen:
         return Chosen(random_set(len(evidence.table), count(evidence), seed=seed))
 
     def most_difficult(evidence: Evidence) -> Chosen:
-        drawn = derived_seed(seed, "el2n")
+        drawn = derive_seed(seed, "el2n")
         return Chosen(hardest_by(difficulty(evidence), count(evidence), seed=drawn))
 
     def of_all_difficulties(evidence: Evidence) -> Chosen:
-        scores, drawn = difficulty(evidence), derived_seed(seed, "el2n")
+        scores, drawn = difficulty(evidence), derive_seed(seed, "el2n")
         return Chosen(coverage_centric(scores, count(evidence), cutoff=config.cutoff, seed=drawn))
 
     def count(evidence: Evidence) -> int:
@@ -157,7 +157,7 @@ def score_rule(name: str, seed: int) -> LevelScore:
     """Return the named score of weights alone; magnitude where gradients are to tell instead."""
 
     def at_random(weights: Mapping[str, Tensor], level: int) -> Mapping[str, Tensor]:
-        return random_scores(weights, derived_seed(seed, "score", level))
+        return random_scores(weights, derive_seed(seed, "score", level))
 
     def by_magnitude(weights: Mapping[str, Tensor], level: int) -> Mapping[str, Tensor]:
         return magnitude(weights)

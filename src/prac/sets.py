@@ -7,9 +7,9 @@ from torch import Tensor
 
 from prac.algorithms.sampling import fresh_sample, infobatch
 from prac.config import SampleConfig, SubsetConfig
+from prac.seeds import generator
 from prac.state import RunState
 from prac.training import SampleRule, all_members
-from prac.world import derived_seed
 
 
 def set_size(config: SubsetConfig, level: int, total: int, least: int) -> int:
@@ -27,8 +27,8 @@ def random_set(total: int, count: int, *, seed: int) -> Tensor:
 
     Sets of one seed are nested: a smaller one lies in every larger one.
     """
-    generator = torch.Generator().manual_seed(derived_seed(seed, "random set"))
-    return torch.randperm(total, generator=generator)[:count].sort().values
+    order = torch.randperm(total, generator=generator(seed, "random set"))
+    return order[:count].sort().values
 
 
 def first_members(config: SubsetConfig, total: int, *, least: int, seed: int) -> Tensor:

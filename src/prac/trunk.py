@@ -20,12 +20,12 @@ from prac.modules import restore_
 from prac.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.problem import Problem
 from prac.run_options import RunOptions
+from prac.seeds import derive_seed
 from prac.settings import flat
 from prac.state import RunState, Weights
 from prac.store import read_tensors, write_tensors
 from prac.ticket import Ticket
 from prac.training import between_epochs, check_converging, presented
-from prac.world import derived_seed
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Trunk:
             task=problem.task,
             world=problem.world,
             batch_size=self.config.batch_size,
-            seed=derived_seed(self.seed, "level", 0),
+            seed=derive_seed(self.seed, "level", 0),
             start=state.step,
             breaks=lambda step: run_control.after_step() or step == point,
         )

@@ -1,8 +1,7 @@
-"""Where the work runs: device, arithmetic, and seeds that depend on nothing but their names."""
+"""Where the work runs: device, arithmetic, and how a training step is executed."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import platform
 from contextlib import AbstractContextManager, nullcontext
@@ -108,21 +107,6 @@ EXECUTIONS = {
     "compiled-captured": "compiled, and whole steps are replayed as CUDA graphs",
 }
 """Ways of running a training step. Their bits differ, but not those of the second and third."""
-
-
-def derived_seed(*parts: int | str) -> int:
-    """Return a 63-bit seed from named parts, the same on every machine and in every process.
-
-    No random state is ever saved: everything random names its place, such as
-    `derived_seed(seed, "order", level, epoch)`, so a resumed run draws what it would have drawn.
-
-    >>> derived_seed(0, "order", 1) == derived_seed(0, "order", 1)
-    True
-    >>> derived_seed(0, "order", 1) == derived_seed(0, "order", 2)
-    False
-    """
-    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def environment(world: World) -> dict[str, Any]:

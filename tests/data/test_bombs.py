@@ -26,10 +26,11 @@ from PIL import Image
 
 from prac.cli import main
 from prac.data.sources import load
-from prac.data.sources.decoding import ImageFiles
+from prac.data.sources.encoded import ImageFiles
 from prac.data.sources.images import decode_images
 from prac.data.split import read_index_file
 from prac.errors import PracError
+from prac.recipe import DataConfig
 
 SECONDS = 10.0
 
@@ -54,7 +55,7 @@ def refused(match: str, megabytes: float = 100):
 
 
 def decode(*paths: Path, **settings):
-    return decode_images(ImageFiles(paths), image_size=4, memory_limit=1 << 30, **settings)
+    return decode_images(ImageFiles(paths), DataConfig(image_size=4, **settings))
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -82,7 +83,7 @@ def test_an_image_that_claims_to_be_enormous_is_an_error_not_a_warning(tmp_path,
         decode(path)
     with refused(r"bomb\.png: cannot decode this image"):
         decode(good, path)
-    lazy, _ = decode_images(ImageFiles([good, good]), image_size=4, memory_limit=0)
+    lazy, _ = decode_images(ImageFiles([good, good]), DataConfig(image_size=4, memory_limit=0))
     good.write_bytes(png(side, side))
     with refused(r"good\.png: cannot decode this image"):
         lazy[1]
@@ -145,9 +146,7 @@ def test_sixteen_bits_of_every_format_keep_their_high_byte(tmp_path, order):
     Image.fromarray(values.astype(order)).save(tmp_path / "a.tif")
     Image.fromarray(values).save(tmp_path / "a.png")
     for name in ("a.pgm", "a.tif", "a.png"):
-        images, _ = decode_images(
-            ImageFiles([tmp_path / name]), image_size=None, memory_limit=1 << 30
-        )
+        images, _ = decode_images(ImageFiles([tmp_path / name]), DataConfig())
         assert images.tolist() == [[[[0, 0], [1, 255]]]], name
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prac.data.checks import Shared, shared
-from prac.recipes import DataConfig, load_data
+from prac.data.load import load_data
+from prac.recipe import DataConfig
 
 # Few pictures of two pixels, so that equal ones are common.
 PICTURES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=12)

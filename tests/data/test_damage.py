@@ -16,9 +16,10 @@ from PIL import Image
 import prac
 from prac.cli import main
 from prac.config import TrainConfig
+from prac.data.load import load_data
 from prac.data.sources import load
 from prac.errors import PracError
-from prac.recipes import DataConfig, load_data
+from prac.recipe import DataConfig
 
 CLASSES = ("cat", "dog")
 LAZY = 1e-9

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from prac.data.sources import load
+from prac.data.sources.arrays import as_images
 from prac.data.sources.assemble import RawSplit, assemble, check_labels
-from prac.data.sources.images import as_images
 from prac.data.sources.statistics import known_statistics
 from prac.errors import PracError
 
@@ -164,7 +164,7 @@ def test_image_size_resizes_pictures_and_refuses_features(npz):
     assert torch.equal(images, torch.full((2, 3, 2, 2), 9, dtype=torch.uint8))
     with pytest.raises(PracError, match="applies to pictures"):
         load(npz(x=np.zeros((2, 4)), y=np.array([0, 1])), image_size=2)
-    with pytest.raises(PracError, match="at least 1 pixel"):
+    with pytest.raises(PracError, match="image_size is 0: expected at least 1"):
         load("digits", image_size=0)
 
 
@@ -334,8 +334,8 @@ def test_an_unreadable_folder_is_refused_by_name(tmp_path):
 
 def test_sources_import_no_library_before_it_is_needed():
     code = (
-        "import sys, prac.data.sources\n"
-        "sys.exit(' '.join({'datasets', 'pyarrow', 'sklearn'} & set(sys.modules)) or 0)"
+        "import sys, prac.data.load\n"
+        "sys.exit(' '.join({'datasets', 'pyarrow', 'sklearn', 'PIL'} & set(sys.modules)) or 0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from prac.data.sources import LazyImages, load
-from prac.data.sources.decoding import ImageFiles, fit_square
+from prac.data.sources.decoding import fit_square
+from prac.data.sources.encoded import ImageFiles
 from prac.data.sources.images import decode_images
 from prac.errors import PracError
+from prac.recipe import DataConfig
 
 
 def picture(mode="RGB", size=(4, 3), seed=0):
@@ -30,9 +32,8 @@ def save(path, image=None):
 
 
 def decode(*paths, image_size=None, memory_limit=1 << 30):
-    images, damaged = decode_images(
-        ImageFiles(paths), image_size=image_size, memory_limit=memory_limit
-    )
+    config = DataConfig(image_size=image_size, memory_limit=memory_limit / 1e9)
+    images, damaged = decode_images(ImageFiles(paths), config)
     assert damaged == ()
     return images
 
@@ -161,7 +162,7 @@ def test_no_damage_raises_another_error(noise, position):
             return "the image"
 
     with contextlib.suppress(PracError):
-        assert decode_images(One(), image_size=4, memory_limit=1 << 30)[0].shape[2:] == (4, 4)
+        assert decode_images(One(), DataConfig(image_size=4))[0].shape[2:] == (4, 4)
 
 
 def test_a_format_that_starts_programs_is_not_opened(tmp_path):

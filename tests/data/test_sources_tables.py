@@ -376,7 +376,7 @@ def test_a_damaged_image_on_the_hub_is_refused_with_its_row(hub):
 def test_an_unreachable_hub_is_one_line_with_the_remedy(hub):
     with pytest.raises(PracError, match="path of a local copy") as error:
         load("mnist")
-    assert "'hf:ylecun/mnist' cannot be had" in str(error.value)
+    assert "'hf:ylecun/mnist' cannot be loaded" in str(error.value)
     assert "\n" not in str(error.value)
 
 

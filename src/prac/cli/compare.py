@@ -29,7 +29,7 @@ from prac.errors import PracError
 from prac.methods import METHODS
 from prac.pace import Pace
 from prac.progress import Progress
-from prac.recipes import Recipe
+from prac.recipe import Recipe
 from prac.settings import flat
 from prac.text import printable
 
@@ -154,12 +154,12 @@ def _check_asked(arguments: Sequence[str], options: Any, recipe: Recipe) -> None
 
 def _compare(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: Pace) -> Comparison:
     from prac.comparing import compare
-    from prac.recipes import load_model
+    from prac.models.load import load_model
 
     data = load(recipe, options.workers, progress)
     with progress:
         return compare(
-            lambda: load_model(recipe.model, data, None),
+            lambda: load_model(recipe.model, data.shape, len(data.classes)),
             data.train,
             recipe.search,
             out=out,
@@ -211,7 +211,7 @@ def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
 def _work_ahead(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: Pace) -> int:
     """Do what `compare` would for these seeds, and tell the process that has all of them."""
     from prac.comparing import Comparing
-    from prac.recipes import load_model
+    from prac.models.load import load_model
     from prac.run_options import RunOptions
     from prac.task import CLASSIFICATION
 
@@ -221,7 +221,7 @@ def _work_ahead(out: Path, recipe: Recipe, options: Any, progress: Progress, pac
             return 0  # There is nothing to do ahead of being told so.
         comparing = Comparing(
             out,
-            lambda: load_model(recipe.model, data, None),
+            lambda: load_model(recipe.model, data.shape, len(data.classes)),
             data.train,
             data.val,
             data.test,

@@ -24,10 +24,11 @@ from prac.cli.recorded import load, named_settings, names_of, problem_name
 from prac.describe import search_summary
 from prac.errors import PracError
 from prac.files import check_same, has_trained, read_environment, read_settings, state_paths
+from prac.methods import METHODS
 from prac.pace import Pace
-from prac.presets import combined
+from prac.presets import PRESETS, combined
 from prac.progress import Progress
-from prac.recipes import METHODS, PRESETS, Recipe
+from prac.recipe import Recipe
 from prac.results import Search
 from prac.settings import flat
 from prac.text import printable
@@ -170,7 +171,7 @@ def _search(
     pace: Pace,
 ) -> None:
     from prac.events import together
-    from prac.recipes import load_model
+    from prac.models.load import load_model
     from prac.retraining import retrain as retrain_ticket
     from prac.search import find
     from prac.subset import Subset
@@ -178,7 +179,7 @@ def _search(
 
     subset = Subset.load(options.subset) if options.subset is not None else None
     data = load(recipe, options.workers, progress)
-    model = load_model(recipe.model, data, recipe.search.seed)
+    model = load_model(recipe.model, data.shape, len(data.classes), recipe.search.seed)
     tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
     watch = together(progress, tracking)
     with tracking, progress:

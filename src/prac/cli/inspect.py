@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
 from prac.describe import describe
-from prac.recipes import DATA_NAMES
+from prac.recipe import DATA_NAMES, DataConfig
 
 
 def parser() -> Parser:
@@ -50,13 +50,14 @@ def parser() -> Parser:
 def run(arguments: Sequence[str]) -> int:
     """Run `prac inspect` and return its exit status."""
     options = parser().parse(arguments)
-    facts = describe(
+    config = DataConfig(
         options.what,
         image_size=options.image_size,
         image_column=options.image_column,
         label_column=options.label_column,
         skip_corrupt=options.skip_corrupt,
     )
+    facts = describe(config)
     if options.json:
         print_json(facts)
         return 0

@@ -6,7 +6,6 @@ results, since these cover all seeds: they tell the command what they found, a l
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -25,14 +24,13 @@ from prac.progress import Progress
 
 if TYPE_CHECKING:
     from prac.cli.parser import Parser
-    from prac.recipes import JudgeRecipe, Recipe
+    from prac.recipe import JudgeRecipe, Recipe
 
 AHEAD = "--ahead"
 """First argument of a command that works ahead of its parent. The parent's process id follows, and
 when that began to count `--max-seconds`. It is not the parser's, and so in no list of options."""
 
 LOOK_SECONDS = 0.1
-_PR_SET_PDEATHSIG = 1
 
 
 def add_jobs(parser: Parser) -> None:
@@ -67,15 +65,15 @@ def shares(
 
 
 def check_found(recipe: Recipe | JudgeRecipe, device: str) -> None:
-    """Raise a PracError for a model, data or a device that is not there, without loading any.
+    """Raise a PracError for code, data or a device that is not there, without loading any.
 
     Each process would tell it otherwise.
     """
     from prac.callables import imported
-    from prac.recipes import DATA_NAMES, check_model_name, load_data
+    from prac.data.load import load_data
+    from prac.recipe import DATA_NAMES
     from prac.world import World
 
-    check_model_name(recipe.model.name)
     if ":" in recipe.model.name:
         imported(recipe.model.name, "model")
     World.choose(device, "fp32")
@@ -268,8 +266,9 @@ def followed(arguments: Sequence[str]) -> tuple[Sequence[str], float | None]:
     if list(arguments[:1]) != [AHEAD]:
         return arguments, None
     parent, started = int(arguments[1]), float(arguments[2])
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    from prac.data.loading import signalled_with_parent
+
+    signalled_with_parent(signal.SIGTERM)
     if os.getppid() != parent:  # It ended before it was followed.
         raise PracError(f"process {parent}, for which this one was to work, has ended")
     return arguments[3:], started

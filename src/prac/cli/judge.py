@@ -17,7 +17,7 @@ from prac.cli.recorded import load, own_settings
 from prac.errors import PracError
 from prac.pace import Pace
 from prac.progress import Progress
-from prac.recipes import JudgeRecipe
+from prac.recipe import JudgeRecipe
 from prac.results import Search
 from prac.settings import flat
 from prac.text import printable
@@ -172,13 +172,13 @@ def _checked_seeds(search: Search, options: Any) -> tuple[int, ...]:
 
 def _judge(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> Verdict:
     from prac.judging import judge
-    from prac.recipes import load_model
+    from prac.models.load import load_model
 
     data, common = _common(search, recipe, options, *rest)
     with common["callback"]:
         return judge(
             search,
-            lambda: load_model(recipe.model, data, None),
+            lambda: load_model(recipe.model, data.shape, len(data.classes)),
             data.train,
             val=data.val,
             test=data.test,
@@ -196,8 +196,8 @@ def _controls(options: Any) -> tuple[str, ...]:
 def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> int:
     """Train what `judge` would with these seeds, and write no verdict."""
     from prac.judging import Judging, judged_levels
+    from prac.models.load import load_model
     from prac.problem import Problem
-    from prac.recipes import load_model
     from prac.run_options import RunOptions
     from prac.task import CLASSIFICATION
     from prac.verdict import FOLDER
@@ -209,7 +209,7 @@ def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -
     config = common["config"]
     world = World.choose(options.device, config.precision)
     problem = Problem.of(
-        load_model(recipe.model, data, None),
+        load_model(recipe.model, data.shape, len(data.classes)),
         data.train,
         data.val,
         task=CLASSIFICATION,
@@ -220,7 +220,7 @@ def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -
         problem,
         data.test.to(world.device),
         search,
-        lambda: load_model(recipe.model, data, None),
+        lambda: load_model(recipe.model, data.shape, len(data.classes)),
         config,
         Path(options.cache or search.path / FOLDER),
         RunOptions(
@@ -234,12 +234,12 @@ def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -
 def _find_rewind_point(
     search: Search, recipe: JudgeRecipe, options: Any, *rest: Any
 ) -> RewindPoint:
-    from prac.recipes import load_model
+    from prac.models.load import load_model
     from prac.rewind_point import find_rewind_point
 
     data, common = _common(search, recipe, options, *rest)
     seed = int(search.settings.get("seed", 0))
-    model = search.tickets[0].apply(load_model(recipe.model, data, seed))
+    model = search.tickets[0].apply(load_model(recipe.model, data.shape, len(data.classes), seed))
     cache = common.pop("cache") or search.path / "judged"
     with common["callback"]:
         return find_rewind_point(

@@ -13,11 +13,11 @@ from prac.fields import shown
 from prac.methods import METHODS, method_settings
 from prac.presets import combined
 from prac.progress import Progress
-from prac.recipes import JudgeRecipe, Recipe, RetrainRecipe
+from prac.recipe import JudgeRecipe, Recipe, RetrainRecipe
 from prac.settings import flat
 
 if TYPE_CHECKING:
-    from prac.recipes import LoadedData
+    from prac.data.load import LoadedData
 
 
 def named_settings(arguments: Sequence[str]) -> dict[str, Any]:
@@ -95,9 +95,8 @@ def load(
     recipe: JudgeRecipe | Recipe | RetrainRecipe, workers: int, progress: Progress
 ) -> LoadedData:
     """Return the data of a recipe, saying what a person should know of it."""
-    from prac.recipes import check_model_name, load_data
+    from prac.data.load import load_data
 
-    check_model_name(recipe.model.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data, workers=workers)
     for line in data.notices():

@@ -16,7 +16,7 @@ from prac.cli.parser import Parser
 from prac.cli.recorded import load, names_of, own_settings
 from prac.pace import Pace
 from prac.progress import Progress
-from prac.recipes import RetrainRecipe
+from prac.recipe import RetrainRecipe
 from prac.settings import flat
 from prac.text import printable
 
@@ -83,12 +83,12 @@ def _train(
     pace: Pace,
 ) -> History:
     from prac.events import together
-    from prac.recipes import load_model
+    from prac.models.load import load_model
     from prac.retraining import read_history, retrain
     from prac.tracking import Tracking
 
     data = load(recipe, options.workers, progress)
-    model = load_model(recipe.model, data, recipe.seed)
+    model = load_model(recipe.model, data.shape, len(data.classes), recipe.seed)
     tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
     with tracking, progress:
         retrain(

@@ -11,7 +11,7 @@ from typing import Any
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
 from prac.errors import PracError, unknown_name
-from prac.recipes import Recipe
+from prac.recipe import Recipe
 from prac.report.facts import RunFacts
 from prac.report.several import differences, with_names
 from prac.report.words import COLUMNS, in_short, row

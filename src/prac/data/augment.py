@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prac.world import derived_seed
+from prac.seeds import generator
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,12 @@ def drawn(seeds: Sequence[int], sizes: Sequence[int], padding: int, device: torc
     They are made on the CPU, so that every device sees the same augmentation, and sent in one go.
     """
     span = 2 * padding + 1
-    generator = torch.Generator()
     found = []
     for seed, size in zip(seeds, sizes, strict=True):
-        generator.manual_seed(derived_seed(seed, "augment"))
-        top = torch.randint(span, (size,), generator=generator)
-        left = torch.randint(span, (size,), generator=generator)
-        mirrored = torch.rand(size, generator=generator) < 0.5
+        source = generator(seed, "augment")
+        top = torch.randint(span, (size,), generator=source)
+        left = torch.randint(span, (size,), generator=source)
+        mirrored = torch.rand(size, generator=source) < 0.5
         found.append(torch.stack([top, left, mirrored]))
     top, left, mirrored = sent(torch.cat(found, dim=1), device)
     return Draws(top, left, mirrored.bool())
@@ -133,11 +132,7 @@ def channel_statistics(
     total = torch.zeros(images.shape[1], dtype=torch.float64)
     squares = torch.zeros_like(total)
     for part in images.split(chunk):
-        values = (
-            part.to("cpu", torch.float64).flatten(2) / scale
-            if part.ndim > 2
-            else (part.to("cpu", torch.float64).unsqueeze(2) / scale)
-        )
+        values = part.to("cpu", torch.float64).reshape(*part.shape[:2], -1) / scale
         total += values.sum((0, 2))
         squares += values.square().sum((0, 2))
     count = images.numel() / images.shape[1]

@@ -108,22 +108,14 @@ class TensorExamples:
     @property
     def labels(self) -> Tensor | None:
         """int64 (n,), the targets where they are classes."""
-        is_class = (
-            self.y.ndim == 1 and not self.y.is_floating_point() and self.y.dtype != torch.bool
-        )
-        return self.y if is_class else None
+        return self.y if self.y.ndim == 1 and self.y.dtype == torch.int64 else None
 
     def to(self, device: torch.device) -> TensorExamples:
         """Return the same examples lying on `device`."""
         if self.x.device == device:
             return self
-        moved = TensorExamples(
-            self.x.to(device),
-            self.y.to(device),
-            self.pipeline,
-            self.source_indices,
-            self.classes,
-        )
+        moved = copy.copy(self)
+        moved.x, moved.y = self.x.to(device), self.y.to(device)
         moved.__dict__["fingerprint"] = self.fingerprint
         return moved
 
@@ -148,9 +140,9 @@ class TensorExamples:
         for block in _blocks(batches, max(1, at_once // per_example)):
             sizes = [len(batch) for batch in batches[block]]
             ids = sent(torch.cat(list(batches[block])), self.x.device)
-            stored, own = _gathered(self.x, ids), seeds[block] if seeds else None
+            stored, own = _rows_of(self.x, ids), seeds[block] if seeds else None
             x = self.pipeline(stored, own, sizes, self._layout)
-            yield from zip(x.split(sizes), _gathered(self.y, ids).split(sizes), strict=True)
+            yield from zip(x.split(sizes), _rows_of(self.y, ids).split(sizes), strict=True)
 
 
 def _blocks(batches: Sequence[Tensor], examples: int) -> Iterator[slice]:
@@ -165,7 +157,7 @@ def _blocks(batches: Sequence[Tensor], examples: int) -> Iterator[slice]:
         yield slice(start, len(batches))
 
 
-def _gathered(values: Tensor, ids: Tensor) -> Tensor:
+def _rows_of(values: Tensor, ids: Tensor) -> Tensor:
     """Return `values[ids]`, by whole rows: several times as fast where values are (n, c, h, w)."""
     if not values.is_contiguous() or values.ndim < 2:
         return values[ids]
@@ -229,7 +221,7 @@ class MapExamples:
     def _check_unaugmented(self) -> None:
         """Raise a PracError where fetching an example twice gives two different ones.
 
-        Its fingerprint could then not be told again, and the CEP passes would score augmented data.
+        Its fingerprint would not be reproducible, and the CEP passes would score augmented data.
         """
         for index in range(min(len(self), REPEATED_SAMPLES)):
             if self._sample_digest(index) != self._sample_digest(index):

@@ -1,4 +1,4 @@
-"""Batches of a map-style dataset, fetched by processes that follow their parent in everything."""
+"""Batches of a map-style dataset, fetched by worker processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from prac.errors import PracError
-from prac.world import derived_seed
+from prac.seeds import derive_seed, generator
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _GRACE_SECONDS = 30
@@ -55,7 +55,7 @@ def fetched(
         num_workers=workers,
         pin_memory=pinned,
         worker_init_fn=partial(_follow, os.getpid()),
-        generator=torch.Generator().manual_seed(0),  # Else it would draw from everyone's.
+        generator=generator(0),  # Else it would draw from everyone's.
     )
     # Held back until the new processes have said what they do with them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
@@ -94,8 +94,7 @@ def _follow(parent: int, worker: int) -> None:
 
     A terminal, and many a batch system, sends its signals to all of a command's processes.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signalled_with_parent(signal.SIGKILL)
     # Killed before that: torch's own watch, which asks who the parent is only after this, would
     # follow whoever inherits orphans, for ever.
     if get_start_method() != "forkserver" and os.getppid() != parent:
@@ -108,6 +107,12 @@ def _follow(parent: int, worker: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 
+def signalled_with_parent(number: signal.Signals) -> None:
+    """Ask the system to send this process a signal when its parent ends; only Linux can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
 @contextmanager
 def _seeded_generators(seed: int) -> Iterator[None]:
     """Seed torch's, NumPy's and Python's global generators for a while."""
@@ -115,7 +120,7 @@ def _seeded_generators(seed: int) -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     torch.default_generator.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(derived_seed(seed, "numpy") % 2**32)
+    np.random.seed(derive_seed(seed, "numpy") % 2**32)
     try:
         yield
     finally:

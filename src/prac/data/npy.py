@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-_VERSIONS = {
+_HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
@@ -25,9 +25,9 @@ def claimed_bytes(file: IO[bytes], size: int) -> int:
         ValueError: it is no `.npy` stream, holds Python objects, or is not as long as it claims.
     """
     version = np.lib.format.read_magic(file)
-    if version not in _VERSIONS:
+    if version not in _HEADER_READERS:
         raise ValueError(f"format {version[0]}.{version[1]}, expected plain arrays")
-    shape, _, dtype = _VERSIONS[version](file)
+    shape, _, dtype = _HEADER_READERS[version](file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     # Python's integers: a product in NumPy's could wrap around.

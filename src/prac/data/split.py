@@ -15,13 +15,11 @@ from prac.errors import PracError
 from prac.text import one_line
 
 
-def split_indices(
-    labels_or_n: Tensor | int, *, fraction: float, seed: int
-) -> tuple[Tensor, Tensor]:
+def split_indices(n: int, *, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Draw validation examples uniformly at random, without regard to their labels.
 
     Args:
-        labels_or_n: the number of examples n, or a tensor of that length.
+        n: the number of examples.
         fraction: the part that validates, in [0, 1); `round(fraction * n)` examples, ties to even.
             0 makes the validation part empty.
         seed: at least 0; each gives its own split, the same on every machine.
@@ -31,17 +29,12 @@ def split_indices(
         0..n-1 once.
 
     Raises:
-        PracError: the fraction or seed is out of bounds, or no training example would be left.
+        PracError: no training example would be left.
 
     >>> train, val = split_indices(10, fraction=0.3, seed=0)
     >>> len(train), len(val)
     (7, 3)
     """
-    n = labels_or_n if isinstance(labels_or_n, int) else len(labels_or_n)
-    if not 0 <= fraction < 1:
-        raise PracError(f"validation fraction {fraction}: expected at least 0 and below 1")
-    if seed < 0:
-        raise PracError(f"split seed {seed}: expected an integer of at least 0")
     count = round(fraction * n)
     if count >= n:
         raise PracError(

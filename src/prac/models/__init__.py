@@ -86,13 +86,13 @@ MODELS: Mapping[str, Mapping[Stem, Form]] = MappingProxyType(
 def build(
     name: str, *, image_shape: tuple[int, ...], classes: int, stem: Stem = "auto"
 ) -> nn.Module:
-    """Return a freshly initialised model by its name, or anyone's own by where it lies.
+    """Return a freshly initialised model by its name, or a custom one by where it is defined.
 
     The weights are drawn from torch's global generator: seed it first for the same model again.
 
     Args:
-        name: A key of `MODELS`, or `package.module:callable` for anyone's own, which is called with
-            those of `image_shape`, `in_channels`, `classes` and `num_classes` that it accepts.
+        name: A key of `MODELS`, or `package.module:callable` for a custom model, which is called
+            with those of `image_shape`, `in_channels`, `classes` and `num_classes` that it accepts.
         image_shape: `(channels, height, width)` of one image.
         classes: Number of classes, at least 2.
         stem: The layers before the first stage, where a model has more than one choice: `"small"`
@@ -105,7 +105,7 @@ def build(
 
     Raises:
         PracError: The name is unknown, the model has no such stem, the image is too small for it,
-            or anyone's own cannot be imported and called.
+            or a custom model cannot be imported and called.
 
     >>> model = build("lenet_300_100", image_shape=(1, 28, 28), classes=10)
     >>> sum(parameter.numel() for parameter in model.parameters())
@@ -118,14 +118,14 @@ def build(
     if classes < 2:
         raise PracError(f"classes is {classes}, expected at least 2")
     shape = cast("tuple[int, int, int]", tuple(image_shape))
-    is_own = ":" in name
-    if not is_own and name not in MODELS:
+    is_custom = ":" in name
+    if not is_custom and name not in MODELS:
         raise unknown_name("model", name, MODELS)
-    forms = {} if is_own else MODELS[name]
+    forms = {} if is_custom else MODELS[name]
     if stem != "auto" and stem not in forms:
-        choice = f"it has: {', '.join(forms)}" if forms else "it is your own"
+        choice = f"it has: {', '.join(forms)}" if forms else "it is a custom model"
         raise PracError(f"model {name!r} has no {stem!r} stem ({choice}): use stem 'auto'")
-    if is_own:
+    if is_custom:
         return build_own(name, image_shape=shape, classes=classes)
     form = forms[_auto(shape, forms) if stem == "auto" else stem]
     _, height, width = shape

@@ -1,4 +1,4 @@
-"""Anyone's own model, named as `package.module:callable`."""
+"""Custom models, named as `package.module:callable`."""
 
 from __future__ import annotations
 

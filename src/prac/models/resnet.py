@@ -22,7 +22,12 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
-        self.downsample = _projection(channels_in, width, stride)
+        self.downsample = self.shortcut(channels_in, width, stride)
+
+    @staticmethod
+    def shortcut(channels_in: int, width: int, stride: int) -> nn.Module:
+        """Return what carries the input past the convolutions."""
+        return _projection(channels_in, width, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return `(batch, width, ceil(H / stride), ceil(W / stride))`."""
@@ -93,10 +98,10 @@ class ResNet(nn.Module):
         self.maxpool = nn.Identity() if small_stem else nn.MaxPool2d(3, stride=2, padding=1)
         outputs = [width * block.expansion for width in _STAGE_WIDTHS]
         # The stem has already shrunk the image for the first stage.
-        self.layer1 = _stage(block, blocks_per_stage[0], 64, _STAGE_WIDTHS[0], stride=1)
-        self.layer2 = _stage(block, blocks_per_stage[1], outputs[0], _STAGE_WIDTHS[1], stride=2)
-        self.layer3 = _stage(block, blocks_per_stage[2], outputs[1], _STAGE_WIDTHS[2], stride=2)
-        self.layer4 = _stage(block, blocks_per_stage[3], outputs[2], _STAGE_WIDTHS[3], stride=2)
+        self.layer1 = stage(block, blocks_per_stage[0], 64, _STAGE_WIDTHS[0], stride=1)
+        self.layer2 = stage(block, blocks_per_stage[1], outputs[0], _STAGE_WIDTHS[1], stride=2)
+        self.layer3 = stage(block, blocks_per_stage[2], outputs[1], _STAGE_WIDTHS[2], stride=2)
+        self.layer4 = stage(block, blocks_per_stage[3], outputs[2], _STAGE_WIDTHS[3], stride=2)
         self.fc = nn.Linear(outputs[3], classes)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
@@ -110,14 +115,14 @@ class ResNet(nn.Module):
         return logits
 
 
-def _stage(
+def stage(
     block: type[BasicBlock] | type[Bottleneck],
     blocks: int,
     channels_in: int,
     width: int,
     stride: int,
 ) -> nn.Sequential:
-    """Return one stage; only its first block changes the size."""
+    """Return a stage of residual blocks, of which only the first changes the size."""
     first = block(channels_in, width, stride)
     rest = (block(width * block.expansion, width, stride=1) for _ in range(blocks - 1))
     return nn.Sequential(first, *rest)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from prac.models.resnet import BasicBlock, stage
+
 _STAGE_CHANNELS = (16, 32, 64)
 
 
@@ -28,26 +30,15 @@ class ZeroPadShortcut(nn.Module):
         return F.pad(strided, (0, 0, 0, 0, self.before, self.after))
 
 
-class ThinBlock(nn.Module):
-    """Two 3x3 convolutions with batch normalisation, added to a parameter-free shortcut."""
+class ThinBlock(BasicBlock):
+    """A basic block with a parameter-free shortcut."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
-        """Build the block; a `stride` of 2 halves the sides, rounding up."""
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels_out)
-        self.shortcut: nn.Module = (
-            nn.Identity()
-            if stride == 1 and channels_in == channels_out
-            else ZeroPadShortcut(channels_in, channels_out, stride)
-        )
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Return `(batch, channels_out, ceil(H / stride), ceil(W / stride))`."""
-        hidden = F.relu(self.bn1(self.conv1(maps)))
-        return F.relu(self.bn2(self.conv2(hidden)) + self.shortcut(maps))
+    @staticmethod
+    def shortcut(channels_in: int, width: int, stride: int) -> nn.Module:
+        """Return the identity, or a strided and zero-padded one if sizes differ."""
+        if stride == 1 and channels_in == width:
+            return nn.Identity()
+        return ZeroPadShortcut(channels_in, width, stride)
 
 
 class CifarResNet(nn.Module):
@@ -72,9 +63,9 @@ class CifarResNet(nn.Module):
         first, second, third = _STAGE_CHANNELS
         self.conv1 = nn.Conv2d(image_shape[0], first, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(first)
-        self.layer1 = _stage(blocks_per_stage, first, first, stride=1)
-        self.layer2 = _stage(blocks_per_stage, first, second, stride=2)
-        self.layer3 = _stage(blocks_per_stage, second, third, stride=2)
+        self.layer1 = stage(ThinBlock, blocks_per_stage, first, first, stride=1)
+        self.layer2 = stage(ThinBlock, blocks_per_stage, first, second, stride=2)
+        self.layer3 = stage(ThinBlock, blocks_per_stage, second, third, stride=2)
         self.fc = nn.Linear(third, classes)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -86,10 +77,3 @@ class CifarResNet(nn.Module):
         maps = self.layer3(self.layer2(self.layer1(maps)))
         logits: Tensor = self.fc(maps.mean(dim=(2, 3)))
         return logits
-
-
-def _stage(blocks: int, channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
-    """Return one stage; only its first block changes the size."""
-    first = ThinBlock(channels_in, channels_out, stride)
-    rest = (ThinBlock(channels_out, channels_out, stride=1) for _ in range(blocks - 1))
-    return nn.Sequential(first, *rest)

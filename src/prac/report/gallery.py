@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from prac.errors import PracError
 from prac.fields import damaged
-from prac.recipes import DataConfig
+from prac.recipe import DataConfig
 from prac.results import Search, read_examples
 from prac.settings import flat, from_flat
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from prac.recipes import LoadedData
+    from prac.data.load import LoadedData
 
 MOST = 20
 """Pictures of a kind, spread evenly over the classes."""
@@ -66,7 +66,7 @@ def galleries(search: Search, fingerprint: object) -> list[Gallery]:
             "The run was made from Python and does not name its data: no example is shown."
         )
     known = {key: search.settings[key] for key in flat(DataConfig()) if key in search.settings}
-    from prac.recipes import load_data
+    from prac.data.load import load_data
 
     data = load_data(from_flat(DataConfig, known))
     if data.train.fingerprint != fingerprint:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prac.data.sources.decoding import Damaged
+from prac.data.sources.encoded import DamagedImage
 from prac.data.sources.statistics import known_statistics
 from prac.data.sources.types import LazyImages, Source, Splits
 from prac.errors import PracError
@@ -47,7 +47,7 @@ class RawSplit:
     labels: NDArray[Any]
     origin: str
     labels_origin: str
-    damaged: tuple[Damaged, ...] = ()
+    damaged: tuple[DamagedImage, ...] = ()
 
 
 def check_labels(
@@ -121,7 +121,7 @@ def assemble(
         val=sources.get("val"),
         test=sources.get("test"),
         name=name,
-        statistics=known_statistics(name, _shape(sources["train"].images), len(names)),
+        statistics=known_statistics(name, sources["train"].shape, len(names)),
     )
 
 
@@ -173,44 +173,29 @@ def _check_class_names(names: Sequence[str], where: str) -> None:
 
 
 def _same_shape(sources: dict[str, Source]) -> dict[str, Source]:
-    shapes = {key: _shape(source.images) for key, source in sources.items()}
-    if {1, 3} == {shape[0] for shape in shapes.values()} and all(
-        map(_is_picture, sources.values())
-    ):
+    channels = {source.shape[0] for source in sources.values()}
+    if channels == {1, 3} and all(source.dtype == torch.uint8 for source in sources.values()):
         # All images of one split may happen to be grey; the data set is in colour all the same.
-        sources = {key: _as_colour(source) for key, source in sources.items()}
-        shapes = {key: _shape(source.images) for key, source in sources.items()}
+        sources = {key: _in_colour(source) for key, source in sources.items()}
     train = sources["train"]
-    for key, source in sources.items():
-        if shapes[key] != shapes["train"]:
+    for source in sources.values():
+        if source.shape != train.shape:
             raise PracError(
-                f"examples differ in shape: {train.origin} has {shapes['train']}, "
-                f"{source.origin} has {shapes[key]}: pass --image-size N if they are pictures"
+                f"examples differ in shape: {train.origin} has {train.shape}, "
+                f"{source.origin} has {source.shape}: pass --image-size N if they are pictures"
             )
-        if _dtype(source) != _dtype(train):
+        if source.dtype != train.dtype:
             raise PracError(
-                f"{train.origin} holds {_dtype(train)}, {source.origin} holds {_dtype(source)}: "
+                f"{train.origin} holds {train.dtype}, {source.origin} holds {source.dtype}: "
                 "expected one kind in all splits"
             )
     return sources
 
 
-def _shape(images: Tensor | LazyImages) -> tuple[int, ...]:
-    return images.shape if isinstance(images, LazyImages) else tuple(images.shape[1:])
-
-
-def _dtype(source: Source) -> torch.dtype:
-    return torch.uint8 if isinstance(source.images, LazyImages) else source.images.dtype
-
-
-def _is_picture(source: Source) -> bool:
-    return _dtype(source) == torch.uint8
-
-
-def _as_colour(source: Source) -> Source:
+def _in_colour(source: Source) -> Source:
     images = source.images
     if isinstance(images, LazyImages):
-        return replace(source, images=images.as_colour())
+        return replace(source, images=replace(images, mode="RGB"))
     if images.shape[1] == 3:
         return source
     return replace(source, images=images.expand(-1, 3, -1, -1).contiguous())

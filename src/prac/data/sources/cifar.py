@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from prac.data.sources.arrays import resized
 from prac.data.sources.assemble import RawSplit, assemble
-from prac.data.sources.images import resized
 from prac.data.sources.pickled import load_plain
 from prac.data.sources.types import Splits
 from prac.errors import PracError
+from prac.recipe import DataConfig
 from prac.text import one_line
 
 _PIXELS = 3 * 32 * 32
@@ -51,10 +52,11 @@ class _Version:
         return (*self.train, self.test)
 
 
+_BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 _VERSIONS = (
     _Version(
         "cifar10",
-        tuple(f"data_batch_{i}" for i in range(1, 6)),
+        _BATCHES,
         "test_batch",
         "batches.meta",
         "cifar-10-batches-py",
@@ -72,7 +74,7 @@ _VERSIONS = (
     ),
     _Version(
         "cifar10",
-        tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+        tuple(f"{name}.bin" for name in _BATCHES),
         "test_batch.bin",
         "batches.meta.txt",
         "cifar-10-batches-bin",
@@ -90,20 +92,18 @@ _VERSIONS = (
 )
 
 
-def is_cifar(folder: Path) -> bool:
-    """Whether the folder holds, itself or in the usual subfolder, a file of a CIFAR version."""
-    return _find(folder) is not None
+def load_folder(folder: Path, config: DataConfig) -> Splits | None:
+    """Load an unpacked distribution that lies in a folder or in its usual subfolder there.
 
-
-def load_folder(folder: Path, *, image_size: int | None = None) -> Splits:
-    """Load an unpacked distribution.
+    Returns:
+        The splits; None where no file of any version is there.
 
     Raises:
         PracError: a file is missing, damaged, or not what its name says.
     """
     found = _find(folder)
     if found is None:
-        raise PracError(f"{folder}: no file of CIFAR-10 or CIFAR-100 is here")
+        return None
     version, folder = found
     _require(version, [p.name for p in folder.iterdir()], folder)
     contents = {}
@@ -114,12 +114,10 @@ def load_folder(folder: Path, *, image_size: int | None = None) -> Splits:
             contents[name] = (folder / name).read_bytes()
         except FileNotFoundError:
             continue  # Only the class names can be missing here.
-        except OSError as error:
-            raise PracError(f"{folder / name}: cannot be read ({error.strerror})") from error
-    return _splits(version, contents, folder, image_size)
+    return _splits(version, contents, folder, config)
 
 
-def load_archive(path: Path, *, image_size: int | None = None) -> Splits:
+def load_archive(path: Path, config: DataConfig) -> Splits:
     """Load a distribution from its .tar.gz, in memory.
 
     Raises:
@@ -128,7 +126,7 @@ def load_archive(path: Path, *, image_size: int | None = None) -> Splits:
     """
     # Damaged and hostile archives raise many kinds of error: of zlib, of headers, of recursion.
     try:
-        contents = _unpacked(path)
+        contents = _archived_files(path)
     except (PracError, MemoryError):
         raise
     except Exception as error:
@@ -142,10 +140,10 @@ def load_archive(path: Path, *, image_size: int | None = None) -> Splits:
             "(looked for data_batch_1, train, and both with .bin)"
         )
     _require(version, contents, path)
-    return _splits(version, contents, path, image_size)
+    return _splits(version, contents, path, config)
 
 
-def _unpacked(path: Path) -> dict[str, bytes]:
+def _archived_files(path: Path) -> dict[str, bytes]:
     """The files of an archive that are any CIFAR version's, by name."""
     wanted = {name for version in _VERSIONS for name in (*version.files, version.names)}
     with path.open("rb") as packed:
@@ -180,8 +178,7 @@ def _unpacked(path: Path) -> dict[str, bytes]:
 
 
 def _find(folder: Path) -> tuple[_Version, Path] | None:
-    names = {p.name for p in folder.iterdir() if p.is_file()}
-    version = _best(names)
+    version = _best(p.name for p in folder.iterdir() if p.is_file())
     if version is not None:
         return version, folder
     for version in _VERSIONS:
@@ -193,10 +190,8 @@ def _find(folder: Path) -> tuple[_Version, Path] | None:
 def _best(names: Iterable[str]) -> _Version | None:
     """The version that the most of these files belong to."""
     there = set(names)
-    count, version = max(
-        ((len(there & set(v.files)), v) for v in _VERSIONS), key=lambda found: found[0]
-    )
-    return version if count else None
+    best = max(_VERSIONS, key=lambda version: len(there & set(version.files)))
+    return best if there & set(best.files) else None
 
 
 def _require(version: _Version, names: Iterable[str], where: Path) -> None:
@@ -209,31 +204,19 @@ def _require(version: _Version, names: Iterable[str], where: Path) -> None:
 
 
 def _splits(
-    version: _Version, contents: Mapping[str, bytes], where: Path, image_size: int | None
+    version: _Version, contents: Mapping[str, bytes], where: Path, config: DataConfig
 ) -> Splits:
-    classes = _class_names(version, contents, where)
-    raw = {
-        "train": _split(version, contents, version.train, where, "train", image_size),
-        "test": _split(version, contents, (version.test,), where, "test", image_size),
-    }
-    return assemble(version.name, raw, classes)
-
-
-def _split(
-    version: _Version,
-    contents: Mapping[str, bytes],
-    files: tuple[str, ...],
-    where: Path,
-    split: str,
-    image_size: int | None,
-) -> RawSplit:
     read = _read_binary if version.header_bytes else _read_python
-    parts = [read(version, contents[name], f"{where}/{name}") for name in files]
-    pixels = np.concatenate([part[0] for part in parts])
-    images = torch.from_numpy(pixels.reshape(-1, 3, 32, 32))
-    labels = np.concatenate([part[1] for part in parts])
-    origin = f"{where} ({split})" if len(files) > 1 else f"{where}/{files[0]}"
-    return RawSplit(resized(images, image_size), labels, origin, f"{origin}, labels")
+    classes = _label_names(version, contents, where)
+    raw = {}
+    for split, files in (("train", version.train), ("test", (version.test,))):
+        parts = [read(version, contents[name], f"{where}/{name}") for name in files]
+        pixels = np.concatenate([part[0] for part in parts])
+        images = resized(torch.from_numpy(pixels.reshape(-1, 3, 32, 32)), config.image_size)
+        labels = np.concatenate([part[1] for part in parts])
+        origin = f"{where} ({split})" if len(files) > 1 else f"{where}/{files[0]}"
+        raw[split] = RawSplit(images, labels, origin, f"{origin}, labels")
+    return assemble(version.name, raw, classes)
 
 
 def _read_python(
@@ -276,7 +259,7 @@ def _read_binary(
     return records[:, version.header_bytes :], records[:, version.label_byte]
 
 
-def _class_names(
+def _label_names(
     version: _Version, contents: Mapping[str, bytes], where: Path
 ) -> tuple[str, ...] | None:
     data = contents.get(version.names)

@@ -5,81 +5,31 @@ from __future__ import annotations
 import errno
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from prac.data.sources.encoded import DamagedImage, EncodedImages, Mode
 from prac.errors import PracError
+from prac.optional import needed
 from prac.text import one_line
 
-Mode = Literal["L", "RGB"]
+if TYPE_CHECKING:
+    from PIL import Image
+else:
+    Image = needed("PIL.Image", "data", "reading or resizing images")
 
 # Only formats that are plain pixels: others that PIL knows start programs (EPS) or read more files.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-)
 
 _SIXTEEN_BITS = frozenset(("I;16", "I;16B", "I;16L", "I;16N"))
 _GREY = frozenset(("1", "L", "LA", "La"))
 # Faults of the machine or of permissions: they say nothing about the image.
 _NOT_THE_IMAGE = frozenset((errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
-
-
-class EncodedImages(Protocol):
-    """Images as they are stored: by index, the bytes of a file or the path to one."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> bytes | Path: ...
-
-    def where(self, index: int, /) -> str:
-        """The name of an image in messages: its file, or its table and row."""
-        ...
-
-
-class ImageFiles:
-    """Encoded images that are files on disk."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> Path:
-        return self._paths[index]
-
-    def where(self, index: int) -> str:
-        """The path."""
-        return str(self._paths[index])
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """An image that cannot be decoded.
-
-    Attributes:
-        index: its position in the split as shipped.
-        name: its file, or its table and row.
-        reason: what is wrong with it.
-    """
-
-    index: int
-    name: str
-    reason: str
-
-    def error(self) -> PracError:
-        """The error for it, where it may not be left out."""
-        return PracError(
-            f"{self.name}: {self.reason}: mend it, or pass --skip-corrupt to leave such images out"
-        )
 
 
 @contextmanager
@@ -111,9 +61,9 @@ def is_grey(image: Image.Image) -> bool:
     return image.mode in _GREY or _has_sixteen_bits(image)
 
 
-def decode_one(
+def try_decode(
     encoded: EncodedImages, index: int, mode: Mode | None, image_size: int | None
-) -> NDArray[np.uint8]:
+) -> NDArray[np.uint8] | DamagedImage:
     """Decode an image to uint8 (h, w, c), c being 1 for mode L and 3 for RGB.
 
     Args:
@@ -123,19 +73,8 @@ def decode_one(
         image_size: None keeps the size; otherwise the centre square is resized to this many
             pixels a side.
 
-    Raises:
-        PracError: the image is missing, truncated, corrupt, or of an unsupported kind.
-    """
-    pixels = try_decode(encoded, index, mode, image_size)
-    if isinstance(pixels, Damaged):
-        raise pixels.error()
-    return pixels
-
-
-def try_decode(
-    encoded: EncodedImages, index: int, mode: Mode | None, image_size: int | None
-) -> NDArray[np.uint8] | Damaged:
-    """Decode an image as `decode_one` does, or return what is wrong with it.
+    Returns:
+        Its pixels; or, where the image is missing, corrupt or of an unsupported kind, the fault.
 
     Raises:
         PracError: it is not the image that is at fault, but a permission or the machine.
@@ -159,12 +98,17 @@ def fit_square(image: Image.Image, size: int) -> Image.Image:
     The crop is taken in the original's coordinates, so a very long picture costs no more than a
     square one.
     """
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
     if image.size == (size, size):
         return image
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
     box = (left, top, left + side, top + side)
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+
+
+def fit_plane(plane: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Bring a decoded channel (h, w) to (size, size), as `fit_square` does an opened image."""
+    return np.asarray(fit_square(Image.fromarray(plane), size))
 
 
 def _open(data: bytes | Path) -> Image.Image:
@@ -190,7 +134,7 @@ def _converted(image: Image.Image, mode: Mode | None) -> Image.Image:
     return image if image.mode == wanted else image.convert(wanted)
 
 
-def _damaged(encoded: EncodedImages, index: int, error: Exception) -> Damaged:
+def _damaged(encoded: EncodedImages, index: int, error: Exception) -> DamagedImage:
     """What an error in reading an image says about it.
 
     Raises:
@@ -198,7 +142,7 @@ def _damaged(encoded: EncodedImages, index: int, error: Exception) -> Damaged:
     """
     name = encoded.where(index)
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return Damaged(index, name, "no such image file")
+        return DamagedImage(index, name, "no such image file")
     if isinstance(error, PermissionError):
         raise PracError(f"{name}: no permission to read this image") from error
     if isinstance(error, MemoryError):
@@ -207,7 +151,7 @@ def _damaged(encoded: EncodedImages, index: int, error: Exception) -> Damaged:
         raise PracError(f"{name}: cannot be read ({error.strerror})") from error
     # PIL's own message repeats the buffer's address, which tells the user nothing.
     reason = "not an image of a known format" if "identify" in str(error) else one_line(error)
-    return Damaged(
+    return DamagedImage(
         index,
         name,
         f"cannot decode this image ({reason}), which is damaged or not one of {', '.join(FORMATS)}",

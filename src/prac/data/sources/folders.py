@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
-from prac.data.sources.decoding import SUFFIXES, ImageFiles
-from prac.data.sources.images import decode_images
+from prac.data.sources.encoded import ImageFiles
 from prac.data.sources.statistics import canonical
 from prac.data.sources.types import Splits
 from prac.errors import PracError
+from prac.recipe import DataConfig
+
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+)
 
 
 def has_class_folders(folder: Path) -> bool:
@@ -21,13 +25,7 @@ def has_class_folders(folder: Path) -> bool:
     return any(_images(sub) for sub in _subfolders(train if train.is_dir() else folder))
 
 
-def load_class_folders(
-    folder: Path,
-    *,
-    image_size: int | None = None,
-    memory_limit: int = 8 << 30,
-    skip_corrupt: bool = False,
-) -> Splits:
+def load_class_folders(folder: Path, config: DataConfig) -> Splits:
     """Load `train/CLASS/*.png` beside `test/CLASS` and `val/CLASS`, or `CLASS/*.png` alone.
 
     The classes are the subfolders of train in sorted order. Files that are no images by their
@@ -65,7 +63,7 @@ def load_class_folders(
                 f"{root / empty}: no image in this class's folder, "
                 f"expected files ending in {' '.join(sorted(SUFFIXES))}"
             )
-        raw[key] = _split(groups, classes, str(root), image_size, memory_limit, skip_corrupt)
+        raw[key] = _by_class(groups, classes, str(root), config)
     return assemble(canonical(folder.name), raw, classes)
 
 
@@ -74,13 +72,7 @@ def is_tiny_imagenet(folder: Path) -> bool:
     return (folder / "wnids.txt").is_file() and (folder / "train").is_dir()
 
 
-def load_tiny_imagenet(
-    folder: Path,
-    *,
-    image_size: int | None = None,
-    memory_limit: int = 8 << 30,
-    skip_corrupt: bool = False,
-) -> Splits:
+def load_tiny_imagenet(folder: Path, config: DataConfig) -> Splits:
     """Load Tiny-ImageNet-200 as distributed; its `val` serves as the test split.
 
     The images under `test` have no published labels, so `val` is what results are reported on, and
@@ -99,31 +91,24 @@ def load_tiny_imagenet(
         raise PracError(
             f"{folder / 'train' / empty / 'images'}: no image here, but wnids.txt names the class"
         )
-    raw = {}
-    for key, groups in (("train", train), ("test", _annotated(folder / "val", wnids))):
-        origin = str(folder / ("train" if key == "train" else "val"))
-        raw[key] = _split(groups, wnids, origin, image_size, memory_limit, skip_corrupt)
+    val = _annotated(folder / "val", wnids)
+    raw = {
+        "train": _by_class(train, wnids, str(folder / "train"), config),
+        "test": _by_class(val, wnids, str(folder / "val"), config),
+    }
     return assemble("tiny_imagenet", raw, _words(folder, wnids))
 
 
-def _split(
-    groups: Mapping[str, Sequence[Path]],
-    classes: Sequence[str],
-    origin: str,
-    image_size: int | None,
-    memory_limit: int,
-    skip_corrupt: bool,
+def _by_class(
+    groups: Mapping[str, Sequence[Path]], classes: Sequence[str], origin: str, config: DataConfig
 ) -> RawSplit:
+    from prac.data.sources.images import decode_images
+
     index = {name: i for i, name in enumerate(classes)}
     files = [(path, index[name]) for name in sorted(groups) for path in groups[name]]
     if not files:
         raise PracError(f"{origin}: the split is empty, expected folders of images, one a class")
-    images, damaged = decode_images(
-        ImageFiles([path for path, _ in files]),
-        image_size=image_size,
-        memory_limit=memory_limit,
-        skip_corrupt=skip_corrupt,
-    )
+    images, damaged = decode_images(ImageFiles([path for path, _ in files]), config)
     labels = np.array([label for _, label in files], dtype=np.int64)
     return RawSplit(images, labels, origin, origin, damaged)
 
@@ -165,15 +150,12 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
         raise PracError(f"{path}: missing, expected with Tiny-ImageNet-200's layout") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise PracError(f"{path}: cannot be read as text ({error})") from error
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError as error:
-        raise PracError(f"{folder}: cannot be listed ({error.strerror})") from error
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def _images(folder: Path) -> list[Path]:

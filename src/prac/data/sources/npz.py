@@ -11,24 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prac.data.npy import claimed_bytes
+from prac.data.sources.arrays import as_images
 from prac.data.sources.assemble import RawSplit, assemble
-from prac.data.sources.images import as_images
 from prac.data.sources.types import Splits
 from prac.errors import PracError
+from prac.recipe import DataConfig
 from prac.text import one_line
 
+_SPLITS = ("train", "val", "test")
 _NAMINGS = (
-    {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")},
-    {
-        "train": ("train_images", "train_labels"),
-        "val": ("val_images", "val_labels"),
-        "test": ("test_images", "test_labels"),
-    },
+    {split: (f"x_{split}", f"y_{split}") for split in _SPLITS},
+    {split: (f"{split}_images", f"{split}_labels") for split in _SPLITS},
     {"train": ("x", "y")},
 )
 
 
-def load_npz(path: Path, *, image_size: int | None = None, memory_limit: int = 8 << 30) -> Splits:
+def load_npz(path: Path, config: DataConfig) -> Splits:
     """Load the arrays of a `.npz` file.
 
     The arrays are `x_train`, `y_train` and, where there, `x_test`, `y_test`, `x_val`, `y_val`; or
@@ -39,14 +37,13 @@ def load_npz(path: Path, *, image_size: int | None = None, memory_limit: int = 8
 
     Args:
         path: the file.
-        image_size: as for `resized`.
-        memory_limit: bytes that the arrays of a compressed file may unpack to. One that is not
-            compressed is read whatever its size.
+        config: `memory_limit` is what the arrays of a compressed file may unpack to. One that is
+            not compressed is read whatever its size.
 
     Raises:
         PracError: the file is damaged or unpacks to too much, an array is missing or not as above.
     """
-    arrays, names = _read(path, memory_limit)
+    arrays, names = _read_arrays(path, config.memory_bytes)
     naming = next((n for n in _NAMINGS if set(n["train"]) <= set(arrays)), None)
     if naming is None:
         raise PracError(
@@ -63,7 +60,7 @@ def load_npz(path: Path, *, image_size: int | None = None, memory_limit: int = 8
             raise PracError(f"{path}: it holds {there.pop()!r} but not {lacking!r}")
         targets = arrays[labels]
         raw[split] = RawSplit(
-            as_images(arrays[images], f"{path}, array {images!r}", image_size),
+            as_images(arrays[images], f"{path}, array {images!r}", config.image_size),
             targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets,
             f"{path} ({split})",
             f"{path}, array {labels!r}",
@@ -71,7 +68,7 @@ def load_npz(path: Path, *, image_size: int | None = None, memory_limit: int = 8
     return assemble(path.stem, raw, _class_names(arrays, path))
 
 
-def _read(path: Path, memory_limit: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
+def _read_arrays(path: Path, memory_limit: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """The arrays that have a meaning here, and the names of all."""
     wanted = {name for naming in _NAMINGS for pair in naming.values() for name in pair}
     # The archive's own libraries raise many kinds of error on damaged or hostile input.
@@ -83,11 +80,8 @@ def _read(path: Path, memory_limit: int) -> tuple[dict[str, NDArray[Any]], list[
                 raise PracError(f"{path}: a single array, expected a .npz file of several")
             arrays: dict[str, NDArray[Any]] = {}
             with zipfile.ZipFile(file) as archive:
-                names = [
-                    name
-                    for member in archive.namelist()
-                    if (name := member.removesuffix(".npy")) != member
-                ]
+                entries = archive.namelist()
+                names = [name.removesuffix(".npy") for name in entries if name.endswith(".npy")]
                 chosen = sorted({*wanted, "classes"} & set(names))
                 _check_size(path, archive, chosen, memory_limit)
                 for name in chosen:

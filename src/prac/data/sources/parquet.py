@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
-from prac.data.sources.statistics import canonical
+from prac.data.sources.tables import choose_columns, raw_split, unlabelled
 from prac.data.sources.types import Splits
 from prac.errors import PracError
+from prac.optional import needed
+from prac.recipe import DataConfig
 from prac.text import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = needed("pyarrow", "data", "reading tables")
+    pq = needed("pyarrow.parquet", "data", "reading tables")
 
 # train.parquet, or a shard train-00000-of-00002.parquet, which older ones follow with a hash.
 _FILE = re.compile(
@@ -27,35 +33,13 @@ _UNPACKED_TIMES = 20
 _ROWS_AT_ONCE = 1024
 
 
-def parquet_folder(folder: Path) -> Path | None:
-    """The folder that holds the parquet files: this one, its `data`, or its only one with any."""
-    for place in (folder, folder / "data"):
-        if place.is_dir() and any(place.glob("*.parquet")):
-            return place
-    subfolders = sorted({path.parent for path in folder.glob("*/*.parquet")})
-    return subfolders[0] if len(subfolders) == 1 else None
-
-
-def load_parquet(
-    folder: Path,
-    *,
-    name: str | None = None,
-    image_size: int | None = None,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    memory_limit: int = 8 << 30,
-    skip_corrupt: bool = False,
-) -> Splits:
+def load_parquet(folder: Path, config: DataConfig, *, name: str) -> Splits:
     """Load `train.parquet` beside `test.parquet` and `validation.parquet`, or shards of each.
 
     Args:
         folder: where the files lie.
-        name: the data set's name; None takes the folder's.
-        image_size: as for `decode_images`.
-        image_column: None takes the only column of images.
-        label_column: None takes the only column of class labels, or of integers.
-        memory_limit: as for `decode_images`.
-        skip_corrupt: as for `decode_images`.
+        config: how to read them.
+        name: the data set's name.
 
     Raises:
         PracError: a file is damaged, a shard missing, a column not to be found, or an image or a
@@ -63,39 +47,24 @@ def load_parquet(
     """
     # `datasets` would first write an Arrow copy of these files into its cache, doubling the disk
     # and the time; all that is wanted of it here is the metadata that names the classes.
-    from prac.data.sources.tables import choose_columns, raw_split, unlabelled
-
     raw: dict[str, RawSplit] = {}
     classes: tuple[str, ...] | None = None
     for split, files in _split_files(folder).items():
         schema = _schema(files[0])
-        columns = choose_columns(
-            schema,
-            _features(schema, files[0]),
-            image_column=image_column,
-            label_column=label_column,
-            where=str(files[0]),
-        )
+        features = _features(schema, files[0])
+        columns = choose_columns(schema, features, config, where=str(files[0]))
         if split != "train" and columns.classes != classes:
             raise PracError(
                 f"{files[0]}, column {columns.label!r}: the class names differ from train's, "
                 "expected the same classes in all splits"
             )
         classes = columns.classes
-        table, parts = _read(files, [columns.image, columns.label], memory_limit)
-        read = raw_split(
-            table,
-            columns,
-            origin=str(files[0]) if len(files) == 1 else f"{folder} ({split})",
-            parts=parts,
-            folder=folder,
-            image_size=image_size,
-            memory_limit=memory_limit,
-            skip_corrupt=skip_corrupt,
-        )
+        table, parts = _read_shards(files, [columns.image, columns.label], config.memory_bytes)
+        origin = str(files[0]) if len(files) == 1 else f"{folder} ({split})"
+        read = raw_split(table, columns, config, origin=origin, parts=parts, folder=folder)
         if split != "test" or not unlabelled(read):
             raw[split] = read
-    return assemble(name or canonical(folder.name), raw, classes)
+    return assemble(name, raw, classes)
 
 
 def _split_files(folder: Path) -> dict[str, list[Path]]:
@@ -131,9 +100,6 @@ def _split_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def _schema(path: Path) -> pa.Schema:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         schema = pq.read_schema(path)
         _ = schema.names  # Decoded from bytes only here.
@@ -153,18 +119,16 @@ def _features(schema: pa.Schema, path: Path) -> dict[str, Any]:
     return features if isinstance(features, dict) else {}
 
 
-def _read(
+def _read_shards(
     files: Sequence[Path], columns: list[str], memory_limit: int
 ) -> tuple[pa.Table, list[tuple[int, str]]]:
     """The rows of all files, and the first row and name of each."""
-    import pyarrow as pa
-
     tables: list[pa.Table] = []
     parts: list[tuple[int, str]] = []
     rows = 0
     for path in files:
         try:
-            table = _unpacked(path, columns, memory_limit)
+            table = _unpacked_table(path, columns, memory_limit)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise _unreadable(path, error) from error
         if table.column_names and set(columns) - set(table.column_names):
@@ -181,11 +145,8 @@ def _read(
         ) from error
 
 
-def _unpacked(path: Path, columns: list[str], memory_limit: int) -> pa.Table:
+def _unpacked_table(path: Path, columns: list[str], memory_limit: int) -> pa.Table:
     """Two columns of a file, read piece by piece, so that no file can fill the memory."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     # Encoded images hardly shrink; what unpacks to more is made of repetitions.
     allowed = max(memory_limit, _UNPACKED_TIMES * path.stat().st_size)
     # Not as a dataset: that would add columns for folders named key=value.

@@ -19,51 +19,17 @@ from numpy.typing import NDArray
 from prac.errors import PracError
 from prac.text import one_line
 
-_FRAMING = ("PROTO", "FRAME", "STOP", "MARK", "POP")
-_SCALARS = (
-    "NONE",
-    "NEWTRUE",
-    "NEWFALSE",
-    "INT",
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "LONG",
-    "LONG1",
-    "LONG4",
-    "FLOAT",
-    "BINFLOAT",
-)
-_STRINGS = (
-    "STRING",
-    "BINSTRING",
-    "SHORT_BINSTRING",
-    "BINBYTES",
-    "SHORT_BINBYTES",
-    "BINBYTES8",
-    "UNICODE",
-    "BINUNICODE",
-    "SHORT_BINUNICODE",
-    "BINUNICODE8",
-)
-_CONTAINERS = (
-    "EMPTY_LIST",
-    "LIST",
-    "EMPTY_TUPLE",
-    "TUPLE",
-    "TUPLE1",
-    "TUPLE2",
-    "TUPLE3",
-    "EMPTY_DICT",
-    "DICT",
-    "BUILD",
-)
-_FILLING = ("APPEND", "APPENDS", "SETITEM", "SETITEMS")
-_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
-_MEMO = ("MEMOIZE", "GET", "BINGET", "LONG_BINGET")
-_CALLS = ("GLOBAL", "STACK_GLOBAL", "REDUCE")
-_OPCODES = frozenset(
-    (*_FRAMING, *_SCALARS, *_STRINGS, *_CONTAINERS, *_FILLING, *_PUTS, *_MEMO, *_CALLS)
+# Opcodes that build plain values, by what they build or do.
+_NUMBERS = "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT"
+_BYTES = "STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8"
+_TEXTS = "UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
+_MADE_CONTAINERS = "EMPTY_LIST LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT BUILD"
+_FILLING = "APPEND APPENDS SETITEM SETITEMS"
+_MEMO_PUTS = "PUT BINPUT LONG_BINPUT"
+_OTHERS = "PROTO FRAME STOP MARK POP MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE"
+_CONTAINERS, _PUTS = frozenset(_MADE_CONTAINERS.split()), frozenset(_MEMO_PUTS.split())
+_OPCODES = _CONTAINERS.union(
+    _PUTS, *(names.split() for names in (_NUMBERS, _BYTES, _TEXTS, _FILLING, _OTHERS))
 )
 # The real files hold about ten containers. The bound keeps nests too shallow to exhaust the stack.
 _MAX_CONTAINERS = 1000
@@ -210,7 +176,7 @@ def load_plain(data: bytes, where: str) -> dict[str, Any]:
         _check_opcodes(data)
         value = _PlainUnpickler(data).load()
         if isinstance(value, dict):
-            value = _plain(value)
+            value = _without_stand_ins(value)
     except _Refused as error:
         raise PracError(
             f"{where}: this pickle asks for {error}, which plain data has no need of: "
@@ -225,7 +191,7 @@ def load_plain(data: bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def _plain(value: dict[Any, Any]) -> dict[str, Any]:
+def _without_stand_ins(value: dict[Any, Any]) -> dict[str, Any]:
     """The dict with its arrays and with text for keys, once no stand-in is left in it."""
     result = {
         _text(key): item.value if isinstance(item, _Array) else item

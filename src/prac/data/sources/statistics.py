@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from prac.data.sources.types import Statistics
+from prac.recipe import DATA_NAMES
 
-
-@dataclass(frozen=True)
-class _Known:
-    shape: tuple[int, int, int]
-    classes: int
-    statistics: Statistics
-
-
-_KNOWN = {
-    "cifar10": _Known(
-        (3, 32, 32), 10, Statistics((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
-    ),
-    "cifar100": _Known(
-        (3, 32, 32), 100, Statistics((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762))
-    ),
-    "mnist": _Known((1, 28, 28), 10, Statistics((0.1307,), (0.3081,))),
-    "tiny_imagenet": _Known(
-        (3, 64, 64), 200, Statistics((0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262))
+# By name: (channels, height, width), number of classes, statistics.
+_PUBLISHED = {
+    "cifar10": ((3, 32, 32), 10, Statistics((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))),
+    "cifar100": ((3, 32, 32), 100, Statistics((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762))),
+    "mnist": ((1, 28, 28), 10, Statistics((0.1307,), (0.3081,))),
+    "tiny_imagenet": (
+        (3, 64, 64),
+        200,
+        Statistics((0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262)),
     ),
 }
 
@@ -39,10 +29,8 @@ def known_statistics(name: str, shape: tuple[int, ...], classes: int) -> Statist
     >>> known_statistics("mnist", (1, 32, 32), 10) is None
     True
     """
-    known = _KNOWN.get(name)
-    if known is None or (known.shape, known.classes) != (shape, classes):
-        return None
-    return known.statistics
+    known = _PUBLISHED.get(name)
+    return known[2] if known is not None and known[:2] == (shape, classes) else None
 
 
 def canonical(name: str) -> str:
@@ -52,6 +40,6 @@ def canonical(name: str) -> str:
     ('cifar10', 'tiny_imagenet', 'My Photos')
     """
     letters = "".join(c for c in name.lower() if c.isalnum())
-    spelled = {known.replace("_", ""): known for known in (*_KNOWN, "fashion_mnist")}
+    spelled = {known.replace("_", ""): known for known in DATA_NAMES}
     spelled["tinyimagenet200"] = "tiny_imagenet"
     return spelled.get(letters, name)

@@ -6,17 +6,24 @@ import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from prac.data.sources.arrays import as_images
 from prac.data.sources.assemble import RawSplit
-from prac.data.sources.decoding import Damaged
-from prac.data.sources.images import as_images, decode_images
+from prac.data.sources.encoded import DamagedImage
 from prac.errors import PracError
+from prac.optional import needed
+from prac.recipe import DataConfig
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa = needed("pyarrow", "data", "reading tables")
+    pc = needed("pyarrow.compute", "data", "reading tables")
 
 Features = Mapping[str, Any]
 
@@ -72,20 +79,17 @@ class EncodedColumn:
 
 
 def choose_columns(
-    schema: pa.Schema,
-    features: Features,
-    *,
-    image_column: str | None,
-    label_column: str | None,
-    where: str,
+    schema: pa.Schema, features: Features, config: DataConfig, *, where: str
 ) -> Columns:
-    """Find the image and the label column: the names given, else the only candidates.
+    """Find the image and the label column: those that `config` names, else the only candidates.
+
+    Candidates are columns declared as images and class labels; failing that, columns of encoded
+    images or of nested lists of numbers, and columns of integers.
 
     Args:
         schema: the table's schema.
         features: its Hugging Face features by column, empty when it declares none.
-        image_column: the image column's name, or None.
-        label_column: the label column's name, or None.
+        config: may name them.
         where: the table's name in messages.
 
     Raises:
@@ -97,8 +101,9 @@ def choose_columns(
     images = images or [n for n in names if _is_nested(schema.field(n).type)]
     labels = [n for n in names if _kind(features, n) == "ClassLabel"]
     labels = labels or [n for n in names if pa.types.is_integer(schema.field(n).type)]
-    image = _chosen("image", image_column, images, names, where)
-    label = _chosen("label", label_column, [n for n in labels if n != image], names, where)
+    image = _chosen("image", config.image_column, images, names, where)
+    labels = [n for n in labels if n != image]
+    label = _chosen("label", config.label_column, labels, names, where)
     declared = features.get(label)
     classes = declared.get("names") if isinstance(declared, Mapping) else None
     if classes is not None and not isinstance(classes, list):
@@ -109,25 +114,21 @@ def choose_columns(
 def raw_split(
     table: pa.Table,
     columns: Columns,
+    config: DataConfig,
     *,
     origin: str,
     parts: Sequence[tuple[int, str]],
     folder: Path,
-    image_size: int | None,
-    memory_limit: int,
-    skip_corrupt: bool,
 ) -> RawSplit:
     """Read the two columns of a table.
 
     Args:
         table: rows that hold both columns.
         columns: their names.
+        config: as for `decode_images`.
         origin: the split's name in messages.
         parts: as for `EncodedColumn`.
         folder: as for `EncodedColumn`.
-        image_size: as for `decode_images`.
-        memory_limit: as for `decode_images`.
-        skip_corrupt: as for `decode_images`.
 
     Raises:
         PracError: the split is empty, or an image is at fault.
@@ -135,17 +136,14 @@ def raw_split(
     if table.num_rows == 0:
         raise PracError(f"{origin}: the split is empty, expected at least one row")
     column = table[columns.image]
-    damaged: tuple[Damaged, ...] = ()
+    damaged: tuple[DamagedImage, ...] = ()
     if _is_encoded(column.type):
-        images, damaged = decode_images(
-            EncodedColumn(column, parts, folder),
-            image_size=image_size,
-            memory_limit=memory_limit,
-            skip_corrupt=skip_corrupt,
-        )
+        from prac.data.sources.images import decode_images
+
+        images, damaged = decode_images(EncodedColumn(column, parts, folder), config)
     elif _is_nested(column.type):
         where = f"{origin}, column {columns.image!r}"
-        images = as_images(_nested(column, where), where, image_size)
+        images = as_images(_nested(column, where), where, config.image_size)
     else:
         raise PracError(
             f"{origin}, column {columns.image!r}: {column.type}, expected encoded images or "

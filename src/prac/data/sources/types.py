@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from prac.data.sources.decoding import Damaged, EncodedImages, Mode, bombs_refused, decode_one
+from prac.data.sources.encoded import DamagedImage, EncodedImages, Mode
 from prac.errors import PracError
 
 
@@ -21,10 +21,11 @@ class Statistics:
     std: tuple[float, ...]
 
 
+@dataclass(frozen=True)
 class LazyImages(Dataset[Tensor]):
     """Images that are decoded when asked for, because all of them decoded would not fit.
 
-    Args:
+    Attributes:
         encoded: the n encoded images.
         mode: `"L"` for one channel, `"RGB"` for three.
         size: (height, width) in pixels that every image must have.
@@ -32,32 +33,19 @@ class LazyImages(Dataset[Tensor]):
         first: the image whose size `size` is, for messages.
     """
 
-    def __init__(
-        self,
-        encoded: EncodedImages,
-        mode: Mode,
-        size: tuple[int, int],
-        *,
-        resize: bool,
-        first: int = 0,
-    ) -> None:
-        self._encoded = encoded
-        self._mode = mode
-        self._size = size
-        self._resize = resize
-        self._first = first
+    encoded: EncodedImages
+    mode: Mode
+    size: tuple[int, int]
+    resize: bool
+    first: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of every image."""
-        return (1 if self._mode == "L" else 3, *self._size)
-
-    def as_colour(self) -> LazyImages:
-        """The same images with three channels."""
-        return LazyImages(self._encoded, "RGB", self._size, resize=self._resize, first=self._first)
+        return (1 if self.mode == "L" else 3, *self.size)
 
     def __len__(self) -> int:
-        return len(self._encoded)
+        return len(self.encoded)
 
     def __getitem__(self, index: int) -> Tensor:
         """Decode one image.
@@ -69,15 +57,18 @@ class LazyImages(Dataset[Tensor]):
             IndexError: the index is outside the images.
             PracError: the image is damaged, or has another size than the first one.
         """
+        from prac.data.sources.decoding import bombs_refused, try_decode
+
         if not -len(self) <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         position = index % len(self)
+        side = self.size[0] if self.resize else None
         with bombs_refused():
-            pixels = decode_one(
-                self._encoded, position, self._mode, self._size[0] if self._resize else None
-            )
-        if pixels.shape[:2] != self._size:
-            raise size_error(self._encoded, self._first, self._size, position, pixels.shape[:2])
+            pixels = try_decode(self.encoded, position, self.mode, side)
+        if isinstance(pixels, DamagedImage):
+            raise pixels.error()
+        if pixels.shape[:2] != self.size:
+            raise size_error(self.encoded, self.first, self.size, position, pixels.shape[:2])
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -118,7 +109,18 @@ class Source:
     labels: Tensor
     classes: tuple[str, ...]
     origin: str
-    damaged: tuple[Damaged, ...] = ()
+    damaged: tuple[DamagedImage, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one image or of one example's features."""
+        images = self.images
+        return images.shape if isinstance(images, LazyImages) else tuple(images.shape[1:])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """uint8 for pictures, float32 for features."""
+        return torch.uint8 if isinstance(self.images, LazyImages) else self.images.dtype
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""Decoded pictures and features: arrays brought to the one form that all sources share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prac.errors import PracError
+
+
+def resized(images: Tensor, image_size: int | None) -> Tensor:
+    """Resize decoded pictures as `decode_images` does encoded ones.
+
+    Args:
+        images: uint8 (n, c, h, w).
+        image_size: pixels a side; None, or the size they have, changes nothing.
+
+    Returns:
+        uint8 (n, c, image_size, image_size).
+    """
+    if image_size is None or tuple(images.shape[2:]) == (image_size, image_size):
+        return images
+    from prac.data.sources.decoding import fit_plane
+
+    count, channels = images.shape[:2]
+    planes = images.reshape(count * channels, *images.shape[2:]).numpy()
+    result = np.empty((len(planes), image_size, image_size), dtype=np.uint8)
+    for index, plane in enumerate(planes):
+        result[index] = fit_plane(plane, image_size)
+    return torch.from_numpy(result).reshape(count, channels, image_size, image_size)
+
+
+def as_images(array: NDArray[np.generic], where: str, image_size: int | None) -> Tensor:
+    """Read an array as pictures (integers) or as features (floats).
+
+    Args:
+        array: uint8, or other integers within 0..255, of shape (n, h, w), (n, h, w, c) or
+            (n, c, h, w) with 1 or 3 channels; or floats of shape (n, ...).
+        where: the array's name in messages.
+        image_size: as for `resized`; refused for floats.
+
+    Returns:
+        uint8 (n, c, h, w), or float32 (n, ...).
+
+    Raises:
+        PracError: the shape or values are neither.
+    """
+    if array.dtype.kind == "f":
+        return _as_features(array, where, image_size)
+    if array.dtype.kind not in "iu":
+        raise PracError(
+            f"{where} holds {array.dtype}, expected uint8 pictures or floating-point features"
+        )
+    if array.dtype != np.uint8 and array.size and (array.min() < 0 or array.max() > 255):
+        raise PracError(
+            f"{where} holds integers from {array.min()} to {array.max()}, pictures are 0..255: "
+            "store other values as floats"
+        )
+    return resized(_tensor(_channels_first(array.astype(np.uint8), where)), image_size)
+
+
+def _as_features(array: NDArray[np.generic], where: str, image_size: int | None) -> Tensor:
+    if array.ndim < 2:
+        raise PracError(f"{where} has shape {array.shape}, expected (examples, features...)")
+    if image_size is not None:
+        raise PracError(f"{where} holds floats: --image-size applies to pictures (uint8) only")
+    with np.errstate(over="ignore"):
+        features = array.astype(np.float32)
+    # Checked after the narrowing: a float64 too large for float32 is infinite now.
+    bad = np.flatnonzero(~np.isfinite(features).reshape(len(features), -1).all(axis=1))
+    if len(bad):
+        raise PracError(f"{where}, row {bad[0]}: a value is not finite as float32")
+    return _tensor(features)
+
+
+def _channels_first(array: NDArray[np.uint8], where: str) -> NDArray[np.uint8]:
+    if array.ndim == 3:
+        return array[:, None]
+    if array.ndim == 4:
+        first, last = array.shape[1] in (1, 3), array.shape[3] in (1, 3)
+        if first and last:
+            # Both ends could be channels: pictures are square more often than not.
+            last = array.shape[1] == array.shape[2]
+            first = array.shape[2] == array.shape[3]
+        if first != last:
+            return array if first else array.transpose(0, 3, 1, 2)
+    raise PracError(
+        f"{where} has shape {array.shape}, expected pictures as (n, h, w), (n, h, w, c) "
+        "or (n, c, h, w) with 1 or 3 channels"
+    )
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))

@@ -1,0 +1,62 @@
+"""Images as they are stored, not decoded yet: what every source of them hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from prac.errors import PracError
+
+Mode = Literal["L", "RGB"]
+
+
+class EncodedImages(Protocol):
+    """Images as they are stored: by index, the bytes of a file or the path to one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> bytes | Path: ...
+
+    def where(self, index: int, /) -> str:
+        """The name of an image in messages: its file, or its table and row."""
+        ...
+
+
+class ImageFiles:
+    """Encoded images that are files on disk."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Path:
+        return self._paths[index]
+
+    def where(self, index: int) -> str:
+        """The path."""
+        return str(self._paths[index])
+
+
+@dataclass(frozen=True)
+class DamagedImage:
+    """An image that cannot be decoded.
+
+    Attributes:
+        index: its position in the split as shipped.
+        name: its file, or its table and row.
+        reason: what is wrong with it.
+    """
+
+    index: int
+    name: str
+    reason: str
+
+    def error(self) -> PracError:
+        """The error for it, where it may not be left out."""
+        return PracError(
+            f"{self.name}: {self.reason}: mend it, or pass --skip-corrupt to leave such images out"
+        )
