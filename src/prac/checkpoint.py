@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from prac import __version__
+from prac._version import __version__
 from prac.background import Background
 from prac.determinism import settled
 from prac.errors import Damaged, FolderError, PracError

@@ -1,0 +1,29 @@
+"""Libraries that not every user needs: imported where they are used, with a remedy if missing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from prac.errors import PracError
+
+
+def needed(module: str, extra: str, purpose: str) -> ModuleType:
+    """Return a library that one of the package's extras installs.
+
+    Args:
+        module: Its name in an import.
+        extra: The extra that installs it.
+        purpose: What it is needed for, as the subject of a sentence.
+
+    Raises:
+        PracError: If it is not installed; the line says how to install it.
+
+    >>> needed("json", "report", "a report").dumps([1])
+    '[1]'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        remedy = f"pip install 'prac-lth[{extra}]'"
+        raise PracError(f"{purpose} needs {module}, which is not installed: {remedy}") from error
