@@ -25,7 +25,7 @@ def current_name(module: str, name: str) -> str:
     if f"{module}.{name}" not in RETIRED:
         return name
     new, version = RETIRED[f"{module}.{name}"]
-    # The levels: this function, the module's `__getattr__`, the line that asked.
+    # The levels: `_warn`, this function, the module's `__getattr__`, the line that asked.
     _warn(f"{module}.{name}", f"{module}.{new}", version, stacklevel=4)
     return new
 
@@ -50,10 +50,10 @@ def renamed_arguments(version: str, **names: str) -> Callable[[Callable[P, R]], 
             for old in names.keys() & kwargs.keys():
                 new = names[old]
                 if new in kwargs:
-                    raise TypeError(
-                        f"{function.__name__}() got both {new!r} and its old name {old!r}"
-                    )
-                _warn(f"{function.__name__}({old}=...)", f"{new}=...", version, stacklevel=4)
+                    raise TypeError(f"got both {new!r} and {old!r}, its old name")
+                called = f"the argument {old!r} of {function.__name__}"
+                # The levels: `_warn`, this function, the line that calls it.
+                _warn(called, repr(new), version, stacklevel=3)
                 kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 

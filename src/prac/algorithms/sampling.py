@@ -115,4 +115,4 @@ def _below_mean(losses: Tensor) -> Tensor:
 def _generator(seed: int, number: int) -> torch.Generator:
     """Return a generator for the `number`th draw from `seed`: neighbours have nothing in common."""
     mixed = np.random.SeedSequence((seed % 2**64, number)).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(mixed[0] >> 1))
+    return torch.Generator().manual_seed(int(mixed[0]) >> 1)
