@@ -10,6 +10,7 @@ BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # Stamps: each says that its install was finished after the files it follows from last changed.
+# The plain one has what the commands in README.md need.
 PLAIN := $(VENV)/.installed
 DEV   := $(VENV)/.installed-dev
 # Tried once: where no browser is to be had, the tests that need one are skipped and say so.
@@ -19,7 +20,8 @@ BROWSER := $(VENV)/.browser
 .DELETE_ON_ERROR:
 # Two installs at once into one environment would break it.
 .NOTPARALLEL:
-.PHONY: help demo test torture bench lint format format-check types docs notebooks wheel constraints clean
+.PHONY: help demo test torture bench lint format format-check types freeze docs notebooks wheel \
+	constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +49,9 @@ format-check: $(DEV) ## fail where ruff's format differs
 
 types: $(DEV) ## check the types with mypy
 	$(BIN)/mypy
+
+freeze: $(DEV) ## write anew the public signatures that tests compare with
+	$(BIN)/python tests/test_public_names.py
 
 docs: $(DEV) ## build the documentation into docs/_build/html, warnings being errors
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
@@ -79,7 +84,7 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(PLAIN): pyproject.toml constraints.txt | $(BIN)/pip
-	$(INSTALL) -e .
+	$(INSTALL) -e '.[data,report,tensorboard]'
 	touch $@
 
 # One install that covers the plain one too, so that a fresh clone resolves once.

@@ -64,7 +64,8 @@ AS_WRITTEN = (
 INSTEAD = (
     # a line as typed, what bash runs in its place (nothing: ""), why
     (r"make (.*)", rf"make -n -C '{ROOT}' \1", "sets up an environment, or runs these tests"),
-    (r"pip install \..*", "", "builds with packages of its own; `.ci/run` installs the wheel"),
+    (r"pip install '?\..*", "", "builds with packages of its own; `.ci/run` installs the wheel"),
+    (r"pre-commit install", "", "writes into the clone's .git"),
     (r"tensorboard (.*)", r"tensorboard --inspect \1", "serves until it is stopped"),
     (
         r"python -m (bench\.visit) .*",

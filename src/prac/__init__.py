@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from prac._version import __version__ as __version__
+from prac.retired import current_name
 
 _HOMES = {
     "PracError": "errors",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    name = current_name(__name__, name)
     if name in _HOMES:
         return getattr(importlib.import_module(f"prac.{_HOMES[name]}"), name)
     if name in ("algorithms", "data", "models"):

@@ -13,10 +13,11 @@ from torch import Tensor
 from prac.callables import imported
 from prac.data.examples import Examples, as_examples
 from prac.data.pixels import are_images, pixels_of
-from prac.errors import PracError, unknown_name
+from prac.errors import unknown_name
 from prac.events import Event
 from prac.files import read_settings
 from prac.ledger import read_metrics
+from prac.optional import needed
 from prac.results import Search, read_retraining
 from prac.store import read_tensors
 from prac.text import one_line
@@ -257,11 +258,6 @@ def _maker(tracker: str | MakeTracker) -> MakeTracker:
         return imported(tracker, "tracker")  # type: ignore[return-value]
     if tracker not in TRACKERS:
         raise unknown_name("tracker", tracker, TRACKERS)
-    try:
-        module = importlib.import_module(f"prac.trackers.{tracker}")
-    except ImportError as error:
-        raise PracError(
-            f"tracker {tracker!r} needs {error.name}, which is not installed: "
-            f"pip install 'prac-lth[{tracker}]'"
-        ) from error
+    needed(tracker, extra=tracker, purpose=f"tracker {tracker!r}")
+    module = importlib.import_module(f"prac.trackers.{tracker}")
     return module.begin  # type: ignore[no-any-return]

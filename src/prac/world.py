@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prac import __version__
+from prac._version import __version__
 from prac.determinism import reproducible, settled
 from prac.errors import PracError
 

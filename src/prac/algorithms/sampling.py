@@ -119,4 +119,4 @@ def _generator(seed: int, number: int) -> torch.Generator:
     that is resumed rests on the bits of this formula.
     """
     mixed = np.random.SeedSequence((seed % 2**64, number)).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(mixed[0] >> 1))
+    return torch.Generator().manual_seed(int(mixed[0]) >> 1)

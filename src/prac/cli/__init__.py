@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from prac import __version__
+from prac._version import __version__
 from prac.errors import PracError, is_out_of_memory, unknown_name
 from prac.pace import Interrupted
 from prac.text import printable

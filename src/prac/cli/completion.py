@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from prac import __version__
+from prac._version import __version__
 from prac.cli import COMMANDS
 from prac.cli.parser import Parser
 from prac.errors import unknown_name
+from prac.optional import needed
 
 SHELLS = ("bash", "zsh", "fish")
 FILES = {"FILE", "PATH", "TICKET"}
@@ -45,8 +46,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def script(shell: str) -> str:
     """Return what a shell reads; it runs nothing of prac when it completes."""
-    import shtab
-
+    shtab = needed("shtab", "completion", "prac completion")
     lines: str = shtab.complete(program(), shell)
     if shell == "bash":
         lines += (resources.files("prac.cli") / "completion.bash").read_text(encoding="utf-8")

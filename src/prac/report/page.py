@@ -10,7 +10,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from prac import __version__
+from prac._version import __version__
 from prac.report.facts import RunFacts
 from prac.report.gallery import Gallery
 from prac.report.pictures import renderer

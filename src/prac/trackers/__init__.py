@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
+"""Each is named as the library that it needs, and as the extra that installs that."""
 
 
 @dataclass(frozen=True)
