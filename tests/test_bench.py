@@ -30,6 +30,8 @@ from prac.config import TrainConfig
 from prac.data.augment import Pipeline, crop_and_flip, drawn
 from prac.models import build
 
+QUICK = ("forgetting", "import")
+"""Sections that are measured within seconds."""
 FIGURES = ROOT / "docs" / "results" / "bench.json"
 
 
@@ -70,7 +72,10 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
             assert row["met"] == Goal(goal["value"], goal["direction"]).is_met_by(row["value"])
 
 
-@pytest.mark.parametrize("section", list(SECTIONS))
+@pytest.mark.parametrize(
+    "section",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SECTIONS],
+)
 def test_a_section_gives_rows_with_goals(section, tmp_path):
     found = measured(section, tmp_path)
     assert list(found["sections"]) == [section]
@@ -127,6 +132,7 @@ sys.exit(bench.gpu.main(["--device", "cuda"]) if not bench.gpu.torch.cuda.is_ava
     assert "sees no GPU" in process.stderr or torch.cuda.is_available()
 
 
+@pytest.mark.slow
 def test_the_gpu_benchmark_is_rehearsed_on_a_cpu(tmp_path):
     out = tmp_path / "gpu.json"
     code = f"""

@@ -206,6 +206,7 @@ def small_cifar(data: Path, train: int = 120) -> Path:
     return data
 
 
+@pytest.mark.slow
 def test_the_papers_protocol_is_rehearsed(cifar, tmp_path):
     changes = (
         "--epochs 2 --milestones 1 --levels 2 --judged 2 --seeds 0 --batch-size 54 --quiet "

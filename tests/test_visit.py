@@ -57,6 +57,7 @@ def absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestSmoke:
+    @pytest.mark.slow
     def test_all_is_well_on_a_cpu(self, capsys):
         assert smoke.main(ON_CPU) == 0
         lines = capsys.readouterr().out.splitlines()
@@ -432,6 +433,7 @@ def equal_files(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_visit_goes_on_where_another_was_cut(tmp_path, absent, capfd):
     """From machine to machine, to the bit: as one that was not cut."""
     for place in ("data", "there"):  # Wherever the data lies.
