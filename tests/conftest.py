@@ -17,8 +17,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import prac
-from docs_commands import Once, run_prac, steady
 from prac.cli import main
+from tests.docs_commands import Once, run_prac, steady
 
 # `make test` finds what is broken for most inputs, `make test-all` what is broken for a few.
 settings.register_profile("fast", max_examples=20, deadline=None)

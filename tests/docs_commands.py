@@ -392,7 +392,7 @@ class Reader:
 
     def _provide(self, text: str) -> None:
         """Make what a text names and the page has not made itself."""
-        from docs_things import THINGS
+        from tests.docs_things import THINGS
 
         for name, make in THINGS.items():
             path = Path(name.split()[-1])

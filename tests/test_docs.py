@@ -16,9 +16,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from docs_commands import ROOT, SHELLS, Command, Once, Reader, blocks, commands, options_of, steady
 from prac.cli import COMMANDS
 from prac.ticket import Ticket
+from tests.docs_commands import (
+    ROOT,
+    SHELLS,
+    Command,
+    Once,
+    Reader,
+    blocks,
+    commands,
+    options_of,
+    steady,
+)
 
 PAGES = [
     str(path.relative_to(ROOT))

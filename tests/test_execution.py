@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 import prac
-from cuda_graphs import with_stand_in
 from prac import execution
 from prac.algorithms.schedule import scaled_plan
 from prac.config import TrainConfig
@@ -29,6 +28,7 @@ from prac.problem import Problem
 from prac.step import STEPS_BEFORE_CAPTURE, Step
 from prac.task import CLASSIFICATION
 from prac.world import World
+from tests.cuda_graphs import with_stand_in
 
 # torch's compiler imports what torch itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

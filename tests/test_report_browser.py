@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from conftest import SEARCH
 from prac.cli import main
+from tests.conftest import SEARCH
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -33,8 +33,8 @@ from prac.presets import combined
 from prac.recipes import Recipe
 from prac.settings import flat, from_flat
 from prac.world import EXECUTIONS
-from test_bench import ABSENT
-from test_experiments import small_cifar
+from tests.test_bench import ABSENT
+from tests.test_experiments import small_cifar
 
 ON_CPU = ["--device", "cpu", "--execution", "eager", "--short"]
 SMALL = with_batch(RESNET, 8)

@@ -1,4 +1,4 @@
-"""How long property-based tests try: by their budget, hypothesis' profile, and what TORTURE says."""
+"""How long property-based tests try: by their budget, the profile of hypothesis, and TORTURE."""
 
 from __future__ import annotations
 
