@@ -315,7 +315,7 @@ def recursive():
 
 def never_set():
     def loss():
-        return value
+        return value  # type: ignore[has-type]
 
     if False:
         value = 1

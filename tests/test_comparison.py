@@ -251,9 +251,10 @@ class TestFile:
 
 
 def printed(found, width=80):
-    console = Console(file=io.StringIO(), width=width, color_system=None)
+    file = io.StringIO()
+    console = Console(file=file, width=width, color_system=None)
     console.print(comparison_text(found, width))
-    return console.file.getvalue()
+    return file.getvalue()
 
 
 class TestWords:
@@ -315,8 +316,8 @@ class TestPicture:
         labels = by_density.get_legend_handles_labels()[1]
         assert set(labels) == {"imp", "prac", "dense"}
         spent = {line.get_label(): line for line in by_cost.containers}
-        assert list(spent["prac"].lines[0].get_xdata()) == [250, 500]
-        assert list(spent["prac"].lines[0].get_ydata()) == pytest.approx([90, 82])
+        assert list(spent["prac"].lines[0].get_xdata()) == [250, 500]  # type: ignore[attr-defined]
+        assert list(spent["prac"].lines[0].get_ydata()) == pytest.approx([90, 82])  # type: ignore[attr-defined]
 
     def test_a_wide_range_keeps_differences_near_the_top_apart(self):
         found = comparison(of("imp", *WINS), of("snip", *[(0.2, 0.2)] * 3))

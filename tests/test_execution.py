@@ -182,8 +182,8 @@ def test_volumes_are_left_as_they_lie():
     model = nn.Sequential(nn.Conv3d(1, 2, 3), nn.Conv2d(2, 4, 3))
     before = snapshot(model)
     world_of("channels-last").prepare_(model)
-    assert model[0].weight.is_contiguous()
-    assert model[1].weight.is_contiguous(memory_format=torch.channels_last)
+    assert model[0].get_parameter("weight").is_contiguous()
+    assert model[1].get_parameter("weight").is_contiguous(memory_format=torch.channels_last)
     after = snapshot(model)
     assert all(torch.equal(before[key], after[key]) for key in before)
 

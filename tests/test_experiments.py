@@ -7,6 +7,7 @@ import io
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -130,7 +131,7 @@ class TestLotteryTickets:
         assert (training.stop, training.at_stop, training.at_end) == (20, 0.95, 0.97)
 
     def test_claims_are_judged_by_trials_that_pair_up(self):
-        results = {"torch": "2", "trainings": []}
+        results: dict[str, Any] = {"torch": "2", "trainings": []}
         for trial in range(3):
             noise = trial * 1e-3
             for level, kind, stop, accuracy in (

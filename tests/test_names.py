@@ -60,7 +60,7 @@ def test_what_is_printable_is_one_line_of_letters_that_show(text):
     assert printable(shown) == shown
 
 
-@given(st.text(st.characters(exclude_categories=HIDDEN)))
+@given(st.text(st.characters(exclude_categories=HIDDEN)))  # type: ignore[arg-type]
 def test_ordinary_text_stays_as_it_is(text):
     assert printable(text) == text
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import prac
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "prac": {},
     "late rewind": {"rewind": "epoch:2"},
     "rewind inside an epoch": {"rewind": "iteration:8"},

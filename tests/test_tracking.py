@@ -364,6 +364,6 @@ def wandb_records(folder: Path) -> list[Any]:
         record += content[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):  # A whole one, or a last piece.
-            records.append(wandb_internal_pb2.Record.FromString(record))
+            records.append(wandb_internal_pb2.Record.FromString(record))  # type: ignore[attr-defined]
             record = b""
     return records

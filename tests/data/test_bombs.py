@@ -148,6 +148,7 @@ def test_sixteen_bits_of_every_format_keep_their_high_byte(tmp_path, order):
         images, _ = decode_images(
             ImageFiles([tmp_path / name]), image_size=None, memory_limit=1 << 30
         )
+        assert isinstance(images, torch.Tensor)
         assert images.tolist() == [[[[0, 0], [1, 255]]]], name
 
 
