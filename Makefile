@@ -28,10 +28,10 @@ demo: $(PLAIN) ## find tickets on scikit-learn's digits (PRESET=... for another)
 	$(BIN)/prac find --preset $(PRESET) --report $(ARGS)
 
 test: $(DEV) $(BROWSER) ## run the tests and doctests but the slow ones, in minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-all: $(DEV) $(BROWSER) ## run all of them, with more examples of properties: before a release
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m '' --hypothesis-profile=thorough $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m '' --hypothesis-profile=thorough $(ARGS)
 
 torture: $(DEV) ## kill, crash and fuzz for twenty minutes; writes docs/reliability.md
 	$(BIN)/python -m torture --json docs/results/torture.json --page docs/reliability.md $(ARGS)

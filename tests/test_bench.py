@@ -31,7 +31,7 @@ from prac.config import TrainConfig
 from prac.data.augment import Pipeline, crop_and_flip, drawn
 from prac.models import build
 
-QUICK = ("forgetting", "import")
+QUICK = ("masks", "states", "forgetting")
 """Sections that are measured within seconds."""
 FIGURES = ROOT / "docs" / "results" / "bench.json"
 

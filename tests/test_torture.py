@@ -1,4 +1,4 @@
-"""A short torture of every kind; `make torture` is the long one."""
+"""A short torture of every kind, by `make test-all`; `make torture` is the long one."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def test_runs_that_are_asked_to_stop_save_and_go_on(tmp_path):
     assert {"SIGINT at a random moment", "a second process in the folder"} <= found.keys()
 
 
+@pytest.mark.slow
 def test_runs_survive_power_failures(tmp_path):
     assert sum(kinds(tortured("power", tmp_path)).values()) == 8
 

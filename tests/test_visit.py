@@ -91,6 +91,7 @@ class TestSmoke:
             "left out: four, compiled: no time left",
         ]
 
+    @pytest.mark.slow
     def test_other_gradients_are_found(self, images, monkeypatch):
         first = FirstStep(SMALL, images, 0, "cpu")
         assert "gradients" in first.check("eager", "fp32")
@@ -134,6 +135,7 @@ class TestSmoke:
         with pytest.raises(Fault, match="a after 3 prunings"):
             smoke.check_masks("cpu", 0)
 
+    @pytest.mark.slow
     def test_searches_that_differ_are_found(self, images, tmp_path, monkeypatch):
         searches = equal_runs.Searches(SMALL, images, "eager", "cpu", tmp_path / "runs", 20)
         monkeypatch.setattr(equal_runs, "EPOCHS", 3)
@@ -152,6 +154,7 @@ class TestSmoke:
         with pytest.raises(Fault, match=r"files differ"):
             searches.check_resumed()
 
+    @pytest.mark.slow
     def test_events_that_are_not_counted_are_found(self, images, tmp_path, monkeypatch):
         update = ForgettingTable.update
 
