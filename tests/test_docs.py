@@ -27,6 +27,7 @@ from tests.docs_commands import (
     blocks,
     commands,
     options_of,
+    run_prac,
     steady,
 )
 
@@ -62,7 +63,39 @@ def reader(
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", PAGES)
+# Those that train for more than a few seconds, however small it is made.
+LONG = (
+    "docs/commands/compare.md",
+    "docs/commands/find.md",
+    "docs/commands/judge.md",
+    "docs/howto/gpu.md",
+    "docs/howto/resume.md",
+    "docs/python.md",
+    "docs/reliability.md",
+    "docs/results/first.md",
+    "docs/results/rivals-mnist.md",
+    "docs/results/transfer.md",
+    "docs/tutorial.md",
+    "docs/what-is-a-ticket.md",
+)
+
+
+@pytest.mark.parametrize("page", LONG)
+def test_a_long_page_names_settings_that_there_are(page, reader):
+    """What its searches and comparisons are told, while `make test-all` runs them."""
+    reader(page)
+    for block in blocks((ROOT / page).read_text()):
+        for command in commands(block) if block.language in SHELLS else ():
+            for words in map(shlex.split, command.of_prac):
+                if words[0] in ("find", "compare") and 2 not in command.statuses:
+                    status, printed = run_prac([*words, "--print-config"])
+                    assert status == 0, f"{page}:{command.line}: {printed}"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow) if page in LONG else page for page in PAGES],
+)
 def test_a_page_runs(page, reader):
     reading = reader(page)
     reading.read()

@@ -338,6 +338,7 @@ def test_on_a_gpu_seconds_are_worth_a_graph_and_minutes_a_compiler(
         assert "not permitted" in choice.failed["captured"]
 
 
+@pytest.mark.slow
 def test_a_captured_step_is_tried_as_it_runs(problem, on_a_gpu, cuda_graphs):
     choice = choose(problem, CONFIG, 10**7)
     assert choice.failed.keys() <= {"compiled", "compiled-captured"}
