@@ -20,8 +20,8 @@ BROWSER := $(VENV)/.browser
 .DELETE_ON_ERROR:
 # Two installs at once into one environment would break it.
 .NOTPARALLEL:
-.PHONY: help demo test torture bench lint format format-check types freeze docs notebooks wheel \
-	constraints clean
+.PHONY: help demo test test-all torture bench lint format format-check types freeze docs notebooks \
+	wheel constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,8 +29,11 @@ help: ## list the targets
 demo: $(PLAIN) ## find tickets on scikit-learn's digits (PRESET=... for another)
 	$(BIN)/prac find --preset $(PRESET) --report $(ARGS)
 
-test: $(DEV) $(BROWSER) ## run the tests and doctests (ARGS='-m slow' for the slow ones)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+test: $(DEV) $(BROWSER) ## run the tests and doctests but the slow ones, in minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-all: $(DEV) $(BROWSER) ## run all of them, with more examples of properties: before a release
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m '' --hypothesis-profile=thorough $(ARGS)
 
 torture: $(DEV) ## kill, crash and fuzz for twenty minutes; writes docs/reliability.md
 	$(BIN)/python -m torture --json docs/results/torture.json --page docs/reliability.md $(ARGS)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import prac
 from prac.cli import main
+from tests.docs_commands import Once, run_prac, steady
+
+# `make test` finds what is broken for most inputs, `make test-all` what is broken for a few.
+settings.register_profile("fast", max_examples=20, deadline=None)
+settings.register_profile("thorough", max_examples=100, deadline=None)
+settings.load_profile("fast")
 
 Pair = tuple[Tensor, Tensor]
 
@@ -79,13 +91,66 @@ def config() -> Callable[..., prac.SearchConfig]:
     return quick
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Make `os.fsync` do nothing but refuse what is no open file: no test cuts the power.
+
+    Tests of the order of writes put their own functions in its place; `torture/power.py` has a
+    model of a disk that keeps only what was synced.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: bool(os.fstat(descriptor)) and None)
+        yield
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that `make` fills: one for all the processes that tests run in.
+
+    The tests that share it must not change it.
+    """
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, whole = base / name, base / f"{name}-whole"
+    with (base / f"{name}-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            whole.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def judged_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, its tickets retrained once, and judged with a control: not to be changed."""
-    run = tmp_path_factory.mktemp("judged") / "run"
-    assert main(["find", *SEARCH, *STOP, "--retrain", "0,2,3", "--out", str(run)]) == 0
-    asked = ["--levels", "2,3", "--seeds", "0,1", "--shuffle", "--quiet"]
-    assert main(["judge", str(run), *asked]) == 0
+
+    def make(folder: Path) -> None:
+        run = str(folder / "run")
+        assert main(["find", *SEARCH, *STOP, "--retrain", "0,2,3", "--out", run]) == 0
+        asked = ["--levels", "2,3", "--seeds", "0,1", "--shuffle", "--quiet"]
+        assert main(["judge", run, *asked]) == 0
+
+    return made_once(tmp_path_factory, "judged", make) / "run"
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Give what `prac` with some words leaves and prints; it runs once, whoever asks."""
+
+    def run(words: Sequence[str]) -> tuple[Path, str]:
+        def make(folder: Path) -> None:
+            with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+                steady(patch)
+                status, printed = run_prac(words)
+            assert status == 0, printed
+            (folder / "printed.txt").write_text(printed)
+
+        digest = hashlib.sha256(repr(list(words)).encode()).hexdigest()[:12]
+        folder = made_once(tmp_path_factory, f"prac-{digest}", make)
+        return folder, (folder / "printed.txt").read_text()
+
     return run
 
 

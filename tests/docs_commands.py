@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import traceback
@@ -21,9 +22,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import yaml
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,6 +79,12 @@ INSTEAD = (
     (r'eval "\$\((prac completion zsh)\)"', r"\1", "is for zsh; tests/test_completion.py tries it"),
 )
 
+SHARED = {
+    # what a page types, the folder that it leaves: run once for all pages, with what is added to it
+    "find --preset quickstart": "runs/quickstart-prac",
+    "find --preset quickstart --method imp": "runs/quickstart-imp",
+}
+
 SHELLS = ("console", "bash", "sh")
 
 PARSED: Mapping[str, Callable[[str], object]] = {
@@ -92,6 +102,10 @@ NOT_RUN = {
     "{warning}": "the same",
 }
 """Languages and directives of blocks that nothing here runs, and why or who does."""
+
+
+Once = Callable[[Sequence[str]], tuple[Path, str]]
+"""Takes words for `prac`; returns the folder that it ran in and what it printed, in any test."""
 
 
 class Malformed(Exception):
@@ -245,6 +259,12 @@ def run_prac(words: Sequence[str]) -> tuple[int, str]:
     return status, output.buffer.getvalue().decode()
 
 
+def steady(patch: pytest.MonkeyPatch) -> None:
+    """Make what `prac` prints the same on every machine: a slow one would show more lines."""
+    patch.setenv("COLUMNS", "80")
+    patch.setattr("prac.progress.PLAIN_SECONDS", float("inf"))
+
+
 def options_of(command: str) -> set[str]:
     """Return the options that the help of a command of `prac` names."""
     status, text = run_prac([command, "--help"])
@@ -259,11 +279,13 @@ class Reader:
     Attributes:
         page: The page, from the repository's root.
         folder: Where it all happens. Beside it lie `bin`, with the command for bash, and `home`.
+        once: Runs the commands that pages share.
         namespace: The names that the page's Python has made.
     """
 
     page: str
     folder: Path
+    once: Once
     namespace: dict[str, object] = field(default_factory=lambda: {"__name__": "page"})
     _printed: str = ""  # By the block before, if it was Python.
 
@@ -337,9 +359,14 @@ class Reader:
         unquoted = re.sub(r"'[^']*'", "", command.plain)
         if not unquoted.startswith("prac ") or re.search(r"[|&;<>$`*?~(){}\[!\n]", unquoted):
             return *self._bash(command.typed), not command.of_prac
-        words = shlex.split(command.plain)
-        added = [] if command.statuses == (2,) else smaller(self.page, words[1:])
-        return *run_prac([*words[1:], *added]), not added
+        _, *words = shlex.split(command.plain)
+        added = [] if command.statuses == (2,) else smaller(self.page, words)
+        left = SHARED.get(" ".join(words))
+        if left is None or Path(left).exists():
+            return *run_prac([*words, *added]), not added
+        shared, printed = self.once([*words, *added])
+        shutil.copytree(shared / left, left)
+        return 0, printed, not added
 
     def _bash(self, script: str) -> tuple[int, str]:
         program = self.folder.parent / "bin" / "prac"
@@ -366,7 +393,7 @@ class Reader:
 
     def _provide(self, text: str) -> None:
         """Make what a text names and the page has not made itself."""
-        from docs_things import THINGS
+        from tests.docs_things import THINGS
 
         for name, make in THINGS.items():
             path = Path(name.split()[-1])

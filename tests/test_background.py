@@ -4,15 +4,21 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from prac.background import Background
 
 
+def add(done: list[int], number: int, seconds: float) -> None:
+    time.sleep(seconds)
+    done.append(number)
+
+
 def test_work_is_done_while_its_giver_goes_on():
     background, go_on, done = Background(), threading.Event(), []
-    background.start(lambda: (go_on.wait(10), done.append(1)))
+    background.start(lambda: (go_on.wait(10), done.append(1))[1])
     assert done == []
     go_on.set()
     background.wait()
@@ -23,7 +29,7 @@ def test_work_is_done_while_its_giver_goes_on():
 def test_one_piece_at_a_time_in_order():
     background, done = Background(), []
     for number in range(20):
-        background.start(lambda number=number: (time.sleep(0.001), done.append(number)))
+        background.start(partial(add, done, number, 0.001))
         assert len(done) >= number
     background.wait()
     assert done == list(range(20))
@@ -62,7 +68,7 @@ def interrupted(background, times=1):
 
 def test_an_interruption_does_not_leave_work_half_done():
     background, done = Background(), []
-    background.start(lambda: (time.sleep(0.5), done.append(1)))
+    background.start(partial(add, done, 1, 0.5))
     with pytest.raises(KeyboardInterrupt):
         interrupted(background, times=3)
     assert done == [1]
@@ -103,7 +109,7 @@ def test_without_another_thread_the_work_is_done_all_the_same(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_process_forked_meanwhile_has_no_part_in_the_work():
     background, go_on = Background(), threading.Event()
-    background.start(lambda: go_on.wait(10))
+    background.start(lambda: (go_on.wait(10), None)[1])
     child = os.fork()
     if not child:
         background.wait()

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from prac.config import TrainConfig
 from prac.data.augment import Pipeline, crop_and_flip, drawn
 from prac.models import build
 
+QUICK = ("masks", "states", "forgetting")
+"""Sections that are measured within seconds."""
 FIGURES = ROOT / "docs" / "results" / "bench.json"
 
 
@@ -70,7 +73,10 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
             assert row["met"] == Goal(goal["value"], goal["direction"]).is_met_by(row["value"])
 
 
-@pytest.mark.parametrize("section", list(SECTIONS))
+@pytest.mark.parametrize(
+    "section",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SECTIONS],
+)
 def test_a_section_gives_rows_with_goals(section, tmp_path):
     found = measured(section, tmp_path)
     assert list(found["sections"]) == [section]
@@ -127,6 +133,7 @@ sys.exit(bench.gpu.main(["--device", "cuda"]) if not bench.gpu.torch.cuda.is_ava
     assert "sees no GPU" in process.stderr or torch.cuda.is_available()
 
 
+@pytest.mark.slow
 def test_the_gpu_benchmark_is_rehearsed_on_a_cpu(tmp_path):
     out = tmp_path / "gpu.json"
     code = f"""
@@ -282,7 +289,7 @@ def test_the_page_is_what_bench_makes_of_the_committed_figures():
 
 def test_the_page_shows_missed_goals_and_figures_of_a_gpu():
     row = Row.of("a ratio", "", [0.5, 0.6, 0.7], Goal(0.9, "at least")).to_json()
-    section = {"rows": [row], "facts": {}, "remarks": ["A remark."], "seconds": 1.0}
+    section: dict[str, Any] = {"rows": [row], "facts": {}, "remarks": ["A remark."], "seconds": 1.0}
     section["made"] = {
         "date": "2026-01-01",
         "commit": "abc",
@@ -296,7 +303,7 @@ def test_the_page_shows_missed_goals_and_figures_of_a_gpu():
         "processor": "P", "cores": 2, "vector_flags": ["avx"], "memory_gib": 8.0, "gpu": None,
         "system": "S", "python": "3", "torch": "2", "prac": "0", "capability": "AVX2", "threads": 2,
     }  # fmt: skip
-    figures = {"about": about, "sections": {"loop": section}}
+    figures: dict[str, Any] = {"about": about, "sections": {"loop": section}}
     none = {"about": about, "sections": {"loop": {"rows": []}}}
     text = page.of(figures, none)
     line = "| a ratio | 0.600 | 0.550 to 0.650 | 0.500 to 0.700 | at least 0.9 | **missed** |"
@@ -304,7 +311,7 @@ def test_the_page_shows_missed_goals_and_figures_of_a_gpu():
     assert "0 of 1 goals are met. Missed are:\n\n- a ratio: 0.600" in text
     assert "A remark." in text
     there = {**section, "rows": [{**row, "value": 0.95}]}
-    measured = {"about": {**about, "gpu": "H100"}, "sections": {"loop": there}}
+    measured: dict[str, Any] = {"about": {**about, "gpu": "H100"}, "sections": {"loop": there}}
     assert "| a ratio | 0.600 | 0.950 |" in page.of(figures, measured)
     assert "| a ratio | 0.600 |  |" in page.cuda(figures["sections"], None)
     visited = {**measured, "sections": {}, "visits": []}
@@ -334,7 +341,12 @@ def test_a_power_law_is_found(power):
 
 def test_variants_take_turns():
     order = []
-    runs = {name: lambda name=name: order.append(name) or float(ord(name)) for name in "abc"}
+
+    def run(name: str) -> float:
+        order.append(name)
+        return float(ord(name))
+
+    runs = {name: partial(run, name) for name in "abc"}
     found = interleaved(runs, 3)
     assert "".join(order) == "abcbcacab"
     assert found["b"] == [ord("b")] * 3

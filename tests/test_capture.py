@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from cuda_graphs import Counting, with_stand_in
 from prac.capture import StandIns, Watched
 from prac.config import TrainConfig
 from prac.errors import PracError
@@ -20,6 +19,7 @@ from prac.optimizer import make_optimizer
 from prac.step import MOST_GRAPHS, STEPS_BEFORE_CAPTURE, Step
 from prac.task import CLASSIFICATION
 from prac.world import World
+from tests.cuda_graphs import Counting, with_stand_in
 
 BATCH = 8
 CPU = torch.device("cpu")

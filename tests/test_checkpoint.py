@@ -222,7 +222,8 @@ def test_until_a_line_of_metrics_is_there_another_run_begins_the_folder_anew(
         assert not (tmp_path / "state").exists()
         assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == {**SETTINGS, **settings}
         about = json.loads((tmp_path / "environment.json").read_text())
-        assert about == {"torch": "10", **(identity or {"fingerprint": "ab", "labels": [1]})}
+        of_data: dict[str, object] = {"fingerprint": "ab", "labels": [1]}
+        assert about == {"torch": "10", **(identity or of_data)}
         run.commit(state_of(1), {"step": 1})
     # Now it is this run's, and the one that was there first is another.
     with pytest.raises(PracError, match="was begun with other settings"), folder(tmp_path):

@@ -253,9 +253,10 @@ class TestFile:
 
 
 def printed(found, width=80):
-    console = Console(file=io.StringIO(), width=width, color_system=None)
+    file = io.StringIO()
+    console = Console(file=file, width=width, color_system=None)
     console.print(comparison_text(found, width))
-    return console.file.getvalue()
+    return file.getvalue()
 
 
 class TestWords:

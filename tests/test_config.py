@@ -175,13 +175,13 @@ def test_a_value_of_another_type_is_refused_by_name(name, value):
 
 def test_a_choice_misspelt_gets_the_nearest():
     with pytest.raises(PracError, match=r"unknown optimizer 'adamv': did you mean .*'adamw'"):
-        TrainConfig(optimizer="adamv")
+        TrainConfig(optimizer="adamv")  # type: ignore[arg-type]
     with pytest.raises(PracError, match="unknown subset_rule 'prak': did you mean 'prac'"):
-        SubsetConfig(rule="prak")
+        SubsetConfig(rule="prak")  # type: ignore[arg-type]
 
 
 def test_whole_numbers_are_floats_where_floats_are_meant():
-    config = TrainConfig(lr=1, milestones=[80, 120], epochs=160)
+    config = TrainConfig(lr=1, milestones=[80, 120], epochs=160)  # type: ignore[arg-type]
     assert config == TrainConfig(lr=1.0, milestones=(80.0, 120.0), epochs=160)
     assert type(config.lr) is float
     assert [type(m) for m in config.milestones] == [float, float]
@@ -189,7 +189,7 @@ def test_whole_numbers_are_floats_where_floats_are_meant():
 
 def test_settings_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        TrainConfig().lr = 1.0
+        TrainConfig().lr = 1.0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ def test_settings_nest_by_flat_name():
     with pytest.raises(PracError, match=r"inner_share is 1\.0: expected above 0 and below 1"):
         from_flat(Outer, {"inner_share": 1})
     with pytest.raises(PracError, match="inner is 1: expected a Inner"):
-        Outer(inner=1)
+        Outer(inner=1)  # type: ignore[arg-type]
 
 
 def numbers(low, high, **bounds):

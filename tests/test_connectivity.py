@@ -58,10 +58,10 @@ def test_batchnorm_is_estimated_at_every_point(signs):
     x, y = signs
     model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1), nn.Linear(1, 2))
     with torch.no_grad():
-        model[0].weight.fill_(1.0)
-        model[0].bias.zero_()
-        model[2].weight.copy_(torch.tensor([[-1.0], [1.0]]))
-        model[2].bias.zero_()
+        model[0].get_parameter("weight").fill_(1.0)
+        model[0].get_parameter("bias").zero_()
+        model[2].get_parameter("weight").copy_(torch.tensor([[-1.0], [1.0]]))
+        model[2].get_parameter("bias").zero_()
     one = snapshot(model)
     other = {name: value.clone() for name, value in one.items()}
     for ends in (one, other):
@@ -71,7 +71,7 @@ def test_batchnorm_is_estimated_at_every_point(signs):
     barrier = error_barrier(problem, TensorExamples(x, y), one, other, points=3)
     assert barrier.errors == pytest.approx((0.0, 0.0, 0.0), abs=0.02)
     assert model[1].momentum == 0.1
-    assert float(model[1].running_mean) == pytest.approx(0.0, abs=0.1)
+    assert float(model[1].get_buffer("running_mean")) == pytest.approx(0.0, abs=0.1)
 
 
 def test_the_same_barrier_again(small_net, train, val):

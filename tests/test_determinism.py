@@ -6,15 +6,16 @@ import json
 import os
 import warnings
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import torch
 
 import prac
-from prac.checkpoint import MATTERING, environment
+from prac.checkpoint import MATTERING
 from prac.determinism import noting_randomness, reproducible, settled
 from prac.errors import FolderError
-from prac.world import World
+from prac.world import World, environment
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -25,18 +26,21 @@ def as_it_was(monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
 
 
+BACKENDS: Any = torch.backends  # Not all of whose switches mypy knows.
+
+
 def switches():
-    cudnn = torch.backends.cudnn
+    cudnn = BACKENDS.cudnn
     return {
         "deterministic": cudnn.deterministic,
         "benchmark": cudnn.benchmark,
         "algorithms": torch.are_deterministic_algorithms_enabled(),
         "only warns": torch.is_deterministic_algorithms_warn_only_enabled(),
-        "fills": torch.utils.deterministic.fill_uninitialized_memory,
+        "fills": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         "convolutions": cudnn.conv.fp32_precision,
         "recurrent": cudnn.rnn.fp32_precision,
-        "products": torch.backends.cuda.matmul.fp32_precision,
-        "everything": torch.backends.fp32_precision,
+        "products": BACKENDS.cuda.matmul.fp32_precision,
+        "everything": BACKENDS.fp32_precision,
         "by one name": by_one_name(),
     }
 
@@ -53,12 +57,12 @@ def by_one_name():
 def restored():
     before = switches()
     yield
-    torch.backends.fp32_precision = before["everything"]
+    BACKENDS.fp32_precision = before["everything"]
     torch.backends.cudnn.benchmark = before["benchmark"]
-    torch.backends.cudnn.conv.fp32_precision = before["convolutions"]
-    torch.backends.cudnn.rnn.fp32_precision = before["recurrent"]
+    BACKENDS.cudnn.conv.fp32_precision = before["convolutions"]
+    BACKENDS.cudnn.rnn.fp32_precision = before["recurrent"]
     torch.set_float32_matmul_precision(before["by one name"])
-    torch.backends.cuda.matmul.fp32_precision = before["products"]
+    BACKENDS.cuda.matmul.fp32_precision = before["products"]
     torch.use_deterministic_algorithms(before["algorithms"])
     assert switches() == before
 
@@ -68,12 +72,12 @@ def chooses_by_timing():
 
 
 def wants_tf32():
-    torch.backends.fp32_precision = "tf32"
+    BACKENDS.fp32_precision = "tf32"
 
 
 def wants_some_tf32():
-    torch.backends.cudnn.conv.fp32_precision = "ieee"
-    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    BACKENDS.cudnn.conv.fp32_precision = "ieee"
+    BACKENDS.cuda.matmul.fp32_precision = "tf32"
 
 
 def wants_quick_products():
@@ -167,7 +171,7 @@ def test_a_run_names_what_has_no_deterministic_kernel(
     )
     prac.find(
         small_net(), train, named, out=tmp_path / "run",
-        callback=lambda event: event.kind == "note" and notes.append(event.facts["text"]),
+        callback=lambda event: notes.append(event.facts["text"]) if event.kind == "note" else None,
     )  # fmt: skip
     assert notes == [
         "no deterministic kernel for fold on this device: what runs find may differ in its last "

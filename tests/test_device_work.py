@@ -13,7 +13,6 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 import prac
-from cuda_graphs import Counting
 from prac import evaluate, loop
 from prac.algorithms.forgetting import ForgettingTable
 from prac.algorithms.masks import magnitude, ones, prune
@@ -31,6 +30,7 @@ from prac.task import CLASSIFICATION
 from prac.training import Training, check_converging, ended_epoch, presented
 from prac.transfer import on_cpu
 from prac.world import World
+from tests.cuda_graphs import Counting
 
 CPU = torch.device("cpu")
 BATCH = 8

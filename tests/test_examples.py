@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ PIPELINE = Pipeline((0.4, 0.5), (0.2, 0.3), crop_padding=2, flip=True)
 BATCHES = [torch.tensor([3, 1, 4]), torch.tensor([9, 0])]
 
 
-class Pairs:
+class Pairs(Dataset):
     """A plain map-style dataset."""
 
     def __init__(self, x, y):
@@ -42,7 +43,7 @@ def data(n=10, dtype=torch.uint8):
 
 def both_kinds(pipeline=PIPELINE):
     x, y = data()
-    names = {"classes": ("cat", "dog")}
+    names: dict[str, Any] = {"classes": ("cat", "dog")}
     return TensorExamples(x, y, pipeline, **names), MapExamples(Pairs(x, y), pipeline, **names)
 
 
@@ -226,7 +227,8 @@ def test_batches_are_augmented_together_as_they_are_alone():
 @pytest.mark.parametrize("at_once", [1, 100, 2**30])
 def test_a_batch_does_not_depend_on_how_many_are_made_at_once(monkeypatch, at_once):
     batches = [torch.tensor(ids) for ids in ([0, 3], [2], [1, 4, 0], [3, 3])]
-    examples = TensorExamples(*data(), PIPELINE)
+    x, y = data()
+    examples = TensorExamples(x, y, PIPELINE)
     expected = [next(examples.stream([b], seeds=[s])) for s, b in enumerate(batches)]
     monkeypatch.setattr("prac.data.examples.BLOCK_BYTES", (at_once, at_once))
     found = list(examples.stream(batches, seeds=range(4)))
@@ -338,23 +340,29 @@ def test_other_targets_are_left_as_they_are(dtype):
     assert TensorExamples(torch.zeros(2, 1), y[:, 0]).labels is None
 
 
+def held(data) -> TensorExamples:
+    examples = as_examples(data)
+    assert isinstance(examples, TensorExamples)
+    return examples
+
+
 def test_numpy_s_float64_becomes_float32_and_its_int32_classes_int64():
     rows = np.array([[1.5, 2.25], [-0.5, 1e-3]])
-    examples = as_examples((rows, np.array([1, 0], dtype=np.int32)))
+    examples = held((rows, np.array([1, 0], dtype=np.int32)))
     assert examples.x.dtype == torch.float32
     assert examples.y.dtype == torch.int64
     np.testing.assert_array_equal(examples.x.numpy(), rows.astype(np.float32))
     assert examples.labels.tolist() == [1, 0]
     # Targets of a regression are to meet the network's float32 as well.
-    assert as_examples((rows, rows[:, 0])).y.dtype == torch.float32
+    assert held((rows, rows[:, 0])).y.dtype == torch.float32
     # Other types say what is meant.
     for dtype in (np.float32, np.float16, np.uint8, np.int64):
-        assert as_examples((rows.astype(dtype), [0, 1])).x.numpy().dtype == dtype
+        assert held((rows.astype(dtype), [0, 1])).x.numpy().dtype == dtype
 
 
 def test_a_tensor_s_type_is_the_caller_s_choice():
     x, y = torch.rand(3, 2, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
-    examples = as_examples((x, y))
+    examples = held((x, y))
     assert examples.x.dtype == examples.y.dtype == torch.float64
     ((inputs, targets),) = examples.stream([torch.tensor([2, 0])])
     assert inputs.dtype == targets.dtype == torch.float64
@@ -397,7 +405,7 @@ def test_an_examples_protocol_of_one_s_own_is_taken_as_it_is():
         def stream(self, batches, *, seeds=None):
             return iter(())
 
-    own = Own()
+    own: Any = Own()
     assert as_examples(own) is own
 
 
@@ -424,8 +432,8 @@ class Rows(Pairs):
     [
         (lambda: TensorExamples(torch.zeros(3), torch.zeros(2)), "3 inputs but 2 targets"),
         (lambda: TensorExamples(torch.zeros(0), torch.zeros(0)), "the data set is empty"),
-        (lambda: MapExamples([]), "the data set is empty"),
-        (lambda: MapExamples(Endless()), "the data set has no length"),
+        (lambda: MapExamples([]), "the data set is empty"),  # type: ignore[arg-type]
+        (lambda: MapExamples(Endless()), "the data set has no length"),  # type: ignore[arg-type]
         (lambda: as_examples(3), "the data is a int: expected a map-style dataset"),
         (lambda: as_examples(Rows(*data())), r"example 0 .* is a dict: expected a pair \(x, y\)"),
         (
@@ -551,16 +559,16 @@ class TestAugmentingDatasets:
 
     def drawn(self, draw, workers, batches, seeds):
         examples = MapExamples(self.Noisy(draw), unaugmented=self.Plain(), workers=workers)
-        before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+        before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index]
         values = torch.cat([x[:, 1] for x, _ in examples.stream(batches, seeds=seeds)])
-        assert (random.getstate(), np.random.get_state()[1].tolist()) == before[:2]
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before[:2]  # type: ignore[index]
         assert torch.equal(torch.get_rng_state(), before[2])
         return values
 
     def test_a_dataset_that_fetches_whole_batches_is_asked_for_them(self):
         asked = []
 
-        class Whole(self.Noisy):
+        class Whole(TestAugmentingDatasets.Noisy):
             def __getitems__(self, indices):
                 asked.append(indices)
                 return [self[i] for i in indices]

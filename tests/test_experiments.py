@@ -7,6 +7,7 @@ import io
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,12 +28,14 @@ from experiments import (
 )
 from prac.cli import find, judge
 from prac.cli.compare import parser
-from prac.cli.options import check_used, values_of
+from prac.cli.given import check_used
+from prac.cli.options import options_and_recipe
 from prac.config import SearchConfig
 from prac.contestants import contestants
 from prac.data.load import load_data
 from prac.presets import combined
 from prac.recipe import DataConfig, Recipe
+from prac.settings import flat
 from prac.ticket import Ticket
 
 RIVALS = sorted(path.stem for path in pages.RESULTS.glob("rivals-*.json"))
@@ -72,9 +75,10 @@ def test_commands_of_the_first_results_are_commands_and_have_no_option_too_many(
     for problem, settings in first.PROBLEMS.items():
         for method in settings["retrain"]:
             arguments = first.command(problem, method, "DIR", "runs")[2:]
-            options = find.parser(find._defaults(None, method)).parse_args(arguments)
+            made = find.parser(find._defaults(arguments))
+            options, recipe = options_and_recipe(made, arguments, Recipe)
             assert options.retrain[-1] == options.levels
-            check_used(arguments, values_of(options, Recipe))
+            check_used(arguments, flat(recipe))
 
 
 def test_commands_of_controls_and_of_transfer_are_commands():
@@ -131,7 +135,7 @@ class TestLotteryTickets:
         assert (training.stop, training.at_stop, training.at_end) == (20, 0.95, 0.97)
 
     def test_claims_are_judged_by_trials_that_pair_up(self):
-        results = {"torch": "2", "trainings": []}
+        results: dict[str, Any] = {"torch": "2", "trainings": []}
         for trial in range(3):
             noise = trial * 1e-3
             for level, kind, stop, accuracy in (
@@ -207,6 +211,7 @@ def small_cifar(data: Path, train: int = 120) -> Path:
     return data
 
 
+@pytest.mark.slow
 def test_the_papers_protocol_is_rehearsed(cifar, tmp_path):
     changes = (
         "--epochs 2 --milestones 1 --levels 2 --judged 2 --seeds 0 --batch-size 54 --quiet "

@@ -130,8 +130,8 @@ def test_products_are_the_hessian_times_the_gradient(small_problem, keep, temper
     g *= torch.cat([mask.flatten() for mask in masks.values()])
     expected = torch.autograd.functional.hessian(loss, vector) @ g
     found = hessian_gradient_products(problem, weights, masks, ids, temperature=temperature)
-    found = torch.cat([found[name].flatten() for name in masks])
-    torch.testing.assert_close(found.double() / expected.norm(), expected / expected.norm())
+    flat = torch.cat([found[name].flatten() for name in masks])
+    torch.testing.assert_close(flat.double() / expected.norm(), expected / expected.norm())
 
 
 def test_grasp_s_temperature_is_published_in_classification_and_none_elsewhere(small_problem):
@@ -159,8 +159,8 @@ def test_batches_of_any_size_add_up_to_the_same_mean(small_problem):
     for batch_size in (100, 7, 3, 2):
         problem = Problem(**{**vars(small_problem), "batch_size": batch_size})
         found = loss_gradients(problem, weights, masks, ids)
-        found = torch.cat([found[name].flatten() for name in masks])
-        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-6)
+        flat = torch.cat([found[name].flatten() for name in masks])
+        torch.testing.assert_close(flat.double(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_batch_norm_normalises_by_the_batch(digit_problem, train):

@@ -119,6 +119,7 @@ def test_seeds_are_dealt_out_in_turn() -> None:
     assert said == [f"jobs: 4 asked for, {n} started: each needs a seed of its own" for n in (2, 1)]
 
 
+@pytest.mark.slow
 def test_results_are_those_of_one_process_stopped_or_not(run: Run) -> None:
     assert run("compare", *QUICK, "--out", "one")[0] == 0
     jobs = ["compare", *QUICK, "--out", "two", "--jobs", "2"]
@@ -141,6 +142,15 @@ def test_results_are_those_of_one_process_stopped_or_not(run: Run) -> None:
     weights = [Path(out, "trained", name, "trained.safetensors").read_bytes()
                for out in ("one", "two") for name in names[0]]  # fmt: skip
     assert weights[: len(names[0])] == weights[len(names[0]) :]
+
+
+def test_two_processes_make_what_one_makes(run: Run) -> None:
+    few = [*QUICK, "--methods", "imp", "--levels", "1", "--judged", "1", "--quiet"]
+    assert run("compare", *few, "--out", "one")[0] == 0
+    status, out, _ = run("compare", *few, "--out", "two", "--jobs", "2", "--json")
+    assert status == 0
+    assert json.loads(out) == json.loads(Path("two/comparison.json").read_text())
+    assert plain("two") == plain("one")
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:

@@ -238,7 +238,7 @@ class TestCache:
         return call
 
     def test_what_tells_trainings_apart(self, cached, search, small_net, train, val):
-        flipped = TensorExamples(*train, Pipeline(flip=True))
+        flipped = TensorExamples(train[0], train[1], Pipeline(flip=True))
         square = prac.Task(correct=lambda outputs, y: outputs.argmax(1) == y)
         relu = small_net()
         relu[2] = nn.Tanh()

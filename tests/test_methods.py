@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -134,7 +135,7 @@ def test_what_gradient_passes_look_at_is_in_the_ledger(small_net, train, tmp_pat
 # Resuming.
 
 RESULTS = ("levels/*/*.safetensors", "metrics.jsonl")
-RESUMED = {
+RESUMED: dict[str, Any] = {
     "rs2": {"levels": 1},
     "infobatch": {"levels": 1, "epochs": 5, "rewind": "iteration:8"},
     "el2n": {"levels": 1, "stop_rule": "stable", "epsilon": 1.0, "window": 1, "arm": "at-once"},
@@ -263,10 +264,10 @@ def test_infobatch_leaves_easy_examples_out_and_its_last_epochs_present_all(
     # A place in the plan, so that rates are those of a training on all.
     assert [line["iteration"] for line in lines] == [6 * k for k in range(1, 9)]
     assert [line["lr"] for line in lines] == pytest.approx([0.1] * 2 + [0.01] * 6)
-    level = prac.Search.load(out).levels[0]
-    assert level.iterations == level.cost.iterations < level.planned_iterations == 48
-    assert sum(line["presented"] for line in lines) == level.cost.examples_trained
-    assert not level.stopped_early
+    dense = prac.Search.load(out).levels[0]
+    assert dense.iterations == dense.cost.iterations < dense.planned_iterations == 48
+    assert sum(line["presented"] for line in lines) == dense.cost.examples_trained
+    assert not dense.stopped_early
     # Those left out are easy: of less than the mean loss when last presented.
     losses = torch.full((300,), torch.inf)
     for at, _, segment in seen[:8]:

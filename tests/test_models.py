@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -118,18 +119,19 @@ def test_least_image_passes_and_a_smaller_one_is_refused(name, stem):
     ],
 )
 def test_stem_follows_the_image_unless_told(image_shape, stem, kernel):
-    model = build("resnet18", image_shape=image_shape, classes=10, stem=stem)
+    model: Any = build("resnet18", image_shape=image_shape, classes=10, stem=stem)
     assert model.conv1.kernel_size == (kernel, kernel)
     assert isinstance(model.maxpool, nn.Identity if kernel == 3 else nn.MaxPool2d)
 
 
 def test_small_stem_keeps_the_size():
-    model = build("resnet18", image_shape=CIFAR, classes=10)
+    model: Any = build("resnet18", image_shape=CIFAR, classes=10)
     assert model.layer1(model.maxpool(model.conv1(torch.zeros(1, *CIFAR)))).shape[2:] == (32, 32)
 
 
 def test_zero_padded_shortcut_by_hand():
-    shortcut = build("resnet20s", image_shape=CIFAR, classes=10).layer2[0].downsample
+    model: Any = build("resnet20s", image_shape=CIFAR, classes=10)
+    shortcut = model.layer2[0].downsample
     assert list(shortcut.parameters()) == []
     assert list(shortcut.buffers()) == []
     maps = torch.randn(2, 16, 5, 4)
@@ -237,7 +239,8 @@ def test_own_model_gets_the_words_it_asks_for(own):
 
 
 def test_own_model_may_ask_in_other_words_and_lie_in_a_class(own):
-    convolution, _, linear = build(f"{own}:Zoo.make", image_shape=(5, 1, 1), classes=6)
+    model: Any = build(f"{own}:Zoo.make", image_shape=(5, 1, 1), classes=6)
+    convolution, _, linear = model
     assert (convolution.in_channels, linear.out_features) == (5, 6)
 
 

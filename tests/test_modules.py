@@ -75,7 +75,7 @@ def test_nothing_to_prune_is_said_with_the_remedy():
 @pytest.mark.parametrize("field", ["include", "exclude"])
 def test_a_pattern_that_matches_nothing_is_named(field):
     with pytest.raises(PracError, match=r"matches the pattern 'features\.\*': the model has 0.wei"):
-        prunable(network(), PruneConfig(**{field: ("features.*",)}))
+        prunable(network(), PruneConfig(**{field: ("features.*",)}))  # type: ignore[arg-type]
 
 
 def test_a_snapshot_is_a_copy_with_the_buffers():
@@ -107,7 +107,7 @@ def test_weights_of_another_model_are_refused_and_nothing_is_changed():
             r"weight '2.1.weight' is \(2, 6\), the model's is \(2, 5\)",
         ),
     ]:
-        changed = {n: v for n, v in {**weights, **change}.items() if v is not None}
+        changed = {n: v for n, v in {**weights, **change}.items() if v is not None}  # type: ignore[dict-item]
         with pytest.raises(PracError, match=message):
             restore_(model, changed)
     after = snapshot(model)

@@ -60,7 +60,7 @@ def test_what_is_printable_is_one_line_of_letters_that_show(text):
     assert printable(shown) == shown
 
 
-@given(st.text(st.characters(exclude_categories=HIDDEN)))
+@given(st.text(st.characters(exclude_categories=HIDDEN)))  # type: ignore[arg-type]
 def test_ordinary_text_stays_as_it_is(text):
     assert printable(text) == text
 
@@ -101,7 +101,10 @@ def checked(captured) -> tuple[str, str]:
     return tuple(captured)
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if at % 3 else []) for at, name in enumerate(ODD)],
+)
 def test_classes_paths_and_runs_of_any_name(capsys, monkeypatch, name):
     data = make_folder(Path("sets") / name, (name, "plain"))
     out = Path("out") / ("run [x]" if name == UNDECODABLE else name)

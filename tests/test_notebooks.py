@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -9,7 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import matplotlib.pyplot as plt
 import pytest
+import torch
 
 FOLDER = Path(__file__).parents[1] / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -24,6 +28,10 @@ def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
+def code_of(notebook: dict[str, Any]) -> str:
+    return "\n".join("".join(cell["source"]) for cell in code_cells(notebook))
+
+
 def kinds(cell: dict[str, Any]) -> list[tuple[str, ...]]:
     """What a cell has given: text on which stream, pictures of which type."""
     return [
@@ -36,6 +44,7 @@ def test_there_are_notebooks() -> None:
     assert {path.stem for path in NOTEBOOKS} >= {"first-ticket", "inside-a-prac-set"}
 
 
+@pytest.mark.slow
 @each_notebook
 def test_a_notebook_runs_and_gives_what_is_stored(path: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(FOLDER / "run.py"), str(path), "--out", str(tmp_path)]
@@ -48,10 +57,37 @@ def test_a_notebook_runs_and_gives_what_is_stored(path: Path, tmp_path: Path) ->
         assert kinds(before) == kinds(now), f"cell {before['id']}: {REMEDY}"
 
 
+SMALLER = (
+    ("epochs=16, milestones=(10, 14)", "epochs=2, milestones=()"),
+    ("range(30)", "range(2)"),
+    ("seeds=(0, 1, 2)", "seeds=(0, 1)"),
+)
+
+
+# A kernel takes them for no errors.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:FigureCanvasAgg is non-")
+@each_notebook
+def test_a_notebook_s_code_runs_when_it_trains_little(path: Path) -> None:
+    """Without a kernel, which takes its time to start."""
+    code = code_of(json.loads(path.read_text()))
+    for full, less in SMALLER:
+        code = code.replace(full, less)
+    threads = torch.get_num_threads()
+    with matplotlib.rc_context():
+        plt.switch_backend("agg")
+        try:
+            exec(compile(code, path.name, "exec"), {"__name__": "notebook"})
+        finally:
+            plt.close("all")
+            torch.set_num_threads(threads)
+
+
 @each_notebook
 def test_what_is_stored_is_of_one_run_without_errors_and_small(path: Path) -> None:
     notebook = json.loads(path.read_text())
     cells = code_cells(notebook)
+    digest = hashlib.sha256(code_of(notebook).encode()).hexdigest()
+    assert notebook["metadata"]["outputs_are_of_code"] == digest, REMEDY
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1)), REMEDY
     found = {output for cell in cells for output in kinds(cell)}
     assert found

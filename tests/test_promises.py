@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import prac
 from prac.cli import main
-from prac.cli.options import early_value
+from prac.cli.given import early_value
 from prac.config import SubsetConfig
 from prac.cost import Cost
 from prac.data.augment import Pipeline
@@ -27,6 +27,7 @@ from prac.ledger import read_metrics
 from prac.recipe import DataConfig
 from prac.store import read_tensors
 from prac.tables import search_table
+from tests.conftest import SmallNet
 
 NEVER = prac.StopConfig(rule="never")
 HALF = SubsetConfig(rule="cet", kept_fraction=0.5)
@@ -80,7 +81,7 @@ class TestCosts:
         """A network that takes a second to train on a batch and a hundred to score one."""
         now = 0.0
 
-        class Timed(type(small_net())):
+        class Timed(SmallNet):
             def forward(self, x: Tensor) -> Tensor:
                 nonlocal now
                 now += 1.0 if self.training else 100.0
@@ -184,7 +185,9 @@ class Recorded:
             seen.append(x)
             yield x, y
         if len(ids) == len(self):
-            self.passes.append((seeds and tuple(seeds), torch.cat(seen)[ids.argsort()]))
+            self.passes.append(
+                (None if seeds is None else tuple(seeds), torch.cat(seen)[ids.argsort()])
+            )
 
 
 class TestWhatIsSeen:
@@ -192,8 +195,8 @@ class TestWhatIsSeen:
         self, small_net, train, val, config, tmp_path
     ):
         augmenting = Pipeline(crop_padding=1, flip=True)
-        seen = Recorded(TensorExamples(*train, augmenting))
-        held_out = Recorded(TensorExamples(*val, augmenting))
+        seen = Recorded(TensorExamples(train[0], train[1], augmenting))
+        held_out = Recorded(TensorExamples(val[0], val[1], augmenting))
         settings = config(levels=2, stop=NEVER, rewind="init")
         prac.find(
             small_net(),
@@ -220,7 +223,7 @@ class TestWhatIsSeen:
     def test_dropout_draws_anew_in_every_epoch(self, small_net, train, config, tmp_path):
         drawn: list[float] = []
 
-        class Drawing(type(small_net())):
+        class Drawing(SmallNet):
             def forward(self, x: Tensor) -> Tensor:
                 if self.training:
                     drawn.append(float(torch.rand(())))
@@ -239,7 +242,7 @@ class TestWhatIsSeen:
         data = load_data(DataConfig(name="digits", limit=100, crop=2, flip=True))
         ids = [torch.arange(10)]
 
-        def first(examples, **options: int) -> Tensor:
+        def first(examples, **options: Any) -> Tensor:
             return next(iter(examples.stream(ids, **options)))[0]
 
         assert data.val is not None
@@ -314,7 +317,7 @@ class TestLevels:
         # Alone, CEP leaves all data to level 1, so that level 2's set is filled from all of it too.
         sets = []
         for rule, level in (("prac", 1), ("cep", 2)):
-            settings = easy_settings(config, subset=SubsetConfig(rule=rule))
+            settings = easy_settings(config, subset=SubsetConfig(rule=rule))  # type: ignore[arg-type]
             search = prac.find(easy_net(), easy_examples(), settings, out=tmp_path / rule)
             assert search.levels[level - 1].set_size == 200
             assert search.levels[level].set_size == 20
@@ -379,7 +382,11 @@ class TestCommand:
         search = prac.find(small_net(), train, settings, out=tmp_path / "run")
         for level, accuracy in ((0, 0.9), (2, 0.875)):
             search.retrain_path(level).mkdir(parents=True)
-            summary = {"best_epoch": 1, "val_accuracy": None, "test_accuracy": accuracy}
+            summary: dict[str, Any] = {
+                "best_epoch": 1,
+                "val_accuracy": None,
+                "test_accuracy": accuracy,
+            }
             summary |= {"density": search.levels[level].density, "cost": asdict(Cost())}
             (search.retrain_path(level) / "summary.json").write_text(json.dumps(summary))
         console = Console(width=100)

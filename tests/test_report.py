@@ -17,7 +17,6 @@ import vl_convert
 from torch import nn
 
 import prac
-from conftest import SEARCH, STOP
 from prac.cli import main
 from prac.errors import PracError
 from prac.judging import judge
@@ -29,6 +28,7 @@ from prac.report.words import answer, cost_sentence, numbers, shown_level
 from prac.results import Search
 from prac.store import read_tensors, write_tensors
 from prac.verdict import LevelVerdict, Trial, Trials, Verdict
+from tests.conftest import SEARCH, STOP
 
 CHARTS = [
     *("accuracy", "iterations", "sets", "distances", "validation", "forgetting", "classes"),

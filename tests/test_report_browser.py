@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from conftest import SEARCH
 from prac.cli import main
+from tests.conftest import SEARCH
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -83,8 +83,15 @@ def test_it_is_drawn_from_itself_alone(opened, report):
     assert [text for kind, text in page.said if kind in ("error", "warning")] == []
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        ("phone", "light"),
+        ("desktop", "dark"),
+        pytest.param("phone", "dark", marks=pytest.mark.slow),
+        pytest.param("desktop", "light", marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_overflows_and_all_can_use_it(opened, width, scheme):
     page = opened(width, color_scheme=scheme)
     overflow = page.evaluate(

@@ -123,9 +123,10 @@ def test_words_fit_80_columns():
     barriers = dict.fromkeys((0, 64000), HILL) | {128000: FLAT}
     accuracies = dict.fromkeys(barriers, (0.91234, 0.9))
     for known in (barriers, {0: HILL}):
-        console = Console(file=io.StringIO(), width=80)
+        file = io.StringIO()
+        console = Console(file=file, width=80)
         console.print(rewind_point_text(RewindPoint(640000, known, accuracies)))
-        text = console.file.getvalue()
+        text = file.getvalue()
         assert max(map(len, text.splitlines())) <= 80
         said = " ".join(text.split())
         expected = "--rewind iteration:128000" if 128000 in known else "From no point up to"

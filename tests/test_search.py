@@ -226,7 +226,7 @@ class Linear(nn.Sequential):
     def __init__(self) -> None:
         super().__init__(nn.Linear(2, 2))
         with torch.no_grad():
-            self[0].weight.copy_(torch.tensor([[-1.0, 1.1], [1.2, -1.3]]))
+            self[0].get_parameter("weight").copy_(torch.tensor([[-1.0, 1.1], [1.2, -1.3]]))
 
 
 @pytest.mark.parametrize("scaling", ["linear", "epochs", "none"])
@@ -509,10 +509,10 @@ class TestMistakes:
             (prac.Task(loss=nn.CrossEntropyLoss(reduction="none")), "expected one number"),
             (prac.Task(correct=lambda outputs, y: outputs), "`correct` gave"),
             (prac.Task(correct=lambda outputs, y: outputs.argmax(1)), "one bool an example"),
-            (prac.Task(correct=lambda outputs, y: [True] * len(y)), "gave list for"),
+            (prac.Task(correct=lambda outputs, y: [True] * len(y)), "gave list for"),  # type: ignore[arg-type, return-value]
             (prac.Task(prediction=lambda outputs: outputs.max(1).values), "one integer an"),
             (prac.Task(prediction=lambda outputs: outputs), "`prediction` gave"),
-            (prac.Task(loss=lambda outputs, y: outputs.missing), "does not take the model's"),
+            (prac.Task(loss=lambda outputs, y: outputs.missing), "does not take the model's"),  # type: ignore[attr-defined]
         ],
     )
     def test_a_task_that_does_not_fit(self, small_net, train, config, tmp_path, task, fault):

@@ -209,7 +209,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, step, fail)
+    monkeypatch.setattr(os, step, fail)
     with pytest.raises(PracError, match=r"f: cannot be written: No space left .*: free some room"):
         write_atomic(path, b"new")
     monkeypatch.undo()
@@ -222,7 +222,7 @@ def test_content_is_on_disk_before_it_takes_the_name(tmp_path, monkeypatch):
     for name in ("write", "fsync", "replace"):
         real = getattr(os, name)
         monkeypatch.setattr(
-            files.os, name, lambda *a, _real=real, _name=name: (order.append(_name), _real(*a))[1]
+            os, name, lambda *a, _real=real, _name=name: (order.append(_name), _real(*a))[1]
         )
     write_atomic(tmp_path / "f", b"x")
     assert order == ["write", "fsync", "replace", "fsync"]
@@ -242,7 +242,7 @@ def test_new_folders_are_on_disk_before_what_is_in_them(tmp_path, monkeypatch):
 
 def test_a_write_that_comes_in_parts_is_whole(tmp_path, monkeypatch):
     real = os.write
-    monkeypatch.setattr(files.os, "write", lambda fd, content: real(fd, content[:3]))
+    monkeypatch.setattr(os, "write", lambda fd, content: real(fd, content[:3]))
     write_atomic(tmp_path / "f", b"0123456789")
     append(tmp_path / "f", b"abcdefg")
     assert (tmp_path / "f").read_bytes() == b"0123456789abcdefg"

@@ -1,4 +1,4 @@
-"""A short torture of every kind; `make torture` is the long one."""
+"""A short torture of every kind, by `make test-all`; `make torture` is the long one."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def kinds(found: dict[str, Any]) -> dict[str, int]:
     return {row["kind"]: row["tried"] for row in found["rows"]}
 
 
+@pytest.mark.slow
 def test_runs_that_are_killed_anywhere_go_on_to_the_same_bytes(tmp_path):
     found = kinds(tortured("kills", tmp_path))
     for stage in ("in the middle of an epoch", "between pruning and rewinding", "in a retraining"):
@@ -40,11 +41,13 @@ def test_runs_that_are_killed_anywhere_go_on_to_the_same_bytes(tmp_path):
     assert sum(found.values()) >= 20
 
 
+@pytest.mark.slow
 def test_runs_that_are_asked_to_stop_save_and_go_on(tmp_path):
     found = kinds(tortured("signals", tmp_path))
     assert {"SIGINT at a random moment", "a second process in the folder"} <= found.keys()
 
 
+@pytest.mark.slow
 def test_runs_survive_power_failures(tmp_path):
     assert sum(kinds(tortured("power", tmp_path)).values()) == 8
 
@@ -56,6 +59,7 @@ def test_a_power_failure_takes_nothing_that_was_synced_from_a_file_written_behin
     assert {len(b"synced"), len(b"synced, then more")} <= {len(content) for content in left}
 
 
+@pytest.mark.slow
 def test_runs_survive_full_and_failing_disks(tmp_path):
     found = tortured("disks", tmp_path)
     assert {"a file-size limit, then none", "newest state truncated"} <= kinds(found).keys()
@@ -63,6 +67,7 @@ def test_runs_survive_full_and_failing_disks(tmp_path):
         pytest.skip("; ".join(found["untried"]))
 
 
+@pytest.mark.slow
 def test_hostile_files_are_refused_within_bounds(tmp_path):
     found = kinds(tortured("files", tmp_path))
     assert {"a hostile ticket, refused in one line", "a hostile state, refused in one line"} <= (
@@ -80,5 +85,6 @@ def test_the_page_is_what_torture_makes_of_the_committed_figures():
     assert sum(row["tried"] for row in rows if row["kind"].startswith("kill -9")) >= 100
 
 
+@pytest.mark.slow
 def test_code_that_is_broken_on_purpose_does_not_pass(tmp_path):
     assert kinds(tortured("controls", tmp_path)) == {"broken on purpose, and noticed": 3}

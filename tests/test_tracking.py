@@ -311,6 +311,7 @@ def offline(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_mlflow_has_each_point_once(offline):
     lines = read_metrics(offline / "run")
     with sqlite3.connect(offline / "mlflow.db") as database:
@@ -332,6 +333,7 @@ def test_mlflow_has_each_point_once(offline):
     assert params["model"] == "lenet_300_100"
 
 
+@pytest.mark.slow
 def test_weights_and_biases_has_the_run_in_its_offline_files(offline):
     records = wandb_records(offline / "run" / "wandb")
     known = json.loads((offline / "run" / "tracking.json").read_text())["wandb"]
@@ -362,6 +364,6 @@ def wandb_records(folder: Path) -> list[Any]:
         record += content[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):  # A whole one, or a last piece.
-            records.append(wandb_internal_pb2.Record.FromString(record))
+            records.append(wandb_internal_pb2.Record.FromString(record))  # type: ignore[attr-defined]
             record = b""
     return records

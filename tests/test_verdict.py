@@ -191,9 +191,10 @@ class TestWords:
             level(index, 0.5, 0.9, 1.0, controls=dict.fromkeys(names, same), barrier=hill)
             for index in (1, 15)
         ]
-        console = Console(file=io.StringIO(), width=width)
+        file = io.StringIO()
+        console = Console(file=file, width=width)
         console.print(verdict_text(verdict(*levels)))
-        lines = console.file.getvalue().splitlines()
+        lines = file.getvalue().splitlines()
         assert max(map(len, lines)) <= width
         rows = [" ".join(line.split()) for line in lines]
         assert "0 100.00% 3 90.00 ±4.97 - - - dense" in rows

@@ -12,29 +12,34 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
 
+import prac
 from bench import equal_runs, first_step, packing, paper, parts, smoke, visit, visit_page
 from bench.first_step import Fault, FirstStep, check_pruned
 from bench.machine import ROOT
 from bench.options import Options
-from bench.protocol import SHORT, Protocol, Stage
+from bench.protocol import PAPER, SHORT, Protocol, Stage
 from bench.work import RESNET, images_of, with_batch
 from experiments import rivals
 from prac.algorithms.forgetting import ForgettingTable
+from prac.algorithms.masks import prune
 from prac.cli.compare import parser
-from prac.cli.options import values_of
+from prac.cli.options import options_and_recipe
+from prac.optimizer import make_optimizer
 from prac.pace import Pace
 from prac.presets import combined
 from prac.recipe import Recipe
-from prac.settings import flat, from_flat
+from prac.settings import flat
+from prac.step import Step
 from prac.world import EXECUTIONS
-from test_bench import ABSENT
-from test_experiments import small_cifar
+from tests.test_bench import ABSENT
+from tests.test_experiments import small_cifar
 
 ON_CPU = ["--device", "cpu", "--execution", "eager", "--short"]
 SMALL = with_batch(RESNET, 8)
@@ -57,6 +62,7 @@ def absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestSmoke:
+    @pytest.mark.slow
     def test_all_is_well_on_a_cpu(self, capsys):
         assert smoke.main(ON_CPU) == 0
         lines = capsys.readouterr().out.splitlines()
@@ -85,10 +91,11 @@ class TestSmoke:
             "left out: four, compiled: no time left",
         ]
 
+    @pytest.mark.slow
     def test_other_gradients_are_found(self, images, monkeypatch):
         first = FirstStep(SMALL, images, 0, "cpu")
         assert "gradients" in first.check("eager", "fp32")
-        make = first_step.make_optimizer
+        make = make_optimizer
         monkeypatch.setattr(
             first_step,
             "make_optimizer",
@@ -103,7 +110,7 @@ class TestSmoke:
             FirstStep(SMALL, images, 0, "cpu").check("eager", "bf16")
 
     def test_pruned_weights_that_come_back_are_found(self, images, monkeypatch):
-        class Unmasked(first_step.Step):
+        class Unmasked(Step):
             def __init__(self, model, optimizer, masks, **told):
                 super().__init__(model, optimizer, {}, **told)
 
@@ -117,7 +124,7 @@ class TestSmoke:
             check_pruned(work, images, "eager", 0, "cpu")
 
     def test_other_masks_are_found(self, monkeypatch):
-        prune, calls = smoke.prune, []
+        calls = []
 
         def pruned(scores, masks, fraction):
             calls.append(None)
@@ -128,11 +135,12 @@ class TestSmoke:
         with pytest.raises(Fault, match="a after 3 prunings"):
             smoke.check_masks("cpu", 0)
 
+    @pytest.mark.slow
     def test_searches_that_differ_are_found(self, images, tmp_path, monkeypatch):
         searches = equal_runs.Searches(SMALL, images, "eager", "cpu", tmp_path / "runs", 20)
         monkeypatch.setattr(equal_runs, "EPOCHS", 3)
         monkeypatch.setattr(equal_runs, "LEVELS", 1)
-        find = equal_runs.find
+        find = prac.find
 
         def otherwise(model, *given, out, **told):
             if out.name != "one":
@@ -146,6 +154,7 @@ class TestSmoke:
         with pytest.raises(Fault, match=r"files differ"):
             searches.check_resumed()
 
+    @pytest.mark.slow
     def test_events_that_are_not_counted_are_found(self, images, tmp_path, monkeypatch):
         update = ForgettingTable.update
 
@@ -367,16 +376,15 @@ class TestProtocol:
         """Whoever runs `experiments.rivals paper` goes on where visits were."""
         words = rivals.command(rivals.PROBLEMS["paper"], "DIR", "x", "--execution captured")
         preset = combined(rivals.PAPER_PRESET).settings
-        options = parser(preset).parse_args(words[2:])
-        asked = from_flat(Recipe, values_of(options, Recipe))
-        assert flat(paper.PAPER.recipe(Path("DIR"), "captured")) == flat(asked)
+        options, asked = options_and_recipe(parser(preset), words[2:], Recipe)
+        assert flat(PAPER.recipe(Path("DIR"), "captured")) == flat(asked)
         assert (options.methods, options.seeds) == (rivals.PAPER_METHODS, (0, 1, 2))
-        last = paper.PAPER.stages[-1]
+        last = PAPER.stages[-1]
         assert (last.seeds, last.judged) == (options.seeds, options.judged)
         assert Path(asked.data.name).name == rivals.PROBLEMS["paper"].folder
 
     def test_stages_have_all_of_those_before(self):
-        for protocol in (paper.PAPER, SHORT):
+        for protocol in (PAPER, SHORT):
             for one, next_one in zip(protocol.stages, protocol.stages[1:], strict=False):
                 assert set(one.seeds) <= set(next_one.seeds)
                 assert set(one.judged) <= set(next_one.judged)
@@ -432,6 +440,7 @@ def equal_files(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_visit_goes_on_where_another_was_cut(tmp_path, absent, capfd):
     """From machine to machine, to the bit: as one that was not cut."""
     for place in ("data", "there"):  # Wherever the data lies.
@@ -443,7 +452,7 @@ def test_a_visit_goes_on_where_another_was_cut(tmp_path, absent, capfd):
         if event.kind == "epoch" and event.level == 1 and (begun / "runs/imp").exists():
             raise KeyboardInterrupt
 
-    told = {"device": "cpu", "execution": "eager", "stages": 1}
+    told: dict[str, Any] = {"device": "cpu", "execution": "eager", "stages": 1}
     with suppress(KeyboardInterrupt):
         paper.go_on(begun, tmp_path / "there", SHORT, callback=cut, run_control=Pace(), **told)
     assert not (begun / "runs/imp/seed-0/levels/02").exists()
@@ -621,9 +630,8 @@ class TestVisit:
         assert "not packed: OSError: no room" in notes_of(tmp_path, 1)["told"]
 
     def test_what_has_no_room_is_named(self, tmp_path, monkeypatch):
-        pack = packing.pack
-        room = {"total_bytes": packing.SLACK + 10_000}
-        monkeypatch.setattr(packing, "pack", lambda *given, **told: pack(*given, **told, **room))
+        little = partial(packing.pack, total_bytes=packing.SLACK + 10_000)
+        monkeypatch.setattr(packing, "pack", little)
         written(tmp_path / "work-1/visit", {"cpu/a": b"1", "cpu/b.safetensors": bytes(20_000)})
         assert visit.main(words(tmp_path, 1, "smoke")) == 0
         notes = notes_of(tmp_path, 1)
@@ -683,7 +691,7 @@ class TestPage:
             }},
         }  # fmt: skip
         search = {"seed": 0, "levels": 15, "of": 15, "iterations": 9, "finished": True}
-        progress = {
+        progress: dict[str, Any] = {
             "stages": 0, "of": 3, "trainings": {"ended": 1, "under_way": 1, "seconds": [9.0]},
             "searches": [{**search, "method": "prac", "seconds": 100.0}],
         }  # fmt: skip

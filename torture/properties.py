@@ -22,7 +22,7 @@ def longer(scratch: Path, *, times: int) -> list[Blow]:
     """Run the tests whose budget TORTURE multiplies, `times` as long; each test counts once."""
     report = scratch / "properties.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += [*FILES, f"--junitxml={report}"]
+    command += ["-m", "", "--hypothesis-profile=thorough", *FILES, f"--junitxml={report}"]
     environment = {**os.environ, "TORTURE": str(times), "OMP_NUM_THREADS": "1"}
     subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
     blows = []

@@ -293,7 +293,7 @@ def many_layers(draw):
 @given(many_layers(), FRACTIONS, st.booleans())
 def test_many_layers_pruned_together_are_the_stable_sort(case, fraction, allow_empty):
     scores, masks, plain, chunk = case
-    expected = slowly_pruned(*plain, fraction, allow_empty)
+    expected = slowly_pruned(plain[0], plain[1], fraction, allow_empty)
     with mock.patch("prac.algorithms.masks.CHUNK", chunk):
         found = prune(scores, masks, fraction, allow_empty=allow_empty)
     assert as_lists(found) == as_lists(expected)
@@ -306,8 +306,8 @@ def test_many_layers_pruned_apart_are_the_stable_sort_of_each(case, fraction, al
     scores, masks, plain, chunk = case
     expected = {}
     for name in masks:
-        alone = ({name: tensors[name]} for tensors in plain)
-        expected |= slowly_pruned(*alone, fraction, allow_empty)
+        one, mask = ({name: tensors[name]} for tensors in plain)
+        expected |= slowly_pruned(one, mask, fraction, allow_empty)
     with mock.patch("prac.algorithms.masks.CHUNK", chunk):
         found = prune(scores, masks, fraction, scope="layer", allow_empty=allow_empty)
     assert as_lists(found) == as_lists(expected)

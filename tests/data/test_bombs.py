@@ -147,6 +147,7 @@ def test_sixteen_bits_of_every_format_keep_their_high_byte(tmp_path, order):
     Image.fromarray(values).save(tmp_path / "a.png")
     for name in ("a.pgm", "a.tif", "a.png"):
         images, _ = decode_images(ImageFiles([tmp_path / name]), DataConfig())
+        assert isinstance(images, torch.Tensor)
         assert images.tolist() == [[[[0, 0], [1, 255]]]], name
 
 

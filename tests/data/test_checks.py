@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -46,7 +48,12 @@ def path(tmp_path):
     x[7] = x[2]
     test = np.full((3, 3, 3), 200, dtype=np.uint8)
     test[1] = test[2] = x[4]
-    arrays = {"x_train": x, "y_train": np.arange(10) % 2, "x_test": test, "y_test": [0, 1, 0]}
+    arrays: dict[str, Any] = {
+        "x_train": x,
+        "y_train": np.arange(10) % 2,
+        "x_test": test,
+        "y_test": [0, 1, 0],
+    }
     np.savez(tmp_path / "set.npz", **arrays)
     np.save(tmp_path / "val.npy", [6, 7])
     return tmp_path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,7 +61,7 @@ def damaged(folder):
     return folder
 
 
-def loaded(folder: Path, **settings: object):
+def loaded(folder: Path, **settings: Any):
     return load_data(DataConfig(name=str(folder), **settings))
 
 
@@ -188,7 +189,7 @@ def test_a_part_that_only_drew_damaged_examples_is_refused(folder):
 
 @pytest.mark.parametrize("memory_limit", [8.0, LAZY])
 def test_rows_of_tables_are_left_out_too(tmp_path, memory_limit):
-    images = [{"bytes": encoded(i), "path": None} for i in range(8)]
+    images: list[dict[str, Any]] = [{"bytes": encoded(i), "path": None} for i in range(8)]
     images[2] = {"bytes": None, "path": None}
     images[5] = {"bytes": encoded(5)[:50], "path": None}
     images[6] = {"bytes": None, "path": "absent.png"}

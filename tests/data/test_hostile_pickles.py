@@ -36,7 +36,8 @@ def assert_plain(value: object) -> None:
         if type(item) in (dict, list, tuple):
             if id(item) not in seen:
                 seen.add(id(item))
-                left += [*item, *item.values()] if type(item) is dict else item
+                assert isinstance(item, dict | list | tuple)
+                left += [*item, *item.values()] if isinstance(item, dict) else item
         elif type(item) is np.ndarray:
             assert not item.dtype.hasobject
         else:

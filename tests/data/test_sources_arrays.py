@@ -48,6 +48,8 @@ def test_digits_are_split_by_class_and_scaled_to_bytes():
 
 def test_digits_are_the_same_split_each_time():
     first, second = load("digits"), load("digits")
+    assert isinstance(first.test.images, torch.Tensor)
+    assert isinstance(second.test.images, torch.Tensor)
     assert torch.equal(first.test.images, second.test.images)
     assert first.test.labels[:6].tolist() == [5, 0, 9, 8, 7, 1]
 
@@ -68,6 +70,7 @@ def test_both_customary_namings_are_read(npz, names):
     labels = (np.array([0, 1, 2, 0, 1, 2]), np.array([[2], [0], [1]]))
     splits = load(npz(**dict(zip(names, (train, labels[0], test, labels[1]), strict=True))))
     assert splits.name == "set"
+    assert isinstance(splits.train.images, torch.Tensor)
     assert torch.equal(splits.train.images, torch.from_numpy(train)[:, None])
     assert splits.train.classes == ("0", "1", "2")
     assert splits.test.labels.tolist() == [2, 0, 1]
@@ -135,6 +138,7 @@ def test_a_shape_that_is_no_picture_is_refused(shape):
 def test_floats_are_features_of_any_shape(npz, dtype):
     features = np.linspace(-1, 1, 24).reshape(4, 3, 2).astype(dtype)
     splits = load(npz(x=features, y=np.array([0, 1, 1, 0])))
+    assert isinstance(splits.train.images, torch.Tensor)
     assert splits.train.images.dtype == torch.float32
     assert splits.train.images.shape == (4, 3, 2)
 
@@ -161,6 +165,7 @@ def test_integers_within_bytes_are_pictures():
 def test_image_size_resizes_pictures_and_refuses_features(npz):
     path = npz(x=np.full((2, 6, 4, 3), 9, dtype=np.uint8), y=np.array([0, 1]))
     images = load(path, image_size=2).train.images
+    assert isinstance(images, torch.Tensor)
     assert torch.equal(images, torch.full((2, 3, 2, 2), 9, dtype=torch.uint8))
     with pytest.raises(PracError, match="applies to pictures"):
         load(npz(x=np.zeros((2, 4)), y=np.array([0, 1])), image_size=2)

@@ -164,6 +164,7 @@ def test_cifar10_is_read_in_every_form(tmp_path, files, packed):
     assert splits.train.images.dtype == torch.uint8
     assert np.array_equal(splits.train.images[4:8].reshape(4, -1), pixels(4, seed=1))
     assert splits.train.labels.tolist() == [0, 1, 2, 3] * 5
+    assert isinstance(splits.test.images, torch.Tensor)
     assert np.array_equal(splits.test.images.reshape(4, -1), pixels(4, seed=5))
     assert splits.test.classes[3] == "class3"
     assert splits.statistics.std == (0.2470, 0.2435, 0.2616)

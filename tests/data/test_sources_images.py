@@ -333,6 +333,8 @@ def test_tiny_imagenet_takes_its_val_as_test(tiny):
     assert splits.train.labels.tolist() == [0, 1]
     assert splits.test.labels.tolist() == [0, 1]
     # Class n01 holds val_1, class n02 val_0.
+    assert isinstance(splits.test.images, torch.Tensor)
+    assert isinstance(splits.train.images, torch.Tensor)
     assert torch.equal(splits.test.images, splits.train.images)
     assert splits.statistics is None
 

@@ -129,6 +129,7 @@ def test_nested_lists_of_integers_are_pictures(tmp_path, kind):
     column = pa.array(pixels.tolist(), pa.list_(pa.list_(kind)))
     write(tmp_path / "train.parquet", {"image": column, "label": [0, 1]})
     images = load(str(tmp_path)).train.images
+    assert isinstance(images, torch.Tensor)
     assert images.dtype == torch.uint8
     assert images.tolist() == pixels[:, None].tolist()
 
@@ -137,6 +138,7 @@ def test_lists_of_floats_are_features(tmp_path):
     column = pa.array([[0.5, 1.0], [2.0, -1.0]], pa.list_(pa.float64(), 2))
     write(tmp_path / "train.parquet", {"x": column, "label": [0, 1]})
     images = load(str(tmp_path)).train.images
+    assert isinstance(images, torch.Tensor)
     assert images.dtype == torch.float32
     assert images.tolist() == [[0.5, 1.0], [2.0, -1.0]]
 
@@ -229,6 +231,7 @@ def test_sizes_that_differ_are_refused_with_both_rows(folder):
 def test_beyond_the_memory_limit_rows_are_decoded_on_access(folder):
     whole, lazy = load(str(folder)), load(str(folder), memory_limit=0)
     assert isinstance(lazy.train.images, LazyImages)
+    assert isinstance(whole.train.images, torch.Tensor)
     assert torch.equal(torch.stack(list(lazy.train.images)), whole.train.images)
 
 
