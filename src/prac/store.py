@@ -45,7 +45,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, header: 
     Raises:
         PracError: If it is nothing that `read_tensors` would read; nothing is written then.
     """
-    with writing(path):
+    with told_as_unwritable(path):
         for name, tensor in tensors.items():
             check_writable(name, tensor, path)
         # As a reader will find it: keys that are numbers become text, tuples lists.
@@ -64,7 +64,7 @@ def newest_format(kind: str) -> int:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def told_as_unwritable(path: Path) -> Iterator[None]:
     """Turn the faults that a reader would find in what is to be written into a PracError."""
     try:
         yield

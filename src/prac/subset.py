@@ -17,8 +17,8 @@ from prac.store import (
     check_tensors,
     content_digest,
     read_tensors,
+    told_as_unwritable,
     write_tensors,
-    writing,
 )
 
 
@@ -86,7 +86,7 @@ class Subset:
             "total": self.total,
             "provenance": self.provenance,
         }
-        with writing(path):
+        with told_as_unwritable(path):
             _check(path, self)
         write_tensors(path, tensors, "subset", header)
 

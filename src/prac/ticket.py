@@ -17,9 +17,9 @@ from prac.store import (
     content_digest,
     pack,
     read_tensors,
+    told_as_unwritable,
     unpacked,
     write_tensors,
-    writing,
 )
 
 M = TypeVar("M", bound=nn.Module)
@@ -99,7 +99,7 @@ class Ticket:
         # A list, not a mapping: layers keep the model's order, in which ties are broken.
         shapes = [[name, list(mask.shape)] for name, mask in self.masks.items()]
         header = {"provenance": self.provenance, "mask_shapes": shapes}
-        with writing(path):
+        with told_as_unwritable(path):
             _check(path, self.weights, self.masks, self.provenance)
             checked_shapes(shapes, path)
         write_tensors(path, tensors, "ticket", header)
