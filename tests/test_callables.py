@@ -72,10 +72,13 @@ class Renamed(Scaled):
     pass
 
 
+HERE = re.escape(__name__)
+
+
 def test_a_description_is_a_name_and_a_digest():
-    assert re.fullmatch(r"test_callables\.closing_over-[0-9a-f]{12}", described(closing_over))
-    assert re.fullmatch(r"test_callables\.Scaled-[0-9a-f]{12}", described(Scaled(2.0)))
-    assert re.fullmatch(r"test_callables\.Scaled\.loss-[0-9a-f]{12}", described(Scaled(2).loss))
+    assert re.fullmatch(f"{HERE}.closing_over-[0-9a-f]{{12}}", described(closing_over))
+    assert re.fullmatch(f"{HERE}.Scaled-[0-9a-f]{{12}}", described(Scaled(2.0)))
+    assert re.fullmatch(rf"{HERE}.Scaled\.loss-[0-9a-f]{{12}}", described(Scaled(2).loss))
     assert described(nn.CrossEntropyLoss()).startswith("torch.nn.modules.loss.CrossEntropyLoss-")
     assert described(nn.functional.mse_loss).startswith("torch.nn.functional.mse_loss-")
     assert described(functools.partial(max, 1)).startswith("functools.partial-")
