@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from prac.step import STEPS_BEFORE_CAPTURE, compiling
-from prac.task import CLASSIFICATION
-from prac.world import EXECUTIONS, World
+from prac.training import CLASSIFICATION, Runtime
+from prac.training.runtime import EXECUTIONS
+from prac.training.step import STEPS_BEFORE_CAPTURE, compiling
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -19,18 +19,18 @@ def executions(device: str) -> tuple[str, ...]:
     return tuple(name for name in EXECUTIONS if device == "cuda" or "captured" not in name)
 
 
-def bare_step(model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> Step:
+def bare_step(model: nn.Module, optimizer: torch.optim.Optimizer, runtime: Runtime) -> Step:
     """Return a step of training and nothing else: forward, loss, backward, update.
 
     It applies no mask, draws no seed, sets no rate and reads nothing back: less cannot be done.
     """
-    world.prepare_(model)
+    runtime.prepare_(model)
     network: Callable[[Tensor], Tensor] = model.train()
-    if world.compiles:
-        network = torch.compile(model, dynamic=False, fullgraph=True, **compiling(world))
+    if runtime.compiles:
+        network = torch.compile(model, dynamic=False, fullgraph=True, **compiling(runtime))
 
     def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        with world.autocast():
+        with runtime.autocast():
             outputs = network(x)
             loss = CLASSIFICATION.loss(outputs, y)
         optimizer.zero_grad(set_to_none=True)
@@ -38,7 +38,7 @@ def bare_step(model: nn.Module, optimizer: torch.optim.Optimizer, world: World) 
         optimizer.step()
         return loss.detach(), outputs.detach()
 
-    return _captured(step) if world.captures else step
+    return _captured(step) if runtime.captures else step
 
 
 def _captured(step: Step) -> Step:

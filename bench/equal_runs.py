@@ -14,13 +14,13 @@ import torch
 
 from bench.first_step import Fault
 from bench.work import Work, load
-from prac import training
 from prac.config import SearchConfig
 from prac.events import Callback, Event
-from prac.loop import Segment, fit
-from prac.pace import Pace
+from prac.io import read_tensors
 from prac.search import find
-from prac.store import read_tensors
+from prac.training import RunControl, fit
+from prac.training import level as training
+from prac.training.loop import Segment
 
 EPOCHS, LEVELS = 5, 2
 """So many that also an epoch's last, smaller batch is captured and replayed."""
@@ -46,7 +46,9 @@ class Searches:
     scratch: Path
     count: int
 
-    def find(self, name: str, callback: Callback | None = None, pace: Pace | None = None) -> Path:
+    def find(
+        self, name: str, callback: Callback | None = None, run_control: RunControl | None = None
+    ) -> Path:
         """Search in a folder of that name, or go on there; return the folder."""
         images = load(self.work, self.path).examples()
         held_out = self.count // 9
@@ -64,7 +66,7 @@ class Searches:
             out=self.scratch / name,
             device=self.device,
             callback=callback,
-            run_control=pace,
+            run_control=run_control,
         )
         return self.scratch / name
 
@@ -93,7 +95,7 @@ class Searches:
 
         for _ in range(LEVELS + 1):
             with suppress(KeyboardInterrupt):
-                self.find("cut", watch, Pace(save_every=1))
+                self.find("cut", watch, RunControl(save_every=1))
         if len(cut) < LEVELS:
             raise Fault(f"the search was cut in {len(cut)} of {LEVELS} levels")
         return f"{_compared(self.find('one'), self.find('cut'))}, cut in each level"

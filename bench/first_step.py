@@ -16,11 +16,9 @@ from torch import Tensor, nn
 from bench.variants import half_pruned
 from bench.work import Work, load
 from prac.config import TrainConfig
-from prac.modules import snapshot
-from prac.optimizer import make_optimizer
-from prac.step import STEPS_BEFORE_CAPTURE, Step
-from prac.task import CLASSIFICATION
-from prac.world import World
+from prac.models import snapshot
+from prac.training import CLASSIFICATION, Runtime, make_optimizer
+from prac.training.step import STEPS_BEFORE_CAPTURE, Step
 
 # ‖found - expected‖ / ‖expected‖ of all gradients, and of the loss. bf16 has eight binary digits,
 # and twenty layers round one after the other.
@@ -66,18 +64,18 @@ class FirstStep:
 
     def found(self, execution: str, precision: str) -> Iterator[tuple[bool, float, list[Tensor]]]:
         """Yield the same as a search's step gives them, examples counting alike and not."""
-        world = World.choose(self.device, precision, execution)
+        runtime = Runtime.choose(self.device, precision, execution)
         model = self.work.build(self.seed).train()
-        world.prepare_(model)
+        runtime.prepare_(model)
         step = Step(
             model,
-            make_optimizer(model, self.config, world),
+            make_optimizer(model, self.config, runtime),
             {},
             task=CLASSIFICATION,
-            world=world,
+            runtime=runtime,
             batch_size=self.work.train.batch_size,
         )
-        x, y, weights = (part.to(world.device) for part in self.batch())
+        x, y, weights = (part.to(runtime.device) for part in self.batch())
         parameters = list(model.parameters())
         before = [parameter.detach().clone() for parameter in parameters]
         for weighted in (False, True):
@@ -97,8 +95,8 @@ class FirstStep:
         Raises:
             Fault: If that is too far.
         """
-        world, told, limit = World.choose(self.device), [], LIMITS[precision]
-        with world.reproducible(), smooth():
+        runtime, told, limit = Runtime.choose(self.device), [], LIMITS[precision]
+        with runtime.reproducible(), smooth():
             for weighted, loss, gradients in self.found(execution, precision):
                 wanted_loss, wanted = self.expected(weighted)
                 off = {
@@ -149,18 +147,18 @@ def check_pruned(work: Work, path: Path, execution: str, seed: int, device: str)
     Raises:
         Fault: If one is not, or nothing was trained.
     """
-    world = World.choose(device, execution=execution)
+    runtime = Runtime.choose(device, execution=execution)
     model = work.build(seed).train()
-    world.prepare_(model)
+    runtime.prepare_(model)
     masks = half_pruned(work, model)
-    optimizer = make_optimizer(model, work.train, world)
+    optimizer = make_optimizer(model, work.train, runtime)
     size = work.train.batch_size
-    step = Step(model, optimizer, masks, task=CLASSIFICATION, world=world, batch_size=size)
-    examples = load(work, path).examples().to(world.device)
+    step = Step(model, optimizer, masks, task=CLASSIFICATION, runtime=runtime, batch_size=size)
+    examples = load(work, path).examples().to(runtime.device)
     # Batches of two sizes, as an epoch has them.
     batches = [torch.arange(size), torch.arange(max(size // 2, 2))] * (SETTING_UP + 1)
     before = snapshot(model)
-    with world.reproducible():
+    with runtime.reproducible():
         for x, y in examples.stream(batches, seeds=list(range(len(batches)))):
             step(x, y, work.train.lr)
     after = snapshot(model)

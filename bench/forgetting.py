@@ -13,7 +13,7 @@ from bench.apart import apart, once
 from bench.options import Options
 from bench.report import Goal, Row, Section, ratios
 from bench.rounds import interleaved
-from prac.algorithms.forgetting import ForgettingTable
+from prac.algorithms import ForgettingTable
 from prac.cli.memory import keep_freed_memory
 
 BYTES = 8

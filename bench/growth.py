@@ -20,7 +20,7 @@ from bench.report import Goal, Row, Section, exponent
 from bench.rounds import interleaved
 from bench.states import opened, state_of
 from bench.work import LENET, Work, images_of, load, with_batch
-from prac.algorithms.masks import magnitude, ones, prune
+from prac.algorithms import magnitude, ones, prune
 from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
 from prac.search import find

@@ -15,11 +15,11 @@ from bench.apart import apart
 from bench.options import Options
 from bench.report import Goal, Row, Section
 from bench.rounds import interleaved
-from prac.algorithms.masks import magnitude, ones, prune
+from prac.algorithms import magnitude, ones, prune
 from prac.cli.memory import keep_freed_memory
 from prac.config import PruneConfig
-from prac.models import build
-from prac.modules import prunable
+from prac.models import prunable
+from prac.models.registry import build
 
 RATE = 0.2
 MEMORY = 1.5

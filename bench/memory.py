@@ -21,12 +21,11 @@ from bench.report import Goal, Row, Section, ratios
 from bench.work import RESNET, Work, images_of, load, with_batch
 from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
-from prac.optimizer import make_optimizer
 from prac.search import find
-from prac.world import World
+from prac.training import Runtime, make_optimizer
 
 MOST = 1.3
-CPU = World(torch.device("cpu"))
+CPU = Runtime(torch.device("cpu"))
 
 
 def measure(options: Options) -> Section:

@@ -17,14 +17,13 @@ from bench.progress import Told, tell_results
 from bench.protocol import PAPER, SHORT, Protocol
 from experiments import rivals
 from prac.cli.memory import keep_freed_memory
-from prac.comparing import compare
-from prac.comparison import Comparison
-from prac.data.load import load_data
+from prac.comparison import Comparison, compare
+from prac.config import flat
+from prac.data import load_data
 from prac.errors import PracError
 from prac.events import Callback
-from prac.models.load import load_model
-from prac.pace import Interrupted, Pace
-from prac.settings import flat
+from prac.models import load_model
+from prac.training import Interrupted, RunControl
 
 MARGIN = 5.0
 """Seconds before its end at which it begins to stop: it has still to leave."""
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("no time is left")
         return Interrupted("max-seconds").status
     try:
-        with Pace(max_seconds=seconds, tell=print).listening() as pace:
+        with RunControl(max_seconds=seconds, tell=print).listening() as run_control:
             comparison = go_on(
                 given.folder,
                 given.data,
@@ -62,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 execution=given.execution,
                 stages=given.stages,
                 callback=Told(),
-                run_control=pace,
+                run_control=run_control,
                 accept_changes=given.accept_changes,
             )
     except Interrupted as stop:
@@ -82,7 +81,7 @@ def go_on(
     device: str,
     execution: str,
     callback: Callback,
-    run_control: Pace,
+    run_control: RunControl,
     stages: int | None = None,
     accept_changes: bool = False,
 ) -> Comparison | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.protocol import Protocol
 from experiments import rivals
-from prac.comparison import FILE, Comparison
+from prac.comparison import COMPARISON_FILE, Comparison
 from prac.events import Event
 
 TELLS_EVERY = 10.0
@@ -73,7 +73,7 @@ def tell_results(
     """
     found = progress(folder, protocol)
     (results / "progress.json").write_text(json.dumps(found, indent=1) + "\n")
-    if not (folder / FILE).exists():
+    if not (folder / COMPARISON_FILE).exists():
         return
     asked = Comparison.load(folder)
     if len(asked.failed) == len(asked.runs):

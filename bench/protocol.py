@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import rivals
-from prac.comparison import FILE, Comparison
-from prac.presets import combined
-from prac.recipe import Recipe
-from prac.settings import from_flat
+from prac.comparison import COMPARISON_FILE, Comparison
+from prac.config import Recipe, combined, from_flat
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Stage:
 
     def is_done(self, folder: Path) -> bool:
         """Say whether all of it was found before."""
-        if not (folder / FILE).exists():
+        if not (folder / COMPARISON_FILE).exists():
             return False
         found = Comparison.load(folder)
         levels = {0, *self.judged}

@@ -11,8 +11,8 @@ from bench.options import Options
 from bench.work import RESNET, Images, with_batch
 from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
-from prac.data.examples import TensorExamples
-from prac.pace import Interrupted, Pace
+from prac.data import TensorExamples
+from prac.training import Interrupted, RunControl
 
 SCHEDULE: dict[str, Any] = {"epochs": 182, "milestones": (91.0, 136.0)}
 PRUNINGS = 15
@@ -24,7 +24,7 @@ def search(
 ) -> tuple[float, int]:
     """Return the seconds of a search, and how many levels it did in the time left."""
     # Here, since the loop alone needs no PyYAML.
-    from prac.results import Search
+    from prac.runs import Search
     from prac.search import find
 
     keep_freed_memory()
@@ -38,9 +38,9 @@ def search(
     config = make(levels=levels, train=train, rewind="epoch:3", seed=options.seed)
     out = options.scratch / method
     model, data = RESNET.build(options.seed), images.examples()
-    pace = Pace(max_seconds=left)
+    run_control = RunControl(max_seconds=left)
     started = time.monotonic()
     with suppress(Interrupted):
-        find(model, data, config, val=val, out=out, device=options.device, run_control=pace)
+        find(model, data, config, val=val, out=out, device=options.device, run_control=run_control)
     seconds = time.monotonic() - started
     return seconds, sum(level.cost.iterations > 0 for level in Search.load(out).levels)

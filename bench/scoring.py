@@ -18,12 +18,10 @@ from bench.options import Options
 from bench.report import Goal, Row, Section, ratios
 from bench.rounds import interleaved
 from bench.work import LENET, RESNET, Work, images_of, load, with_batch
-from prac import evaluate, search
 from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
-from prac.evaluate import predictions
-from prac.problem import Problem
-from prac.world import World
+from prac.search import finding as search
+from prac.training import Problem, Runtime, evaluate, predictions
 
 IMAGES = 10_000
 LEAST = 0.9
@@ -76,13 +74,13 @@ def examples_of(options: Options) -> int:
 def both(work: Work, path: Path, execution: str, options: Options) -> Callable[[str], float]:
     """Return a round of either kind, in images a second, on the same model in the same process."""
     keep_freed_memory()
-    world = World.choose("cpu", "fp32", execution)
+    runtime = Runtime.choose("cpu", "fp32", execution)
     size = work.train.batch_size
     examples = load(work, path).examples(examples_of(options))
-    problem = Problem.of(work.build(options.seed), examples, world=world, batch_size=size)
+    problem = Problem.of(work.build(options.seed), examples, runtime=runtime, batch_size=size)
     model = problem.model.eval()
     x = next(iter(examples.stream([torch.arange(min(size, len(examples)))])))[0]
-    x = world.placed(x)
+    x = runtime.to_memory_format(x)
 
     def bare() -> int:
         with torch.no_grad():

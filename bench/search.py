@@ -16,10 +16,10 @@ from bench.report import Goal, Row, Section
 from bench.work import RESNET, Work, images_of, load, with_batch
 from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
+from prac.data import TensorExamples
 from prac.data.augment import Pipeline
-from prac.data.examples import TensorExamples
 from prac.events import Event
-from prac.files import read_environment
+from prac.io import read_environment
 from prac.search import find
 
 STEPS = "training steps"
@@ -36,37 +36,37 @@ PARTS = (*NEEDED, GATHER, MASKS, STATES, TICKETS, EXAMPLES, CHECKS, CHOOSING)
 
 # Owner (a module, or a class in it), function, part.
 FUNCTIONS = (
-    ("prac.step", "Step.__call__", STEPS),
-    ("prac.search", "executed", CHOOSING),
-    ("prac.search", "pruned", MASKS),
-    ("prac.training", "mask_distance", MASKS),
-    ("prac.checkpoint", "RunFolder.commit", STATES),
-    ("prac.checkpoint", "RunFolder.wait", STATES),
-    ("prac.checkpoint", "RunFolder.resume", STATES),
-    ("prac.checkpoint", "RunFolder.forget_states", STATES),
-    ("prac.checkpoint", "RunFolder.__enter__", STATES),
-    ("prac.training", "optimizer_tensors", STATES),
-    ("prac.training", "restore_optimizer_", STATES),
-    ("prac.search", "write_start", TICKETS),
-    ("prac.search", "write_trained", TICKETS),
-    ("prac.search", "write_summary", TICKETS),
-    ("prac.results", "Search.load", TICKETS),
+    ("prac.training.step", "Step.__call__", STEPS),
+    ("prac.search.finding", "select_execution", CHOOSING),
+    ("prac.search.algorithm", "pruned", MASKS),
+    ("prac.training.level", "mask_distance", MASKS),
+    ("prac.runs.folder", "RunFolder.commit", STATES),
+    ("prac.runs.folder", "RunFolder.wait", STATES),
+    ("prac.runs.folder", "RunFolder.resume", STATES),
+    ("prac.runs.folder", "RunFolder.forget_states", STATES),
+    ("prac.runs.folder", "RunFolder.__enter__", STATES),
+    ("prac.training.level", "optimizer_tensors", STATES),
+    ("prac.training.level", "restore_optimizer_", STATES),
+    ("prac.search.run", "write_start", TICKETS),
+    ("prac.search.run", "write_trained", TICKETS),
+    ("prac.search.run", "write_summary", TICKETS),
+    ("prac.runs.results", "Search.load", TICKETS),
     ("prac.algorithms.forgetting", "ForgettingTable.update", EXAMPLES),
-    ("prac.rules", "forgettable", EXAMPLES),
-    ("prac.rules", "disagreements", EXAMPLES),
-    ("prac.rules", "union", EXAMPLES),
-    ("prac.rules", "topped_up", EXAMPLES),
-    ("prac.training", "snapshot", CHECKS),
-    ("prac.training", "restore_", CHECKS),
-    ("prac.training", "check_converging", CHECKS),
-    ("prac.search", "restore_", CHECKS),
-    ("prac.search", "_first_state", CHECKS),
-    ("prac.problem", "Problem.of", CHECKS),
-    ("prac.problem", "Problem.identity", CHECKS),
+    ("prac.search.algorithm", "forgettable", EXAMPLES),
+    ("prac.search.parts", "disagreements", EXAMPLES),
+    ("prac.search.algorithm", "union", EXAMPLES),
+    ("prac.search.algorithm", "pad_to_size", EXAMPLES),
+    ("prac.training.level", "snapshot", CHECKS),
+    ("prac.training.level", "restore_", CHECKS),
+    ("prac.training.level", "check_converging", CHECKS),
+    ("prac.search.algorithm", "restore_", CHECKS),
+    ("prac.search.finding", "_first_state", CHECKS),
+    ("prac.training.problem", "Problem.of", CHECKS),
+    ("prac.training.problem", "Problem.identity", CHECKS),
 )
 STREAMS = (
     ("prac.data.examples", "TensorExamples.stream", GATHER),
-    ("prac.evaluate", "forward", FORWARD),
+    ("prac.training.evaluate", "forward", FORWARD),
 )
 LIMIT = 10_000
 MOST = 3.0

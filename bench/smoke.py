@@ -22,7 +22,7 @@ from bench.equal_runs import Searches
 from bench.first_step import PRECISIONS, Fault, FirstStep, check_pruned
 from bench.options import Options
 from bench.work import RESNET, Work, images_of, with_batch
-from prac.algorithms.masks import magnitude, ones, prune
+from prac.algorithms import magnitude, ones, prune
 
 SECONDS = 60.0
 COMPILING_SECONDS = 30.0

@@ -14,16 +14,15 @@ from bench import resident
 from bench.apart import apart, once
 from bench.options import Options
 from bench.report import Row, Section
-from prac.algorithms.forgetting import ForgettingTable
-from prac.algorithms.masks import ones
-from prac.checkpoint import RunFolder
+from prac.algorithms import ForgettingTable, ones
 from prac.cli.memory import keep_freed_memory
 from prac.config import PruneConfig
-from prac.container import content_of
-from prac.models import build
-from prac.modules import prunable, snapshot
-from prac.state import RunState, Weights
-from prac.world import World, environment
+from prac.io.container import content_of
+from prac.models import prunable, snapshot
+from prac.models.registry import build
+from prac.runs import RunFolder, RunState, Weights
+from prac.training import Runtime
+from prac.training.runtime import environment
 
 EXAMPLES = 45_000
 
@@ -68,7 +67,7 @@ def state_of(weights: Weights, prunables: Weights, examples: int) -> RunState:
 
 def opened(path: Path) -> RunFolder:
     """Return a run folder that is held until its process ends."""
-    folder = RunFolder(path, {}, {}, environment(World(torch.device("cpu"))))
+    folder = RunFolder(path, {}, {}, environment(Runtime(torch.device("cpu"))))
     folder.__enter__()
     return folder
 

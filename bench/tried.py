@@ -19,16 +19,14 @@ from bench.options import Options
 from bench.report import Row, Section
 from bench.rounds import interleaved
 from bench.work import LENET, RESNET, images_of, load, with_batch
-from prac.algorithms.masks import magnitude, ones, prune
+from prac.algorithms import magnitude, ones, prune
 from prac.cli.memory import keep_freed_memory
 from prac.data import examples
 from prac.data.augment import Draws, crop_and_flip, drawn
-from prac.evaluate import predictions
-from prac.modules import prunable
-from prac.problem import Problem
-from prac.world import World
+from prac.models import prunable
+from prac.training import Problem, Runtime, predictions
 
-CPU = World(torch.device("cpu"))
+CPU = Runtime(torch.device("cpu"))
 Runs = Mapping[str, Callable[[], float]]
 
 
@@ -84,10 +82,10 @@ def with_blocks(size: int, path: Path, options: Options) -> Callable[[int], floa
 def scoring(batch_size: int, path: Path, options: Options) -> Callable[[], float]:
     """A CEP pass in batches of a size."""
     keep_freed_memory()
-    world = World.choose("cpu", "fp32", "channels-last")
+    runtime = Runtime.choose("cpu", "fp32", "channels-last")
     data = load(RESNET, path).examples(options.of(4_000, 40))
     model = RESNET.build(options.seed)
-    problem = Problem.of(model, data, world=world, batch_size=batch_size)
+    problem = Problem.of(model, data, runtime=runtime, batch_size=batch_size)
 
     def run() -> float:
         started = time.perf_counter()

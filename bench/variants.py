@@ -17,19 +17,22 @@ from torch import Tensor
 from bench import textbook
 from bench.bare import bare_step
 from bench.work import Work, load
-from prac.algorithms.forgetting import ForgettingTable
-from prac.algorithms.masks import Masks, magnitude, ones, prune
-from prac.algorithms.schedule import Plan
+from prac.algorithms import ForgettingTable, Masks, Plan, magnitude, ones, prune
 from prac.cli.memory import keep_freed_memory
-from prac.loop import fit
-from prac.modules import prunable, snapshot
-from prac.optimizer import make_optimizer
-from prac.problem import Problem
-from prac.state import RunState
-from prac.step import STEPS_BEFORE_CAPTURE, Step
-from prac.task import CLASSIFICATION
-from prac.training import Training, check_converging, ended_epoch, presented
-from prac.world import World
+from prac.models import prunable, snapshot
+from prac.runs import RunState
+from prac.training import (
+    CLASSIFICATION,
+    Problem,
+    Runtime,
+    Training,
+    check_converging,
+    fit,
+    make_optimizer,
+    record_segment,
+)
+from prac.training.level import ended_epoch
+from prac.training.step import STEPS_BEFORE_CAPTURE, Step
 
 Round = Callable[[int], float]
 PREFETCHED = 6
@@ -41,53 +44,57 @@ MATRIX = 1536
 def bare(work: Work, path: Path, execution: str, seed: int, device: str) -> Round:
     """Steps on one fixed batch, executed as `prac` executes them, with its optimiser."""
     keep_freed_memory()
-    world = World.choose(device, execution=execution)
+    runtime = Runtime.choose(device, execution=execution)
     model = work.build(seed)
-    world.prepare_(model)
-    optimizer = make_optimizer(model, work.train, world)
-    return _repeated(work, path, bare_step(model, optimizer, world), world, world.reproducible)
+    runtime.prepare_(model)
+    optimizer = make_optimizer(model, work.train, runtime)
+    return _repeated(
+        work, path, bare_step(model, optimizer, runtime), runtime, runtime.reproducible
+    )
 
 
 def masked(work: Work, path: Path, execution: str, seed: int, device: str) -> Round:
-    """Steps on one fixed batch as a search makes them: `prac.step`, half of the weights pruned."""
+    """Steps on one fixed batch as a search makes them, half of the weights pruned."""
     keep_freed_memory()
-    world = World.choose(device, execution=execution)
+    runtime = Runtime.choose(device, execution=execution)
     model = work.build(seed).train()
-    world.prepare_(model)
+    runtime.prepare_(model)
     step = Step(
         model,
-        make_optimizer(model, work.train, world),
+        make_optimizer(model, work.train, runtime),
         half_pruned(work, model),
         task=CLASSIFICATION,
-        world=world,
+        runtime=runtime,
         batch_size=work.train.batch_size,
     )
-    return _repeated(work, path, lambda x, y: step(x, y, work.train.lr), world, world.reproducible)
+    return _repeated(
+        work, path, lambda x, y: step(x, y, work.train.lr), runtime, runtime.reproducible
+    )
 
 
 def plain(work: Work, path: Path, seed: int, device: str) -> Round:
     """Steps on one fixed batch as torch takes them untuned, by a user without `prac`."""
-    world = World(torch.device(device))
+    runtime = Runtime(torch.device(device))
     model = work.build(seed).to(device)
-    step = bare_step(model, textbook.optimizer_of(model, work.train), world)
-    return _repeated(work, path, step, world, nullcontext)
+    step = bare_step(model, textbook.optimizer_of(model, work.train), runtime)
+    return _repeated(work, path, step, runtime, nullcontext)
 
 
 def _repeated(
     work: Work,
     path: Path,
     step: Callable[[Tensor, Tensor], object],
-    world: World,
+    runtime: Runtime,
     within: Callable[[], AbstractContextManager[None]],
 ) -> Round:
-    x, y = _batch(work, path, world)
+    x, y = _batch(work, path, runtime)
 
     def timed(iterations: int) -> float:
         with within():
             started = time.perf_counter()
             for _ in range(iterations):
                 step(x, y)
-            wait_for(world.device)
+            wait_for(runtime.device)
             return iterations * len(x) / (time.perf_counter() - started)
 
     timed(STEPS_BEFORE_CAPTURE + 1)
@@ -110,10 +117,10 @@ def search_loop(
     metrics. Validation and states are left out. A round is an epoch of `iterations`.
     """
     keep_freed_memory()
-    world = World.choose(device, execution=execution)
+    runtime = Runtime.choose(device, execution=execution)
     images = load(work, path)
     problem = Problem.of(
-        work.build(seed), images.examples(), world=world, batch_size=work.train.batch_size
+        work.build(seed), images.examples(), runtime=runtime, batch_size=work.train.batch_size
     )
     weights, masks = snapshot(problem.model), half_pruned(work, problem.model)
     members = torch.arange(min(iterations * work.train.batch_size, len(problem.train)))
@@ -127,24 +134,24 @@ def search_loop(
     state = RunState(0, 0, weights, masks, members, ForgettingTable.empty(len(problem.train)))
     segments = fit(
         problem.model,
-        make_optimizer(problem.model, work.train, world),
+        make_optimizer(problem.model, work.train, runtime),
         problem.train,
         members,
         plan,
         masks=masks,
         task=CLASSIFICATION,
-        world=world,
+        runtime=runtime,
         batch_size=work.train.batch_size,
         seed=seed,
     )
 
     def timed(_: int) -> float:
         nonlocal state
-        with world.reproducible():
+        with runtime.reproducible():
             started = time.perf_counter()
             segment = next(segments)
             check_converging(state, segment, problem.model, plan)
-            state = presented(state, segment, problem.model, None)
+            state = record_segment(state, segment, problem.model, None)
             state, _facts = ended_epoch(problem, state, training)
             seconds = time.perf_counter() - started
         state = replace(state, distances=state.distances[-1:])
@@ -217,17 +224,17 @@ def flops_an_image(work: Work, path: Path, seed: int) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     model = work.build(seed)
-    eager = World(torch.device("cpu"))
+    eager = Runtime(torch.device("cpu"))
     x, y = _batch(work, path, eager)
     with FlopCounterMode(display=False) as counter:
         bare_step(model, make_optimizer(model, work.train, eager), eager)(x, y)
     return float(counter.get_total_flops()) / len(x)
 
 
-def _batch(work: Work, path: Path, world: World) -> tuple[Tensor, Tensor]:
-    examples = load(work, path).examples(work.train.batch_size).to(world.device)
+def _batch(work: Work, path: Path, runtime: Runtime) -> tuple[Tensor, Tensor]:
+    examples = load(work, path).examples(work.train.batch_size).to(runtime.device)
     x, y = next(iter(examples.stream([torch.arange(len(examples))])))
-    return world.placed(x), y
+    return runtime.to_memory_format(x), y
 
 
 def wait_for(device: torch.device) -> None:

@@ -30,7 +30,7 @@ from bench.parts import ROOT, Ended, module, run
 
 PARTS = ("smoke", "speed", "paper")
 EXECUTIONS = ("eager", "channels-last", "captured", "compiled", "compiled-captured")
-"""As `prac.world` names them, which imports torch."""
+"""As `prac.training.runtime` names them, which imports torch."""
 STATE = Path("runs/visit-state")
 LIMITS = {"smoke": 60.0, "speed": 180.0}
 """Seconds that a part has; the last one has all that is left."""

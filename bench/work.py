@@ -12,12 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.options import Options
-from prac.config import PruneConfig, TrainConfig
+from prac.config import DataConfig, PruneConfig, TrainConfig
+from prac.data import TensorExamples, load_data
 from prac.data.augment import Pipeline, channel_statistics
-from prac.data.examples import TensorExamples
-from prac.data.load import load_data
-from prac.models import build
-from prac.recipe import DataConfig
+from prac.models.registry import build
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import dataclasses
 import re
 
 import prac
-from prac.settings import Settings, flag_of
+from prac.config import Settings, flag_of
 
 project = "prac"
 author = "The prac-lth authors"

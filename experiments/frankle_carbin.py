@@ -31,20 +31,14 @@ from experiments import pages
 from experiments.frankle_carbin_page import curves, densities, page
 from experiments.pages import RESULTS
 from prac.algorithms import Masks, density, magnitude, ones, prune
-from prac.config import TrainConfig
-from prac.data.load import LoadedData, load_data
-from prac.evaluate import accuracy_and_loss
-from prac.files import write_atomic
-from prac.loop import fit
-from prac.models import build
-from prac.modules import restore_, snapshot
-from prac.optimizer import make_optimizer
-from prac.problem import Problem
-from prac.recipe import DataConfig
-from prac.seeds import derive_seed
-from prac.ticket import Ticket
-from prac.training import plan_for
-from prac.world import World
+from prac.config import DataConfig, TrainConfig
+from prac.data import LoadedData, load_data
+from prac.io import write_atomic
+from prac.models import restore_, snapshot
+from prac.models.registry import build
+from prac.runs import Ticket
+from prac.training import Problem, Runtime, accuracy_and_loss, fit, make_optimizer, plan_for
+from prac.utils import derive_seed
 
 LEVELS = 15
 # Where networks of other initial weights are trained beside the tickets: 41, 21, 8.7 and 3.6 %.
@@ -105,7 +99,7 @@ def train(
     assert problem.val is not None
     plan = plan_for(setting.config, len(problem.train), len(problem.train))
     restore_(problem.model, dict(weights))
-    optimizer = make_optimizer(problem.model, setting.config, problem.world)
+    optimizer = make_optimizer(problem.model, setting.config, problem.runtime)
     points, curve = set(setting.points()), []
     for segment in fit(
         problem.model,
@@ -115,7 +109,7 @@ def train(
         plan,
         masks=masks,
         task=problem.task,
-        world=problem.world,
+        runtime=problem.runtime,
         batch_size=setting.config.batch_size,
         seed=seed,
         breaks=lambda step: step in points,
@@ -148,7 +142,7 @@ def trial(number: int, data: LoadedData, setting: Setting, runs: Path, results: 
         build("lenet_300_100", image_shape=shape, classes=len(data.classes)),
         data.train,
         data.val,
-        world=World(torch.device("cpu")),
+        runtime=Runtime(torch.device("cpu")),
         batch_size=setting.config.batch_size,
     )
     masks = ones({name: weight for name, weight in first.items() if weight.ndim == 2})

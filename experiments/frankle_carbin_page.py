@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.pages import percent, spread, table
+from prac.evaluation import mean, worse
 from prac.report.pictures import panels
 from prac.report.vega import BLUE, GREEN, ORANGE, YELLOW, bars, by_name, layer, quantity
-from prac.statistics import mean, worse
 
 SHOWN = (0, 4, 7, 11, 15)
 """Levels of the curves: those whose masks were trained from other initial weights too."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench import page, plots
 from experiments import frankle_carbin, rivals
 from experiments.pages import RESULTS, ROOT
-from prac.comparison import FILE
+from prac.comparison import COMPARISON_FILE
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
         figures = RESULTS / f"rivals-{name}.json"
         if figures.exists():
             with tempfile.TemporaryDirectory() as folder:
-                shutil.copy(figures, Path(folder) / FILE)
+                shutil.copy(figures, Path(folder) / COMPARISON_FILE)
                 rivals.publish(json.loads(figures.read_text()), Path(folder), RESULTS)
     frankle_carbin.write_page()
     found = json.loads((RESULTS / "bench.json").read_text())

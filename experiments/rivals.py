@@ -30,8 +30,7 @@ from experiments import pages
 from experiments.rivals_page import page
 from prac.comparison import Comparison
 from prac.errors import PracError
-from prac.plots import comparison_figure
-from prac.report.pictures import renderer
+from prac.report import comparison_figure, renderer
 
 
 @dataclass(frozen=True)

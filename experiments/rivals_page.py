@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments.pages import percent, spread, table, wrapped
-from prac.statistics import mean, worse
+from prac.evaluation import mean, worse
 
 PAPER_SIZES = {
     "CEP": "1501 1481 3935 3782 4723 5514 4420 4602 5391 5360 5098 5840 5728 6370 6616",

@@ -20,7 +20,7 @@ from typing import Any
 
 from experiments import pages
 from experiments.pages import percent, spread, table, wrapped
-from prac.statistics import mean, worse
+from prac.evaluation import mean, worse
 
 NAME = "transfer"
 SEEDS = (0, 1, 2)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from prac.cli import COMMANDS
+from prac.cli.command import COMMANDS
 
 FILE = Path(__file__).with_name("cli_options.txt")
 

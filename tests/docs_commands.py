@@ -42,7 +42,7 @@ SMALLER = (
     ("*", r"--preset cifar|/cifar10|--data photos", "--image-size 16"),
     ("*", r"--limit \d{4}", "--limit 60"),
     ("*", r"--precision bf16", "--precision fp32"),  # Most CPUs only emulate it.
-    # Importing these takes seconds each time: tests/test_tracking.py does it once.
+    # Importing these takes seconds each time: tests/monitor/test_tracking.py does it once.
     ("*", r"--track (wandb|mlflow)", "--print-config"),
     # Four gigabytes of tickets otherwise; the page of `prac find` has the network that is named.
     ("README.md", r"--data photos", "--model conv2 --image-size 8"),
@@ -74,9 +74,13 @@ INSTEAD = (
     (
         r"python -m (bench\.visit) .*",
         rf"cd '{ROOT}' && PYTHONPATH=src python -m \1 --help",
-        "takes a GPU and minutes; tests/test_visit.py rehearses it",
+        "takes a GPU and minutes; tests/programs/test_visit.py rehearses it",
     ),
-    (r'eval "\$\((prac completion zsh)\)"', r"\1", "is for zsh; tests/test_completion.py tries it"),
+    (
+        r'eval "\$\((prac completion zsh)\)"',
+        r"\1",
+        "is for zsh; tests/cli/test_completion.py tries it",
+    ),
 )
 
 SHARED = {
@@ -262,7 +266,7 @@ def run_prac(words: Sequence[str]) -> tuple[int, str]:
 def steady(patch: pytest.MonkeyPatch) -> None:
     """Make what `prac` prints the same on every machine: a slow one would show more lines."""
     patch.setenv("COLUMNS", "80")
-    patch.setattr("prac.progress.PLAIN_SECONDS", float("inf"))
+    patch.setattr("prac.monitor.progress.PLAIN_SECONDS", float("inf"))
 
 
 def options_of(command: str) -> set[str]:

@@ -17,16 +17,12 @@ from torch import Tensor, nn
 import prac
 from prac.cli import main
 from prac.cli.given import early_value
-from prac.config import SubsetConfig
-from prac.cost import Cost
+from prac.config import DataConfig, SubsetConfig
+from prac.data import TensorExamples, load_data
 from prac.data.augment import Pipeline
-from prac.data.examples import TensorExamples
-from prac.data.load import load_data
-from prac.describe import search_summary
-from prac.ledger import read_metrics
-from prac.recipe import DataConfig
-from prac.store import read_tensors
-from prac.tables import search_table
+from prac.io import read_tensors
+from prac.report import search_summary, search_table
+from prac.runs import Cost, read_metrics
 from tests.conftest import SmallNet
 
 NEVER = prac.StopConfig(rule="never")
@@ -204,7 +200,7 @@ class TestWhatIsSeen:
             settings,
             val=held_out,
             out=tmp_path / "run",
-            choose=lambda evidence: evidence.members,
+            choose=lambda stats: stats.members,
         )
         # Per level three epochs, then the pass that predicts every example.
         scoring = [seen.passes[3], seen.passes[7]]
@@ -300,18 +296,18 @@ class TestLevels:
     def test_an_own_subset_rule_is_shown_predictions_whatever_rule_is_configured(
         self, small_net, train, config, tmp_path
     ):
-        seen: list[prac.Evidence] = []
+        seen: list[prac.LevelStats] = []
 
-        def everything(evidence: prac.Evidence) -> Tensor:
-            seen.append(evidence)
-            return evidence.members
+        def everything(stats: prac.LevelStats) -> Tensor:
+            seen.append(stats)
+            return stats.members
 
         settings = config("imp", levels=2)
         prac.find(small_net(), train, settings, choose=everything, out=tmp_path / "run")
-        for evidence in seen:
-            assert evidence.dense is not None
-            assert len(evidence.dense) == 300
-        assert [evidence.pruned is None for evidence in seen] == [True, False]
+        for stats in seen:
+            assert stats.dense is not None
+            assert len(stats.dense) == 300
+        assert [stats.pruned is None for stats in seen] == [True, False]
 
     def test_equally_hard_examples_come_in_another_order_at_every_level(self, config, tmp_path):
         # Alone, CEP leaves all data to level 1, so that level 2's set is filled from all of it too.

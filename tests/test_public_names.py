@@ -10,27 +10,31 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import cast
+from unittest.mock import ANY
 
 import pytest
 
 import prac
 from prac import retired
+from prac.training import RunKeywords, RunOptions
 
 SIGNATURES = Path(__file__).with_name("public_signatures.txt")
 
 NAMES = {
     "prac": """
-        Chosen Comparison Event Evidence History Interrupted Pace PracError Progress PruneConfig
-        SampleConfig Search SearchConfig StopConfig Subset SubsetConfig Task Ticket Tracker Tracking
-        TrainConfig Verdict __version__ algorithms compare data find find_rewind_point judge models
-        retrain together
+        Comparison Event History Interrupted LevelStats PracError Progress PruneConfig RunControl
+        RunOptions SampleConfig Search SearchConfig Selection StopConfig Subset SubsetConfig Task
+        Ticket Tracker Tracking TrainConfig Verdict __version__ algorithms chain_callbacks compare
+        data find find_rewind_point judge models retrain
     """,
     "prac.algorithms": """
-        ForgettingTable Masks Plan batch_sizes counts_to_come coverage_centric density disagreements
-        error_norms forgettable fresh_sample grasp hardest hardest_by hardest_first infobatch kept
-        magnitude mask_distance ones prune random_scores scaled_plan snip stable synflow topped_up
-        union
+        ForgettingTable Masks Plan batch_sizes coverage_centric density disagreements error_norms
+        forgettable fresh_sample grasp hardest hardest_first infobatch kept kept_per_level magnitude
+        mask_distance ones pad_to_size prune random_scores scaled_plan snip stable synflow
+        top_k_by_score union
     """,
     "prac.data": "Examples MapExamples Pipeline TensorExamples",
     "prac.models": "Form MODELS Stem build",
@@ -39,7 +43,10 @@ NAMES = {
 
 @pytest.mark.parametrize("module", NAMES)
 def test_public_names_are_frozen(module):
-    assert sorted(importlib.import_module(module).__all__) == NAMES[module].split()
+    names, found = NAMES[module].split(), importlib.import_module(module).__all__
+    if module == "prac":
+        assert sorted(found) == names
+    assert set(names) <= set(found)  # A room also exports what other rooms use.
 
 
 def test_public_signatures_are_frozen():
@@ -99,27 +106,63 @@ def signature(thing: Callable[..., object]) -> str:
     return str(found.replace(parameters=parameters, return_annotation=returned))
 
 
-# A name of each module as if it had been called otherwise before, beside those that really were.
-@pytest.mark.parametrize(
-    ("module", "old", "new", "version"),
-    [
-        ("prac", "OldTicket", "Ticket", "0.3"),
-        *((*old.rsplit(".", 1), new, version) for old, (new, version) in retired.RETIRED.items()),
-    ],
-)
-def test_a_retired_name_works_and_warns(monkeypatch, module, old, new, version):
-    monkeypatch.setitem(retired.RETIRED, f"{module}.{old}", (new, version))
+@pytest.mark.parametrize(("old", "new"), retired.NAMES.items())
+def test_a_retired_name_works_and_warns(old, new):
+    module, _, name = old.rpartition(".")
     home = importlib.import_module(module)
-    with pytest.warns(DeprecationWarning, match=f"{old} is now called .*{new}.* {version}") as told:
-        thing = getattr(home, old)
+    with pytest.warns(DeprecationWarning, match=f"{name} is now called .*{new}: .* 0.3") as told:
+        thing = getattr(home, name)
     assert thing is getattr(home, new)
     assert told[0].filename == __file__, "the warning names the line that asked"
-    assert old not in home.__all__
+    assert name not in home.__all__
+
+
+@pytest.mark.parametrize(("old", "new"), retired.MODULES.items())
+def test_a_retired_module_is_imported_and_warns(monkeypatch, old, new):
+    monkeypatch.delitem(sys.modules, old, raising=False)
+    with pytest.warns(DeprecationWarning, match=f"{old} is now called {new}: "):
+        module = importlib.import_module(old)
+    home = importlib.import_module(new)
+    for name in getattr(home, "__all__", ()):
+        assert getattr(module, name) is getattr(home, name)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = module.no_such_name
+
+
+def test_names_of_retired_modules_are_imported_too(monkeypatch):
+    monkeypatch.delitem(sys.modules, "prac.ledger", raising=False)
+    with pytest.warns(DeprecationWarning, match="now called prac.runs"):
+        from prac.ledger import Level  # type: ignore[import-not-found]
+    from prac.runs import Level as Present
+
+    assert Level is Present
+
+
+def test_keyword_arguments_by_their_old_names_work_and_warn():
+    def told(event):
+        pass
+
+    def find(**run):
+        return RunOptions.of(cast(RunKeywords, run))
+
+    with pytest.warns(DeprecationWarning, match="'watch' is now called 'callback'") as warnings:
+        assert find(watch=told).callback is told
+    assert warnings[0].filename == __file__
+    run_control = prac.RunControl()
+    with pytest.warns(DeprecationWarning, match="'pace' is now called 'run_control'"):
+        assert find(pace=run_control).run_control is run_control
+    with pytest.raises(TypeError, match="there is no keyword argument 'devise'"):
+        find(devise="cpu")
+    assert find(device="cpu", callback=None) == RunOptions(device="cpu", run_control=ANY)
+
+
+def test_the_keywords_are_the_options():
+    assert RunKeywords.__annotations__.keys() == {one.name for one in fields(RunOptions)}
 
 
 def test_a_name_that_never_was_is_no_attribute():
-    with pytest.raises(AttributeError, match="module 'prac' has no attribute 'tickets'"):
-        _ = prac.tickets
+    with pytest.raises(AttributeError, match="tickets"):
+        _ = prac.tickets  # type: ignore[attr-defined]
 
 
 def test_the_citation_is_of_this_version():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from prac.seeds import derive_seed
+from prac.utils import derive_seed
 from torture import kills, power
 from torture.report import Blow
 from torture.work import Work
@@ -23,11 +23,11 @@ def broken_code(works: Sequence[Work], scratch: Path, *, seed: int) -> list[Blow
     """Break the code in ways that torture exists for, and see that it notices."""
     broken: dict[str, tuple[contextlib.AbstractContextManager[Any], Strike]] = {
         "contents are never synced": (
-            mock.patch("prac.files.os", _Replaced(fsync=_sync_folders_only)),
+            mock.patch("prac.io.files.os", _Replaced(fsync=_sync_folders_only)),
             partial(power.failures, limit=16, seed=seed),
         ),
         "metrics are not cut back to the state": (
-            mock.patch("prac.checkpoint.cut"),
+            mock.patch("prac.runs.folder.cut"),
             partial(kills.at_every_stage, stages=("before a state",)),
         ),
         "dropout and augmentation go on from where the process was": (
@@ -70,5 +70,5 @@ def _forgetful_seeds() -> Iterator[None]:
         # Of two parts is the seed of a batch: its epoch's seed, and its number.
         return derive_seed(*parts[:-1], count) if len(parts) == 2 else derive_seed(*parts)
 
-    with mock.patch("prac.loop.derive_seed", counted):
+    with mock.patch("prac.training.loop.derive_seed", counted):
         yield

@@ -22,14 +22,11 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from prac.algorithms.forgetting import ForgettingTable
-from prac.cost import Cost
+from prac.algorithms import ForgettingTable
 from prac.errors import PracError
-from prac.state import RunState
-from prac.state_file import read_state, to_tensors
-from prac.store import content_digest, write_tensors
-from prac.subset import Subset
-from prac.ticket import Ticket
+from prac.io import content_digest, write_tensors
+from prac.runs import Cost, RunState, Subset, Ticket
+from prac.runs.checkpoint import read_state, to_tensors
 
 Kind = Literal["ticket", "subset", "state"]
 Outcome = Literal["refused", "read", "crashed"]

@@ -21,20 +21,22 @@ from torture.report import Blow, shared_out
 from torture.work import OUT, Work, finish
 
 STAGES = {
-    "in the middle of an epoch": Fault("prac.step:batch_loss", 9),
-    "while validating": Fault("prac.training:accuracy_and_loss", 2),
-    "before a pruning": Fault("prac.pruning:prune", 2),
-    "after a pruning": Fault("prac.pruning:prune", 2, "after"),
-    "while CEP predictions are made": Fault("prac.task:Task.answers", 1),
-    "between two CEP passes": Fault("prac.task:Task.answers", 1, "after"),
-    "between pruning and rewinding": Fault("prac.state:RunState.at_next_level", 1),
-    "while a level's results are written": Fault("prac.levels:write_tensors", 1, "after"),
-    "between levels": Fault("prac.search:write_start", 2),
-    "before a state": Fault("prac.checkpoint:write_tensors", 4),
-    "after a state": Fault("prac.checkpoint:write_tensors", 4, "after"),
-    "in a retraining": Fault("prac.retraining:train_level", 1),
-    "after a retraining": Fault("prac.retraining:train_level", 1, "after"),
-    "before the states are removed": Fault("prac.checkpoint:RunFolder.forget_states", 1),
+    "in the middle of an epoch": Fault("prac.training.step:batch_loss", 9),
+    "while validating": Fault("prac.training.level:accuracy_and_loss", 2),
+    "before a pruning": Fault("prac.search.prune:prune", 2),
+    "after a pruning": Fault("prac.search.prune:prune", 2, "after"),
+    "while CEP predictions are made": Fault("prac.training.task:Task.answers", 1),
+    "between two CEP passes": Fault("prac.training.task:Task.answers", 1, "after"),
+    "between pruning and rewinding": Fault("prac.runs.state:RunState.at_next_level", 1),
+    "while a level's results are written": Fault(
+        "prac.search.level_files:write_tensors", 1, "after"
+    ),
+    "between levels": Fault("prac.search.run:write_start", 2),
+    "before a state": Fault("prac.runs.folder:write_tensors", 4),
+    "after a state": Fault("prac.runs.folder:write_tensors", 4, "after"),
+    "in a retraining": Fault("prac.evaluation.retraining:train_level", 1),
+    "after a retraining": Fault("prac.evaluation.retraining:train_level", 1, "after"),
+    "before the states are removed": Fault("prac.runs.folder:RunFolder.forget_states", 1),
 }
 
 

@@ -19,10 +19,10 @@ OURS = (
     "prac.cli.find",
     "prac.data.examples",
     "prac.data.sources.digits",
-    "prac.models",
-    "prac.retraining",
-    "prac.search",
-    "prac.tables",
+    "prac.models.registry",
+    "prac.evaluation.retraining",
+    "prac.search.finding",
+    "prac.report.tables",
 )
 
 

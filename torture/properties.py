@@ -12,9 +12,9 @@ from torture.report import Blow
 
 ROOT = Path(__file__).parents[1]
 FILES = {
-    "tests/test_config_fuzz.py": "settings, options and YAML at random",
+    "tests/config/test_fuzz.py": "settings, options and YAML at random",
     "tests/data/test_hostile_pickles.py": "CIFAR pickles changed at random, and random opcodes",
-    "tests/test_hostile.py": "bytes at random for tensor files",
+    "tests/io/test_hostile.py": "bytes at random for tensor files",
 }
 
 

@@ -161,7 +161,7 @@ def rotten_states(works: Sequence[Work], scratch: Path, *, times: int, seed: int
 
 def _rot(case: tuple[Work, int, str, float, Path]) -> Blow:
     work, states, way, where, scratch = case
-    fault = Fault("prac.checkpoint:write_tensors", states, "after")
+    fault = Fault("prac.runs.folder:write_tensors", states, "after")
     folder = new_folder(scratch, "rotten")
     first = forked(work.arguments, folder, partial(strike, fault, folder / OUT))
     newest = max((folder / OUT / "state").glob("*.safetensors"))
@@ -208,7 +208,7 @@ def vanished(works: Sequence[Work], scratch: Path) -> list[Blow]:
         run, aside = folder / OUT, folder / "aside"
 
         def take(run: Path = run, aside: Path = aside) -> None:
-            search: Any = importlib.import_module("prac.search")
+            search: Any = importlib.import_module("prac.search.algorithm")
             predict = search.predictions
 
             def taken(*arguments: Any, **options: Any) -> Any:

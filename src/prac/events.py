@@ -31,7 +31,7 @@ class Event:
 Callback = Callable[[Event], None]
 
 
-def together(*callbacks: Callback) -> Callback:
+def chain_callbacks(*callbacks: Callback) -> Callback:
     """Return a callback that passes every event on to several, in this order.
 
     >>> seen = []

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-import functools
+import importlib
+import sys
 import warnings
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
-P = ParamSpec("P")
-R = TypeVar("R")
+VERSION = "0.3"
+"""The version in which what is listed here goes away."""
 
-RETIRED: dict[str, tuple[str, str]] = {}
-"""`module.old`: what that module calls it now, and the version that drops the old name."""
+NAMES = {
+    "prac.Chosen": "Selection",
+    "prac.Evidence": "LevelStats",
+    "prac.Pace": "RunControl",
+    "prac.together": "chain_callbacks",
+    "prac.algorithms.counts_to_come": "kept_per_level",
+    "prac.algorithms.hardest_by": "top_k_by_score",
+    "prac.algorithms.topped_up": "pad_to_size",
+    "prac.comparison.Rivalry": "PairedComparison",
+}
+"""`module.old`: what that module calls it now."""
+
+KEYWORDS = {"watch": "callback", "pace": "run_control"}
+"""Keyword arguments of the functions that take `RunOptions`: what each is called now."""
+
+MODULES = {
+    "prac.compared": "prac.comparison",
+    "prac.cost": "prac.runs",
+    "prac.gradients": "prac.search.gradients",
+    "prac.ledger": "prac.runs",
+    "prac.results": "prac.runs",
+    "prac.rewind_point": "prac.evaluation",
+    "prac.rivalry": "prac.comparison",
+    "prac.statistics": "prac.evaluation.statistics",
+    "prac.trackers": "prac.monitor",
+    "prac.verdict": "prac.evaluation",
+}
+"""Modules that the documentation of version 0.1 named: where their public names are now."""
 
 
 def current_name(module: str, name: str) -> str:
@@ -22,46 +51,44 @@ def current_name(module: str, name: str) -> str:
     >>> current_name("prac", "Ticket")
     'Ticket'
     """
-    if f"{module}.{name}" not in RETIRED:
-        return name
-    new, version = RETIRED[f"{module}.{name}"]
-    # The levels: `_warn`, this function, the module's `__getattr__`, the line that asked.
-    _warn(f"{module}.{name}", f"{module}.{new}", version, stacklevel=4)
+    new = NAMES.get(f"{module}.{name}", name)
+    if new != name:
+        # The levels: `warn`, this function, the module's `__getattr__`, the line that asked.
+        warn(f"{module}.{name}", f"{module}.{new}", stacklevel=4)
     return new
 
 
-def renamed_arguments(version: str, **names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function take arguments by their old names too, with a warning.
+def warn(old: str, new: str, *, stacklevel: int) -> None:
+    """Warn of an old name.
 
     Args:
-        version: The version that drops the old names.
-        **names: The new name of each old one.
-
-    >>> @renamed_arguments("0.3", watch="callback")
-    ... def run(*, callback=None):
-    ...     return callback
-    >>> run(callback=1)
-    1
+        old: As it was asked for.
+        new: What to write instead.
+        stacklevel: Of the line to name: 2 is whoever calls this function.
     """
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            for old in names.keys() & kwargs.keys():
-                new = names[old]
-                if new in kwargs:
-                    raise TypeError(f"got both {new!r} and {old!r}, its old name")
-                called = f"the argument {old!r} of {function.__name__}"
-                # The levels: `_warn`, this function, the line that calls it.
-                _warn(called, repr(new), version, stacklevel=3)
-                kwargs[new] = kwargs.pop(old)
-            return function(*args, **kwargs)
-
-        return call
-
-    return decorate
-
-
-def _warn(old: str, new: str, version: str, *, stacklevel: int) -> None:
-    message = f"{old} is now called {new}: the old name goes away in version {version}"
+    message = f"{old} is now called {new}: the old name goes away in version {VERSION}"
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
+
+
+def keep_old_modules() -> None:
+    """Let the modules of `MODULES` be imported by their old names."""
+    if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
+        sys.meta_path.append(_OldModules())
+
+
+class _OldModules(MetaPathFinder, Loader):
+    """Makes a module of an old name out of the one that holds its names now."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in MODULES else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        # The import system's own frames are not counted.
+        warn(spec.name, MODULES[spec.name], stacklevel=3)
+        home = importlib.import_module(MODULES[spec.name])
+        module = ModuleType(spec.name, f"The old name of {home.__name__}.")
+        module.__getattr__ = lambda name: getattr(home, name)  # type: ignore[method-assign]
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass

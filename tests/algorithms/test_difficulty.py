@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.algorithms.difficulty import coverage_centric, error_norms, hardest_by
+from prac.algorithms import coverage_centric, top_k_by_score
+from prac.algorithms.difficulty import error_norms
 
 SCORES = st.lists(
     st.sampled_from([0.0, 0.5, 1.0, 1.5, 7.0]) | st.floats(0, 10, width=32), max_size=30
@@ -34,13 +35,13 @@ def test_error_norms_lie_between_none_and_the_root_of_two(outputs):
 
 def test_the_hardest_are_the_highest_scores():
     scores = floats([0.1, float("inf"), 3.0, 0.2, -1.0])
-    assert hardest_by(scores, 3, seed=0).tolist() == [1, 2, 3]
-    assert hardest_by(torch.tensor([3, 9, 1]), 1, seed=0).tolist() == [1]
+    assert top_k_by_score(scores, 3, seed=0).tolist() == [1, 2, 3]
+    assert top_k_by_score(torch.tensor([3, 9, 1]), 1, seed=0).tolist() == [1]
 
 
 @given(SCORES, st.integers(-1, 40), st.integers(0, 5))
 def test_none_left_out_is_harder_than_any_taken(values, count, seed):
-    found = hardest_by(floats(values), count, seed=seed)
+    found = top_k_by_score(floats(values), count, seed=seed)
     assert found.dtype == torch.int64
     taken = found.tolist()
     assert taken == sorted(set(taken))
@@ -50,7 +51,7 @@ def test_none_left_out_is_harder_than_any_taken(values, count, seed):
 
 
 def test_equally_hard_ones_are_drawn_from_the_seed():
-    chosen = [hardest_by(torch.zeros(1000), 10, seed=seed).tolist() for seed in (0, 0, 1)]
+    chosen = [top_k_by_score(torch.zeros(1000), 10, seed=seed).tolist() for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1] != chosen[2]
     # By index they would be 0 to 9, a single class where data is sorted by class.
     assert max(chosen[0]) > 100
@@ -114,6 +115,6 @@ def test_settings_out_of_their_bounds_are_named():
         coverage_centric(torch.zeros(3), 1, cutoff=1.5, seed=0)
     with pytest.raises(ValueError, match="strata is 0"):
         coverage_centric(torch.zeros(3), 1, cutoff=0, strata=0, seed=0)
-    for choose in (hardest_by, lambda *a, **k: coverage_centric(*a, cutoff=0, **k)):
+    for choose in (top_k_by_score, lambda *a, **k: coverage_centric(*a, cutoff=0, **k)):
         with pytest.raises(ValueError, match="example 1 is not a number"):
             choose(floats([0, float("nan")]), 1, seed=0)

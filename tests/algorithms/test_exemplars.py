@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.algorithms.exemplars import disagreements, topped_up, union
-from prac.algorithms.forgetting import ForgettingTable
+from prac.algorithms import ForgettingTable, disagreements, pad_to_size, union
 
 FORGOTTEN = st.integers(0, 3) | st.none()  # None: never learned.
 SETS = st.lists(st.integers(0, 20), unique=True)
@@ -56,7 +55,7 @@ def test_a_union_is_python_s(first, second):
 
 def test_a_small_set_takes_the_most_forgotten_of_the_others():
     table = table_of([0, 9, 3, 7, 0])
-    assert topped_up(indices([1]), table, torch.arange(5), least=3, seed=0).tolist() == [1, 2, 3]
+    assert pad_to_size(indices([1]), table, torch.arange(5), least=3, seed=0).tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -64,7 +63,7 @@ def test_a_small_set_takes_the_never_learned_first_and_what_was_left_out_last(se
     # 4 and 5 were not trained on: no events and never right, of which nothing can be told.
     table = table_of([0, 3, None, 0, None, None])
     found = [
-        topped_up(indices([3]), table, indices([3, 2, 1, 0]), least=least, seed=seed).tolist()
+        pad_to_size(indices([3]), table, indices([3, 2, 1, 0]), least=least, seed=seed).tolist()
         for least in range(7)
     ]
     assert found[:5] == [[3], [3], [2, 3], [1, 2, 3], [0, 1, 2, 3]]
@@ -74,13 +73,13 @@ def test_a_small_set_takes_the_never_learned_first_and_what_was_left_out_last(se
 
 def test_a_set_that_is_large_enough_comes_back_sorted():
     table = table_of([5, 5, 5, 5])
-    assert topped_up(indices([3, 0]), table, torch.arange(4), least=2, seed=0).tolist() == [0, 3]
+    assert pad_to_size(indices([3, 0]), table, torch.arange(4), least=2, seed=0).tolist() == [0, 3]
 
 
 def test_ties_are_drawn_from_the_seed():
     table = table_of([0] * 1000)
     chosen = [
-        topped_up(indices([]), table, torch.arange(1000), least=10, seed=seed).tolist()
+        pad_to_size(indices([]), table, torch.arange(1000), least=10, seed=seed).tolist()
         for seed in (0, 0, 1)
     ]
     assert chosen[0] == chosen[1]
@@ -106,7 +105,9 @@ def test_topping_up_reaches_the_count_with_none_easier_than_those_left_out(
 
     n = len(events)
     chosen, members = ({i for i in some if i < n} for some in (chosen, members))
-    result = topped_up(indices(chosen), table_of(events), indices(members), least=least, seed=seed)
+    result = pad_to_size(
+        indices(chosen), table_of(events), indices(members), least=least, seed=seed
+    )
     assert result.dtype == torch.int64
     found = result.tolist()
     assert found == sorted(set(found))

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.algorithms.forgetting import ForgettingTable, forgettable, hardest, hardest_first
+from prac.algorithms import ForgettingTable, forgettable, hardest
+from prac.algorithms.forgetting import hardest_first
 
 N = 6
 # An epoch presents some examples, each right or wrong; None leaves one out.

@@ -9,16 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from prac.algorithms.masks import (
-    CHUNK,
-    counts_to_come,
-    density,
-    kept,
-    magnitude,
-    ones,
-    prune,
-    random_scores,
-)
+from prac.algorithms import density, kept, kept_per_level, magnitude, ones, prune, random_scores
+from prac.algorithms.masks import CHUNK
 
 # Few distinct values, so that ties within and across layers are the rule.
 SCORES = st.sampled_from([0.0, 0.5, 1.0, 2.0, float("inf")])
@@ -481,13 +473,13 @@ def test_random_scores_depend_on_the_seed_and_the_shapes_alone():
 
 def test_counts_to_come_by_hand():
     # Half of 15 is 7.5, which goes to even: 8; of 7 4, of 3 2, and then two layers keep one each.
-    assert counts_to_come([10, 5], 0.5, 4, scope="global", allow_empty=False) == [15, 7, 3, 2, 2]
+    assert kept_per_level([10, 5], 0.5, 4, scope="global", allow_empty=False) == [15, 7, 3, 2, 2]
     # By layer: 10, 5, 3, 1, 1 and 5, 3, 1, 1, 1.
-    assert counts_to_come([10, 5], 0.5, 4, scope="layer", allow_empty=False) == [15, 8, 4, 2, 2]
-    assert counts_to_come([3], 1.0, 2, scope="global", allow_empty=True) == [3, 0, 0]
-    assert counts_to_come([3, 2], 1.0, 2, scope="layer", allow_empty=False) == [5, 2, 2]
-    assert counts_to_come([], 0.5, 2, scope="global", allow_empty=False) == [0, 0, 0]
-    assert counts_to_come([7], 0.5, 0, scope="layer", allow_empty=True) == [7]
+    assert kept_per_level([10, 5], 0.5, 4, scope="layer", allow_empty=False) == [15, 8, 4, 2, 2]
+    assert kept_per_level([3], 1.0, 2, scope="global", allow_empty=True) == [3, 0, 0]
+    assert kept_per_level([3, 2], 1.0, 2, scope="layer", allow_empty=False) == [5, 2, 2]
+    assert kept_per_level([], 0.5, 2, scope="global", allow_empty=False) == [0, 0, 0]
+    assert kept_per_level([7], 0.5, 0, scope="layer", allow_empty=True) == [7]
 
 
 @given(
@@ -509,5 +501,5 @@ def test_counts_to_come_are_those_of_really_pruning(
         scores = random_scores(weights, seed + number)
         masks = prune(scores, masks, fraction, scope=scope, allow_empty=allow_empty)
         counts.append(kept(masks))
-    found = counts_to_come(sizes, fraction, prunings, scope=scope, allow_empty=allow_empty)
+    found = kept_per_level(sizes, fraction, prunings, scope=scope, allow_empty=allow_empty)
     assert found == counts

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.algorithms.masks import ones, prune
-from prac.algorithms.saliency import grasp, snip, synflow
+from prac.algorithms import grasp, ones, prune, snip, synflow
 
 NUMBERS = st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=6)
 ALL = [snip, grasp, synflow]

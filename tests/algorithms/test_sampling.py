@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.algorithms.sampling import fresh_sample, infobatch
+from prac.algorithms import fresh_sample, infobatch
 
 MEMBERS = st.lists(st.integers(0, 50), unique=True, min_size=1, max_size=12)
 NAN, INF = float("nan"), float("inf")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.algorithms.schedule import Plan, batch_sizes, scaled_plan
+from prac.algorithms import Plan, batch_sizes, scaled_plan
 
 
 def rates(plan):

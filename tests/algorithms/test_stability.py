@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.algorithms.masks import ones, prune
-from prac.algorithms.stability import mask_distance, stable
+from prac.algorithms import mask_distance, ones, prune, stable
 
 
 def mask(*bits):

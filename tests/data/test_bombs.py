@@ -25,12 +25,12 @@ import torch
 from PIL import Image
 
 from prac.cli import main
-from prac.data.sources import load
+from prac.config import DataConfig
+from prac.data.sources.by_name import load
 from prac.data.sources.encoded import ImageFiles
 from prac.data.sources.images import decode_images
 from prac.data.split import read_index_file
 from prac.errors import PracError
-from prac.recipe import DataConfig
 
 SECONDS = 10.0
 

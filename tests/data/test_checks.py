@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prac.config import DataConfig
+from prac.data import load_data
 from prac.data.checks import Shared, shared
-from prac.data.load import load_data
-from prac.recipe import DataConfig
 
 # Few pictures of two pixels, so that equal ones are common.
 PICTURES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=12)

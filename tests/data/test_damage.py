@@ -16,11 +16,10 @@ from PIL import Image
 
 import prac
 from prac.cli import main
-from prac.config import TrainConfig
-from prac.data.load import load_data
-from prac.data.sources import load
+from prac.config import DataConfig, TrainConfig
+from prac.data import load_data
+from prac.data.sources.by_name import load
 from prac.errors import PracError
-from prac.recipe import DataConfig
 
 CLASSES = ("cat", "dog")
 LAZY = 1e-9
@@ -218,7 +217,7 @@ def test_tiny_imagenet_s_missing_files_are_left_out(tmp_path):
 
 
 def test_a_fault_of_the_machine_is_no_damage(folder, monkeypatch):
-    import prac.data.sources.decoding as decoding
+    import prac.data.sources.images_decode as decoding
 
     for fault, said in (
         (MemoryError(), "not enough memory"),

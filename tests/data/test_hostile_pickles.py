@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.data.sources import load
-from prac.data.sources.pickled import load_plain
+from prac.data.sources.by_name import load
+from prac.data.sources.cifar_pickle import load_plain
 from prac.errors import PracError
 from torture.budget import budget
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from prac.data.sources import load
 from prac.data.sources.arrays import as_images
 from prac.data.sources.assemble import RawSplit, assemble, check_labels
+from prac.data.sources.by_name import load
 from prac.data.sources.statistics import known_statistics
 from prac.errors import PracError
 

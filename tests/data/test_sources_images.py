@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from prac.data.sources import LazyImages, load
-from prac.data.sources.decoding import fit_square
+from prac.config import DataConfig
+from prac.data.sources.by_name import LazyImages, load
 from prac.data.sources.encoded import ImageFiles
 from prac.data.sources.images import decode_images
+from prac.data.sources.images_decode import fit_square
 from prac.errors import PracError
-from prac.recipe import DataConfig
 
 
 def picture(mode="RGB", size=(4, 3), seed=0):

@@ -29,7 +29,7 @@ def error_norms(probabilities: Tensor, targets: Tensor) -> Tensor:
     return norms
 
 
-def hardest_by(scores: Tensor, count: int, *, seed: int) -> Tensor:
+def top_k_by_score(scores: Tensor, count: int, *, seed: int) -> Tensor:
     """Return the indices of the `count` highest scores, ties in an order drawn from `seed`.
 
     Fewer are returned where there are fewer scores.

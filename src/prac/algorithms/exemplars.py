@@ -42,7 +42,7 @@ def union(first: Tensor, second: Tensor) -> Tensor:
     return both
 
 
-def topped_up(
+def pad_to_size(
     chosen: Tensor, table: ForgettingTable, members: Tensor, *, least: int, seed: int
 ) -> Tensor:
     """Return `chosen`, filled up to `least` examples with the next hardest ones.

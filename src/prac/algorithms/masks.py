@@ -337,7 +337,7 @@ def _batches(parts: Iterable[Tensor]) -> Iterator[list[Tensor]]:
         yield batch
 
 
-def counts_to_come(
+def kept_per_level(
     sizes: Sequence[int], fraction: float, prunings: int, *, scope: Scope, allow_empty: bool
 ) -> list[int]:
     """Return how many weights remain after 0 to `prunings` prunings of dense layers of `sizes`.

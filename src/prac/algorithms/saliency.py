@@ -1,6 +1,6 @@
 """Scores of weights made from gradients, as pruning at initialisation takes them.
 
-Which gradients, and how they are made of a network and its data, is `prac.gradients`.
+Which gradients, and how they are made of a network and its data, is `prac.search.gradients`.
 """
 
 from __future__ import annotations

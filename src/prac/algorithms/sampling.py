@@ -115,8 +115,8 @@ def _below_mean(losses: Tensor) -> Tensor:
 def _generator(seed: int, number: int) -> torch.Generator:
     """Return a generator for the `number`th draw from `seed`: neighbours have nothing in common.
 
-    Not by `prac.seeds`: the algorithms import nothing of prac's, and every run of rs2 and infobatch
-    that is resumed rests on the bits of this formula.
+    Not by `prac.utils.seeds`: the algorithms import nothing of prac's, and every run of rs2 and
+    infobatch that is resumed rests on the bits of this formula.
     """
     mixed = np.random.SeedSequence((seed % 2**64, number)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(mixed[0]) >> 1)

@@ -19,19 +19,17 @@ from prac.cli.options import (
     add_run_options,
     add_settings,
     options_and_recipe,
-    pace_of,
+    run_control_of,
 )
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load, named_settings, names_of, problem_name
-from prac.contestants import OWN, contestants, in_order, judged_levels, shared_settings
+from prac.cli.recorded import load_examples, named_settings, names_of, problem_name
+from prac.comparison import OWN, in_order, levels_to_judge, method_specs, shared_settings
+from prac.config import METHODS, Recipe, flat
 from prac.errors import PracError
-from prac.methods import METHODS
-from prac.pace import Pace
-from prac.progress import Progress
-from prac.recipe import Recipe
-from prac.settings import flat
-from prac.text import printable
+from prac.monitor import Progress
+from prac.training import RunControl
+from prac.utils import printable
 
 if TYPE_CHECKING:
     from prac.comparison import Comparison
@@ -114,15 +112,15 @@ def run(arguments: Sequence[str]) -> int:
         options.max_seconds = left(options.max_seconds, ahead_since)
     started = time.monotonic()
     keep_freed_memory()
-    with pace_of(options, progress).listening() as pace:
+    with run_control_of(options, progress).listening() as run_control:
         if ahead_since is not None:
-            return _work_ahead(out, recipe, options, progress, pace)
+            return _work_ahead(out, recipe, options, progress, run_control)
         parts = shares(options.seeds, options.jobs, progress.say)
         if len(parts) > 1:
             check_found(recipe, options.device)
             command, take = ("compare", *arguments), _taker(out, recipe, options)
-            work_ahead(command, parts, options, progress, pace, started=started, take=take)
-        comparison = _compare(out, recipe, options, progress, pace)
+            work_ahead(command, parts, options, progress, run_control, started=started, take=take)
+        comparison = _compare(out, recipe, options, progress, run_control)
     return _show(comparison, options.json)
 
 
@@ -139,24 +137,26 @@ def _check_left_to_methods(arguments: Sequence[str]) -> None:
 
 def _check_asked(arguments: Sequence[str], options: Any, recipe: Recipe) -> None:
     """Raise a PracError for what does not fit, before any data is loaded, which may take long."""
-    competing = contestants(options.methods, recipe.search, options.fraction)
-    judged_levels(recipe.search.levels, options.judged)
+    competing = method_specs(options.methods, recipe.search, options.fraction)
+    levels_to_judge(recipe.search.levels, options.judged)
     check_used(arguments, *({**names_of(recipe), **flat(one.config)} for one in competing))
     if all(one.own_rewind for one in competing) and is_given(arguments, "--rewind"):
         raise PracError(
             "--rewind is given but not used: each of these methods has its own: leave it out"
         )
 
-    from prac.judging import check_seeds
+    from prac.evaluation import check_seeds
 
     check_seeds(options.seeds)
 
 
-def _compare(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: Pace) -> Comparison:
-    from prac.comparing import compare
-    from prac.models.load import load_model
+def _compare(
+    out: Path, recipe: Recipe, options: Any, progress: Progress, run_control: RunControl
+) -> Comparison:
+    from prac.comparison import compare
+    from prac.models import load_model
 
-    data = load(recipe, options.workers, progress)
+    data = load_examples(recipe, options.workers, progress)
     with progress:
         return compare(
             lambda: load_model(recipe.model, data.shape, len(data.classes)),
@@ -172,7 +172,7 @@ def _compare(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: 
             device=options.device,
             recipe=names_of(recipe),
             callback=progress,
-            run_control=pace,
+            run_control=run_control,
             accept_changes=options.accept_changes,
         )
 
@@ -183,24 +183,23 @@ def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
     Raises:
         PracError: If the folder was begun with other settings.
     """
-    from prac.compared import read_run
-    from prac.comparison import FILE, Comparison
-    from prac.files import check_same, has_trained
+    from prac.comparison import COMPARISON_FILE, Comparison, read_run
+    from prac.io import check_same, has_trained
 
     given = {**shared_settings(recipe.search), **names_of(recipe)}
     shared = json.loads(json.dumps(given))
     runs = {}
-    if (out / FILE).exists():
+    if (out / COMPARISON_FILE).exists():
         known = Comparison.load(out)
         if any(map(has_trained, out.glob("runs/*/seed-*"))):
             check_same(out, known.settings, shared)
         if known.settings == shared:
             runs = {(run.method, run.seed): run for run in known.runs}
     names = tuple(dict.fromkeys((*options.methods, *in_order(options.methods))))
-    levels = judged_levels(recipe.search.levels, options.judged)
+    levels = levels_to_judge(recipe.search.levels, options.judged)
 
     def take(line: str) -> None:
-        run = read_run(out / FILE, json.loads(line))
+        run = read_run(out / COMPARISON_FILE, json.loads(line))
         runs[run.method, run.seed] = run
         asked = (runs[name, s] for name in names for s in options.seeds if (name, s) in runs)
         Comparison(out, options.seeds, levels, shared, tuple(asked)).write()
@@ -208,15 +207,16 @@ def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
     return take
 
 
-def _work_ahead(out: Path, recipe: Recipe, options: Any, progress: Progress, pace: Pace) -> int:
+def _work_ahead(
+    out: Path, recipe: Recipe, options: Any, progress: Progress, run_control: RunControl
+) -> int:
     """Do what `compare` would for these seeds, and tell the process that has all of them."""
-    from prac.comparing import Comparing
-    from prac.models.load import load_model
-    from prac.run_options import RunOptions
-    from prac.task import CLASSIFICATION
+    from prac.comparison import Comparing
+    from prac.models import load_model
+    from prac.training import CLASSIFICATION, RunOptions
 
     with told_to_parent() as lines:
-        data = load(recipe, options.workers, progress)
+        data = load_examples(recipe, options.workers, progress)
         if data.test is None:
             return 0  # There is nothing to do ahead of being told so.
         comparing = Comparing(
@@ -226,23 +226,22 @@ def _work_ahead(out: Path, recipe: Recipe, options: Any, progress: Progress, pac
             data.val,
             data.test,
             recipe.search,
-            judged_levels(recipe.search.levels, options.judged),
+            levels_to_judge(recipe.search.levels, options.judged),
             CLASSIFICATION,
             names_of(recipe),
-            RunOptions(options.device, progress, pace, options.accept_changes),
+            RunOptions(options.device, progress, run_control, options.accept_changes),
         )
-        competing = contestants(options.methods, recipe.search, options.fraction)
+        competing = method_specs(options.methods, recipe.search, options.fraction)
         comparing.check(competing, options.seeds)
         for seed in options.seeds:
-            for contestant in competing:
-                run = comparing.run(contestant, seed)
+            for spec in competing:
+                run = comparing.run(spec, seed)
                 print(json.dumps(asdict(run)), file=lines, flush=True)
     return 0
 
 
 def _show(comparison: Comparison, as_json: bool) -> int:
-    from prac.plots import comparison_figure
-    from prac.report.pictures import renderer, write
+    from prac.report import comparison_figure, renderer, write
 
     files = "comparison.json"
     try:
@@ -258,7 +257,7 @@ def _show(comparison: Comparison, as_json: bool) -> int:
     else:
         from rich.console import Console
 
-        from prac.comparison_text import comparison_text
+        from prac.report import comparison_text
 
         console = Console(highlight=False)
         console.print(comparison_text(comparison, console.width))

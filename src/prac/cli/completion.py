@@ -9,10 +9,10 @@ from importlib import resources
 from typing import Any
 
 from prac._version import __version__
-from prac.cli import COMMANDS
+from prac.cli.command import COMMANDS
 from prac.cli.parser import Parser
 from prac.errors import unknown_name
-from prac.optional import needed
+from prac.utils import needed
 
 SHELLS = ("bash", "zsh", "fish")
 FILES = {"FILE", "PATH", "TICKET"}

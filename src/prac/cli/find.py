@@ -15,23 +15,20 @@ from prac.cli.options import (
     add_run_options,
     add_settings,
     options_and_recipe,
-    pace_of,
+    run_control_of,
     trackers_of,
 )
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load, named_settings, names_of, problem_name
-from prac.describe import search_summary
+from prac.cli.recorded import load_examples, named_settings, names_of, problem_name
+from prac.config import METHODS, PRESETS, Recipe, combined, flat
 from prac.errors import PracError
-from prac.files import check_same, has_trained, read_environment, read_settings, state_paths
-from prac.methods import METHODS
-from prac.pace import Pace
-from prac.presets import PRESETS, combined
-from prac.progress import Progress
-from prac.recipe import Recipe
-from prac.results import Search
-from prac.settings import flat
-from prac.text import printable
+from prac.io import check_same, has_trained, read_environment, read_settings, state_paths
+from prac.monitor import Progress
+from prac.report import search_summary
+from prac.runs import Search
+from prac.training import RunControl
+from prac.utils import printable
 
 EPILOG = (
     METHODS_LISTED
@@ -99,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
     given = early_value(arguments, "retrain") is not None
     retrain = _levels(options.retrain or (), recipe.search.levels, given=given)
     if options.report:
-        from prac.report.pictures import renderer
+        from prac.report import renderer
 
         renderer()  # Before the search, which may take days.
     out = Path(options.out or f"runs/{run_name(recipe, options)}")
@@ -111,12 +108,12 @@ def run(arguments: Sequence[str]) -> int:
         progress.say(f"{out}: already finished")
     else:
         keep_freed_memory()
-        with pace_of(options, progress).listening() as pace:
-            _search(out, recipe, retrain, options, progress, pace)
+        with run_control_of(options, progress).listening() as run_control:
+            _search(out, recipe, retrain, options, progress, run_control)
     if options.report:
-        from prac.report import FILE, Report
+        from prac.report import REPORT_FILE, Report
 
-        progress.say(Report.of(out).write(out / FILE))
+        progress.say(Report.of(out).write(out / REPORT_FILE))
     return _show(out, options.json)
 
 
@@ -168,20 +165,20 @@ def _search(
     retrain: Sequence[int],
     options: Any,
     progress: Progress,
-    pace: Pace,
+    run_control: RunControl,
 ) -> None:
-    from prac.events import together
-    from prac.models.load import load_model
-    from prac.retraining import retrain as retrain_ticket
+    from prac.evaluation import retrain as retrain_ticket
+    from prac.events import chain_callbacks
+    from prac.models import load_model
+    from prac.monitor import Tracking
+    from prac.runs import Subset
     from prac.search import find
-    from prac.subset import Subset
-    from prac.tracking import Tracking
 
     subset = Subset.load(options.subset) if options.subset is not None else None
-    data = load(recipe, options.workers, progress)
+    data = load_examples(recipe, options.workers, progress)
     model = load_model(recipe.model, data.shape, len(data.classes), recipe.search.seed)
     tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
-    watch = together(progress, tracking)
+    watch = chain_callbacks(progress, tracking)
     with tracking, progress:
         search = find(
             model,
@@ -193,7 +190,7 @@ def _search(
             device=options.device,
             recipe=names_of(recipe),
             callback=watch,
-            run_control=pace,
+            run_control=run_control,
             accept_changes=options.accept_changes,
         )
         # As the search was, whatever measuring would choose by now. One that trained nothing has
@@ -213,7 +210,7 @@ def _search(
                 out=search.retrain_path(level),
                 device=options.device,
                 callback=watch,
-                run_control=pace,
+                run_control=run_control,
                 accept_changes=options.accept_changes,
             )
         tracking.catch_up()  # Where nothing was left to do.
@@ -226,7 +223,7 @@ def _show(out: Path, as_json: bool) -> int:
     else:
         from rich.console import Console
 
-        from prac.tables import search_table
+        from prac.report import search_table
 
         Console(highlight=False).print(search_table(search_summary(search)))
         print(f"tickets: {printable(str(out))}/levels/*/ticket.safetensors")

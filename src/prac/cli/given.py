@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prac.errors import PracError
-from prac.fields import strict_yaml
+from prac.io import strict_yaml
 
 
 def early_value(arguments: Sequence[str], name: str) -> str | None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
-from prac.describe import describe
-from prac.recipe import DATA_NAMES, DataConfig
+from prac.config import DATA_NAMES, DataConfig
+from prac.report import describe
 
 
 def parser() -> Parser:
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.json:
         print_json(facts)
         return 0
-    from prac.tables import table_of
+    from prac.report import table_of
 
     print_text(table_of(facts))
     return 0

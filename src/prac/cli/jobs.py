@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from prac.errors import PracError
-from prac.pace import COME_AGAIN, Interrupted, Pace
-from prac.progress import Progress
+from prac.monitor import Progress
+from prac.training import COME_AGAIN, Interrupted, RunControl
 
 if TYPE_CHECKING:
     from prac.cli.parser import Parser
-    from prac.recipe import JudgeRecipe, Recipe
+    from prac.config import JudgeRecipe, Recipe
 
 AHEAD = "--ahead"
 """First argument of a command that works ahead of its parent. The parent's process id follows, and
@@ -69,14 +69,14 @@ def check_found(recipe: Recipe | JudgeRecipe, device: str) -> None:
 
     Each process would tell it otherwise.
     """
-    from prac.callables import imported
-    from prac.data.load import load_data
-    from prac.recipe import DATA_NAMES
-    from prac.world import World
+    from prac.config import DATA_NAMES
+    from prac.data import load_data
+    from prac.training import Runtime
+    from prac.utils import imported
 
     if ":" in recipe.model.name:
         imported(recipe.model.name, "model")
-    World.choose(device, "fp32")
+    Runtime.choose(device, "fp32")
     name = recipe.data.name
     is_known = name in DATA_NAMES or name.startswith("hf:")
     if not is_known and not Path(name).expanduser().exists():
@@ -88,7 +88,7 @@ def work_ahead(
     parts: Sequence[tuple[int, ...]],
     options: Any,
     progress: Progress,
-    pace: Pace,
+    run_control: RunControl,
     *,
     started: float,
     take: Callable[[str], None] = lambda line: None,
@@ -102,7 +102,7 @@ def work_ahead(
         parts: The seeds of each process.
         options: The arguments, parsed.
         progress: Shown a few lines.
-        pace: As it was begun; where it stops, they are asked to save and stop.
+        run_control: As it was begun; where it stops, they are asked to save and stop.
         started: When that was, as `time.monotonic` has it.
         take: Given each line that one of them tells.
 
@@ -111,16 +111,18 @@ def work_ahead(
     """
     progress.say(f"jobs: {len(parts)} processes, seeds {' '.join(map(_listed, parts))}")
     where = f"while {len(parts)} processes worked"
-    with pace.working(), Jobs(progress, take) as jobs:
+    with run_control.working(), Jobs(progress, take) as jobs:
         for number, part in enumerate(parts, 1):
             name = f"job {number} of {len(parts)}, seeds {_listed(part)}"
             own = _with(command[1:], "--seeds", _listed(part), "--quiet")
             ahead = (AHEAD, str(os.getpid()), repr(started))
             jobs.start(name, [command[0], *ahead, *own], _threads(len(parts)))
         while jobs.look():
-            pace.check(where)
+            run_control.check(where)
             time.sleep(LOOK_SECONDS)
-    pace.check(where)  # They may have heard what stops this process, and have ended before it.
+    run_control.check(
+        where
+    )  # They may have heard what stops this process, and have ended before it.
     if options.max_seconds is not None and COME_AGAIN in jobs.statuses:
         raise Interrupted("max-seconds", where)
 
@@ -266,7 +268,7 @@ def followed(arguments: Sequence[str]) -> tuple[Sequence[str], float | None]:
     if list(arguments[:1]) != [AHEAD]:
         return arguments, None
     parent, started = int(arguments[1]), float(arguments[2])
-    from prac.data.loading import signalled_with_parent
+    from prac.data import signalled_with_parent
 
     signalled_with_parent(signal.SIGTERM)
     if os.getppid() != parent:  # It ended before it was followed.

@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING, Any
 from prac.cli.given import check_used, early_value
 from prac.cli.jobs import add_jobs, check_found, followed, left, shares, work_ahead
 from prac.cli.memory import keep_freed_memory
-from prac.cli.options import add_run_options, add_settings, options_and_recipe, pace_of
+from prac.cli.options import add_run_options, add_settings, options_and_recipe, run_control_of
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
-from prac.cli.recorded import load, own_settings
+from prac.cli.recorded import load_examples, own_settings
+from prac.config import JudgeRecipe, flat
 from prac.errors import PracError
-from prac.pace import Pace
-from prac.progress import Progress
-from prac.recipe import JudgeRecipe
-from prac.results import Search
-from prac.settings import flat
-from prac.text import printable
+from prac.monitor import Progress
+from prac.runs import Search
+from prac.training import RunControl
+from prac.utils import printable
 
 if TYPE_CHECKING:
-    from prac.rewind_point import RewindPoint
-    from prac.verdict import Verdict
+    from prac.evaluation import RewindPoint, Verdict
 
-CONTROLS = {"reinit": "reinitialised", "shuffle": "shuffled", "random": "random"}
+CONTROL_OPTIONS = {"reinit": "reinitialised", "shuffle": "shuffled", "random": "random"}
 """Controls by flag."""
 
 NUMBERS = tuple[int, ...] | None
@@ -108,18 +106,20 @@ def run(arguments: Sequence[str]) -> int:
         options.max_seconds = left(options.max_seconds, ahead_since)
     started = time.monotonic()
     keep_freed_memory()
-    with pace_of(options, progress).listening() as pace:
+    with run_control_of(options, progress).listening() as run_control:
         if options.find_rewind_point:
-            point = _find_rewind_point(search, recipe, options, is_given, progress, pace)
+            point = _find_rewind_point(search, recipe, options, is_given, progress, run_control)
         elif ahead_since is not None:
-            return _work_ahead(search, recipe, options, is_given, progress, pace)
+            return _work_ahead(search, recipe, options, is_given, progress, run_control)
         else:
             seeds = _checked_seeds(search, options)
             parts = shares(seeds, options.jobs, progress.say)
             if len(parts) > 1:
                 check_found(recipe, options.device)
-                work_ahead(("judge", *arguments), parts, options, progress, pace, started=started)
-            verdict = _judge(search, recipe, options, is_given, progress, pace)
+                work_ahead(
+                    ("judge", *arguments), parts, options, progress, run_control, started=started
+                )
+            verdict = _judge(search, recipe, options, is_given, progress, run_control)
     if options.find_rewind_point:
         return _show_point(point, search, options.json)
     return _show_verdict(verdict, options.json)
@@ -127,7 +127,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _check_meant(options: Any) -> None:
     """Raise a PracError where an option is given that nothing would look at."""
-    for_verdict = ("levels", *CONTROLS, "barriers", "jobs")
+    for_verdict = ("levels", *CONTROL_OPTIONS, "barriers", "jobs")
     for name in for_verdict if options.find_rewind_point else ("points",):
         if getattr(options, name) not in (None, False):
             why = "judges nothing" if options.find_rewind_point else "is not given"
@@ -142,19 +142,19 @@ def _common(
     options: Any,
     execution_is_given: bool,
     progress: Progress,
-    pace: Pace,
+    run_control: RunControl,
 ) -> tuple[Any, dict[str, Any]]:
     """Return the loaded data, and what both jobs are told."""
-    from prac.judging import as_executed
+    from prac.evaluation import as_executed
 
-    data = load(recipe, options.workers, progress)
+    data = load_examples(recipe, options.workers, progress)
     train = recipe.train
     return data, {
         "config": train if execution_is_given else as_executed(train, search, options.device),
         "cache": options.cache,
         "device": options.device,
         "callback": progress,
-        "run_control": pace,
+        "run_control": run_control,
         "accept_changes": options.accept_changes,
         **({} if options.seeds is None else {"seeds": options.seeds}),
     }
@@ -162,7 +162,7 @@ def _common(
 
 def _checked_seeds(search: Search, options: Any) -> tuple[int, ...]:
     """Return the seeds, what is asked for being there: asked before data is loaded, or shared."""
-    from prac.judging import SEEDS, check_seeds, judged_levels
+    from prac.evaluation import SEEDS, check_seeds, judged_levels
 
     seeds: tuple[int, ...] = SEEDS if options.seeds is None else options.seeds
     check_seeds(seeds, options.barriers)
@@ -171,8 +171,8 @@ def _checked_seeds(search: Search, options: Any) -> tuple[int, ...]:
 
 
 def _judge(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> Verdict:
-    from prac.judging import judge
-    from prac.models.load import load_model
+    from prac.evaluation import judge
+    from prac.models import load_model
 
     data, common = _common(search, recipe, options, *rest)
     with common["callback"]:
@@ -190,39 +190,35 @@ def _judge(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> Ver
 
 
 def _controls(options: Any) -> tuple[str, ...]:
-    return tuple(name for flag, name in CONTROLS.items() if getattr(options, flag))
+    return tuple(name for flag, name in CONTROL_OPTIONS.items() if getattr(options, flag))
 
 
 def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> int:
     """Train what `judge` would with these seeds, and write no verdict."""
-    from prac.judging import Judging, judged_levels
-    from prac.models.load import load_model
-    from prac.problem import Problem
-    from prac.run_options import RunOptions
-    from prac.task import CLASSIFICATION
-    from prac.verdict import FOLDER
-    from prac.world import World
+    from prac.evaluation import JUDGED, Judging, judged_levels
+    from prac.models import load_model
+    from prac.training import CLASSIFICATION, Problem, RunOptions, Runtime
 
     data, common = _common(search, recipe, options, *rest)
     if data.test is None:
         return 0  # The command says so.
     config = common["config"]
-    world = World.choose(options.device, config.precision)
+    runtime = Runtime.choose(options.device, config.precision)
     problem = Problem.of(
         load_model(recipe.model, data.shape, len(data.classes)),
         data.train,
         data.val,
         task=CLASSIFICATION,
-        world=world,
+        runtime=runtime,
         batch_size=config.batch_size,
     )
     judging = Judging(
         problem,
-        data.test.to(world.device),
+        data.test.to(runtime.device),
         search,
         lambda: load_model(recipe.model, data.shape, len(data.classes)),
         config,
-        Path(options.cache or search.path / FOLDER),
+        Path(options.cache or search.path / JUDGED),
         RunOptions(
             options.device, common["callback"], common["run_control"], options.accept_changes
         ),
@@ -234,8 +230,8 @@ def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -
 def _find_rewind_point(
     search: Search, recipe: JudgeRecipe, options: Any, *rest: Any
 ) -> RewindPoint:
-    from prac.models.load import load_model
-    from prac.rewind_point import find_rewind_point
+    from prac.evaluation import find_rewind_point
+    from prac.models import load_model
 
     data, common = _common(search, recipe, options, *rest)
     seed = int(search.settings.get("seed", 0))
@@ -258,7 +254,7 @@ def _show_verdict(verdict: Verdict, as_json: bool) -> int:
     if as_json:
         print_json(verdict.to_json())
         return 0
-    from prac.verdict_text import verdict_text
+    from prac.report import verdict_text
 
     print_text(verdict_text(verdict))
     print(f"\nverdict: {printable(str(verdict.search.path))}/judged/verdict.json")
@@ -266,14 +262,14 @@ def _show_verdict(verdict: Verdict, as_json: bool) -> int:
 
 
 def _show_point(point: RewindPoint, search: Search, as_json: bool) -> int:
-    from prac.files import write_json
+    from prac.io import write_json
 
     path = search.path / "judged" / "rewind_point.json"
     write_json(path, point.to_json())
     if as_json:
         print_json(point.to_json())
         return 0
-    from prac.verdict_text import rewind_point_text
+    from prac.report import rewind_point_text
 
     print_text(rewind_point_text(point))
     print(f"\npoints: {printable(str(path))}")

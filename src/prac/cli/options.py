@@ -10,18 +10,9 @@ from typing import Any, Literal, TypeVar
 
 from prac.cli.given import check_exclusive
 from prac.cli.parser import Parser
-from prac.methods import ABOUT_METHODS
-from prac.pace import Interval, Pace
-from prac.presets import PRESETS
-from prac.progress import Progress
-from prac.settings import (
-    Settings,
-    flag_of,
-    from_flat,
-    leaves,
-    without_none,
-)
-from prac.trackers import TRACKERS
+from prac.config import ABOUT_METHODS, PRESETS, Settings, flag_of, from_flat, leaves, without_none
+from prac.monitor import TRACKERS, Progress
+from prac.training import Interval, RunControl
 
 S = TypeVar("S", bound=Settings)
 
@@ -170,9 +161,11 @@ def _checked_interval(given: Any) -> Any:
     return given
 
 
-def pace_of(options: Namespace, progress: Progress) -> Pace:
+def run_control_of(options: Namespace, progress: Progress) -> RunControl:
     """Return when a command saves and stops, as its options say."""
-    return Pace(save_every=options.save_every, max_seconds=options.max_seconds, tell=progress.say)
+    return RunControl(
+        save_every=options.save_every, max_seconds=options.max_seconds, tell=progress.say
+    )
 
 
 def _choices(hint: Any) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from prac.cli.given import read_options
+from prac.config import check_bounds, checked, parsed
 from prac.errors import PracError
-from prac.settings import check_bounds, checked, parsed
 
 
 class Parser(argparse.ArgumentParser):
@@ -80,7 +80,7 @@ class Parser(argparse.ArgumentParser):
             short: A letter that says the same.
             names: Values for completion.
             group: Where `--help` shows it, other than among the first options.
-            bounds: As `prac.settings.setting` takes them.
+            bounds: As `prac.config.settings.setting` takes them.
         """
         self.add(
             group,

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import early_value
+from prac.config import METHODS, JudgeRecipe, Recipe, RetrainRecipe, combined, flat, method_settings
 from prac.errors import PracError
-from prac.fields import shown
-from prac.methods import METHODS, method_settings
-from prac.presets import combined
-from prac.progress import Progress
-from prac.recipe import JudgeRecipe, Recipe, RetrainRecipe
-from prac.settings import flat
+from prac.io import shown
+from prac.monitor import Progress
 
 if TYPE_CHECKING:
-    from prac.data.load import LoadedData
+    from prac.data import LoadedData
 
 
 def named_settings(arguments: Sequence[str]) -> dict[str, Any]:
@@ -91,11 +88,11 @@ def names_of(recipe: JudgeRecipe | Recipe | RetrainRecipe) -> dict[str, Any]:
     return {**flat(recipe.model), **flat(recipe.data)}
 
 
-def load(
+def load_examples(
     recipe: JudgeRecipe | Recipe | RetrainRecipe, workers: int, progress: Progress
 ) -> LoadedData:
     """Return the data of a recipe, saying what a person should know of it."""
-    from prac.data.load import load_data
+    from prac.data import load_data
 
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data, workers=workers)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prac.cli.parser import Parser
 from prac.errors import PracError
-from prac.text import printable
+from prac.utils import printable
 
 
 def parser() -> Parser:
@@ -39,18 +39,25 @@ def run(arguments: Sequence[str]) -> int:
     """Run `prac report` and return its exit status."""
     options = parser().parse(arguments)
     runs = list(dict.fromkeys(options.runs))
-    from prac.report import FILE, Report, several, write_page
-    from prac.report.facts import RunFacts
-    from prac.report.pictures import renderer, save
+    from prac.report import (
+        REPORT_FILE,
+        Report,
+        RunFacts,
+        comparison_charts,
+        comparison_page,
+        renderer,
+        save,
+        write_page,
+    )
 
     renderer()  # Before any data is loaded.
-    out = Path(options.out or (FILE if len(runs) > 1 else f"{runs[0]}/{FILE}"))
+    out = Path(options.out or (REPORT_FILE if len(runs) > 1 else f"{runs[0]}/{REPORT_FILE}"))
     if out.is_dir():
         raise PracError(f"{out}: is a folder: --out names the page's file")
     if len(runs) > 1:
         facts = [RunFacts.read(path) for path in runs]
-        charts = several.comparison_charts(facts)
-        line = write_page(out, several.comparison_page(facts))
+        charts = comparison_charts(facts)
+        line = write_page(out, comparison_page(facts))
     else:
         report = Report.of(runs[0], examples=not options.no_examples)
         charts, line = report.charts, report.write(out)

@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import check_used
 from prac.cli.memory import keep_freed_memory
-from prac.cli.options import add_run_options, add_settings, options_and_recipe, pace_of, trackers_of
+from prac.cli.options import (
+    add_run_options,
+    add_settings,
+    options_and_recipe,
+    run_control_of,
+    trackers_of,
+)
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load, names_of, own_settings
-from prac.pace import Pace
-from prac.progress import Progress
-from prac.recipe import RetrainRecipe
-from prac.settings import flat
-from prac.text import printable
+from prac.cli.recorded import load_examples, names_of, own_settings
+from prac.config import RetrainRecipe, flat
+from prac.monitor import Progress
+from prac.training import RunControl
+from prac.utils import printable
 
 if TYPE_CHECKING:
-    from prac.retraining import History
-    from prac.ticket import Ticket
+    from prac.evaluation import History
+    from prac.runs import Ticket
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -53,7 +58,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 def run(arguments: Sequence[str]) -> int:
     """Run `prac retrain` and return its exit status."""
     path = parser().parse(arguments).ticket
-    from prac.ticket import Ticket
+    from prac.runs import Ticket
 
     ticket = Ticket.load(path)
     own = own_settings(path, ticket.provenance.get("settings", {}), RetrainRecipe, arguments)
@@ -62,8 +67,8 @@ def run(arguments: Sequence[str]) -> int:
     out = Path(options.out or f"runs/retrain-{_digest(ticket, recipe)}")
     progress = Progress(quiet=options.quiet)
     keep_freed_memory()
-    with pace_of(options, progress).listening() as pace:
-        history = _train(ticket, recipe, out, options, progress, pace)
+    with run_control_of(options, progress).listening() as run_control:
+        history = _train(ticket, recipe, out, options, progress, run_control)
     _show(history, out, options.json)
     return 0
 
@@ -80,14 +85,14 @@ def _train(
     out: Path,
     options: Any,
     progress: Progress,
-    pace: Pace,
+    run_control: RunControl,
 ) -> History:
-    from prac.events import together
-    from prac.models.load import load_model
-    from prac.retraining import read_history, retrain
-    from prac.tracking import Tracking
+    from prac.evaluation import read_history, retrain
+    from prac.events import chain_callbacks
+    from prac.models import load_model
+    from prac.monitor import Tracking
 
-    data = load(recipe, options.workers, progress)
+    data = load_examples(recipe, options.workers, progress)
     model = load_model(recipe.model, data.shape, len(data.classes), recipe.seed)
     tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
     with tracking, progress:
@@ -102,8 +107,8 @@ def _train(
             out=out,
             device=options.device,
             recipe=names_of(recipe),
-            callback=together(progress, tracking),
-            run_control=pace,
+            callback=chain_callbacks(progress, tracking),
+            run_control=run_control,
             accept_changes=options.accept_changes,
         )
         tracking.catch_up()  # Where nothing was left to do.

@@ -10,14 +10,11 @@ from typing import Any
 
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
+from prac.config import Recipe, flag_of, leaves
 from prac.errors import PracError, unknown_name
-from prac.recipe import Recipe
-from prac.report.facts import RunFacts
-from prac.report.several import differences, with_names
-from prac.report.words import COLUMNS, in_short, row
-from prac.results import searches_below
-from prac.settings import flag_of, leaves
-from prac.text import printable
+from prac.report import RUN_COLUMNS, RunFacts, differences, in_short, row, with_names
+from prac.runs import searches_below
+from prac.utils import printable
 
 NARROW = ("levels", "density", "test", "vs dense", "verdict", "saved")
 """The columns that leave room for a path in 80."""
@@ -123,7 +120,7 @@ def _sorted(runs: list[RunFacts], name: str, reverse: bool) -> list[RunFacts]:
 def _listed(runs: Sequence[RunFacts]) -> Any:
     from rich.text import Text
 
-    from prac.tables import new_table
+    from prac.report import new_table
 
     table = new_table("run", *NARROW)
     for one in runs:
@@ -137,13 +134,13 @@ def _differing(runs: Sequence[RunFacts]) -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    from prac.tables import new_table
+    from prac.report import new_table
 
     names = [printable(name) for name, _ in with_names(runs)]
     settings, results = new_table("setting", *names), new_table("result", *names)
     rows = differences([one.search.settings for one in runs])
     for cells in rows:
         settings.add_row(*(Text(printable(cell)) for cell in cells))
-    for name in COLUMNS:
+    for name in RUN_COLUMNS:
         results.add_row(name, *(row(one)[name] for one in runs))
     return Group(settings if rows else "The settings are the same.", results)

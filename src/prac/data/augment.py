@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prac.seeds import generator
+from prac.utils import generator
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ def drawn(seeds: Sequence[int], sizes: Sequence[int], padding: int, device: torc
         left = torch.randint(span, (size,), generator=source)
         mirrored = torch.rand(size, generator=source) < 0.5
         found.append(torch.stack([top, left, mirrored]))
-    top, left, mirrored = sent(torch.cat(found, dim=1), device)
+    top, left, mirrored = to_device(torch.cat(found, dim=1), device)
     return Draws(top, left, mirrored.bool())
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Return a CPU tensor on `device`, without waiting for the work that the device has to do."""
     if device.type != "cuda":
         return tensor.to(device)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from prac.data.augment import Pipeline, sent
-from prac.data.loading import fetched
+from prac.data.augment import Pipeline, to_device
+from prac.data.workers import fetched
 from prac.errors import PracError
 
 FINGERPRINT_SAMPLES = 256
@@ -139,7 +139,7 @@ class TensorExamples:
         per_example = max(1, self.x[0].numel() * 4)
         for block in _blocks(batches, max(1, at_once // per_example)):
             sizes = [len(batch) for batch in batches[block]]
-            ids = sent(torch.cat(list(batches[block])), self.x.device)
+            ids = to_device(torch.cat(list(batches[block])), self.x.device)
             stored, own = _rows_of(self.x, ids), seeds[block] if seeds else None
             x = self.pipeline(stored, own, sizes, self._layout)
             yield from zip(x.split(sizes), _rows_of(self.y, ids).split(sizes), strict=True)

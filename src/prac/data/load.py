@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from prac.config import DataConfig
 from prac.data.augment import Pipeline, channel_statistics
 from prac.data.checks import NAMED_AT_MOST, check_classes, empty_classes, shared_examples
 from prac.data.examples import Examples, LazyPairs, MapExamples, TensorExamples
-from prac.data.sources import load_splits
+from prac.data.sources.by_name import load_splits
 from prac.data.sources.encoded import DamagedImage
 from prac.data.sources.types import Source, Splits
 from prac.data.split import read_index_file, split_indices
 from prac.errors import PracError
-from prac.recipe import DataConfig
 
 _MEASURED_AT_MOST = 2048
 """Images on disk that mean and deviation are measured on: enough for those of the whole set."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prac.data.npy import claimed_bytes
 from prac.errors import PracError
-from prac.text import one_line
+from prac.utils import one_line
 
 
 def split_indices(n: int, *, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 
 from torch import nn
 
-from prac.models import build
-from prac.recipe import ModelConfig
-from prac.seeds import seeded
+from prac.config import ModelConfig
+from prac.models.registry import build
+from prac.utils import seeded
 
 
 def load_model(

@@ -1,82 +1,9 @@
-"""Reports: a run folder as one page of HTML, and its charts as pictures."""
+"""What a run, a verdict or a comparison says, in words, tables, pictures and a page of HTML.
 
-from __future__ import annotations
+Imports everything but the command line.
+"""
 
-from dataclasses import dataclass
-from pathlib import Path
+import lazy_loader
 
-from prac.errors import PracError
-from prac.files import write_atomic
-from prac.report.charts import charts
-from prac.report.facts import RunFacts
-from prac.report.gallery import Gallery, galleries
-from prac.report.inside import Inside
-from prac.report.page import page
-from prac.report.vega import Chart
-
-FILE = "report.html"
-"""A run's page, in its folder."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """A run as it is shown.
-
-    Attributes:
-        facts: What its folder says.
-        inside: What its tensor files hold.
-        charts: What is drawn.
-        galleries: Its examples as pictures.
-        missing: What could not be shown, and why.
-    """
-
-    facts: RunFacts
-    inside: Inside
-    charts: list[Chart]
-    galleries: list[Gallery]
-    missing: tuple[str, ...]
-
-    @classmethod
-    def of(cls, path: str | Path, *, examples: bool = True) -> Report:
-        """Return the report of a run folder, finished or not; what is damaged is left out.
-
-        Args:
-            path: The run folder.
-            examples: Whether to show examples, for which its data set is loaded.
-
-        Raises:
-            PracError: If the folder is no search's.
-        """
-        facts = RunFacts.read(path)
-        inside = Inside.read(facts.search)
-        missing = list(inside.missing)
-        shown: list[Gallery] = []
-        if examples and facts.levels:
-            try:
-                shown = galleries(facts.search, facts.environment.get("fingerprint"))
-            except (PracError, OSError) as error:
-                missing.append(str(error))
-        return cls(facts, inside, charts(facts, inside), shown, tuple(missing))
-
-    def html(self) -> str:
-        """Return the page."""
-        return page(self.facts, self.charts, self.galleries, self.inside.collapsed, self.missing)
-
-    def write(self, path: Path) -> str:
-        """Write the page and return a line that says where it is.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
-        return write_page(path, self.html())
-
-
-def write_page(path: Path, html: str) -> str:
-    """Write a page and return a line that says where it is.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    content = html.encode(errors="backslashreplace")
-    write_atomic(path, content)
-    return f"report: {path} ({len(content) / 1e6:.1f} MB)"
+# Loaded when first used: what asks for one name of a room does not wait for the others.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from prac.files import make_folder, write_atomic
-from prac.optional import needed
+from prac.io import make_folder, write_atomic
 from prac.report.vega import SCHEMA, Chart
+from prac.utils import needed
 
 WIDTH = 560  # Pixels; a page gives its charts the room that it has.
 SCALE = 2.0
 INK, SOFT = "#1b1d21", "#d9dce1"
-LARGE: dict[str, Any] = {
+PAPER_STYLE: dict[str, Any] = {
     "axis": {
         "labelColor": INK, "labelFontSize": 12, "domainColor": SOFT, "gridColor": SOFT,
         "tickColor": SOFT, "titleColor": INK, "titleFontSize": 13, "titleFontWeight": "normal",
@@ -49,7 +49,7 @@ def panels(
         **({"title": {"text": title, "anchor": "middle", "offset": 12}} if title else {}),
         "background": "white",
         "padding": 8,
-        "config": LARGE,
+        "config": PAPER_STYLE,
         "columns": columns,
         "concat": list(charts),
         **more,

@@ -18,7 +18,7 @@ HEIGHT = 260
 EDGE = 8
 """Pixels from a point to the edge, which would cut it."""
 
-TOLD = {
+TOOLTIPS = {
     "density": ("density, %", ".2f"),
     "accuracy": ("accuracy, %", ".2f"),
     "low": ("95 % interval from, %", ".2f"),
@@ -123,7 +123,7 @@ def tips(*fields: str) -> dict[str, Any]:
     """Return what a pointed-at mark tells: these fields, by names that people read."""
     tips = []
     for field in fields:
-        title, form = TOLD.get(field, (field, None))
+        title, form = TOOLTIPS.get(field, (field, None))
         number = {} if form is None else {"type": "quantitative", "format": form}
         tips.append({"field": field, "title": title, **number})
     return {"tooltip": tips}

@@ -24,7 +24,7 @@ def resized(images: Tensor, image_size: int | None) -> Tensor:
     """
     if image_size is None or tuple(images.shape[2:]) == (image_size, image_size):
         return images
-    from prac.data.sources.decoding import fit_plane
+    from prac.data.sources.images_decode import fit_plane
 
     count, channels = images.shape[:2]
     planes = images.reshape(count * channels, *images.shape[2:]).numpy()

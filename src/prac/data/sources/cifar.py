@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from prac.config import DataConfig
 from prac.data.sources.arrays import resized
 from prac.data.sources.assemble import RawSplit, assemble
-from prac.data.sources.pickled import load_plain
+from prac.data.sources.cifar_pickle import load_plain
 from prac.data.sources.types import Splits
 from prac.errors import PracError
-from prac.recipe import DataConfig
-from prac.text import one_line
+from prac.utils import one_line
 
 _PIXELS = 3 * 32 * 32
 # Twice what either version unpacks to, and many times its eight files: an archive cannot be made to

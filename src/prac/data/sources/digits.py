@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from prac.config import DataConfig
 from prac.data.sources.arrays import resized
 from prac.data.sources.assemble import RawSplit, assemble
 from prac.data.sources.types import Splits
-from prac.optional import needed
-from prac.recipe import DataConfig
+from prac.utils import needed
 
 _EVERY = 5
 

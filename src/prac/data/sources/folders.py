@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from prac.config import DataConfig
 from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
 from prac.data.sources.encoded import ImageFiles
 from prac.data.sources.statistics import canonical
 from prac.data.sources.types import Splits
 from prac.errors import PracError
-from prac.recipe import DataConfig
 
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")

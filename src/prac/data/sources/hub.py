@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from prac.config import DataConfig
 from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
 from prac.data.sources.tables import choose_columns, raw_split, unlabelled
 from prac.data.sources.types import Splits
 from prac.errors import PracError
-from prac.optional import needed
-from prac.recipe import DataConfig
+from prac.utils import needed
 
 HUB_PREFIX = "hf:"
 

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prac.data.sources.decoding import bombs_refused, probe, try_decode
+from prac.config import DataConfig
 from prac.data.sources.encoded import DamagedImage, EncodedImages, Mode
+from prac.data.sources.images_decode import bombs_refused, probe, try_decode
 from prac.data.sources.types import LazyImages, size_error
 from prac.errors import PracError
-from prac.recipe import DataConfig
 
 _CHUNK = 256
 # Below this many pixels the interpreter's lock is held for most of the time, and threads that pass

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prac.config import DataConfig
 from prac.data.npy import claimed_bytes
 from prac.data.sources.arrays import as_images
 from prac.data.sources.assemble import RawSplit, assemble
 from prac.data.sources.types import Splits
 from prac.errors import PracError
-from prac.recipe import DataConfig
-from prac.text import one_line
+from prac.utils import one_line
 
 _SPLITS = ("train", "val", "test")
 _NAMINGS = (

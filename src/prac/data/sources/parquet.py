@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.config import DataConfig
 from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
 from prac.data.sources.tables import choose_columns, raw_split, unlabelled
 from prac.data.sources.types import Splits
 from prac.errors import PracError
-from prac.optional import needed
-from prac.recipe import DataConfig
-from prac.text import one_line
+from prac.utils import needed, one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from prac.config import DATA_NAMES
 from prac.data.sources.types import Statistics
-from prac.recipe import DATA_NAMES
 
 # By name: (channels, height, width), number of classes, statistics.
 _PUBLISHED = {

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prac.config import DataConfig
 from prac.data.sources.arrays import as_images
 from prac.data.sources.assemble import RawSplit
 from prac.data.sources.encoded import DamagedImage
 from prac.errors import PracError
-from prac.optional import needed
-from prac.recipe import DataConfig
+from prac.utils import needed
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -57,7 +57,7 @@ class LazyImages(Dataset[Tensor]):
             IndexError: the index is outside the images.
             PracError: the image is damaged, or has another size than the first one.
         """
-        from prac.data.sources.decoding import bombs_refused, try_decode
+        from prac.data.sources.images_decode import bombs_refused, try_decode
 
         if not -len(self) <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")

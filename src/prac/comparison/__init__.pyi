@@ -1,0 +1,17 @@
+from .comparing import Comparing as Comparing
+from .comparing import compare as compare
+from .entries import OWN as OWN
+from .entries import in_order as in_order
+from .entries import levels_to_judge as levels_to_judge
+from .entries import method_specs as method_specs
+from .entries import shared_settings as shared_settings
+from .pairwise import PairedComparison as PairedComparison
+from .record import JudgedTicket as JudgedTicket
+from .record import Run as Run
+from .record import SearchedLevel as SearchedLevel
+from .record import read_run as read_run
+from .result import BASELINE as BASELINE
+from .result import COMPARISON_FILE as COMPARISON_FILE
+from .result import Comparison as Comparison
+from .result import Row as Row
+from .result import summary as summary

@@ -1,0 +1,274 @@
+"""Comparing methods: each searches with every seed, and its tickets are trained alone."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+from torch import nn
+
+from prac.comparison.entries import MethodSpec, levels_to_judge, method_specs, shared_settings
+from prac.comparison.record import JudgedTicket, Run, SearchedLevel
+from prac.comparison.result import COMPARISON_FILE, Comparison
+from prac.config import SearchConfig, flat
+from prac.data import Examples, as_examples
+from prac.errors import FolderError, PracError
+from prac.evaluation import SEEDS, check_seeds, retrain_cached, tested
+from prac.io import check_same, has_trained, read_settings, write_atomic
+from prac.runs import Search
+from prac.search import check_search, find
+from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, check_device
+from prac.utils import seeded
+
+
+def compare(
+    make_model: Callable[[], nn.Module],
+    train: Any,
+    config: SearchConfig,
+    *,
+    out: str | Path,
+    methods: Sequence[str] = ("imp", "prac"),
+    seeds: Sequence[int] = SEEDS,
+    judged: Sequence[int] | None = None,
+    fraction: float | None = None,
+    val: Any = None,
+    test: Any = None,
+    task: Task = CLASSIFICATION,
+    recipe: Mapping[str, Any] | None = None,
+    **run: Unpack[RunKeywords],
+) -> Comparison:
+    """Search by several methods with several seeds, and train their tickets alone; say who wins.
+
+    A seed gives the initialisation, the searches and the trainings of their tickets: methods pair
+    up by seed. A method that is written `NAME@OTHER` works at the cost of OTHER: none of its levels
+    takes more iterations than OTHER's with the same seed, and where its sets have a size that is
+    set, they have as many examples. `random-subset@prac` is the control that a PrAC set must beat.
+
+    Called again it continues; with more methods, seeds or levels it trains only what is new. A
+    search that failed is tried again, and the others do not wait for it. comparison.json in the
+    folder has all that was found so far of what was asked for.
+
+    Args:
+        make_model: Makes a fresh network, its weights drawn from torch's generator.
+        train: All training examples, as `prac.find` takes them.
+        config: What the methods share; each method's own parts take the place of its own.
+        out: The comparison's folder.
+        methods: By name, at another's cost or not; see `prac.config.methods.METHODS`.
+        seeds: One search each of every method.
+        judged: Levels whose tickets are trained alone, the dense network always among them; by
+            default four, evenly spaced to the last.
+        fraction: Share of the data that methods of a fixed size take; 0.3 by default.
+        val: Held-out examples that choose the best epochs.
+        test: Examples that accuracies are measured on.
+        task: Loss and correctness.
+        recipe: Settings that model and data were made from, by flat name.
+        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
+
+    Raises:
+        PracError: On what does not fit, before anything is trained; or where the folder, or one in
+            it, was begun with other settings or cannot be written. What else goes wrong in a search
+            is kept in its Run.
+        Interrupted: If the run control says to stop; the same call continues.
+    """
+    options = RunOptions.of(run)
+    check_seeds(seeds)
+    competing = method_specs(methods, config, fraction)
+    levels = levels_to_judge(config.levels, judged)
+    if test is None:
+        raise PracError(
+            "a comparison is of test accuracies, and there is no test data: pass test=, or a data "
+            "set that has a test split"
+        )
+    val = None if val is None else as_examples(val)
+    comparing = Comparing(
+        Path(out),
+        make_model,
+        as_examples(train),
+        val,
+        as_examples(test),
+        config,
+        levels,
+        task,
+        dict(recipe or {}),
+        options,
+    )
+    comparing.check(competing, seeds)
+    names = tuple(dict.fromkeys((*methods, *(one.name for one in competing))))
+    runs = comparing.known_runs()
+    todo = [(seed, spec) for seed in seeds for spec in competing]
+    for number, (seed, spec) in enumerate(todo, 1):
+        options.tell("contest", number=number, of=len(todo), method=spec.name, seed=seed)
+        runs[spec.name, seed] = comparing.run(spec, seed)
+        asked = tuple(runs[name, s] for name in names for s in seeds if (name, s) in runs)
+        comparison = Comparison(Path(out), tuple(seeds), levels, comparing.shared, asked)
+        comparison.write()
+    return comparison
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """A comparison under way: what all its searches share.
+
+    Attributes:
+        path: The comparison's folder.
+        make_model: Makes a fresh network.
+        train: All training examples.
+        val: Held-out examples, or None.
+        test: What accuracies are measured on.
+        config: What the methods share; its training is that of every ticket judged.
+        judged: Levels whose tickets are trained alone.
+        task: Loss and correctness.
+        recipe: Settings that model and data were made from.
+        options: How it runs.
+    """
+
+    path: Path
+    make_model: Callable[[], nn.Module]
+    train: Examples
+    val: Examples | None
+    test: Examples
+    config: SearchConfig
+    judged: tuple[int, ...]
+    task: Task
+    recipe: dict[str, Any]
+    options: RunOptions
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What all searches are told alike, by flat name."""
+        return {**shared_settings(self.config), **self.recipe}
+
+    def folder(self, method: str, seed: int) -> Path:
+        """Return where a method's search with a seed is."""
+        return self.path / "runs" / method / f"seed-{seed}"
+
+    def model(self, seed: int) -> nn.Module:
+        """Return a network initialised from a seed; torch's generator is left as it was."""
+        with seeded(seed):
+            return self.make_model()
+
+    def check(self, competing: Sequence[MethodSpec], seeds: Sequence[int]) -> None:
+        """Raise a PracError for what would stop every search, or one of them, on its way."""
+        if (self.path / "config.yaml").exists():
+            raise FolderError(f"{self.path}: is a run folder: choose another folder for --out")
+        self._check_begun_alike(competing, seeds)
+        problem = Problem.of(
+            self.model(seeds[0]),
+            self.train,
+            self.val,
+            task=self.task,
+            runtime=self.options.runtime(self.config.train.precision),
+            batch_size=self.config.train.batch_size,
+        )
+        problem.check("test", self.test.to(problem.runtime.device))
+        check_device(self.config.train.execution, problem.runtime.device)
+        for spec in competing:
+            try:
+                check_search(problem, spec.config)
+            except PracError as error:
+                raise PracError(f"method {spec.name!r}: {error}") from error
+
+    def _check_begun_alike(self, competing: Sequence[MethodSpec], seeds: Sequence[int]) -> None:
+        """Raise a FolderError where something was trained here with other settings."""
+        trained = [path for path in self.path.glob("runs/*/seed-*") if has_trained(path)]
+        if trained and (self.path / COMPARISON_FILE).exists():
+            check_same(self.path, Comparison.load(self.path).settings, self.shared)
+        for spec in competing:
+            wanted = {**flat(spec.config), **self.recipe}
+            derived = {"seed"} if spec.like is None else {
+                "seed", "stop_after", "set_sizes", "kept_fraction", "dense_fraction",
+            }  # fmt: skip
+            for seed in seeds:
+                folder = self.folder(spec.name, seed)
+                if folder in trained:
+                    same = {name: wanted[name] for name in wanted.keys() - derived}
+                    check_same(folder, read_settings(folder), same)
+
+    def known_runs(self) -> dict[tuple[str, int], Run]:
+        """Return what was found before, so that what is stopped early tells it too."""
+        if not (self.path / COMPARISON_FILE).exists():
+            return {}
+        known = Comparison.load(self.path)
+        if known.settings != json.loads(json.dumps(self.shared)):
+            return {}  # Nothing was trained then, or other settings would have been refused.
+        return {(run.method, run.seed): run for run in known.runs}
+
+    def run(self, spec: MethodSpec, seed: int) -> Run:
+        """Search, and train the tickets alone; what fails is told in the run, and in a file.
+
+        Raises:
+            FolderError: If the search's folder, or a training's, is not for it.
+            OSError: If data is no longer there.
+        """
+        folder = self.folder(spec.name, seed)
+        report = folder.parent / f"{folder.name}-error.txt"
+        try:
+            search = self.searched(spec, seed)
+            tickets = tuple(self.ticket(search, level, seed) for level in self.judged)
+        except (FolderError, OSError):
+            raise
+        except Exception as error:  # One method's failure is not the others'.
+            line = " ".join(str(error).split()) or type(error).__name__
+            if spec.like is not None:
+                line += f" (its levels take the iterations of {spec.like})"
+            self.options.note(f"{spec.name}, seed {seed} failed: {line}")
+            write_atomic(report, traceback.format_exc().encode(errors="backslashreplace"))
+            return Run(spec.name, seed, str(folder), error=line)
+        report.unlink(missing_ok=True)
+        levels = tuple(
+            SearchedLevel(
+                level.index, level.set_size, level.set_parts, level.iterations, level.stopped_early
+            )
+            for level in search.levels
+        )
+        rewind = str(search.settings["rewind"])
+        return Run(spec.name, seed, str(folder), rewind, levels, tickets)
+
+    def searched(self, spec: MethodSpec, seed: int) -> Search:
+        """Return a method's search, done or read."""
+        like = None if spec.like is None else self.finished(spec.like, seed)
+        return find(
+            self.model(seed),
+            self.train,
+            spec.with_seed(seed, like),
+            val=self.val,
+            out=self.folder(spec.name, seed),
+            task=self.task,
+            recipe=self.recipe,
+            **self.options.keywords,
+        )
+
+    def finished(self, method: str, seed: int) -> Search:
+        """Return the search at whose cost another works.
+
+        Raises:
+            PracError: If it did not come to its end.
+        """
+        folder = self.folder(method, seed)
+        search = Search.load(folder) if (folder / "config.yaml").exists() else None
+        if search is None or not search.finished:
+            raise PracError(f"the search by {method} with the same seed did not come to its end")
+        return search
+
+    def ticket(self, search: Search, level: int, seed: int) -> JudgedTicket:
+        """Return a ticket trained alone on all data, now or before."""
+        ticket, cost = search.tickets[level], search.cost(level)
+        self.options.tell("judging", level, seed=seed)
+        history, folder = retrain_cached(
+            self.path / "trained",
+            ticket,
+            self.model(seed),
+            self.train,
+            self.config.train,
+            val=self.val,
+            test=self.test,
+            seed=seed,
+            task=self.task,
+            options=self.options,
+        )
+        accuracy = tested(history, folder)
+        return JudgedTicket(level, ticket.density, accuracy, str(folder), cost.cost, cost.imp)

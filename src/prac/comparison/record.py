@@ -1,0 +1,98 @@
+"""What one search of a comparison left: how its levels trained, what its tickets are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prac.config import Rewind
+from prac.errors import PracError
+from prac.io import damaged, read_dataclass
+from prac.runs import Cost
+
+
+@dataclass(frozen=True)
+class JudgedTicket:
+    """One ticket of one search, trained alone on all data.
+
+    Attributes:
+        level: Prunings that it had.
+        density: Share of the prunable weights that it keeps.
+        accuracy: On test data, of the epoch with the best validation accuracy.
+        folder: Where that training is kept.
+        cost: What finding it cost.
+        imp: What iterative magnitude pruning's schedule costs to the same level.
+    """
+
+    level: int
+    density: float
+    accuracy: float
+    folder: str
+    cost: Cost
+    imp: Cost
+
+
+@dataclass(frozen=True)
+class SearchedLevel:
+    """How one level of a search was trained.
+
+    Attributes:
+        index: Prunings before it.
+        set_size: Examples that it trained on; the last level's are those that its ticket came with.
+        set_parts: Sizes of the sets that these were made of, such as "cet" and "cep".
+        iterations: Optimiser steps; 0 where nothing was trained, as at the last level.
+        stopped_early: Whether its mask was stable before its schedule's end.
+    """
+
+    index: int
+    set_size: int
+    set_parts: dict[str, int]
+    iterations: int
+    stopped_early: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method's search with one seed.
+
+    Attributes:
+        method: Its name.
+        seed: Of initialisation, order and augmentation, in the search and for its tickets alone.
+        path: The search's run folder.
+        rewind: What its levels start from, as the setting says it.
+        levels: How the levels were trained; empty where it failed before its end.
+        tickets: Those judged, by ascending level.
+        error: Why it failed, in one line; None where it did not.
+    """
+
+    method: str
+    seed: int
+    path: str
+    rewind: str = "init"
+    levels: tuple[SearchedLevel, ...] = ()
+    tickets: tuple[JudgedTicket, ...] = ()
+    error: str | None = None
+
+    def ticket(self, level: int) -> JudgedTicket | None:
+        """Return the judged ticket of a level; None where there is none."""
+        return next((ticket for ticket in self.tickets if ticket.level == level), None)
+
+
+def read_run(file: Path, values: Any) -> Run:
+    """Return a run from its JSON in a file.
+
+    Raises:
+        Damaged: If something is missing, too much, or not what it should be.
+    """
+    run = read_dataclass(Run, values, file)
+    try:
+        Rewind.parse(run.rewind)
+    except PracError as error:
+        raise damaged(file, f"of a run {error}") from error
+    for ticket in run.tickets:
+        if ticket.accuracy > 1 or ticket.density > 1:
+            raise damaged(
+                file, f"its ticket of level {ticket.level} has more than all of something"
+            )
+    return run

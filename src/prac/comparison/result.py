@@ -1,0 +1,238 @@
+"""What a comparison of methods found: accuracies, costs and verdicts by method. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from prac.comparison.pairwise import (
+    ONE_SEED,
+    REFERENCE,
+    PairedComparison,
+    findings,
+    pair,
+    trials_of,
+)
+from prac.comparison.record import JudgedTicket, Run, read_run
+from prac.config import Rewind
+from prac.errors import Damaged
+from prac.evaluation import DEFINITION, LevelVerdict, half_width, mean
+from prac.io import Fields, damaged, read_json, write_json
+
+BASELINE = "imp"
+"""The method that iterations are saved against."""
+
+COMPARISON_FILE = "comparison.json"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods on one problem, over seeds.
+
+    Attributes:
+        path: The comparison's folder.
+        seeds: One search each of every method.
+        judged: Levels whose tickets were trained alone, 0 (the dense network) among them.
+        settings: What all methods share, by flat name.
+        runs: All searches so far.
+    """
+
+    path: Path
+    seeds: tuple[int, ...]
+    judged: tuple[int, ...]
+    settings: dict[str, Any]
+    runs: tuple[Run, ...]
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods by name, in the order asked for."""
+        return list(dict.fromkeys(run.method for run in self.runs))
+
+    def of(self, method: str) -> list[Run]:
+        """Return a method's searches that did not fail, by seed."""
+        return [run for run in self.runs if run.method == method and run.error is None]
+
+    @property
+    def failed(self) -> list[Run]:
+        """The searches that failed."""
+        return [run for run in self.runs if run.error is not None]
+
+    def tickets(self, method: str, level: int) -> list[JudgedTicket]:
+        """Return a method's judged tickets of a level, by seed."""
+        found = (run.ticket(level) for run in self.of(method))
+        return [ticket for ticket in found if ticket is not None]
+
+    def verdict(self, method: str, level: int) -> LevelVerdict | None:
+        """Return whether a method's tickets of a level match dense; None where none was judged.
+
+        Tickets and dense networks pair up by seed: initialisation, order and augmentation are the
+        same.
+        """
+        runs = [run for run in self.of(method) if run.ticket(level) and run.ticket(0)]
+        if not runs:
+            return None
+        ticket, dense = trials_of(runs, level), trials_of(runs, 0)
+        of_level = runs[0].ticket(level)
+        assert of_level is not None, "only runs with the ticket were taken"
+        rewind = Rewind.parse(runs[0].rewind)
+        return LevelVerdict(level, of_level.density, rewind.is_initialisation, ticket, dense)
+
+    @property
+    def pairs(self) -> list[PairedComparison]:
+        """Every other method beside PrAC, by method and level, but for the dense networks."""
+        found = (
+            pair(self.of(method), self.of(REFERENCE), level)
+            for method in self.methods
+            for level in self.judged
+            if level and method != REFERENCE
+        )
+        return [one for one in found if one is not None]
+
+    @property
+    def findings(self) -> list[str]:
+        """What the rivalries say, in sentences."""
+        return [ONE_SEED] if len(self.seeds) == 1 else list(findings(self.pairs))
+
+    def matching(self, method: str) -> list[int]:
+        """Return the levels, ascending and without 0, whose tickets match dense."""
+        verdicts = (self.verdict(method, level) for level in self.judged if level)
+        return [found.index for found in verdicts if found is not None and found.matches]
+
+    def iterations(self, method: str, level: int) -> list[int]:
+        """Return the training iterations that finding a level's tickets took, by seed."""
+        return [ticket.cost.iterations for ticket in self.tickets(method, level)]
+
+    def both_match(self, method: str) -> int | None:
+        """Return the sparsest level at which the method and IMP both match; None where none is."""
+        both = set(self.matching(method)) & set(self.matching(BASELINE))
+        return max(both, default=None)
+
+    def saved(self, method: str, level: int) -> float | None:
+        """Return the share of IMP's iterations to a level's ticket that a method saves, its mean.
+
+        IMP's are those of its full schedule at every level, whether or not it is compared.
+        """
+        found = self.tickets(method, level)
+        shares = [1 - t.cost.iterations / t.imp.iterations for t in found if t.imp.iterations]
+        return mean(shares) if shares else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values: what was measured, and what follows from it."""
+        return {
+            "definition": DEFINITION,
+            "seeds": list(self.seeds),
+            "judged": list(self.judged),
+            "settings": self.settings,
+            "summary": [asdict(row) for row in summary(self)],
+            "against": {
+                "method": REFERENCE,
+                "rivals": [pair.to_json() for pair in self.pairs],
+                "findings": self.findings,
+            },
+            "runs": [asdict(run) for run in self.runs],
+        }
+
+    def write(self) -> None:
+        """Write comparison.json."""
+        write_json(self.path / COMPARISON_FILE, self.to_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Comparison:
+        """Return the comparison of a folder.
+
+        Raises:
+            PracError: If the folder holds none, or its comparison.json is damaged.
+        """
+        file = Path(path) / COMPARISON_FILE
+        try:
+            fields = Fields(file, read_json(file), "comparison")
+            found = cls(
+                Path(path),
+                fields.take("seeds", tuple[int, ...], at_least=0),
+                fields.take("judged", tuple[int, ...], at_least=0),
+                fields.take("settings", dict),
+                tuple(read_run(file, values) for values in fields.take("runs", list)),
+            )
+            if not found.judged:
+                raise damaged(file, "it judges no level")
+        except Damaged as error:
+            raise Damaged(f"{error}; remove the file: prac compare makes it again") from error
+        return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method in short.
+
+    Attributes:
+        method: Its name.
+        n: Searches that did not fail.
+        failed: Searches that did.
+        iterations: Mean training iterations to the last judged ticket.
+        examples_scored: Mean examples only scored to that ticket.
+        seconds: Mean wall time to that ticket.
+        saved: Share of IMP's iterations saved to that ticket.
+        accuracies: By judged level: mean, half-width of its 95 % interval, verdict, p-value.
+        matching: Sparsest level that matches dense; None where none does.
+        both_match: Sparsest level at which IMP matches too.
+        saved_where_both_match: Share of IMP's iterations saved to that level's ticket.
+    """
+
+    method: str
+    n: int
+    failed: int
+    iterations: float | None
+    examples_scored: float | None
+    seconds: float | None
+    saved: float | None
+    accuracies: tuple[dict[str, Any], ...]
+    matching: int | None
+    both_match: int | None
+    saved_where_both_match: float | None
+
+
+def summary(comparison: Comparison) -> Iterator[Row]:
+    """Yield a row a method."""
+    last = max(comparison.judged)
+    for method in comparison.methods:
+        tickets = comparison.tickets(method, last)
+        both = comparison.both_match(method)
+        yield Row(
+            method=method,
+            n=len(comparison.of(method)),
+            failed=sum(run.method == method for run in comparison.failed),
+            iterations=_mean([t.cost.iterations for t in tickets]),
+            examples_scored=_mean([t.cost.examples_scored for t in tickets]),
+            seconds=_mean([t.cost.seconds for t in tickets]),
+            saved=comparison.saved(method, last),
+            accuracies=tuple(_accuracies(comparison, method)),
+            matching=max(comparison.matching(method), default=None),
+            both_match=both,
+            saved_where_both_match=None if both is None else comparison.saved(method, both),
+        )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return mean(values) if values else None
+
+
+def _accuracies(comparison: Comparison, method: str) -> Iterator[dict[str, Any]]:
+    for level in comparison.judged:
+        found = comparison.verdict(method, level)
+        if found is None:
+            continue
+        spent = comparison.iterations(method, level)
+        yield {
+            "level": level,
+            "density": found.density,
+            "n": len(found.ticket.runs),
+            "mean": found.ticket.mean,
+            "half_width": found.ticket.half_width,
+            "iterations": mean(spent),
+            "iterations_half_width": half_width(spent),
+            "difference": found.difference,
+            "verdict": found.verdict,
+            "p_value": found.p_value,
+        }

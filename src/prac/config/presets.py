@@ -1,0 +1,128 @@
+"""Presets: settings by flat name, under the names that people give them. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prac.config.methods import METHODS
+from prac.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings by flat name, and what they are.
+
+    Attributes:
+        about: One line for people.
+        settings: Differences from the defaults.
+        retrain: Levels whose tickets are retrained at the end of a search.
+    """
+
+    about: str
+    settings: Mapping[str, Any]
+    retrain: tuple[int, ...] = ()
+
+
+_PAPER: dict[str, Any] = {
+    "epochs": 182,
+    "milestones": [91, 136],
+    "lr": 0.1,
+    "batch_size": 128,
+    "weight_decay": 1e-4,
+    "val_fraction": 0.1,
+    "crop": 4,
+    "flip": True,
+    "levels": 15,
+    "rewind": "epoch:3",
+}
+_LOW = {"lr": 0.01, "rewind": "init"}
+_WARM_UP = {"lr": 0.03, "warmup": 15, "rewind": "init"}
+_NETWORKS = {"resnet20s": "ResNet-20s", "resnet56s": "ResNet-56s", "vgg16_bn": "VGG-16"}
+_CIFAR = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+
+
+def _presets() -> dict[str, Preset]:
+    presets = {
+        "quickstart": Preset(
+            "LeNet-300-100 on digits: all of it in a minute",
+            {
+                "model": "lenet_300_100",
+                "data": "digits",
+                "layers": "linear",
+                "levels": 8,
+                "epochs": 40,
+                "milestones": [25, 35],
+                "lr": 0.1,
+                "batch_size": 32,
+                "epsilon": 0.015,
+                "window": 10,
+                "arm": "at-once",
+                "seed": 0,
+            },
+            retrain=(0, 2, 4, 6, 8),
+        ),
+        "mnist-lenet": Preset(
+            "LeNet-300-100 on MNIST (arXiv 1803.03635)",
+            {
+                "model": "lenet_300_100",
+                "data": "mnist",
+                "layers": "linear",
+                "levels": 15,
+                "iterations": 50_000,
+                "optimizer": "adam",
+                "lr": 1.2e-3,
+                "weight_decay": 0.0,
+                "schedule": "constant",
+                "batch_size": 60,
+                "val_fraction": 1 / 12,
+                "arm": "at-once",
+            },
+        ),
+    }
+    presets["frugal"] = Preset(
+        "with another: one-shot, after 30 % of a training",
+        METHODS["frugal"],
+    )
+    for model, network in _NETWORKS.items():
+        for data, name in _CIFAR.items():
+            base = {**_PAPER, "model": model, "data": data}
+            title = f"{network} on {name}"
+            presets[f"{data}-{model}"] = Preset(f"{title}, the paper's settings", base)
+            if model != "vgg16_bn":
+                presets[f"{data}-{model}-low"] = Preset(
+                    f"{title}, low learning rate", {**base, **_LOW}
+                )
+            if model == "resnet20s":
+                presets[f"{data}-{model}-warmup"] = Preset(
+                    f"{title}, with warm-up", {**base, **_WARM_UP}
+                )
+    for model, network in {"vgg16_bn": "VGG-16", "resnet18": "ResNet-18"}.items():
+        presets[f"tiny_imagenet-{model}"] = Preset(
+            f"{network} on Tiny-ImageNet, the paper's settings",
+            {**_PAPER, "model": model, "data": "tiny_imagenet", "batch_size": 512},
+        )
+    return presets
+
+
+PRESETS: dict[str, Preset] = _presets()
+
+
+def combined(names: str) -> Preset:
+    """Return presets joined by commas as one; where they differ, the later one holds.
+
+    Raises:
+        PracError: If there is none of a name.
+
+    >>> combined("mnist-lenet,frugal").settings["model"]
+    'lenet_300_100'
+    """
+    chosen = []
+    for name in names.split(","):
+        if name not in PRESETS:
+            raise unknown_name("preset", name, PRESETS)
+        chosen.append(PRESETS[name])
+    settings = {name: value for preset in chosen for name, value in preset.settings.items()}
+    retrain = next((preset.retrain for preset in reversed(chosen) if preset.retrain), ())
+    return Preset("; ".join(preset.about for preset in chosen), settings, retrain)

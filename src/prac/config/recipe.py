@@ -1,0 +1,106 @@
+"""Recipes: all the settings that the outcome of a command depends on, as its folder records them.
+
+Names of data sets and models, paths and numbers: no torch, nothing loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prac.config.search import SearchConfig, TrainConfig
+from prac.config.settings import Settings, setting
+from prac.errors import unknown_name
+
+# What sources and models know by name, without waiting for torch; a test compares them.
+DATA_NAMES = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "tiny_imagenet")
+MODEL_NAMES = (
+    *("lenet_300_100", "conv2", "conv4", "conv6"),
+    *("resnet20s", "resnet56s", "vgg16_bn", "resnet18", "resnet50"),
+)
+
+
+@dataclass(frozen=True)
+class DataConfig(Settings):
+    """Which examples, and how they reach the network."""
+
+    name: str = setting(
+        "digits",
+        "data set: a name, a path, or hf:owner/name",
+        flag="data",
+        unit="NAME|PATH",
+        names=DATA_NAMES,
+    )
+    limit: int | None = setting(
+        None, "use only N training examples, drawn by val_seed, validation included", at_least=2
+    )
+    val_fraction: float = setting(
+        0.1, "share of the training examples held out for validation", at_least=0, below=1
+    )
+    val_seed: int = setting(0, "which examples are held out", at_least=0)
+    val_indices: str | None = setting(
+        None, ".npy file of the indices held out, instead of a share", unit="FILE"
+    )
+    crop: int = setting(0, "pixels of padding for random crops; 0 for none", at_least=0)
+    flip: bool = setting(False, "mirror half of the training images at random")
+    normalize: Literal["auto", "none"] = setting(
+        "auto", "by the set's known mean and deviation, else by measured ones; or not at all"
+    )
+    image_size: int | None = setting(None, "bring images to N x N pixels", at_least=1)
+    image_column: str | None = setting(None, "column of the images, in tables", unit="NAME")
+    label_column: str | None = setting(None, "column of the labels, in tables", unit="NAME")
+    memory_limit: float = setting(
+        8.0, "GB of decoded images to hold; beyond it they are decoded as needed", at_least=0
+    )
+    skip_corrupt: bool = setting(False, "leave damaged and missing images out, and list them")
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory limit in bytes."""
+        return round(self.memory_limit * 1e9)
+
+
+@dataclass(frozen=True)
+class ModelConfig(Settings):
+    """Which network."""
+
+    name: str = setting(
+        "resnet20s",
+        "network: a name, or package.module:callable",
+        flag="model",
+        names=MODEL_NAMES,
+    )
+    stem: Literal["auto", "small", "imagenet"] = setting(
+        "auto", "first layers of resnet18 and resnet50; auto is small up to 64 pixels"
+    )
+
+    def __post_init__(self) -> None:
+        """Check the settings, and that a network of that name is known."""
+        super().__post_init__()
+        if ":" not in self.name and self.name not in MODEL_NAMES:
+            raise unknown_name("model", self.name, MODEL_NAMES)
+
+
+@dataclass(frozen=True)
+class Recipe(Settings):
+    """Everything that the outcome of a search depends on."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+
+@dataclass(frozen=True)
+class JudgeRecipe(Settings):
+    """Everything that the outcome of a judgement depends on, besides tickets and seeds."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True)
+class RetrainRecipe(JudgeRecipe):
+    """Everything that the outcome of a retraining depends on, besides the ticket."""
+
+    seed: int = setting(0, "source of order and augmentation", at_least=0)

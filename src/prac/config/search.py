@@ -1,0 +1,393 @@
+"""What a search is told: frozen settings, each checked, with its help and bounds on its field.
+
+Nothing here imports torch, so that the command line can describe itself at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from prac.config.settings import Settings, setting
+from prac.errors import PracError
+
+MAX_SEED = 2**63 - 1  # What torch's generators take.
+
+SIZED = ("random", "el2n", "el2n-ccs")
+"""Subset rules whose sets have a size that is set."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(Settings):
+    """One training: optimiser, length, learning rate. The length is scaled with the set's size."""
+
+    epochs: int = setting(160, "full length, in epochs over all training data", at_least=1)
+    iterations: int | None = setting(
+        None, "full length in optimiser steps, instead of epochs", at_least=1
+    )
+    batch_size: int = setting(128, "examples an optimiser step", at_least=1)
+    optimizer: Literal["sgd", "adam", "adamw"] = setting("sgd", "optimiser")
+    lr: float = setting(0.1, "peak learning rate", above=0)
+    momentum: float = setting(0.9, "momentum of sgd; first beta of adam", at_least=0, below=1)
+    weight_decay: float = setting(1e-4, "weight decay", at_least=0)
+    schedule: Literal["multi-step", "cosine", "constant"] = setting(
+        "multi-step", "shape of the learning rate"
+    )
+    milestones: tuple[float, ...] = setting(
+        (), "when a multi-step rate falls, in the unit of the length", above=0
+    )
+    gamma: float = setting(0.1, "factor of the rate at each milestone", above=0, at_most=1)
+    warmup: float = setting(0.0, "linear warm-up, in the unit of the length", at_least=0)
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "arithmetic; auto is bf16 where the device gains by it"
+    )
+    execution: Literal[
+        "auto", "eager", "channels-last", "captured", "compiled", "compiled-captured"
+    ] = setting(
+        "auto", "how steps run; auto is the fastest by measuring, where a run is long enough"
+    )
+    validate_every: int = setting(
+        1, "epochs from one validation to the next; the last one is always validated", at_least=1
+    )
+
+    def __post_init__(self) -> None:
+        """Check each setting, then those that depend on each other."""
+        super().__post_init__()
+        length = self.iterations if self.iterations is not None else self.epochs
+        unit = "iterations" if self.iterations is not None else "epochs"
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise PracError(f"milestones are {list(self.milestones)}: expected an ascending list")
+        if self.schedule == "multi-step" and self.milestones and self.milestones[-1] >= length:
+            raise PracError(
+                f"milestone {self.milestones[-1]:g} comes at or after the end of {length} {unit}: "
+                f"lower it or train longer"
+            )
+        if self.schedule != "multi-step" and self.milestones:
+            raise PracError(
+                f"milestones are set but schedule is {self.schedule!r}: they need 'multi-step'"
+            )
+        if self.warmup >= length:
+            raise PracError(
+                f"warmup is {self.warmup:g} {unit}: expected less than the length, {length}"
+            )
+
+
+@dataclass(frozen=True)
+class PruneConfig(Settings):
+    """Which weights a pruning takes."""
+
+    drop_fraction: float = setting(
+        0.2, "share of the remaining weights pruned a level", above=0, below=1
+    )
+    when: Literal["iterative", "one-shot", "at-init"] = setting(
+        "iterative", "train before every pruning, before the first only, or never", flag="pruning"
+    )
+    train_every: int = setting(
+        1, "prunings to a training: levels between are pruned by its weights", at_least=1
+    )
+    score: Literal["magnitude", "random", "snip", "grasp", "synflow"] = setting(
+        "magnitude", "what ranks the weights; snip, grasp and synflow do so at-init"
+    )
+    scope: Literal["global", "layer"] = setting("global", "rank all layers together, or each alone")
+    layers: Literal["conv", "linear", "conv+linear"] = setting(
+        "conv", "kinds of layer whose weights are prunable"
+    )
+    include: tuple[str, ...] = setting(
+        (), "parameter-name patterns that are prunable, instead of kinds of layer"
+    )
+    exclude: tuple[str, ...] = setting((), "parameter-name patterns that are never pruned")
+    allow_empty: bool = setting(False, "let a pruning take all the weights of a layer")
+
+    def __post_init__(self) -> None:
+        """Check each setting, then those that depend on each other."""
+        super().__post_init__()
+        if self.train_every > 1 and self.when != "iterative":
+            raise PracError(
+                f"train_every is {self.train_every} but pruning is {self.when!r}, which says when "
+                f"to train; leave one of them out"
+            )
+        if self.score in ("snip", "grasp", "synflow") and self.when != "at-init":
+            raise PracError(
+                f"score is {self.score!r} but pruning is {self.when!r}: it ranks the weights that "
+                f"nothing has trained; use at-init"
+            )
+
+
+@dataclass(frozen=True)
+class SubsetConfig(Settings):
+    """Which examples the next level trains on."""
+
+    rule: Literal["all", "prac", "cet", "cep", "random", "el2n", "el2n-ccs", "fixed"] = setting(
+        "prac",
+        "all data, CET and CEP, either alone, a random set, the highest EL2N scores, all EL2N "
+        "scores evenly (coverage-centric), or the set the search began with",
+        flag="subset_rule",
+    )
+    threshold: int = setting(0, "forgetting events an example may have to be left out", at_least=0)
+    kept_fraction: float | None = setting(
+        None,
+        "share of all training data in a set: of CET the hardest, instead of the threshold",
+        above=0,
+        at_most=1,
+    )
+    sizes: tuple[int, ...] = setting(
+        (),
+        "sizes of random and EL2N sets by level, from 0 on; the last one holds on",
+        flag="set_sizes",
+        at_least=2,
+    )
+    dense_fraction: float | None = setting(
+        None,
+        "share of all training data that level 0 trains on, drawn at random",
+        above=0,
+        at_most=1,
+    )
+    el2n_epoch: int = setting(10, "epoch of level 0 after which EL2N scores are taken", at_least=1)
+    cutoff: float = setting(
+        0.1, "share of all data, the hardest, that el2n-ccs leaves out", at_least=0, below=1
+    )
+    scaling: Literal["linear", "epochs", "none"] = setting(
+        "linear", "how a level's length follows the set's size: iterations, or epochs as well"
+    )
+
+    def __post_init__(self) -> None:
+        """Check each setting, then those that depend on each other."""
+        super().__post_init__()
+        if self.kept_fraction is not None and self.rule not in ("prac", "cet", *SIZED):
+            raise PracError(
+                f"kept_fraction is set but subset_rule is {self.rule!r}: it needs prac, cet, "
+                f"random, el2n or el2n-ccs"
+            )
+        if self.sizes and not self.is_sized:
+            raise PracError(
+                f"set_sizes is set but subset_rule is {self.rule!r}: it needs random, el2n or "
+                f"el2n-ccs"
+            )
+        if self.is_sized and (self.kept_fraction is None) == (not self.sizes):
+            given = "both kept_fraction and set_sizes say" if self.sizes else "nothing says"
+            raise PracError(
+                f"subset_rule is {self.rule!r} and {given} how large its sets are: set either one"
+            )
+        if self.dense_fraction is not None and (self.sizes or self.rule == "fixed"):
+            other = "set_sizes" if self.sizes else "the set the search begins with"
+            raise PracError(f"dense_fraction and {other} both say what level 0 trains on: drop one")
+        if self.kept_fraction is not None and self.threshold:
+            raise PracError(
+                "kept_fraction and threshold are both set: either one says what CET keeps"
+            )
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether sets have a size that is set."""
+        return self.rule in SIZED
+
+    @property
+    def needs_predictions(self) -> bool:
+        """Whether choosing a set looks at what the dense and the pruned network predict."""
+        return self.rule in ("prac", "cep")
+
+    @property
+    def needs_difficulty(self) -> bool:
+        """Whether choosing a set looks at EL2N scores, taken in level 0."""
+        return self.rule in ("el2n", "el2n-ccs")
+
+
+@dataclass(frozen=True)
+class SampleConfig(Settings):
+    """Which examples of its set a level presents in an epoch."""
+
+    rule: Literal["all", "fresh", "infobatch"] = setting(
+        "all",
+        "all of its set, a fresh random share of it (RS2), or InfoBatch's by loss",
+        flag="sampling",
+    )
+    fraction: float = setting(
+        0.3,
+        "share that fresh sampling presents an epoch",
+        flag="sample_fraction",
+        above=0,
+        at_most=1,
+    )
+    drop_probability: float = setting(
+        0.5, "chance that infobatch drops an example of less than the mean loss", above=0, below=1
+    )
+
+    @property
+    def needs_losses(self) -> bool:
+        """Whether what an epoch presents depends on each example's loss."""
+        return self.rule == "infobatch"
+
+
+@dataclass(frozen=True)
+class StopConfig(Settings):
+    """When a level has trained enough for its mask."""
+
+    rule: Literal["stable", "never"] = setting(
+        "stable", "stop once the mask is stable, or never", flag="stop_rule"
+    )
+    epsilon: float = setting(0.07, "mask distance below which a mask is stable", above=0)
+    window: int = setting(5, "epochs in a row that it must be stable", at_least=1)
+    arm: Literal["above-once", "at-once"] = setting(
+        "above-once", "whether the distance must first have reached epsilon"
+    )
+    after: tuple[int, ...] = setting(
+        (),
+        "iterations after which levels are cut short, from 0 on; the last one holds on",
+        flag="stop_after",
+        at_least=1,
+    )
+    budget: float | None = setting(
+        None,
+        "share of a full training's iterations on all data that a level takes at most",
+        flag="level_budget",
+        above=0,
+        at_most=1,
+    )
+
+
+@dataclass(frozen=True)
+class SearchConfig(Settings):
+    """A whole search: levels, rewinding, and the parts that make a method."""
+
+    levels: int = setting(
+        15, "prunings; the last ticket's density is (1 - drop_fraction)^levels", at_least=1
+    )
+    rewind: str = setting(
+        "init",
+        "what a level starts from: init, epoch:N, iteration:N, learning-rate, or none",
+        names=("init", "learning-rate", "none"),
+    )
+    seed: int = setting(
+        0, "source of order, augmentation and initialisation", at_least=0, at_most=MAX_SEED
+    )
+    train: TrainConfig = field(default_factory=TrainConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    subset: SubsetConfig = field(default_factory=SubsetConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
+
+    def __post_init__(self) -> None:
+        """Check each setting, then those that depend on each other."""
+        super().__post_init__()
+        rewind = Rewind.parse(self.rewind)
+        if rewind.fine_tunes and self.train.schedule == "cosine":
+            raise PracError(
+                "rewind is 'none' but schedule is 'cosine': fine-tuning trains at the schedule's "
+                "last rate, which cosine brings to zero; use multi-step or constant"
+            )
+        self._check_untrained(rewind)
+        unit = "epoch" if self.train.iterations is None else "iteration"
+        length = self.train.iterations or self.train.epochs
+        if rewind.kind == unit and rewind.at > length:
+            raise PracError(
+                f"rewind is {self.rewind!r} but the dense training has only {length} {unit}s: "
+                f"rewind earlier or train longer"
+            )
+
+    @property
+    def levels_a_training(self) -> int:
+        """Prunings to a training; 0 where nothing is trained."""
+        every = {"one-shot": self.levels, "at-init": 0}
+        return every.get(self.prune.when, self.prune.train_every)
+
+    def _check_untrained(self, rewind: Rewind) -> None:
+        """Raise a PracError where settings ask something of levels that are not trained."""
+        when, subset = self.prune.when, self.subset
+        if when == "one-shot" and subset.rule not in ("all", "fixed"):
+            raise PracError(
+                f"pruning is 'one-shot' but subset_rule is {subset.rule!r}: levels that are not "
+                f"trained choose no examples; use all"
+            )
+        if when == "one-shot" and rewind.keeps_weights:
+            raise PracError(
+                f"pruning is 'one-shot' but rewind is {self.rewind!r}: use init, epoch:N or "
+                f"iteration:N"
+            )
+        wanted = {
+            "subset_rule": (subset.rule, "all"),
+            "rewind": (self.rewind, "init"),
+            "sampling": (self.sample.rule, "all"),
+            "dense_fraction": (subset.dense_fraction, None),
+            "stop_after": (self.stop.after, ()),
+            "level_budget": (self.stop.budget, None),
+        }
+        for name, (value, only) in wanted.items():
+            if when == "at-init" and value != only:
+                advice = f"use {only}" if isinstance(only, str) else "leave it out"
+                raise PracError(
+                    f"pruning is 'at-init' but {name} is {value!r}: nothing is trained that this "
+                    f"could be about; {advice}"
+                )
+
+    @classmethod
+    def prac(cls, **settings: Any) -> SearchConfig:
+        """Return PrAC's settings (CET and CEP, mask-distance stop), changed by `settings`.
+
+        >>> SearchConfig.prac(levels=8).subset.rule
+        'prac'
+        """
+        return cls(**settings)
+
+    @classmethod
+    def imp(cls, **settings: Any) -> SearchConfig:
+        """Return vanilla iterative magnitude pruning's: all data, no early stop.
+
+        >>> SearchConfig.imp(levels=8).stop.rule
+        'never'
+        """
+        parts: dict[str, Any] = {
+            "subset": SubsetConfig(rule="all"),
+            "stop": StopConfig(rule="never"),
+        }
+        return cls(**{**parts, **settings})
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """Where a level's weights come from, parsed from the `rewind` setting.
+
+    Attributes:
+        kind: "epoch" or "iteration" of the dense training; "learning-rate" keeps the trained
+            weights and restarts the schedule (Renda et al. 2020); "none" keeps them and fine-tunes
+            at the schedule's last rate.
+        at: The epoch or iteration; 0 is initialisation.
+    """
+
+    kind: Literal["epoch", "iteration", "learning-rate", "none"]
+    at: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Rewind:
+        """Return what `text` says.
+
+        Raises:
+            PracError: If it is none of the forms.
+
+        >>> Rewind.parse("epoch:3")
+        Rewind(kind='epoch', at=3)
+        """
+        if text == "init":
+            return cls("epoch", 0)
+        if text in ("learning-rate", "none"):
+            return cls(text)  # type: ignore[arg-type]
+        kind, _, number = text.partition(":")
+        if kind in ("epoch", "iteration") and number.isascii() and number.isdecimal():
+            return cls(kind, int(number))  # type: ignore[arg-type]
+        raise PracError(
+            f"rewind is {text!r}: expected init, epoch:N, iteration:N, learning-rate or none"
+        )
+
+    @property
+    def is_initialisation(self) -> bool:
+        """Whether levels start from the weights that the dense network started from."""
+        return not self.keeps_weights and self.at == 0
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether a level goes on from the weights that the one before it trained."""
+        return self.kind in ("learning-rate", "none")
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether levels are trained at the schedule's last rate."""
+        return self.kind == "none"

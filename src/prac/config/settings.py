@@ -1,0 +1,220 @@
+"""A setting is a dataclass field that carries its default, help and bounds: one fact, one place.
+
+The command line, the YAML files, the reference pages and the checks below all read them there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import operator
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union
+
+from prac.errors import PracError, unknown_name
+from prac.io import shown, strict_yaml
+
+S = TypeVar("S", bound="Settings")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    flag: str | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    unit: str | None = None,
+    names: Sequence[str] = (),
+) -> Any:
+    """Declare a field of a settings dataclass.
+
+    Args:
+        default: Its default value.
+        help: One phrase for `--help` and the reference.
+        flag: Its flat name on the command line and in YAML; the field's own name by default.
+        at_least: Smallest value allowed (of each element, in a tuple).
+        at_most: Largest value allowed.
+        above: Exclusive lower bound.
+        below: Exclusive upper bound.
+        unit: Placeholder in `--help`.
+        names: Values that shells complete, where the type does not say them.
+    """
+    bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
+    metadata = {"help": help, "flag": flag, "bounds": bounds, "unit": unit, "names": tuple(names)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def hints(cls: type) -> dict[str, Any]:
+    """Return the resolved type of each field of a settings dataclass."""
+    return typing.get_type_hints(cls)
+
+
+def flag_of(field: dataclasses.Field[Any]) -> str:
+    """Return a field's flat name."""
+    return field.metadata.get("flag") or field.name
+
+
+class Settings:
+    """Base of the settings dataclasses: checks every value when one is made.
+
+    Raises:
+        PracError: Naming the setting, its value and what was expected.
+    """
+
+    def __post_init__(self) -> None:
+        """Check types and bounds, and turn whole numbers into floats where floats are meant."""
+        types_of = hints(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = checked(flag_of(field), getattr(self, field.name), types_of[field.name])
+            check_bounds(flag_of(field), value, field.metadata.get("bounds", {}))
+            # Frozen dataclasses are set once more here, so that 1 and 1.0 are one configuration.
+            object.__setattr__(self, field.name, value)
+
+
+def checked(name: str, value: Any, hint: Any) -> Any:
+    """Return `value` as the type `hint` says, or raise a PracError that names the setting."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return checked(name, value, next(a for a in arguments if a is not type(None)))
+    if origin is Literal:
+        if not isinstance(value, str) or value not in arguments:
+            if isinstance(value, str):
+                raise unknown_name(name, value, [str(a) for a in arguments])
+            raise PracError(
+                f"{name} is {shown(value)}: expected one of {', '.join(map(str, arguments))}"
+            )
+        return value
+    if origin is tuple:
+        if not isinstance(value, (tuple, list)):
+            raise PracError(f"{name} is {shown(value)}: expected a list")
+        return tuple(checked(name, element, arguments[0]) for element in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise PracError(f"{name} is too large: expected a finite number") from error
+    if isinstance(value, int) and abs(value) > 2**64:
+        # Beyond 4,300 digits Python would not even show it.
+        raise PracError(f"{name} is too large: expected a number of 64 bits")
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise PracError(f"{name} is {shown(value)}: expected {_described(hint)}")
+    return value
+
+
+def _described(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return names.get(hint, f"a {getattr(hint, '__name__', hint)}")
+
+
+LIMITS = (
+    ("at_least", "at least", operator.ge),
+    ("at_most", "at most", operator.le),
+    ("above", "above", operator.gt),
+    ("below", "below", operator.lt),
+)
+
+
+def check_bounds(name: str, value: Any, bounds: Mapping[str, float | None]) -> None:
+    """Raise a PracError unless every number of `value` is finite and within `bounds`."""
+    limits = [
+        (word, holds, bound)
+        for key, word, holds in LIMITS
+        if (bound := bounds.get(key)) is not None
+    ]
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            continue
+        met = all(holds(number, bound) for _, holds, bound in limits)
+        if isinstance(number, float) and not math.isfinite(number):
+            raise PracError(f"{name} is {number!r}: expected a finite number")
+        if not met:
+            wanted = " and ".join(f"{word} {_exact(bound)}" for word, _, bound in limits)
+            raise PracError(f"{name} is {number!r}: expected {wanted}")
+
+
+def _exact(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
+def leaves(cls: type) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any], Any]]:
+    """Yield (path, field, type) of every setting below a settings dataclass, in order."""
+    types_of = hints(cls)
+    for field in dataclasses.fields(cls):
+        hint = types_of[field.name]
+        if isinstance(hint, type) and issubclass(hint, Settings):
+            for path, leaf, leaf_hint in leaves(hint):
+                yield (field.name, *path), leaf, leaf_hint
+        else:
+            yield (field.name,), field, hint
+
+
+def flat(settings: Settings) -> dict[str, Any]:
+    """Return {flat name: plain value} of every setting, ready for YAML, JSON and comparison."""
+    result: dict[str, Any] = {}
+    for path, field, _ in leaves(type(settings)):
+        value: Any = functools.reduce(getattr, path, settings)
+        result[flag_of(field)] = list(value) if isinstance(value, tuple) else value
+    return result
+
+
+def from_flat(cls: type[S], values: Mapping[str, Any]) -> S:
+    """Return the settings that `flat` wrote; missing ones take their defaults.
+
+    Raises:
+        PracError: On an unknown name, offering the nearest, or a value out of range.
+    """
+    known = {flag_of(field) for _, field, _ in leaves(cls)}
+    for name in values:
+        if name not in known:
+            raise unknown_name("setting", name, known)
+    return _built(cls, values)
+
+
+def _built(cls: type[S], values: Mapping[str, Any]) -> S:
+    arguments: dict[str, Any] = {}
+    types_of = hints(cls)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        hint = types_of[field.name]
+        if isinstance(hint, type) and issubclass(hint, Settings):
+            arguments[field.name] = _built(hint, values)
+        elif flag_of(field) in values:
+            arguments[field.name] = values[flag_of(field)]
+    return cls(**arguments)
+
+
+def parsed(text: str, hint: Any) -> Any:
+    """Return text as YAML reads it where the hint asks for more than text; commas make lists."""
+    inner = without_none(hint)
+    if inner is not hint and text in ("none", "null", ""):
+        return None
+    if typing.get_origin(inner) is tuple:
+        if text.strip() in ("", "[]"):
+            return []
+        element = typing.get_args(inner)[0]
+        return [parsed(part.strip(), element) for part in text.strip("[]").split(",")]
+    if inner is str or typing.get_origin(inner) is Literal:
+        return text
+    if inner is float:
+        try:
+            return float(text)  # YAML 1.1 takes 1e-4 for text.
+        except ValueError:
+            return text
+    try:
+        return strict_yaml(text.encode())
+    except ValueError:
+        return text
+
+
+def without_none(hint: Any) -> Any:
+    """Return what a value is where it is given, of a hint that also allows None."""
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return next(a for a in typing.get_args(hint) if a is not type(None))
+    return hint

@@ -1,0 +1,143 @@
+"""Data sources: a name or a path to labelled splits, checked, decoded and in memory if they fit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prac.config import DATA_NAMES, DataConfig
+from prac.data.sources.types import LazyImages, Source, Splits, Statistics
+from prac.errors import PracError, unknown_name
+
+__all__ = ["LazyImages", "Source", "Splits", "Statistics", "load", "load_splits"]
+
+_LAYOUTS = (
+    "parquet files (train.parquet, train-00000-of-00001.parquet, also in data/)",
+    "image folders by class (train/CLASS/*.png or CLASS/*.png)",
+    "Tiny-ImageNet-200 (wnids.txt, train/, val/)",
+    "CIFAR-10 or CIFAR-100 (data_batch_1, train, data_batch_1.bin, train.bin)",
+)
+
+
+def load(
+    name: str,
+    *,
+    image_size: int | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    memory_limit: int = 8 << 30,
+    skip_corrupt: bool = False,
+) -> Splits:
+    """Load a data set by name, hub id or path.
+
+    A known name wins over a folder of the same name: write `./cifar10` for the folder. A folder may
+    hold parquet files in the Hugging Face layout, image folders by class, or Tiny-ImageNet-200 or
+    CIFAR as distributed; a file may be a `.npz` of arrays or CIFAR's
+    `.tar.gz`. A validation split without a test split beside it serves as the test split, as with
+    Tiny-ImageNet-200, whose own test images have no labels.
+
+    Args:
+        name: `cifar10`, `cifar100`, `digits`, `fashion_mnist`, `mnist`, `tiny_imagenet`,
+            `hf:owner/name`, or a path.
+        image_size: bring every picture to this many pixels a side (short side resized, centre
+            cropped); None keeps sizes, which must then agree.
+        image_column: the column of the images in a table; None takes the only candidate.
+        label_column: the column of the labels in a table; None takes the only candidate.
+        memory_limit: bytes of decoded pixels a split may take; beyond it images are decoded on
+            access. Arrays that are stored decoded are loaded whatever their size, except where a
+            file is much smaller than the arrays it unpacks to.
+        skip_corrupt: let damaged or missing images pass; `Source.damaged` lists them.
+
+    Returns:
+        The splits, every label checked.
+
+    Raises:
+        PracError: the name is unknown, the path holds none of the layouts, or its data are at
+            fault; the message names file and row.
+
+    >>> digits = load("digits")
+    >>> digits.train.images.shape, digits.test.images.shape, digits.train.images.dtype
+    (torch.Size([1442, 1, 8, 8]), torch.Size([355, 1, 8, 8]), torch.uint8)
+    """
+    return load_splits(
+        DataConfig(
+            name,
+            image_size=image_size,
+            image_column=image_column,
+            label_column=label_column,
+            memory_limit=memory_limit / 1e9,
+            skip_corrupt=skip_corrupt,
+        )
+    )
+
+
+def load_splits(config: DataConfig) -> Splits:
+    """Load the data set that a configuration names, as `load` does."""
+    name = config.name
+    # Each module is imported for its own data only, so that none pays for another's libraries.
+    if name == "digits":
+        from prac.data.sources.digits import load_digits
+
+        return load_digits(config)
+    if name.startswith("hf:") or name in DATA_NAMES:
+        from prac.data.sources.hub import load_hub
+
+        return load_hub(config)
+    path = Path(name).expanduser()
+    try:
+        if path.is_dir():
+            return _load_folder(path, config)
+        if path.is_file():
+            return _load_file(path, config)
+    except OSError as error:
+        place = error.filename or path
+        raise PracError(f"{place}: cannot be read ({error.strerror or error})") from error
+    if path.is_absolute() or len(path.parts) > 1:
+        raise PracError(f"{path}: there is no such file or folder: expected a data set")
+    unknown = unknown_name("data set", name, DATA_NAMES)
+    raise PracError(f"{unknown}; a path that exists or hf:owner/name is expected too")
+
+
+def _load_folder(folder: Path, config: DataConfig) -> Splits:
+    from prac.data.sources import cifar, folders
+    from prac.data.sources.statistics import canonical
+
+    if folders.is_tiny_imagenet(folder):
+        return folders.load_tiny_imagenet(folder, config)
+    splits = cifar.load_folder(folder, config)
+    if splits is not None:
+        return splits
+    place = _parquet_folder(folder)
+    if place is not None:
+        from prac.data.sources.parquet import load_parquet
+
+        return load_parquet(place, config, name=canonical(folder.resolve().name))
+    if folders.has_class_folders(folder):
+        return folders.load_class_folders(folder, config)
+    raise PracError(f"{folder}: in no known layout, looked for {'; '.join(_LAYOUTS)}")
+
+
+def _parquet_folder(folder: Path) -> Path | None:
+    """The folder that holds the parquet files: this one, its `data`, or its only one with any."""
+    for place in (folder, folder / "data"):
+        if place.is_dir() and any(place.glob("*.parquet")):
+            return place
+    subfolders = sorted({path.parent for path in folder.glob("*/*.parquet")})
+    return subfolders[0] if len(subfolders) == 1 else None
+
+
+def _load_file(path: Path, config: DataConfig) -> Splits:
+    if not os.access(path, os.R_OK):
+        raise PracError(f"{path}: no permission to read this file")
+    if path.suffix == ".npz":
+        from prac.data.sources.npz import load_npz
+
+        return load_npz(path, config)
+    if path.name.endswith((".tar.gz", ".tgz", ".tar")):
+        from prac.data.sources.cifar import load_archive
+
+        return load_archive(path, config)
+    raise PracError(
+        f"{path}: a file of unknown kind, expected .npz, or .tar.gz of CIFAR, or a folder with "
+        f"{'; '.join(_LAYOUTS)}"
+    )

@@ -1,0 +1,141 @@
+"""Batches of a map-style dataset, fetched by worker processes that end with their parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_start_method
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from prac.errors import PracError
+from prac.utils import derive_seed, generator
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_GRACE_SECONDS = 30
+_PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def fetched(
+    dataset: Dataset[Any],
+    batches: Sequence[Tensor],
+    seeds: Sequence[int] | None,
+    *,
+    workers: int,
+    pinned: bool,
+) -> Iterator[Iterator[Any]]:
+    """Give an iterator over collated batches; its processes end with its use.
+
+    Args:
+        dataset: Of examples (x, y).
+        batches: int64 index tensors.
+        seeds: One a batch, which all random generators are seeded with while it is fetched.
+        workers: Loading processes; 0 fetches in this one.
+        pinned: Whether to lay batches in memory from which a GPU copies fast.
+
+    Raises:
+        PracError: As the dataset raised it, also in a loading process.
+    """
+    lists = [batch.tolist() for batch in batches]
+    sampler: list[Any] = lists if seeds is None else list(zip(seeds, lists, strict=True))
+    loader = DataLoader(
+        dataset if seeds is None else _SeededBatches(dataset),
+        batch_sampler=sampler,
+        num_workers=workers,
+        pin_memory=pinned,
+        worker_init_fn=partial(_follow, os.getpid()),
+        generator=generator(0),  # Else it would draw from everyone's.
+    )
+    # Held back until the new processes have said what they do with them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        loaded = iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with _one_line_from_workers():
+        try:
+            yield loaded
+        finally:
+            # An error's traceback would keep them until this process ends, and waits for them.
+            shut_down = getattr(loaded, "_shutdown_workers", None)
+            if shut_down is not None:
+                shut_down()
+
+
+class _SeededBatches(Dataset[Any]):
+    """A dataset whose batches are fetched with all random generators seeded for each."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self._dataset = dataset
+
+    def __getitems__(self, batch: tuple[int, list[int]]) -> Sequence[Any]:
+        seed, indices = batch
+        with _seeded_generators(seed):
+            fetch = getattr(self._dataset, "__getitems__", None)
+            examples: Sequence[Any] = (
+                fetch(indices) if fetch else [self._dataset[i] for i in indices]
+            )
+            return examples
+
+
+def _follow(parent: int, worker: int) -> None:
+    """Keep a loading process at work while its parent finishes a step, and end it with its parent.
+
+    A terminal, and many a batch system, sends its signals to all of a command's processes.
+    """
+    signalled_with_parent(signal.SIGKILL)
+    # Killed before that: torch's own watch, which asks who the parent is only after this, would
+    # follow whoever inherits orphans, for ever.
+    if get_start_method() != "forkserver" and os.getppid() != parent:
+        os._exit(0)
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    # Not for good: torch ends with SIGTERM a process that does not end by itself.
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_SECONDS))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
+
+def signalled_with_parent(number: signal.Signals) -> None:
+    """Ask the system to send this process a signal when its parent ends; only Linux can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
+@contextmanager
+def _seeded_generators(seed: int) -> Iterator[None]:
+    """Seed torch's, NumPy's and Python's global generators for a while."""
+    torch_state = torch.default_generator.get_state()
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(derive_seed(seed, "numpy") % 2**32)
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(torch_state)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+@contextmanager
+def _one_line_from_workers() -> Iterator[None]:
+    """Take a PracError that a loading process raised out of the traceback it comes in."""
+    try:
+        yield
+    except PracError as error:
+        _, in_worker, last = str(error).strip().rpartition("prac.errors.PracError: ")
+        if not in_worker:
+            raise
+        raise PracError(" ".join(last.split())) from None

@@ -1,0 +1,162 @@
+"""Trainings kept by their content: what was trained once is read, whoever asks for it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from prac.config import TrainConfig, flat
+from prac.data import Examples, as_examples
+from prac.errors import Damaged, PracError
+from prac.evaluation.retraining import History, read_history, retrain
+from prac.io import read_tensors, state_paths
+from prac.runs import Ticket
+from prac.training import CLASSIFICATION, RunOptions, Task
+
+
+def retrain_cached(
+    cache: str | Path,
+    ticket: Ticket,
+    model: nn.Module,
+    train: Any,
+    config: TrainConfig,
+    *,
+    val: Any = None,
+    test: Any = None,
+    seed: int = 0,
+    start: int = 0,
+    task: Task = CLASSIFICATION,
+    options: RunOptions | None = None,
+) -> tuple[History, Path]:
+    """Return the history and the folder of a training, which is done only if it never was.
+
+    `retrain` with a folder named for all that its outcome depends on. A training that was cut off
+    goes on. Sets of examples are best passed as `prac.data` examples: these
+    remember their fingerprints.
+
+    Args:
+        cache: The folder that trainings are kept in.
+        ticket: As the others, what `retrain` takes.
+        model: As there; left as it was where nothing has to be trained.
+        train: As there.
+        config: As there.
+        val: As there.
+        test: As there.
+        seed: As there.
+        start: As there.
+        task: As there.
+        options: How the training runs, if it does.
+
+    Raises:
+        PracError: As `retrain`, or where what is kept is damaged.
+        Interrupted: If the run control says to stop; the same call continues.
+    """
+    train = as_examples(train)
+    val, test = (None if data is None else as_examples(data) for data in (val, test))
+    options = options or RunOptions()
+    runtime = options.runtime(config.precision)
+    about = {
+        "ticket": ticket.digest,
+        "fine_tuned": ticket.is_fine_tuned,
+        "network": _network(model),
+        "train": flat(config) | {"precision": runtime.precision},
+        "seed": seed,
+        "start": start,
+        "data": [_content(train), _content(val), _content(test)],
+        "task": task.own_parts(),
+    }
+    path = kept_path(Path(cache), about, {**about, "task": task.own_parts(by_source=False)})
+    if not is_finished(path):
+        retrain(
+            ticket,
+            model,
+            train,
+            config,
+            val=val,
+            test=test,
+            seed=seed,
+            start=start,
+            out=path,
+            task=task,
+            **options.keywords,
+        )
+    try:
+        return read_history(path), path
+    except PracError as error:
+        raise _mendable(path, error) from error
+
+
+def tested(history: History, folder: Path) -> float:
+    """Return the test accuracy of a training that was asked for with test data.
+
+    Raises:
+        PracError: If what is kept has none.
+    """
+    if history.test_accuracy is None:
+        raise PracError(f"{folder}: has no test accuracy: remove the folder to train it again")
+    return history.test_accuracy
+
+
+def content_key(about: Any) -> str:
+    """Return a name of 24 letters for JSON values: another one wherever these differ."""
+    text = json.dumps(about, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def kept_path(cache: Path, about: Any, of_old: Any, prefix: str = "") -> Path:
+    """Return where a content is kept.
+
+    Args:
+        cache: The folder that holds it.
+        about: What its name is made of, JSON values.
+        of_old: What prac 0.1 would have made it of; where only that is there, it is taken.
+        prefix: The name's beginning.
+    """
+    path, old = (cache / f"{prefix}{content_key(one)}" for one in (about, of_old))
+    return old if old.exists() and not path.exists() else path
+
+
+def is_finished(path: Path) -> bool:
+    """Say whether a training is there with nothing left to do, not even to remove states."""
+    return (path / "summary.json").exists() and not any(state_paths(path))
+
+
+def trained_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights that a finished training has kept.
+
+    Raises:
+        PracError: If they are not there or damaged.
+    """
+    try:
+        return read_tensors(path / "trained.safetensors", "trained")[0]
+    except PracError as error:
+        raise _mendable(path, error) from error
+
+
+def _mendable(path: Path, error: PracError) -> PracError:
+    """Return an error of reading a kept training, with its remedy."""
+    kind = Damaged if isinstance(error, Damaged) else PracError
+    return kind(f"{error}; remove the folder {path} to train it again")
+
+
+def _network(model: nn.Module) -> list[Any]:
+    """Return what tells one network from another: its modules' kinds, its tensors' shapes."""
+    return [
+        [[name, type(module).__qualname__] for name, module in model.named_modules()],
+        [
+            [name, str(value.dtype), list(value.shape)]
+            for name, value in model.state_dict().items()
+            if isinstance(value, Tensor)
+        ],
+    ]
+
+
+def _content(examples: Examples | None) -> list[str] | None:
+    """Return what a set holds and how it is augmented, as far as prac does that."""
+    if examples is None:
+        return None
+    return [examples.fingerprint, repr(getattr(examples, "pipeline", None))]

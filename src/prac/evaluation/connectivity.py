@@ -1,0 +1,133 @@
+"""Linear mode connectivity: the error along the straight line between two trained networks.
+
+Frankle, Dziugaite, Roy and Carbin, "Linear Mode Connectivity and the Lottery Ticket Hypothesis"
+(ICML 2020, arXiv 1912.05671).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import update_bn
+
+from prac.data import Examples
+from prac.evaluation.cache import content_key, trained_weights
+from prac.evaluation.verdict import Barrier
+from prac.io import damaged, read_dataclass, read_json, write_json
+from prac.models import restore_
+from prac.training import Problem, RunControl, accuracy_and_loss, nothing
+from prac.utils import derive_seed, generator, seeded
+
+POINTS = 11
+NORM_BATCHES = 50
+"""Batches at most that BatchNorm's statistics are estimated from."""
+
+
+def error_barrier(
+    problem: Problem,
+    test: Examples,
+    one: Mapping[str, Tensor],
+    other: Mapping[str, Tensor],
+    *,
+    points: int = POINTS,
+    norm_batches: int = NORM_BATCHES,
+    between: Callable[[], None] = nothing,
+) -> Barrier:
+    """Return the test errors along the line between two networks of one architecture.
+
+    BatchNorm's running means and variances are those of no network in between, so they are
+    estimated anew at every point, the ends included: as averages over at most `norm_batches`
+    training batches, augmented as in training, always the same ones. A few dozen batches settle
+    them to well below what two points of error hang on; a whole epoch at each point would cost as
+    much as training. Buffers that are no floating-point numbers are the first network's.
+
+    Args:
+        problem: The network, whose weights are replaced, and its training data.
+        test: What errors are counted on.
+        one: Its `state_dict` at one end.
+        other: At the other end.
+        points: Evenly spaced on the line, the ends included; at least 2.
+        norm_batches: Batches for BatchNorm, at most.
+        between: Called before each batch of a test pass; what it raises ends the work.
+    """
+    errors = []
+    with problem.runtime.reproducible():
+        for number in range(points):
+            restore_(problem.model, interpolated(one, other, number / (points - 1)))
+            _estimate_norms_(problem, norm_batches)
+            accuracy, _ = accuracy_and_loss(problem, test, between)
+            errors.append(1 - accuracy)
+    return Barrier(tuple(errors))
+
+
+def interpolated(
+    one: Mapping[str, Tensor], other: Mapping[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """Return the weights that lie `share` of the way from one network to the other.
+
+    >>> ends = {"w": torch.zeros(2)}, {"w": torch.tensor([1.0, 2.0])}
+    >>> interpolated(*ends, 0.5)["w"].tolist()
+    [0.5, 1.0]
+    """
+    found = {}
+    for name, value in one.items():
+        # Equal ones as they are: between two infinities, as masks hold them, there is no number.
+        moves = value.is_floating_point() and not torch.equal(value, other[name])
+        found[name] = torch.lerp(value, other[name], share) if moves else value
+    return found
+
+
+@torch.no_grad()
+def _estimate_norms_(problem: Problem, batches: int) -> None:
+    """Replace BatchNorm's running statistics by those of the weights as they are now."""
+    # Dropout draws too.
+    with seeded(derive_seed("norms"), problem.runtime.device), problem.runtime.autocast():
+        update_bn(_inputs(problem, batches), problem.model)
+
+
+def _inputs(problem: Problem, batches: int) -> Iterator[Tensor]:
+    count, size = len(problem.train), problem.batch_size
+    order = torch.randperm(count, generator=generator(derive_seed("norms", "order")))
+    ids = order[: batches * size]
+    # No batch of few: it would weigh as much as the others.
+    parts = [part for part in ids.split(size) if len(part) == min(size, count)]
+    seeds = [derive_seed("norms", number) for number in range(len(parts))]
+    for x, _ in problem.train.stream(parts, seeds=seeds):
+        yield problem.runtime.to_memory_format(x)
+
+
+def cached_barrier(
+    cache: Path, problem: Problem, test: Examples, one: Path, other: Path, run_control: RunControl
+) -> Barrier:
+    """Return the barrier between the networks of two kept trainings, measured only once.
+
+    Args:
+        cache: The folder that it is kept in.
+        problem: As in `error_barrier`.
+        test: As there.
+        one: A training's folder, whose name stands for its content.
+        other: Another's.
+        run_control: When to stop.
+
+    Raises:
+        PracError: If what is kept is damaged.
+        Interrupted: If the run control says to stop; nothing but this barrier is lost.
+    """
+    data = [examples.fingerprint for examples in (problem.train, test)]
+    about = [one.name, other.name, data, problem.batch_size, POINTS, NORM_BATCHES]
+    path = cache / f"barrier-{content_key(about)}.json"
+    if path.exists():
+        barrier = read_dataclass(Barrier, read_json(path), path, more=True)
+        if len(barrier.errors) != POINTS:
+            raise damaged(path, f"it has {len(barrier.errors)} errors: expected {POINTS}")
+        return barrier
+    ends = (trained_weights(folder) for folder in (one, other))
+    check = partial(run_control.check, "while measuring a barrier")
+    barrier = error_barrier(problem, test, *ends, between=check)
+    write_json(path, barrier.to_json())
+    run_control.saved()
+    return barrier

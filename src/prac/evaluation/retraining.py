@@ -1,0 +1,202 @@
+"""Training one ticket alone on all data: what tells whether it is a winning one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, Unpack
+
+import torch
+from torch import nn
+
+from prac.algorithms import density
+from prac.config import TrainConfig, flat
+from prac.data import Examples, as_examples
+from prac.errors import PracError
+from prac.io import read_dataclass, read_tensors, write_json, write_tensors
+from prac.models import masked, restore_
+from prac.runs import Cost, RunFolder, RunState, Ticket, read_metrics, read_retraining
+from prac.training import (
+    CLASSIFICATION,
+    Problem,
+    RunKeywords,
+    RunOptions,
+    Task,
+    Training,
+    accuracy_and_loss,
+    plan_for,
+    select_execution,
+    train_level,
+)
+from prac.utils import derive_seed
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class History:
+    """How a ticket trained.
+
+    Attributes:
+        epochs: A mapping an epoch, as in metrics.jsonl.
+        best_epoch: The epoch whose weights were kept, from 1.
+        val_accuracy: Its validation accuracy; None without validation data.
+        test_accuracy: Its test accuracy; None without test data.
+        density: Of the ticket.
+        cost: What the training cost.
+    """
+
+    epochs: list[dict[str, Any]]
+    best_epoch: int
+    val_accuracy: float | None
+    test_accuracy: float | None
+    density: float
+    cost: Cost
+
+
+def retrain(
+    ticket: Ticket,
+    model: M,
+    train: Any,
+    config: TrainConfig,
+    *,
+    val: Any = None,
+    test: Any = None,
+    seed: int = 0,
+    start: int = 0,
+    out: str | Path | None = None,
+    task: Task = CLASSIFICATION,
+    recipe: Mapping[str, Any] | None = None,
+    **run: Unpack[RunKeywords],
+) -> tuple[M, History]:
+    """Train a ticket alone on all data for the full schedule; return the model and its history.
+
+    The model has the weights of the epoch with the best validation accuracy.
+
+    Args:
+        ticket: Mask and weights; a ticket of a fine-tuning search is fine-tuned.
+        model: Of the ticket's architecture; trained in place.
+        train: All training examples, as `prac.find` takes them.
+        config: Optimiser, length, learning rate.
+        val: Held-out examples that choose the best epoch; without them it is the last.
+        test: Examples that the best epoch is tested on, once.
+        seed: Source of order and augmentation.
+        start: Iteration of the schedule at which training starts, with a fresh optimiser.
+        out: A folder from which the same call resumes; None keeps nothing.
+        task: Loss and correctness.
+        recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
+            and compared on resuming.
+        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
+
+    Raises:
+        PracError: If the ticket does not fit the model, or the data or the start does not.
+        Interrupted: If the run control says to stop; with `out`, the same call continues.
+    """
+    ticket.apply(model)
+    options = RunOptions.of(run)
+    runtime = options.runtime(config.precision)
+    with runtime.reproducible():
+        problem = Problem.of(
+            model, train, val, task=task, runtime=runtime, batch_size=config.batch_size
+        )
+        test_examples = None if test is None else as_examples(test).to(runtime.device)
+        if test_examples is not None:
+            problem.check("test", test_examples)
+        settings = {**flat(config), **(recipe or {}), "seed": seed}
+        if start:
+            settings["start"] = start
+        identity = {
+            "ticket": ticket.digest,
+            **problem.identity(),
+            "test_fingerprint": None if test_examples is None else test_examples.fingerprint,
+        }
+        total = len(problem.train)
+        plan = plan_for(config, total, total)
+        if ticket.is_fine_tuned:
+            plan = plan.fine_tuning(plan)
+        if not 0 <= start < plan.iterations:
+            raise PracError(
+                f"start is {start}: expected 0 to {plan.iterations - 1}, the last iteration"
+            )
+        training = Training(plan, config, seed=derive_seed(seed, "retrain"))
+        with ExitStack() as stack:
+            if out is None:
+                out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
+            path = Path(out)
+            if not (path / "summary.json").exists():  # Else there is no step left to run.
+                found_under = ticket.provenance.get("versions")
+                problem = select_execution(
+                    problem, config, plan.iterations, path, options.note, found_under=found_under
+                )
+            old = task.own_parts(by_source=False)
+            folder = stack.enter_context(
+                options.open_folder(path, settings, identity, problem.runtime, of_old=old)
+            )
+            stack.enter_context(options.run_control.working())
+            if not (path / "summary.json").exists():
+                first = RunState.start(
+                    ticket.masked_weights(),
+                    ticket.masks,
+                    torch.arange(total),
+                    total,
+                    level=ticket.level,
+                    step=start,
+                )
+                _train(first, problem, test_examples, training, folder, options)
+            folder.forget_states()
+            trained, _ = read_tensors(path / "trained.safetensors", "trained")
+            restore_(problem.model, trained)
+            runtime.prepare_(model)  # In the usual layout.
+            return model, read_history(path)
+
+
+def read_history(path: Path) -> History:
+    """Return the history of a finished retraining's folder."""
+    file = path / "summary.json"
+    summary = read_retraining(file)
+    return read_dataclass(History, {"epochs": read_metrics(path), **summary}, file, "summary")
+
+
+def _train(
+    first: RunState,
+    problem: Problem,
+    test: Examples | None,
+    training: Training,
+    folder: RunFolder,
+    options: RunOptions,
+) -> None:
+    state = folder.resume(first) or first
+    options.tell(
+        "retrain",
+        state.level,
+        density=density(state.masks),
+        iterations=training.plan.iterations,
+        epochs=training.plan.epochs,
+        iteration=state.step,
+    )
+    options.run_control.check("before its first step")
+    state = train_level(problem, folder, state, training, options)
+    assert state.best is not None, "a training has at least one epoch"
+    best = masked(state.best, state.masks)
+    header = {"level": state.level, "epoch": state.best_epoch}
+    write_tensors(folder.path / "trained.safetensors", best, "trained", header)
+    restore_(problem.model, best)
+    accuracy = None
+    if test is not None:
+        accuracy, _ = accuracy_and_loss(
+            problem, test, partial(options.run_control.check, "while testing")
+        )
+        state = state.add_cost(Cost(examples_scored=len(test)))
+    summary = {
+        "best_epoch": state.best_epoch,
+        "val_accuracy": state.best_accuracy if state.best_accuracy >= 0 else None,
+        "test_accuracy": accuracy,
+        "density": density(state.masks),
+        "cost": asdict(state.cost),
+    }
+    write_json(folder.path / "summary.json", summary)
+    options.tell("retrained", state.level, test_accuracy=accuracy)

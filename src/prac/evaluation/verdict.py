@@ -1,0 +1,309 @@
+"""Whether tickets win: the paper's definition and a paired test, on accuracies by seed.
+
+No torch: what was trained is known by its test accuracy, its seed and its folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.errors import PracError
+from prac.evaluation.statistics import ROUNDING, deviation, half_width, mean, worse
+from prac.io import Fields, damaged, read_dataclass, read_json
+from prac.runs import Search
+
+if TYPE_CHECKING:
+    from prac.runs import Ticket
+
+JUDGED = "judged"
+"""Where a run folder keeps what was judged."""
+
+RELIABLE = 0.05
+"""A ticket with a p-value below this is reliably worse than dense."""
+
+STABLE_BARRIER = 0.02
+"""Two networks with a lower error barrier are linearly connected (Frankle et al. 2020)."""
+
+DEFINITION = (
+    "winning (from initialisation) or matching (from a rewind point): trained alone on all data, "
+    "the ticket's mean test accuracy is at least the dense network's mean less one standard "
+    "deviation of the dense runs; p: of a paired, one-sided t test that the ticket is worse than "
+    "dense, pairs sharing the seed, each level by itself"
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training.
+
+    Attributes:
+        seed: Of order and augmentation.
+        accuracy: On test data, of the best epoch; a share.
+        folder: Where the trained network is.
+    """
+
+    seed: int
+    accuracy: float
+    folder: str
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trainings of one thing, over seeds."""
+
+    runs: tuple[Trial, ...]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Test accuracies, in the order of the seeds."""
+        return [run.accuracy for run in self.runs]
+
+    @property
+    def mean(self) -> float:
+        """Mean test accuracy."""
+        return mean(self.accuracies)
+
+    @property
+    def deviation(self) -> float | None:
+        """Their standard deviation; None for a single run."""
+        return deviation(self.accuracies)
+
+    @property
+    def half_width(self) -> float | None:
+        """How far the mean's 95 % interval reaches to either side; None for a single run."""
+        return half_width(self.accuracies)
+
+    def reaches(self, mean: float, deviation: float | None) -> bool | None:
+        """Say whether the mean is within a deviation below another's, or above it.
+
+        None where there is too little to say so: fewer than two runs on either side.
+        """
+        if deviation is None or len(self.runs) < 2:
+            return None
+        return self.mean >= mean - deviation - ROUNDING
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "n": len(self.runs),
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "half_width": self.half_width,
+            "runs": [vars(run) for run in self.runs],
+        }
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """The error along the straight line between two networks, at evenly spaced points.
+
+    Attributes:
+        errors: Shares of test examples that are wrong, from the one network to the other.
+    """
+
+    errors: tuple[float, ...]
+
+    @property
+    def height(self) -> float:
+        """Highest error on the line less the mean of its two ends' (Frankle et al. 2020)."""
+        return max(self.errors) - (self.errors[0] + self.errors[-1]) / 2
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the two networks are linearly connected: a barrier below two points."""
+        return self.height < STABLE_BARRIER
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"height": self.height, "is_stable": self.is_stable, "errors": list(self.errors)}
+
+
+@dataclass(frozen=True)
+class LevelVerdict:
+    """What retraining says of one level's ticket.
+
+    Attributes:
+        index: The level.
+        density: Share of prunable weights that its ticket keeps.
+        from_initialisation: Whether the ticket's weights are those of the initialisation.
+        ticket: Its trainings.
+        dense: The dense network's, with the same seeds.
+        controls: The trainings of controls, by name.
+        barrier: Between the networks of the first two seeds; None where not asked for.
+    """
+
+    index: int
+    density: float
+    from_initialisation: bool
+    ticket: Trials
+    dense: Trials
+    controls: Mapping[str, Trials] = field(default_factory=dict)
+    barrier: Barrier | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Return "winning", "matching", "not" or "undecided"; "dense" at level 0.
+
+        One run on either side has no deviation and decides nothing.
+        """
+        if self.index == 0:
+            return "dense"
+        reached = self.ticket.reaches(self.dense.mean, self.dense.deviation)
+        if reached is None:
+            return "undecided"
+        if not reached:
+            return "not"
+        return "winning" if self.from_initialisation else "matching"
+
+    @property
+    def matches(self) -> bool:
+        """Whether the ticket does as well as the dense network by the paper's definition."""
+        return self.verdict in ("winning", "matching")
+
+    @property
+    def difference(self) -> float:
+        """Mean test accuracy of the ticket less the dense network's."""
+        return self.ticket.mean - self.dense.mean
+
+    @property
+    def p_value(self) -> float | None:
+        """Of the paired test that the ticket is worse than dense; None at level 0 or for one run.
+
+        It is one level's: nothing is corrected for there being several.
+        """
+        return worse(self.ticket.accuracies, self.dense.accuracies) if self.index else None
+
+    @property
+    def is_reliably_worse(self) -> bool | None:
+        """Whether chance hardly explains that the ticket is worse than dense; None if unknown."""
+        return None if self.p_value is None else self.p_value < RELIABLE
+
+    def control_p_value(self, control: str) -> float | None:
+        """Return the p-value of the paired test that a control is worse than the ticket."""
+        return worse(self.controls[control].accuracies, self.ticket.accuracies)
+
+    def within_one_std(self, control: str) -> bool | None:
+        """Say whether a control does as well as the ticket; None where two runs are not there.
+
+        It does within one standard deviation of the ticket's runs, or above them.
+        """
+        return self.controls[control].reaches(self.ticket.mean, self.ticket.deviation)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "index": self.index,
+            "density": self.density,
+            "verdict": self.verdict,
+            "from_initialisation": self.from_initialisation,
+            "ticket": self.ticket.to_json(),
+            "difference": self.difference,
+            "p_value": self.p_value,
+            "is_reliably_worse": self.is_reliably_worse,
+            "controls": {
+                name: {
+                    **trials.to_json(),
+                    "as_good": self.within_one_std(name),
+                    "p_value": self.control_p_value(name),
+                }
+                for name, trials in self.controls.items()
+            },
+            "barrier": None if self.barrier is None else self.barrier.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What retraining says of a search's tickets.
+
+    Attributes:
+        search: The search.
+        seeds: Of the trainings.
+        levels: The levels judged, ascending.
+    """
+
+    search: Search
+    seeds: tuple[int, ...]
+    levels: tuple[LevelVerdict, ...]
+
+    @property
+    def best_level(self) -> int | None:
+        """The sparsest level whose ticket matches dense; None where none does."""
+        return max((level.index for level in self.levels if level.matches), default=None)
+
+    def best(self) -> Ticket:
+        """Return the ticket of the sparsest level that matches dense.
+
+        Raises:
+            PracError: If none does.
+        """
+        if self.best_level is None:
+            raise PracError(f"{self.search.path}: {self.why_none()}")
+        return self.search.tickets[self.best_level]
+
+    def why_none(self) -> str:
+        """Say why no ticket matches, where none does."""
+        judged = listed(level.index for level in self.levels if level.index)
+        if not judged:
+            return "no ticket was judged, only the dense network: judge other levels"
+        if len(self.seeds) < 2:
+            return f"with one seed no verdict can be given on {judged}: judge with more seeds"
+        return f"no ticket matches the dense network; judged were those of {judged}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "path": str(self.search.path),
+            "definition": DEFINITION,
+            "seeds": list(self.seeds),
+            "best_level": self.best_level,
+            "levels": [level.to_json() for level in self.levels],
+        }
+
+    @classmethod
+    def load(cls, search: Search) -> Verdict | None:
+        """Return the last verdict on a search, as its folder has it; None where it has none.
+
+        Raises:
+            PracError: If verdict.json is damaged.
+        """
+        path = search.path / JUDGED / "verdict.json"
+        if not path.exists():
+            return None
+        fields = Fields(path, read_json(path), "verdict")
+        seeds = fields.take("seeds", tuple[int, ...], at_least=0)
+        rows = fields.take("levels", list[dict[str, Any]])
+        # The dense network is the ticket of the first one.
+        dense = rows[0].get("ticket") if rows else None
+        levels = tuple(
+            read_dataclass(LevelVerdict, {**row, "dense": dense}, path, "level", more=True)
+            for row in rows
+        )
+        if not levels or levels[0].index:
+            raise damaged(path, "it judges no dense network")
+        for level in levels:
+            _check(path, level)
+        return cls(search, seeds, levels)
+
+
+def _check(path: Path, level: LevelVerdict) -> None:
+    """Raise a Damaged where a level has trials without runs, or a barrier without two ends."""
+    if not all(trials.runs for trials in (level.ticket, level.dense, *level.controls.values())):
+        raise damaged(path, "it has trials without runs")
+    if level.barrier is not None and len(level.barrier.errors) < 2:
+        raise damaged(path, "its barrier has no two ends")
+
+
+def listed(levels: Iterable[int]) -> str:
+    """Return levels as words.
+
+    >>> listed([2]), listed([1, 2]), listed([1, 2, 4]), listed([])
+    ('level 2', 'levels 1 and 2', 'levels 1, 2 and 4', '')
+    """
+    words = [str(level) for level in levels]
+    if len(words) < 2:
+        return "".join(f"level {word}" for word in words)
+    return f"levels {', '.join(words[:-1])} and {words[-1]}"

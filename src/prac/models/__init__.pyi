@@ -1,0 +1,14 @@
+from .load import load_model as load_model
+from .registry import MODELS as MODELS
+from .registry import Form as Form
+from .registry import Stem as Stem
+from .registry import build as build
+from .surgery import apply_masks_ as apply_masks_
+from .surgery import architecture as architecture
+from .surgery import check_finite as check_finite
+from .surgery import check_masks as check_masks
+from .surgery import masked as masked
+from .surgery import number_fault as number_fault
+from .surgery import prunable as prunable
+from .surgery import restore_ as restore_
+from .surgery import snapshot as snapshot

@@ -1,0 +1,143 @@
+"""Networks that the lottery ticket literature is about, by name.
+
+Parameters, biases and batch normalisation included, in the setting each network is known from:
+
+| name           | image      | classes | parameters |
+|----------------|------------|--------:|-----------:|
+| lenet_300_100  | 1x28x28    |      10 |    266,610 |
+| conv2          | 3x32x32    |      10 |  4,301,642 |
+| conv4          | 3x32x32    |      10 |  2,425,930 |
+| conv6          | 3x32x32    |      10 |  2,262,602 |
+| resnet20s      | 3x32x32    |      10 |    269,722 |
+| resnet56s      | 3x32x32    |      10 |    853,018 |
+| vgg16_bn       | 3x32x32    |      10 | 14,728,266 |
+| resnet18       | 3x224x224  |    1000 | 11,689,512 |
+| resnet50       | 3x224x224  |    1000 | 25,557,032 |
+
+Frankle and Carbin print 1.7M weights for Conv-6, which its layers as they describe them do not add
+up to: 1.14M in the convolutions, as they say, and 1.12M in the fully connected layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Literal, cast
+
+from torch import nn
+
+from prac.errors import PracError, unknown_name
+from prac.models.cifar_resnet import CifarResNet
+from prac.models.conv import ConvNet
+from prac.models.custom import build_own
+from prac.models.imagenet_resnet import BasicBlock, Bottleneck, ResNet
+from prac.models.lenet import LeNet300100
+from prac.models.vgg import VGG16BN
+
+__all__ = ["MODELS", "Form", "Stem", "build"]
+
+Stem = Literal["auto", "small", "imagenet"]
+
+# Images with a longer side than this get the ImageNet stem where a model has one.
+_LARGEST_SMALL_SIDE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A network for one kind of image.
+
+    Attributes:
+        make: Called as `make(image_shape, classes)`.
+        least_side: Pixels an image needs a side, so that each pooling or stride has something left
+            to halve.
+    """
+
+    make: Callable[[tuple[int, int, int], int], nn.Module]
+    least_side: int
+
+
+_RESNET18 = partial(ResNet, BasicBlock, (2, 2, 2, 2))
+_RESNET50 = partial(ResNet, Bottleneck, (3, 4, 6, 3))
+
+MODELS: Mapping[str, Mapping[Stem, Form]] = MappingProxyType(
+    {
+        "lenet_300_100": {"small": Form(LeNet300100, least_side=1)},
+        "conv2": {"small": Form(partial(ConvNet, 1), least_side=2)},
+        "conv4": {"small": Form(partial(ConvNet, 2), least_side=4)},
+        "conv6": {"small": Form(partial(ConvNet, 3), least_side=8)},
+        "resnet20s": {"small": Form(partial(CifarResNet, 3), least_side=4)},
+        "resnet56s": {"small": Form(partial(CifarResNet, 9), least_side=4)},
+        "vgg16_bn": {"small": Form(VGG16BN, least_side=16)},
+        "resnet18": {
+            "small": Form(partial(_RESNET18, small_stem=True), least_side=8),
+            "imagenet": Form(partial(_RESNET18, small_stem=False), least_side=32),
+        },
+        "resnet50": {
+            "small": Form(partial(_RESNET50, small_stem=True), least_side=8),
+            "imagenet": Form(partial(_RESNET50, small_stem=False), least_side=32),
+        },
+    }
+)
+"""The networks by name, each with its form for every stem that it has."""
+
+
+def build(
+    name: str, *, image_shape: tuple[int, ...], classes: int, stem: Stem = "auto"
+) -> nn.Module:
+    """Return a freshly initialised model by its name, or a custom one by where it is defined.
+
+    The weights are drawn from torch's global generator: seed it first for the same model again.
+
+    Args:
+        name: A key of `MODELS`, or `package.module:callable` for a custom model, which is called
+            with those of `image_shape`, `in_channels`, `classes` and `num_classes` that it accepts.
+        image_shape: `(channels, height, width)` of one image.
+        classes: Number of classes, at least 2.
+        stem: The layers before the first stage, where a model has more than one choice: `"small"`
+            keeps the image's size, `"imagenet"` divides it by 4, `"auto"` takes `"small"` up to 64
+            pixels a side.
+
+    Returns:
+        A model in training mode, on the CPU, from `(batch, channels, height, width)` to logits
+        `(batch, classes)`.
+
+    Raises:
+        PracError: The name is unknown, the model has no such stem, the image is too small for it,
+            or a custom model cannot be imported and called.
+
+    >>> model = build("lenet_300_100", image_shape=(1, 28, 28), classes=10)
+    >>> sum(parameter.numel() for parameter in model.parameters())
+    266610
+    """
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise PracError(
+            f"image_shape is {image_shape}, expected (channels, height, width), each at least 1"
+        )
+    if classes < 2:
+        raise PracError(f"classes is {classes}, expected at least 2")
+    shape = cast("tuple[int, int, int]", tuple(image_shape))
+    is_custom = ":" in name
+    if not is_custom and name not in MODELS:
+        raise unknown_name("model", name, MODELS)
+    forms = {} if is_custom else MODELS[name]
+    if stem != "auto" and stem not in forms:
+        choice = f"it has: {', '.join(forms)}" if forms else "it is a custom model"
+        raise PracError(f"model {name!r} has no {stem!r} stem ({choice}): use stem 'auto'")
+    if is_custom:
+        return build_own(name, image_shape=shape, classes=classes)
+    form = forms[_auto(shape, forms) if stem == "auto" else stem]
+    _, height, width = shape
+    if min(height, width) < form.least_side:
+        raise PracError(
+            f"model {name!r} needs images of at least {form.least_side}x{form.least_side}, "
+            f"these are {height}x{width}: choose a smaller model or enlarge the images"
+        )
+    return form.make(shape, classes)
+
+
+def _auto(image_shape: tuple[int, int, int], forms: Mapping[Stem, Form]) -> Stem:
+    """Return the stem that suits the image, among those there are."""
+    is_large = max(image_shape[1:]) > _LARGEST_SMALL_SIDE
+    return "imagenet" if is_large and "imagenet" in forms else "small"

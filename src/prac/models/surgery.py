@@ -1,0 +1,159 @@
+"""Between an `nn.Module` and named tensors: prunable weights, masks, snapshots.
+
+No wrappers and no extra parameters: a model's `state_dict` keys are its own, always.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+
+from prac.config import PruneConfig
+from prac.errors import PracError
+from prac.utils import on_cpu
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+KINDS: dict[str, tuple[type[nn.Module], ...]] = {
+    "conv": CONVOLUTIONS,
+    "linear": (nn.Linear,),
+    "conv+linear": (*CONVOLUTIONS, nn.Linear),
+}
+
+
+def prunable(model: nn.Module, config: PruneConfig) -> dict[str, nn.Parameter]:
+    """Return the parameters that pruning may touch, by name, in the model's order.
+
+    Without patterns they are the `weight` of every layer of the configured kinds; with `include`,
+    every parameter with two or more dimensions whose name matches one. `exclude` holds over both.
+
+    Raises:
+        PracError: If nothing is left to prune, or a pattern matches no parameter.
+    """
+    parameters = dict(model.named_parameters())
+    for pattern in (*config.include, *config.exclude):
+        if not any(fnmatchcase(name, pattern) for name in parameters):
+            some = ", ".join(list(parameters)[:6])
+            raise PracError(
+                f"no parameter's name matches the pattern {pattern!r}: "
+                f"the model has {some}{', ...' if len(parameters) > 6 else ''}"
+            )
+    if config.include:
+        names = [
+            name
+            for name, parameter in parameters.items()
+            if parameter.ndim >= 2 and any(fnmatchcase(name, p) for p in config.include)
+        ]
+    else:
+        names = [
+            f"{name}.weight" if name else "weight"
+            for name, module in model.named_modules()
+            if isinstance(module, KINDS[config.layers])
+        ]
+    # A weight that two modules share is pruned once, under the name that parameters() gives it,
+    # also where only the second of them is of a prunable kind.
+    every_name = dict(model.named_parameters(remove_duplicate=False))
+    wanted = {id(every_name[name]) for name in names if name in every_name}
+    chosen = {
+        name: parameter
+        for name, parameter in parameters.items()
+        if id(parameter) in wanted and not any(fnmatchcase(name, p) for p in config.exclude)
+    }
+    if not chosen:
+        raise PracError(
+            f"the model has no prunable weight: layers is {config.layers!r}, include is "
+            f"{list(config.include)}, exclude is {list(config.exclude)}; "
+            f"try --layers conv+linear"
+        )
+    return chosen
+
+
+def snapshot(model: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of the model's `state_dict` on the CPU: weights and buffers."""
+    # get_extra_state may put anything there.
+    own = {n: value for n, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return on_cpu(own)
+
+
+def restore_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put a snapshot's weights and buffers into the model.
+
+    Raises:
+        PracError: Naming the first tensor that is missing, too many or of another shape.
+    """
+    own = {n: value for n, value in model.state_dict().items() if isinstance(value, Tensor)}
+    for name in weights:
+        if name not in own:
+            raise PracError(f"the weights hold {name!r}, which the model lacks: another model's")
+    for name, value in own.items():
+        if name not in weights:
+            raise PracError(f"the model's {name!r} is not among the weights: another model's")
+        if value.shape != weights[name].shape:
+            raise PracError(
+                f"weight {name!r} is {tuple(weights[name].shape)}, the model's is "
+                f"{tuple(value.shape)}: these weights are for another model"
+            )
+    # Not strict: the names were checked, but for extra state that is no tensor.
+    model.load_state_dict(dict(weights), strict=False)
+
+
+def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
+    """Raise a PracError unless every mask fits a parameter of the model."""
+    parameters = dict(model.named_parameters())
+    for name, mask in masks.items():
+        if name not in parameters:
+            raise PracError(f"mask {name!r} has no parameter in the model: it is another model's")
+        if mask.shape != parameters[name].shape:
+            raise PracError(
+                f"mask {name!r} is {tuple(mask.shape)}, the model's weight is "
+                f"{tuple(parameters[name].shape)}: this ticket is for another model"
+            )
+
+
+@torch.no_grad()
+def apply_masks_(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Set every weight to zero where its mask is False. Pairs are (weight, keep-mask)."""
+    for weight, mask in pairs:
+        weight.mul_(mask)
+
+
+def masked(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights with zeros where their masks prune."""
+    return {
+        name: weight * masks[name].to(weight.device) if name in masks else weight
+        for name, weight in weights.items()
+    }
+
+
+def check_finite(weights: Mapping[str, Tensor], prunable: Iterable[str] = ()) -> None:
+    """Raise a PracError where a model's weights are no numbers, before anything is made of them.
+
+    Args:
+        weights: A snapshot, buffers included; a buffer may be infinite, as an attention mask is.
+        prunable: Names of those that pruning may touch, which must be finite.
+    """
+    fault = number_fault(weights, prunable)
+    if fault is not None:
+        raise PracError(f"the model's {fault}: initialise it before the search")
+
+
+def number_fault(weights: Mapping[str, Tensor], prunable: Iterable[str]) -> str | None:
+    """Return what is wrong with weights that hold NaN, or are prunable and infinite, if any."""
+    for name, weight in weights.items():
+        if (weight.is_floating_point() or weight.is_complex()) and weight.isnan().any():
+            return f"weight {name!r} holds NaN"
+    for name in prunable:
+        # Types of eight bits do not all know infinity.
+        weight = weights[name]
+        if (weight.float() if weight.element_size() == 1 else weight).isinf().any():
+            return f"weight {name!r} is infinite"
+    return None
+
+
+def architecture(model: nn.Module) -> str:
+    """Return the model's class and a digest of its tensors' names and shapes."""
+    shapes = "".join(f"{name}{tuple(v.shape)}" for name, v in model.state_dict().items())
+    return f"{type(model).__name__}-{hashlib.sha256(shapes.encode()).hexdigest()[:12]}"

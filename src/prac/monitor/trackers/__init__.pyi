@@ -1,0 +1,2 @@
+from .tracker import Tracker as Tracker
+from .tracker import Where as Where

@@ -1,0 +1,258 @@
+"""Curves, histograms and pictures of a run, handed to trackers as it goes on."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from torch import Tensor
+
+from prac.data import Examples, are_images, as_examples, pixels_of
+from prac.errors import unknown_name
+from prac.events import Event
+from prac.io import read_settings, read_tensors
+from prac.monitor.trackers.tracker import TRACKERS, MakeTracker, Tracker, Where
+from prac.runs import Search, read_metrics, read_retraining
+from prac.utils import imported, needed, one_line
+
+TRACKED_EVENTS = ("search", "level", "epoch", "pruned", "finished", "retrain", "retrained")
+"""Kinds of events that say something, and come only when the run folder has been begun."""
+
+PICTURES = 16  # Of the hardest examples, for each level.
+
+# What a line of metrics is called in a viewer: what comes before the stroke makes a group.
+CURVES = {
+    "train_loss": "train/loss",
+    "train_accuracy": "train/accuracy",
+    "lr": "train/learning_rate",
+    "val_loss": "validation/loss",
+    "val_accuracy": "validation/accuracy",
+    "mask_distance": "mask/distance",
+}
+
+
+class Tracking:
+    """A watcher that hands on what a run tells: `prac.find(..., callback=tracking)`, in a `with`.
+
+    A tracker that fails is left, with a note, and the run goes on.
+
+    Args:
+        out: The run folder.
+        trackers: "tensorboard", "wandb", "mlflow", `package.module:callable`, or a callable:
+            (run folder, settings) -> a `prac.Tracker`.
+        examples: The training examples, of which the hardest are shown; None shows none.
+        note: Told a line where a tracker fails.
+
+    Raises:
+        PracError: If a name is not known, or what it needs is not installed.
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        *trackers: str | MakeTracker,
+        examples: Any = None,
+        note: Callable[[str], None] = print,
+    ) -> None:
+        """Find the trackers; none is begun before the run folder is."""
+        self.out = Path(out)
+        self._makers = {_name(one): _maker(one) for one in trackers}
+        self._trackers: dict[str, Tracker] = {}
+        self._is_open = False
+        self._given = examples
+        self._note = note
+        self._series = ""
+        self._iteration = 0
+        self._starts: dict[str, int] = {}  # Of each series, in iterations of all.
+
+    def __enter__(self) -> Tracking:
+        """Do nothing yet."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let trackers finish."""
+        self._tell(lambda tracker: tracker.close())
+        self._trackers = {}
+
+    def __call__(self, event: Event) -> None:
+        """Hand on what an event tells."""
+        if not self._makers or event.kind not in TRACKED_EVENTS:
+            return
+        is_first = not self._is_open
+        self.catch_up()
+        if not self._trackers or (is_first and event.kind == "finished"):
+            return  # A finished run's folder has told all of it.
+        try:
+            self._hand_on(event)
+        except Exception as error:  # Such as a damaged file: curves are not worth a search.
+            self._left_all(error)
+
+    def _hand_on(self, event: Event) -> None:
+        facts = event.facts
+        if event.kind == "level":
+            self._begin(f"level-{event.level:02d}")
+        elif event.kind == "retrain":
+            self._begin(f"ticket-{event.level:02d}")
+        elif event.kind == "epoch":
+            self._epoch(facts)
+        elif event.kind == "pruned":
+            self._level(Search.load(self.out), event.level - 1)
+        elif event.kind == "finished":
+            self._level(Search.load(self.out), event.level)
+        elif event.kind == "retrained" and facts["test_accuracy"] is not None:
+            self._search({"ticket/test_accuracy": facts["test_accuracy"]}, event.level)
+
+    def catch_up(self) -> None:
+        """Begin the trackers and hand on all that the run folder holds, unless that is done."""
+        if self._is_open:
+            return
+        self._is_open = True
+        settings = read_settings(self.out)
+        for name, make in self._makers.items():
+            try:
+                self._trackers[name] = make(self.out, settings)
+            except Exception as error:  # Someone else's code, a network, a full disk.
+                self._left(name, error)
+        try:
+            if (self.out / "levels").exists():
+                self._catch_up_with_search()
+            else:
+                self._catch_up_with_retraining(self.out)
+        except Exception as error:
+            self._left_all(error)
+
+    def _catch_up_with_search(self) -> None:
+        search, lines = Search.load(self.out), read_metrics(self.out)
+        complete = len(search.levels)
+        for index in range(complete + 1):  # The last one is under way.
+            self._begin(f"level-{index:02d}")
+            for line in lines:
+                if line.get("level") == index:
+                    self._epoch(line)
+            if index < complete:
+                self._level(search, index)
+        for folder in sorted((self.out / "retrain").glob("[0-9]*")):
+            self._catch_up_with_retraining(folder)
+
+    def _catch_up_with_retraining(self, folder: Path) -> None:
+        lines = read_metrics(folder)
+        if not lines:
+            return
+        level = int(lines[0]["level"])
+        self._begin(f"ticket-{level:02d}")
+        for line in lines:
+            self._epoch(line)
+        if (folder / "summary.json").exists():
+            accuracy = read_retraining(folder / "summary.json")["test_accuracy"]
+            if accuracy is not None:
+                self._search({"ticket/test_accuracy": accuracy}, level)
+
+    def _begin(self, series: str) -> None:
+        self._series = series
+        self._starts.setdefault(series, self._iteration)
+
+    def _epoch(self, line: Mapping[str, Any]) -> None:
+        """Hand on an epoch's line of metrics."""
+        step = int(line["iteration"])
+        where = Where(self._series, step, self._starts[self._series] + step)
+        self._iteration = max(self._iteration, where.iteration)
+        values = {
+            name: float(line[key]) for key, name in CURVES.items() if line.get(key) is not None
+        }
+        self._tell(lambda tracker: tracker.scalars(values, where))
+
+    def _search(self, values: Mapping[str, float], level: int) -> Where:
+        where = Where("search", level, self._iteration)
+        self._tell(lambda tracker: tracker.scalars(values, where))
+        return where
+
+    def _level(self, search: Search, index: int) -> None:
+        """Hand on what a complete level came to."""
+        level = search.levels[index]
+        where = self._search(
+            {
+                "level/density": level.density,
+                "level/set_size": level.set_size,
+                "level/iterations": level.iterations,
+                "level/iterations_saved": search.cost(index).iterations_saved,
+            },
+            index,
+        )
+        trained = search.level_path(index) / "trained.safetensors"
+        if trained.exists():
+            weights, _ = read_tensors(trained, "trained")
+            for name, weight in weights.items():
+                if weight.ndim > 1:
+                    # Of the weights that are left: zeros would hide the rest.
+                    self._histogram(f"weights/{name}", weight[weight != 0].float(), where)
+        if (search.level_path(index) / "examples.safetensors").exists():
+            self._examples(search.examples(index), where)
+
+    def _examples(self, shown: Mapping[str, Tensor], where: Where) -> None:
+        members = shown["members"]
+        events, learned = shown["events"][members].long(), shown["learned"][members].bool()
+        never = {"forgetting/never_learned": float((~learned).sum())}
+        self._tell(lambda tracker: tracker.scalars(never, where))
+        self._histogram("forgetting/events", events[learned].float(), where)
+        examples = self._shown_examples()
+        # Those never learned are the hardest of all, but may be mislabelled: they stand apart.
+        often = events.masked_fill(~learned, -1).argsort(descending=True, stable=True)
+        hardest = members[often[events[often].bool() & learned[often]]]
+        for name, ids in (("hardest", hardest), ("never_learned", members[~learned])):
+            if examples is not None and len(ids):
+                pixels = pixels_of(examples, ids[:PICTURES])
+                self._images(f"examples/{name}", pixels, where)
+
+    def _shown_examples(self) -> Examples | None:
+        if self._given is None:
+            return None
+        examples = as_examples(self._given)
+        return examples if are_images(examples) else None
+
+    def _histogram(self, name: str, values: Tensor, where: Where) -> None:
+        if len(values):
+            self._tell(lambda tracker: tracker.histogram(name, values, where))
+
+    def _images(self, name: str, pixels: Tensor, where: Where) -> None:
+        self._tell(lambda tracker: tracker.images(name, pixels, where))
+
+    def _tell(self, what: Callable[[Tracker], None]) -> None:
+        for name, tracker in list(self._trackers.items()):
+            try:
+                what(tracker)
+            except Exception as error:  # Someone else's code, a network, a full disk.
+                self._left(name, error)
+
+    def _left(self, name: str, error: Exception) -> None:
+        self._trackers.pop(name, None)
+        detail = one_line(error) or "no reason given"
+        self._note(f"note: {name} failed and gets no more: {type(error).__name__}: {detail}")
+
+    def _left_all(self, error: Exception) -> None:
+        self._tell(lambda tracker: tracker.close())  # What they have been handed is kept.
+        for name in list(self._trackers):
+            self._left(name, error)
+
+
+def _name(tracker: str | MakeTracker) -> str:
+    return tracker if isinstance(tracker, str) else getattr(tracker, "__name__", repr(tracker))
+
+
+def _maker(tracker: str | MakeTracker) -> MakeTracker:
+    if not isinstance(tracker, str):
+        return tracker
+    if ":" in tracker:
+        return imported(tracker, "tracker")  # type: ignore[return-value]
+    if tracker not in TRACKERS:
+        raise unknown_name("tracker", tracker, TRACKERS)
+    needed(tracker, extra=tracker, purpose=f"tracker {tracker!r}")
+    module = importlib.import_module(f"prac.monitor.trackers.{tracker}")
+    return module.begin  # type: ignore[no-any-return]

@@ -1,0 +1,163 @@
+"""What a run, ticket, subset or data set holds, as plain values ready for JSON and for tables.
+
+Runs are described without torch; what holds tensors imports it when asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.config import DataConfig
+from prac.errors import PracError
+from prac.io import read_environment, read_settings
+from prac.runs import Search, read_metrics, read_retraining
+
+if TYPE_CHECKING:
+    from prac.runs import Subset, Ticket
+
+
+def describe(config: DataConfig) -> dict[str, Any]:
+    """Return what a folder of a run, a tensor file or a data set holds; "kind" says which.
+
+    Args:
+        config: Its name is a path, or a data set's name; the rest is how a data set is read.
+
+    Raises:
+        PracError: If it is none of them.
+    """
+    path = Path(config.name)
+    if (path / "config.yaml").is_file():
+        search = Search.load(path)
+        return search_summary(search) if "levels" in search.settings else retraining(path)
+    if path.suffix == ".safetensors":
+        return describe_file(path)
+    return describe_data(config)
+
+
+def search_summary(search: Search) -> dict[str, Any]:
+    """Return a run's levels, costs, retrained accuracies, settings and environment."""
+    dense = search.retrained(0)
+    levels = []
+    for level in search.levels:
+        retrained = search.retrained(level.index)
+        cost = search.cost(level.index)
+        row = level.to_json() | {"ledger": cost.to_json(), "retrained": retrained}
+        row["ticket"] = str(search.level_path(level.index) / "ticket.safetensors")
+        sparse_accuracy, dense_accuracy = (
+            None if known is None else known["test_accuracy"] for known in (retrained, dense)
+        )
+        if sparse_accuracy is not None and dense_accuracy is not None:
+            row["against_dense"] = sparse_accuracy - dense_accuracy
+        levels.append(row)
+    return {
+        "kind": "run",
+        "path": str(search.path),
+        "finished": search.finished,
+        "levels": levels,
+        "settings": search.settings,
+        "environment": read_environment(search.path),
+    }
+
+
+def retraining(path: Path) -> dict[str, Any]:
+    """Return what a retraining's folder holds, finished or not."""
+    summary = path / "summary.json"
+    return {
+        "kind": "retraining",
+        "path": str(path),
+        "finished": summary.exists(),
+        "summary": read_retraining(summary) if summary.exists() else {},
+        "epochs": read_metrics(path),
+        "settings": read_settings(path),
+        "environment": read_environment(path),
+    }
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return what a tensor file of prac's holds.
+
+    Raises:
+        PracError: If it is none, or damaged.
+    """
+    from prac.io import kind_of
+    from prac.runs import Subset, Ticket
+
+    kind = kind_of(path)
+    if kind == "ticket":
+        return describe_ticket(Ticket.load(path)) | {"path": str(path)}
+    if kind == "subset":
+        return describe_subset(Subset.load(path)) | {"path": str(path)}
+    raise PracError(f"{path}: holds {kind}: expected a ticket or a subset; its run tells the rest")
+
+
+def describe_ticket(ticket: Ticket) -> dict[str, Any]:
+    """Return a ticket's densities by layer and its provenance."""
+    layers = [
+        {
+            "name": name,
+            "shape": list(mask.shape),
+            "kept": int(mask.sum()),
+            "weights": mask.numel(),
+            "density": int(mask.sum()) / mask.numel(),
+        }
+        for name, mask in ticket.masks.items()
+    ]
+    return {
+        "kind": "ticket",
+        "level": ticket.level,
+        "density": ticket.density,
+        "kept": sum(layer["kept"] for layer in layers),
+        "prunable": sum(layer["weights"] for layer in layers),
+        "parameters": sum(weight.numel() for weight in ticket.weights.values()),
+        "layers": layers,
+        "digest": ticket.digest,
+        "provenance": ticket.provenance,
+    }
+
+
+def describe_subset(subset: Subset) -> dict[str, Any]:
+    """Return a set's size, its size by class where classes are known, and its provenance."""
+    return {
+        "kind": "subset",
+        "size": len(subset),
+        "total": subset.total,
+        "share": len(subset) / subset.total,
+        "by_class": subset.provenance.get("by_class"),
+        "fingerprint": subset.fingerprint,
+        "provenance": subset.provenance,
+    }
+
+
+def describe_data(config: DataConfig) -> dict[str, Any]:
+    """Return a data set's splits, their sizes by class, its faults, and how it is normalised.
+
+    Raises:
+        PracError: If the data set is not known or is at fault.
+    """
+    from prac.data import class_counts, load_data
+
+    data = load_data(config)
+    splits = {"train": data.train, "validation": data.val, "test": data.test}
+    rows = {}
+    for name, examples in splits.items():
+        if examples is not None:
+            rows[name] = {
+                "examples": len(examples),
+                "by_class": class_counts(examples),
+                "fingerprint": examples.fingerprint,
+            }
+    return {
+        "kind": "data",
+        "name": config.name,
+        "input_shape": list(data.shape),
+        "classes": list(data.classes),
+        "mean": list(data.pipeline.mean),
+        "std": list(data.pipeline.std),
+        "splits": rows,
+        "damaged": {
+            split: [asdict(image) for image in images] for split, images in data.damaged.items()
+        },
+        "warnings": list(data.warnings),
+    }

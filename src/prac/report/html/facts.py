@@ -1,0 +1,114 @@
+"""What a report tells of a run: all that its folder holds, and what is missing of it. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prac.errors import PracError
+from prac.evaluation import Verdict
+from prac.io import read_environment
+from prac.runs import Ledger, Level, Search, read_metrics, read_retraining, search_settings
+
+A = TypeVar("A")
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run as a report sees it.
+
+    Attributes:
+        search: Settings and complete levels.
+        environment: Versions, hardware, fingerprints.
+        epochs: The lines of metrics.jsonl, of all levels.
+        retrained: Summaries of `prac find --retrain`, by level.
+        verdict: What `prac judge` found last; None where nothing was judged.
+        damaged: What could not be read, a line each.
+        unfinished: What a finished and judged run would have, and this one has not.
+    """
+
+    search: Search
+    environment: dict[str, Any]
+    epochs: list[dict[str, Any]]
+    retrained: dict[int, dict[str, Any]]
+    verdict: Verdict | None
+    damaged: tuple[str, ...]
+    unfinished: tuple[str, ...]
+
+    @property
+    def levels(self) -> list[Level]:
+        """The complete levels, ascending; the last of a finished run is a ticket only."""
+        return self.search.levels
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """All that a page cannot show."""
+        return (*self.damaged, *self.unfinished)
+
+    @property
+    def name(self) -> str:
+        """The run's folder, in short."""
+        return self.search.path.name or str(self.search.path)
+
+    def cost(self, level: int) -> Ledger:
+        """Return what finding a level's ticket cost, beside IMP's cost for it."""
+        return self.search.cost(level)
+
+    @classmethod
+    def read(cls, path: str | Path) -> RunFacts:
+        """Return what a run folder holds; what is damaged is told, and left out.
+
+        Raises:
+            PracError: If the folder is no search's.
+        """
+        path = Path(path)
+        damaged: list[str] = []
+
+        def tried(read: Callable[[A], T], argument: A, otherwise: U) -> T | U:
+            try:
+                return read(argument)
+            except PracError as error:
+                damaged.append(str(error))
+                return otherwise
+
+        settings = search_settings(path)
+        found = {}
+        for file in sorted((path / "levels").glob("*/summary.json")):
+            level = tried(Level.read, file, None)
+            if level is not None:
+                found[level.index] = level
+        # Behind a gap no cost is known.
+        levels = [found[index] for index in takewhile(found.__contains__, count())]
+        search = Search(path, settings, levels)
+        retrained = {}
+        for file in sorted((path / "retrain").glob("[0-9]*/summary.json")):
+            summary = tried(read_retraining, file, None)
+            if summary is not None:
+                retrained[int(file.parent.name)] = summary
+        environment: dict[str, Any] = tried(read_environment, path, {})
+        epochs: list[dict[str, Any]] = tried(read_metrics, path, [])
+        verdict = tried(Verdict.load, search, None)
+        unfinished = tuple(_not_there(search, verdict))
+        return cls(search, environment, epochs, retrained, verdict, tuple(damaged), unfinished)
+
+
+def _not_there(search: Search, verdict: Verdict | None) -> list[str]:
+    """Return what a finished and judged run would have, and this one has not."""
+    told = []
+    complete, wanted = len(search.levels), int(search.settings["levels"]) + 1
+    if complete < wanted:
+        told.append(
+            f"The search is not finished: {complete} of {wanted} levels are complete. The same "
+            f"prac find command goes on with it."
+        )
+    if verdict is None:
+        told.append(
+            "No verdict yet: prac judge retrains the tickets over several seeds, beside the dense "
+            "network and controls."
+        )
+    return told

@@ -1,0 +1,138 @@
+"""Several runs on one page: their tickets, costs and sets side by side, and how they differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
+from typing import Any
+
+from prac.report import vega
+from prac.report.html.facts import RunFacts
+from prac.report.html.page import document, figures, missing_section, sentence, table, text
+from prac.report.html.words import RUN_COLUMNS, accuracies, answer, row
+
+Named = Sequence[tuple[str, RunFacts]]
+
+
+def comparison_charts(runs: Sequence[RunFacts]) -> list[vega.Chart]:
+    """Return what is drawn of several runs: accuracies, iterations, sets."""
+    of = with_names(runs)
+    return [one for one in (_accuracy(of), _spent(of), _sets(of)) if one is not None]
+
+
+def comparison_page(runs: Sequence[RunFacts]) -> str:
+    """Return a page that sets runs side by side."""
+    drawn = comparison_charts(runs)
+    title = f"Lottery tickets: {len(runs)} runs"
+    body = [
+        f"<h1>{title}</h1>",
+        *table(
+            ["run", *RUN_COLUMNS], ([name, *row(run).values()] for name, run in with_names(runs))
+        ),
+        '<p class="note">Of each run the sparsest ticket that matches the dense network, or, where '
+        "that is not known, the sparsest that was trained alone. vs dense: in points; saved: of "
+        "IMP's iterations to that ticket.</p>",
+        *figures(drawn),
+    ]
+    for name, run in with_names(runs):
+        body += [f"<h2>{text(name)}</h2>", f"<p>{sentence(answer(run))}</p>"]
+        body += missing_section(run.missing)
+    body += ["<h2>Settings that differ</h2>", *_differences(with_names(runs))]
+    return document(title, body, drawn)
+
+
+def with_names(runs: Sequence[RunFacts]) -> list[tuple[str, RunFacts]]:
+    """Return runs by the shortest ends of their paths that tell them all apart."""
+    parts = [run.search.path.absolute().parts for run in runs]
+    names: list[str] = []
+    for length in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            break
+    return list(zip(names, runs, strict=True))
+
+
+def _accuracy(runs: Named) -> vega.Chart | None:
+    rows: list[dict[str, Any]] = []
+    for name, run in runs:
+        known = {level.index for level in run.verdict.levels} if run.verdict else run.retrained
+        for level in sorted(known):
+            ours, _ = accuracies(run, level)
+            if ours is not None and level < len(run.levels):
+                density = 100 * run.levels[level].density
+                rows.append({"run": name, "density": density, "accuracy": 100 * ours})
+    if not rows:
+        return None
+    line = {"type": "line", "point": {"size": 50}}
+    told = vega.tips("run", "density", "accuracy")
+    layers = [vega.layer(line, vega.on_density(), vega.on_accuracy(), _by_run(runs), told)]
+    best = max(rows, key=lambda found: found["accuracy"])
+    alt = (
+        f"Test accuracy by density of {len(runs)} runs; the highest is {best['accuracy']:.2f} % "
+        f"at a density of {best['density']:.2f} %, of {best['run']}."
+    )
+    return vega.chart("accuracy", "Accuracy by density", alt, rows, layers)
+
+
+def _spent(runs: Named) -> vega.Chart | None:
+    rows = [
+        {"run": name, "level": level.index, "iterations": run.cost(level.index).cost.iterations}
+        for name, run in runs
+        for level in run.levels
+    ]
+    totals = [f"{name} {run.cost(len(run.levels) - 1).cost.iterations:,}" for name, run in runs]
+    return _by_level("iterations", "Iterations to each ticket", rows, runs, ", ".join(totals))
+
+
+def _sets(runs: Named) -> vega.Chart | None:
+    rows = [
+        {"run": name, "level": level.index, "examples": level.set_size}
+        for name, run in runs
+        for level in run.levels
+    ]
+    last = [f"{name} {run.levels[-1].set_size:,}" for name, run in runs if run.levels]
+    return _by_level("examples", "Examples in each level's set", rows, runs, ", ".join(last))
+
+
+def _by_level(
+    field: str, title: str, rows: list[dict[str, Any]], runs: Named, last: str
+) -> vega.Chart | None:
+    if not rows:
+        return None
+    line, y = {"type": "line", "point": {"size": 40}}, {"y": vega.quantity(field)}
+    layers = [
+        vega.layer(line, vega.on_whole("level"), y, _by_run(runs), vega.tips("run", "level", field))
+    ]
+    return vega.chart(field, title, f"{title}, by level. At the last: {last}.", rows, layers)
+
+
+def _by_run(runs: Named) -> dict[str, Any]:
+    colours = islice(cycle(vega.PALETTE), len(runs))
+    legend = {"orient": "top", "columns": 2, "labelLimit": 260}
+    return {
+        **vega.by_name("run", [name for name, _ in runs], legend=legend, color=colours),
+        "shape": {"field": "run", "type": "nominal", "legend": None},
+    }
+
+
+def _differences(runs: Named) -> list[str]:
+    """Return a table of the settings that are not the same in all runs."""
+    rows = differences([run.search.settings for _, run in runs])
+    if not rows:
+        return ["<p>None.</p>"]
+    return table(["setting", *(name for name, _ in runs)], rows)
+
+
+def differences(settings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the settings that are not the same in all of several runs: a name, a value a run.
+
+    >>> differences([{"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0}])
+    [['lr', '0.1', '0.2']]
+    """
+    rows = []
+    for key in sorted({key for one in settings for key in one}):
+        values = [json.dumps(one.get(key), ensure_ascii=False) for one in settings]
+        if len(set(values)) > 1:
+            rows.append([key, *values])
+    return rows

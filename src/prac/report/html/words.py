@@ -1,0 +1,151 @@
+"""What a report says first: the verdict in a sentence and three numbers. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from prac.report.html.facts import RunFacts
+from prac.report.verdict_text import headline
+
+
+@dataclass(frozen=True)
+class Number:
+    """One of the three: what it is, and a line of what it is measured against."""
+
+    name: str
+    value: str
+    about: str
+
+
+def answer(facts: RunFacts) -> str:
+    """Return what was found, in one sentence."""
+    if facts.verdict is not None:
+        return headline(facts.verdict)
+    level = shown_level(facts)
+    if level is None:
+        return "No ticket yet."
+    found, dense = facts.retrained.get(level), facts.retrained.get(0)
+    cost = cost_sentence(facts.cost(level).iterations_saved)
+    density = f"Ticket {level} keeps {facts.levels[level].density:.2%} of the weights"
+    if found is None or found["test_accuracy"] is None:
+        return f"{density}; how it does alone was not measured. {cost}"
+    text = f"{density} and, trained alone, reaches {found['test_accuracy']:.2%} on test data"
+    if dense is not None and dense["test_accuracy"] is not None:
+        text += f", the dense network {dense['test_accuracy']:.2%} (one run each: no verdict)"
+    return f"{text}. {cost}"
+
+
+def cost_sentence(saved: float) -> str:
+    """Return what finding a ticket cost beside IMP, of the share of its iterations saved."""
+    if abs(saved) < 0.005:
+        return "Finding it took as many training iterations as by IMP."
+    word = "fewer" if saved > 0 else "more"
+    return f"It was found with {abs(saved):.0%} {word} training iterations than by IMP."
+
+
+def numbers(facts: RunFacts) -> list[Number]:
+    """Return density, accuracy and cost of the ticket that the answer is about."""
+    level = shown_level(facts)
+    if level is None:
+        return []
+    cost = facts.cost(level)
+    return [
+        Number("of the weights kept", f"{facts.levels[level].density:.2%}", f"ticket {level}"),
+        *_against_dense(facts, level),
+        Number(
+            "of IMP's iterations saved",
+            f"{cost.iterations_saved:.1%}",
+            f"{cost.cost.iterations:,} instead of {cost.imp.iterations:,}",
+        ),
+    ]
+
+
+def _against_dense(facts: RunFacts, level: int) -> list[Number]:
+    ours, dense = accuracies(facts, level)
+    if ours is None or dense is None:
+        return []
+    count = 1 if facts.verdict is None else len(facts.verdict.seeds)
+    runs = "one run each" if count == 1 else f"means of {count} runs"
+    return [
+        Number(
+            "test accuracy beside the dense network's",
+            f"{100 * (ours - dense):+.2f}",
+            f"points: {ours:.2%} and {dense:.2%}, {runs}",
+        )
+    ]
+
+
+def accuracies(facts: RunFacts, level: int) -> tuple[float | None, float | None]:
+    """Return the test accuracies of a level's ticket and of the dense network, where known."""
+    if facts.verdict is not None:
+        judged = next(one for one in facts.verdict.levels if one.index == level)
+        return judged.ticket.mean, judged.dense.mean
+    alone = [facts.retrained.get(one, {}) for one in (level, 0)]
+    ours, dense = (found.get("test_accuracy") for found in alone)
+    return ours, dense
+
+
+def shown_level(facts: RunFacts) -> int | None:
+    """Return the level that the page speaks of first; None where there is no ticket yet.
+
+    The sparsest that matches dense; where none does, or nothing was judged, the sparsest judged,
+    retrained or found.
+    """
+    known = range(1, len(facts.levels))
+    if facts.verdict is not None:
+        if facts.verdict.best_level is not None:
+            return facts.verdict.best_level if facts.verdict.best_level in known else None
+        judged = [one.index for one in facts.verdict.levels if one.index in known]
+        return max(judged, default=None)
+    retrained = [level for level in facts.retrained if level in known]
+    return max(retrained or known, default=None)
+
+
+def in_short(facts: RunFacts) -> dict[str, Any]:
+    """Return a run in short, as plain values: the ticket that its page speaks of, and its cost."""
+    level = shown_level(facts)
+    found: dict[str, Any] = {
+        "path": str(facts.search.path),
+        "finished": facts.search.finished,
+        "levels": max(len(facts.levels) - 1, 0),
+        "of": int(facts.search.settings["levels"]),
+        "ticket": level,
+        **dict.fromkeys(("density", "accuracy", "difference", "iterations", "saved", "verdict")),
+    }
+    if level is None:
+        return found
+    ours, dense = accuracies(facts, level)
+    cost = facts.cost(level)
+    verdicts = () if facts.verdict is None else facts.verdict.levels
+    return found | {
+        "density": facts.levels[level].density,
+        "accuracy": ours,
+        "difference": None if ours is None or dense is None else ours - dense,
+        "iterations": cost.cost.iterations,
+        "saved": cost.iterations_saved,
+        "verdict": next((one.verdict for one in verdicts if one.index == level), None),
+    }
+
+
+RUN_COLUMNS = ("levels", "ticket", "density", "test", "vs dense", "verdict", "iterations", "saved")
+
+
+def row(facts: RunFacts) -> dict[str, str]:
+    """Return a run in short, as the cells of a table by COLUMNS."""
+    found = in_short(facts)
+
+    def shown(name: str, form: str, factor: float = 1) -> str:
+        return "" if found[name] is None else format(factor * found[name], form)
+
+    cells = (
+        f"{found['levels']}/{found['of']}",
+        shown("ticket", "d"),
+        shown("density", ".2%"),
+        shown("accuracy", ".2%"),
+        shown("difference", "+.2f", 100),
+        found["verdict"] or "",
+        shown("iterations", ",d"),
+        shown("saved", ".1%"),
+    )
+    return dict(zip(RUN_COLUMNS, cells, strict=True))

@@ -1,0 +1,16 @@
+from .cost import Cost as Cost
+from .folder import RunFolder as RunFolder
+from .ledger import Ledger as Ledger
+from .ledger import Level as Level
+from .ledger import read_levels as read_levels
+from .ledger import read_metrics as read_metrics
+from .results import Search as Search
+from .results import Tickets as Tickets
+from .results import read_examples as read_examples
+from .results import read_retraining as read_retraining
+from .results import search_settings as search_settings
+from .results import searches_below as searches_below
+from .state import RunState as RunState
+from .state import Weights as Weights
+from .subset import Subset as Subset
+from .ticket import Ticket as Ticket

@@ -1,0 +1,105 @@
+"""The whole state of a run as one immutable value: what a resumed run needs, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from prac.algorithms import ForgettingTable, Masks
+from prac.runs.cost import Cost
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A search or a retraining between two iterations. Tensors lie on the CPU.
+
+    Attributes:
+        level: Prunings done so far.
+        step: Where in this level's plan it is, in iterations.
+        weights: The model's `state_dict` now.
+        masks: What this level trains under.
+        members: int64, ascending, the examples this level trains on.
+        table: This level's forgetting statistics, of all training examples.
+        optimizer: The optimiser's tensors by flat name; empty at a level's start.
+        rewind: What the next level starts from, once the rewind point has passed.
+        candidate: The masks that pruning would have given after the last epoch.
+        distances: This level's mask distances, one an epoch from the second on.
+        epoch_losses: float32 (k,), of this epoch's iterations so far; empty between epochs.
+        epoch_examples: Examples presented in this epoch so far.
+        epoch_correct: How many of them were predicted right.
+        best: `state_dict` of the epoch with the best validation accuracy.
+        best_accuracy: That accuracy; below 0 before the first validation.
+        best_epoch: That epoch, counted from 1.
+        dense_predictions: int32 (n,), the dense network's, once known.
+        source: What the next levels are pruned from, as far as they are not trained.
+        difficulty: float32 (n,), EL2N scores, once taken.
+        newest_losses: float32 (n,), of each example when last presented in this level, infinite if
+            never; None unless what is presented depends on it.
+        epoch_start_losses: The same as it was at the epoch's beginning.
+        cost: What this level has cost so far.
+    """
+
+    level: int
+    step: int
+    weights: Weights
+    masks: Masks
+    members: Tensor
+    table: ForgettingTable
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    rewind: Weights | None = None
+    candidate: Masks | None = None
+    distances: tuple[float, ...] = ()
+    epoch_losses: Tensor = field(default_factory=lambda: torch.zeros(0))
+    epoch_examples: int = 0
+    epoch_correct: int = 0
+    best: Weights | None = None
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+    dense_predictions: Tensor | None = None
+    source: Weights | None = None
+    difficulty: Tensor | None = None
+    newest_losses: Tensor | None = None
+    epoch_start_losses: Tensor | None = None
+    cost: Cost = field(default_factory=Cost)
+
+    @classmethod
+    def start(
+        cls,
+        weights: Weights,
+        masks: Masks,
+        members: Tensor,
+        total: int,
+        *,
+        level: int = 0,
+        step: int = 0,
+    ) -> RunState:
+        """Return the state in which a training starts: nothing is known of its examples yet."""
+        return cls(level, step, weights, masks, members, ForgettingTable.empty(total))
+
+    @property
+    def is_within_epoch(self) -> bool:
+        """Whether an epoch has begun and not ended."""
+        return len(self.epoch_losses) > 0
+
+    def at_next_level(self, weights: Weights, masks: Masks, members: Tensor) -> RunState:
+        """Return the state in which the next level starts: what this level gathered is gone."""
+        return RunState(
+            level=self.level + 1,
+            step=0,
+            weights=weights,
+            masks=masks,
+            members=members,
+            table=ForgettingTable.empty(len(self.table)),
+            rewind=self.rewind,
+            dense_predictions=self.dense_predictions,
+            source=self.source,
+            difficulty=self.difficulty,
+        )
+
+    def add_cost(self, more: Cost) -> RunState:
+        """Return the state with `more` added to this level's cost."""
+        return replace(self, cost=self.cost + more)

@@ -1,0 +1,149 @@
+"""A ticket: a mask together with the weights that training restarts from, in memory and on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from prac.algorithms import Masks, density
+from prac.io import (
+    Fields,
+    check_provenance,
+    checked_shapes,
+    content_digest,
+    damaged,
+    pack,
+    read_tensors,
+    told_as_unwritable,
+    unpacked,
+    write_tensors,
+)
+from prac.models import apply_masks_, check_masks, masked, number_fault, restore_
+from prac.runs.state import Weights
+
+M = TypeVar("M", bound=nn.Module)
+
+WEIGHT, MASK = "weight/", "mask/"
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A sparse trainable subnetwork.
+
+    Attributes:
+        weights: The `state_dict` that training restarts from, BatchNorm buffers included. Pruned
+            entries hold their rewound values; `apply` sets them to zero.
+        masks: Bool tensors by parameter name; True keeps a weight.
+        provenance: Where it comes from: architecture, data fingerprint, level, seed, rewind point,
+            settings, versions. JSON values.
+    """
+
+    weights: Weights
+    masks: Masks
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def density(self) -> float:
+        """Share of the prunable weights kept."""
+        return density(self.masks)
+
+    @property
+    def level(self) -> int:
+        """Prunings that made it."""
+        return int(self.provenance.get("level", 0))
+
+    @property
+    def is_fine_tuned(self) -> bool:
+        """Whether it trains at the schedule's last rate: it keeps weights that were trained."""
+        fine_tunes = self.provenance.get("settings", {}).get("rewind") == "none"
+        return self.level > 0 and fine_tunes and not self.provenance.get("drawn_anew", False)
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of weights and masks, which are what the ticket is, wherever it came from."""
+        tensors = {WEIGHT + name: weight for name, weight in self.weights.items()}
+        tensors |= {MASK + name: mask for name, mask in self.masks.items()}
+        return content_digest(tensors, {})
+
+    def apply(self, model: M) -> M:
+        """Put the ticket into `model`, in place, and return it: rewound and masked.
+
+        Raises:
+            PracError: Naming the first mask or weight that does not fit the model.
+        """
+        check_masks(model, self.masks)
+        restore_(model, self.weights)
+        parameters = dict(model.named_parameters())
+        apply_masks_(
+            (parameters[name], mask.to(parameters[name].device))
+            for name, mask in self.masks.items()
+        )
+        return model
+
+    def masked_weights(self) -> dict[str, Tensor]:
+        """Return the weights with zeros where the masks prune."""
+        return masked(self.weights, self.masks)
+
+    def save(self, path: str | Path) -> None:
+        """Write the ticket as safetensors, masks packed eight to a byte, provenance in the header.
+
+        The same ticket always gives the same bytes.
+
+        Raises:
+            PracError: If it is none that `load` would take.
+        """
+        path = Path(path)
+        tensors = {WEIGHT + name: weight for name, weight in self.weights.items()}
+        tensors |= {MASK + name: pack(mask) for name, mask in self.masks.items()}
+        # A list, not a mapping: layers keep the model's order, in which ties are broken.
+        shapes = [[name, list(mask.shape)] for name, mask in self.masks.items()]
+        header = {"provenance": self.provenance, "mask_shapes": shapes}
+        with told_as_unwritable(path):
+            _check(path, self.weights, self.masks, self.provenance)
+            checked_shapes(shapes, path)
+        write_tensors(path, tensors, "ticket", header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Ticket:
+        """Return the ticket of a file.
+
+        Raises:
+            PracError: Naming the file and its fault.
+        """
+        path = Path(path)
+        tensors, header = read_tensors(path, "ticket")
+        fields = Fields(path, header)
+        shapes = checked_shapes(fields.take("mask_shapes", list), path)
+        provenance = fields.take("provenance", dict)
+        fields.end()
+        weights, masks = {}, {}
+        for name, shape in shapes.items():
+            masks[name] = unpacked(tensors, MASK + name, shape, path)
+        for key, tensor in tensors.items():
+            if key.startswith(WEIGHT):
+                weights[key.removeprefix(WEIGHT)] = tensor
+            elif not key.startswith(MASK) or key.removeprefix(MASK) not in masks:
+                raise damaged(path, f"it holds an unknown tensor {key!r}")
+        _check(path, weights, masks, provenance)
+        return cls(weights, masks, provenance)
+
+
+def _check(path: Path, weights: Weights, masks: Masks, provenance: Any) -> None:
+    """Raise a Damaged unless the parts of a ticket fit together."""
+    for name, mask in masks.items():
+        if name not in weights:
+            raise damaged(path, f"mask {name!r} has no weight")
+        weight = weights[name]
+        if weight.shape != mask.shape:
+            raise damaged(
+                path, f"mask {name!r} is {tuple(mask.shape)}, its weight is {tuple(weight.shape)}"
+            )
+        if not weight.is_floating_point():
+            raise damaged(path, f"weight {name!r} is {weight.dtype}: expected floating point")
+    fault = number_fault(weights, masks)
+    if fault is not None:
+        raise damaged(path, fault)
+    check_provenance(path, provenance)

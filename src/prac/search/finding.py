@@ -1,0 +1,164 @@
+"""Searching for tickets: the folder, the checks and the parts around the method itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from torch import nn
+
+from prac.algorithms import ones
+from prac.config import SearchConfig, flat
+from prac.errors import PracError
+from prac.models import architecture, check_finite, prunable, snapshot
+from prac.runs import RunFolder, RunState, Search, Subset
+from prac.search.algorithm import search
+from prac.search.parts import Score, StopRule, SubsetRule
+from prac.search.plan import SearchPlan
+from prac.search.rules import rules_of
+from prac.search.run import SearchRun
+from prac.search.sampling import first_members
+from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, select_execution
+from prac.utils import described
+
+
+def find(
+    model: nn.Module,
+    train: Any,
+    config: SearchConfig,
+    *,
+    val: Any = None,
+    out: str | Path,
+    task: Task = CLASSIFICATION,
+    subset: Subset | None = None,
+    choose: SubsetRule | None = None,
+    stop: StopRule | None = None,
+    score: Score | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    **run: Unpack[RunKeywords],
+) -> Search:
+    """Search for tickets of `model` and return them; called again, it resumes or says it is done.
+
+    PrAC-LTH (ICML 2021, arXiv 2106.03225) with `SearchConfig.prac()`, vanilla iterative magnitude
+    pruning with `SearchConfig.imp()`, and what lies between.
+
+    Args:
+        model: The dense network at its initialisation; it is trained in place.
+        train: All training examples: a map-style dataset of (x, y), a pair of tensors, or
+            `prac.data` examples.
+        config: Settings.
+        val: Held-out examples that choose each level's best epoch, such as `train`'s kind.
+        out: The run folder.
+        task: Loss and correctness; classification by default.
+        subset: A PrAC set found before: every level trains on it, and finding one costs nothing.
+        choose: LevelStats -> the next level's examples, instead of the configured rule.
+        stop: Mask distances so far -> whether to stop the level, instead of the configured rule.
+        score: Weights -> scores, higher being worth keeping, instead of the configured score.
+        recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
+            and compared on resuming.
+        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
+
+    Raises:
+        PracError: On settings, data or a folder that do not fit, in one line; nothing is written.
+        Interrupted: If the run control says to stop; the same call continues.
+    """
+    if subset is not None:
+        config = replace(config, subset=replace(config.subset, rule="fixed"))
+    elif config.subset.rule == "fixed":
+        raise PracError("subset_rule is 'fixed' but no subset is given: pass --subset FILE")
+    options, path = RunOptions.of(run), Path(out)
+    runtime = options.runtime(config.train.precision)
+    with runtime.reproducible():
+        problem = Problem.of(
+            model, train, val, task=task, runtime=runtime, batch_size=config.train.batch_size
+        )
+        check_task(problem, config)
+        rules = rules_of(config, choose=choose, stop=stop, score=score)
+        first = _first_state(problem, config, subset)
+        plan = _plan(config, first)
+        if not _is_complete(path, config):  # Else there is no step to be run in any way.
+            problem = select_execution(
+                problem, config.train, plan.most_iterations, path, options.note
+            )
+        custom = {"own_choose": choose, "own_stop": stop, "own_score": score}
+        of_old = {
+            **{name: _described(part, by_source=False) for name, part in custom.items()},
+            **task.own_parts(by_source=False),
+        }
+        identity = {
+            "architecture": architecture(problem.model),
+            **problem.identity(),
+            "classes": list(problem.train.classes),
+            "subset": None if subset is None else subset.digest,
+            **{name: _described(part) for name, part in custom.items()},
+        }
+        settings = {**flat(config), **(recipe or {})}
+        opened = options.open_folder(path, settings, identity, problem.runtime, of_old=of_old)
+        with opened as folder, options.run_control.working():
+            if not _is_complete(path, config):
+                under_way = SearchRun(folder, problem, plan, _provenance(folder, plan), options)
+                search(problem, first, plan, rules, under_way)
+            folder.forget_states()
+            options.tell("finished", config.levels, out=str(out))
+    return Search.load(out)
+
+
+def _described(part: object, *, by_source: bool = True) -> str | None:
+    return None if part is None else described(part, by_source=by_source)
+
+
+def _provenance(folder: RunFolder, plan: SearchPlan) -> dict[str, Any]:
+    """Return what every ticket and set says of where it comes from."""
+    # How steps ran is how tickets are judged: what trained nothing does not tell.
+    told = ("prac", "torch", *(("device", "execution") if plan.most_iterations else ()))
+    versions = {name: folder.versions[name] for name in told}
+    return {**folder.identity, "settings": folder.settings, "versions": versions}
+
+
+def _is_complete(path: Path, config: SearchConfig) -> bool:
+    """Say whether a search's last level has its summary."""
+    return (path / "levels" / f"{config.levels:02d}" / "summary.json").exists()
+
+
+def check_search(problem: Problem, config: SearchConfig) -> None:
+    """Raise a PracError where a search could not do what its settings ask for, before it begins."""
+    _plan(config, _first_state(problem, config, None))
+
+
+def check_task(problem: Problem, config: SearchConfig) -> None:
+    """Raise a PracError where a search's parts ask a task for what it does not tell."""
+    if config.sample.needs_losses:
+        problem.check_losses()
+    is_classification = problem.task.prediction is CLASSIFICATION.prediction
+    if config.subset.needs_difficulty and not is_classification:
+        raise PracError(
+            f"subset_rule is {config.subset.rule!r}, which looks at predicted classes, but the "
+            f"task's prediction is not classification's: choose examples by another rule"
+        )
+
+
+def _plan(config: SearchConfig, first: RunState) -> SearchPlan:
+    sizes = [mask.numel() for mask in first.masks.values()]
+    return SearchPlan.of(config, sizes, members=len(first.members), total=len(first.table))
+
+
+def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) -> RunState:
+    """Return the dense network at its initialisation, on all data or on the set given.
+
+    Raises:
+        PracError: If nothing is prunable, a weight is no number, or the subset is not of this data.
+    """
+    total = len(problem.train)
+    names = prunable(problem.model, config.prune)
+    weights = snapshot(problem.model)
+    check_finite(weights, names)
+    masks = ones({name: weights[name] for name in names})
+    if subset is None:
+        members = first_members(
+            config.subset, total, least=config.train.batch_size, seed=config.seed
+        )
+    else:
+        members = subset.indices_for(problem.train)
+    return RunState.start(weights, masks, members, total)

@@ -1,0 +1,152 @@
+"""What a search is going to do, worked out from its settings before it begins, and checked."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from prac.algorithms import Plan, kept_per_level
+from prac.config import Rewind, SearchConfig
+from prac.errors import PracError
+from prac.search.sampling import presented_an_epoch, set_size
+from prac.training import plan_for
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """The plan of a whole search; only how large later sets are is not known before.
+
+    Attributes:
+        config: The search's settings.
+        rewind: What levels start from.
+        total: All training examples, |D0|.
+        full: The full-length schedule on all data, which every level of iterative magnitude pruning
+            takes.
+        kept: Weights that each ticket keeps, from the dense network's (0) to the last.
+        trains: Whether each level is trained before it is pruned. The last ticket has a level too,
+            which is not begun.
+        rewind_step: The rewind point in iterations of the dense training; None where weights are
+            kept.
+        most_iterations: Length of the search if no level stops early and sets are as large as they
+            can be.
+    """
+
+    config: SearchConfig
+    rewind: Rewind
+    total: int
+    full: Plan
+    kept: tuple[int, ...]
+    trains: tuple[bool, ...]
+    rewind_step: int | None
+    most_iterations: int
+
+    @classmethod
+    def of(
+        cls, config: SearchConfig, prunable: Sequence[int], *, members: int, total: int
+    ) -> SearchPlan:
+        """Return the plan of a search.
+
+        Args:
+            config: Its settings.
+            prunable: Weights of each prunable layer.
+            members: Examples that level 0 trains on.
+            total: All training examples.
+
+        Raises:
+            PracError: Where the search could not do what its settings ask for.
+        """
+        kept = kept_per_level(
+            prunable,
+            config.prune.drop_fraction,
+            config.levels,
+            scope=config.prune.scope,
+            allow_empty=config.prune.allow_empty,
+        )
+        every = config.levels_a_training
+        trains = tuple(every > 0 and level % every == 0 for level in range(config.levels + 1))
+        full, rewind = plan_for(config.train, total, total), Rewind.parse(config.rewind)
+        scheduled = _scheduled(config, members, total)
+        step = None
+        if not rewind.keeps_weights:
+            step = rewind.at * (scheduled.iterations_per_epoch if rewind.kind == "epoch" else 1)
+        plan = cls(config, rewind, total, full, tuple(kept), trains, step, most_iterations=0)
+        plan._check(members)
+        later = members if config.subset.rule == "fixed" else total
+        sizes = [members] + [later] * (config.levels - 1)
+        lengths = [plan.level(level, size).iterations for level, size in enumerate(sizes)]
+        return replace(plan, most_iterations=sum(lengths))
+
+    @property
+    def levels(self) -> int:
+        """Prunings."""
+        return self.config.levels
+
+    @property
+    def densities(self) -> list[float]:
+        """The density of each ticket, the dense network's first."""
+        return [count / self.kept[0] for count in self.kept]
+
+    def level(self, index: int, members: int) -> Plan:
+        """Return the plan of a level that trains on so many examples; empty where it does not."""
+        plan = _scheduled(self.config, members, self.total)
+        if not self.trains[index]:
+            plan = plan.cut_short(0)
+        else:
+            stop = self.config.stop
+            if stop.after:
+                plan = plan.cut_short(stop.after[min(index, len(stop.after) - 1)])
+            if stop.budget is not None:
+                budget = max(1, round(stop.budget * self.full.iterations))
+                # The rewind point comes first, as it does before an early stop.
+                plan = plan.cut_short(max(budget, 0 if index else self.rewind_step or 0))
+        if index and self.rewind.fine_tunes:
+            plan = plan.fine_tuning(self.full)
+        return plan
+
+    def _check(self, members: int) -> None:
+        """Raise a PracError where the search could not do what its settings ask for."""
+        for level, (before, after) in enumerate(itertools.pairwise(self.kept)):
+            if before == after:
+                raise PracError(
+                    f"after {level} prunings {before} of {self.kept[0]} weights are left, and "
+                    f"another prunes none: lower levels from {self.levels} to {level}"
+                )
+        dense = self.level(0, members)
+        if self.rewind_step is not None and self.rewind_step > dense.iterations:
+            raise PracError(
+                f"rewind is {self.config.rewind!r}, iteration {self.rewind_step}, but the dense "
+                f"training has only {dense.iterations} iterations: rewind earlier or train longer"
+            )
+        self._check_sets()
+        subset = self.config.subset
+        if subset.needs_difficulty and subset.el2n_epoch > dense.epochs:
+            raise PracError(
+                f"el2n_epoch is {subset.el2n_epoch}, but the dense training has only "
+                f"{dense.epochs} epochs: take the scores earlier or train longer"
+            )
+
+    def _check_sets(self) -> None:
+        """Raise a PracError where a set cannot have the size that is asked for."""
+        subset, total = self.config.subset, self.total
+        least = min(self.config.train.batch_size, total)
+        for size in subset.sizes:
+            if not least <= size <= total:
+                raise PracError(
+                    f"set_sizes has {size}: expected {least} (a batch) to {total} (all training "
+                    f"examples)"
+                )
+        if subset.rule == "el2n-ccs":
+            remaining = total - round(subset.cutoff * total)
+            most = max(set_size(subset, level, total, least) for level in range(1, self.levels + 1))
+            if most > remaining:
+                raise PracError(
+                    f"el2n-ccs is to keep {most} of {total} examples, but its cutoff of "
+                    f"{subset.cutoff:g} leaves {remaining}: lower the cutoff or keep fewer"
+                )
+
+
+def _scheduled(config: SearchConfig, members: int, total: int) -> Plan:
+    """Return how a level on `members` of `total` examples would train if nothing cut it short."""
+    presented = presented_an_epoch(config.sample, members, least=config.train.batch_size)
+    return plan_for(config.train, presented, total, scaling=config.subset.scaling)

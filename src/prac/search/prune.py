@@ -1,0 +1,141 @@
+"""A level's pruning: by its weights after training, or by what is known without training it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from prac.algorithms import Masks, kept, ones, prune
+from prac.config import PruneConfig, SearchConfig
+from prac.errors import PracError
+from prac.runs import Cost, RunState
+from prac.search.parts import Rules
+from prac.training import Problem
+from prac.utils import derive_seed
+
+
+def pruned(
+    rules: Rules, config: PruneConfig, state: RunState, weights: Mapping[str, Tensor]
+) -> Masks:
+    """Return the masks that pruning prunable `weights` gives after a state's masks.
+
+    Raises:
+        PracError: If a score is missing or not a number.
+    """
+    scores = rules.score(weights, state.level)
+    if not isinstance(scores, Mapping):
+        raise PracError(
+            f"the score gave a {type(scores).__name__}: expected scores by parameter name"
+        )
+    try:
+        return prune(
+            scores,
+            state.masks,
+            config.drop_fraction,
+            scope=config.scope,
+            allow_empty=config.allow_empty,
+        )
+    except ValueError as error:
+        raise PracError(f"level {state.level} cannot be pruned: {error}") from error
+
+
+def prune_untrained(
+    problem: Problem,
+    rules: Rules,
+    config: SearchConfig,
+    state: RunState,
+    check: Callable[[], None],
+) -> RunState:
+    """Return the state of a level that is pruned without having been trained.
+
+    By weights alone that is one ranking: of the dense network's where it was trained, and of the
+    level's own otherwise. What needs gradients takes them now, at the level's own weights.
+
+    Args:
+        problem: The network and its data.
+        rules: What ranks weights.
+        config: The search's settings.
+        state: At the level's start.
+        check: Called between passes over the network; what it raises ends the pruning.
+
+    Raises:
+        PracError: If a score is missing or not a number.
+    """
+    started = time.perf_counter()
+    if rules.gradient_score is None:
+        weights = state.source or state.weights
+        masks = pruned(rules, config.prune, state, {name: weights[name] for name in state.masks})
+        cost = Cost()
+    else:
+        masks, cost = pruned_by_gradients(problem, rules, config, state, check)
+    cost += Cost(seconds=time.perf_counter() - started)
+    rewind = state.weights if state.rewind is None else state.rewind
+    return replace(state, candidate=masks, rewind=rewind).add_cost(cost)
+
+
+def pruned_by_gradients(
+    problem: Problem,
+    rules: Rules,
+    config: SearchConfig,
+    state: RunState,
+    check: Callable[[], None],
+) -> tuple[Masks, Cost]:
+    """Return the masks that a gradient score's rounds give, and what its passes cost.
+
+    A level keeps exactly as many weights as one ranking would leave, layer by layer where layers
+    are ranked alone.
+    """
+    assert rules.gradient_score is not None, "a gradient score was asked for"
+    score = rules.gradient_score
+    settings, masks, cost = config.prune, state.masks, Cost()
+    groups = [list(masks)] if settings.scope == "global" else [[name] for name in masks]
+    # A schedule of rounds down to the last density passes every level's density on its way.
+    steps = math.ceil(score.rounds / config.levels)
+    counts = [rounds_of(kept(_of(masks, names)), settings.drop_fraction, steps) for names in groups]
+    seed = derive_seed(config.seed, settings.score)
+    for number in range(steps):
+        check()
+        # What is scored once is scored on the dense network, whatever the density: so levels are
+        # steps through one ranking.
+        scored = masks if score.rounds > 1 else ones(masks)
+        scores, spent = score.of(problem, state.weights, scored, seed)
+        cost += spent
+        for names, to_keep in zip(groups, counts, strict=True):
+            fraction = 1 - to_keep[number] / max(kept(_of(masks, names)), 1)
+            masks = masks | _lowest_removed(settings, scores, _of(masks, names), fraction, state)
+    return masks, cost
+
+
+def rounds_of(before: int, fraction: float, rounds: int) -> list[int]:
+    """Return how many weights each round keeps, falling by the same ratio to the last count.
+
+    >>> rounds_of(100, 0.2, 2)
+    [89, 80]
+    """
+    after = before - round(fraction * before)
+    return [round(before * (after / before) ** ((i + 1) / rounds)) for i in range(rounds)]
+
+
+def _lowest_removed(
+    config: PruneConfig,
+    scores: Mapping[str, Tensor],
+    masks: Masks,
+    fraction: float,
+    state: RunState,
+) -> Masks:
+    """Return masks ranked together without the lowest-scoring share of what they keep."""
+    try:
+        # Where a layer kept its strongest weight, more is left than the schedule has: not less.
+        return prune(_of(scores, masks), masks, max(fraction, 0.0), allow_empty=config.allow_empty)
+    except ValueError as error:
+        raise PracError(f"level {state.level} cannot be pruned: {error}") from error
+
+
+def _of(
+    tensors: Mapping[str, Tensor], names: Mapping[str, Tensor] | list[str]
+) -> dict[str, Tensor]:
+    return {name: tensors[name] for name in names}

@@ -1,0 +1,329 @@
+"""Choosing how training steps run: by measuring a few, where the run is long enough to repay it."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from prac.config import TrainConfig
+from prac.errors import PracError, is_out_of_memory
+from prac.io import has_trained, read_environment
+from prac.training.determinism import noting_randomness
+from prac.training.optimizer import make_optimizer
+from prac.training.problem import Problem
+from prac.training.runtime import EXECUTIONS
+from prac.training.step import STEPS_BEFORE_CAPTURE, Step
+from prac.training.task import Task
+from prac.utils import seeded
+
+ROUNDS = 5
+FEW = 100  # Iterations that are not worth a look at the clock.
+# What a faster execution must save of a step to be worth other bits.
+LEAST_GAIN = 0.03
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Executions that are tried together, once what is left to do repays it.
+
+    Attributes:
+        repaid: Seconds that the run would take as it is best known by then.
+        names: Of EXECUTIONS, in order.
+        enough: Whether the first that works is enough.
+    """
+
+    repaid: float
+    names: tuple[str, ...]
+    enough: bool = False
+
+
+# A shorter run gains less than trying takes: on a CPU some slow steps, and minutes of compiling; on
+# a GPU, where most of a small network's step is between kernels, a second, and a minute.
+STAGES = {
+    "cpu": (Stage(120.0, ("channels-last",)), Stage(1200.0, ("compiled",))),
+    "cuda": (
+        Stage(5.0, ("channels-last", "captured")),
+        Stage(200.0, ("compiled-captured", "compiled"), enough=True),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How steps are to run, and what was measured.
+
+    Attributes:
+        name: One of EXECUTIONS.
+        seconds: A step, by execution; empty where nothing was measured.
+        failed: Why an execution cannot be had, by its name.
+    """
+
+    name: str
+    seconds: Mapping[str, float]
+    failed: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """Return a line for people."""
+        line = f"execution: {self.name}"
+        if self.seconds:
+            each = ", ".join(f"{name} {1000 * s:.3g} ms" for name, s in self.seconds.items())
+            line += f", by measured steps: {each}"
+        return line + "".join(f"; {name} failed: {why}" for name, why in self.failed.items())
+
+
+def select_execution(
+    problem: Problem,
+    config: TrainConfig,
+    iterations: int,
+    out: Path,
+    note: Callable[[str], None],
+    *,
+    found_under: Mapping[str, Any] | None = None,
+) -> Problem:
+    """Return the problem with its steps run as configured, its model laid out for that in place.
+
+    "auto" stays with what a run was begun with, or with how the search ran that found the ticket to
+    be trained; any other new run measures, where it is long enough.
+
+    Args:
+        problem: As it is trained.
+        config: Its settings.
+        iterations: Steps that the whole run has at most.
+        out: The run folder.
+        note: Shown a line where something was measured, or has no deterministic kernel.
+        found_under: The versions of a ticket's provenance.
+
+    Raises:
+        PracError: If the problem cannot be trained in the execution asked for.
+    """
+    name: str | None = config.execution
+    random: set[str] = set()
+    with noting_randomness(random):
+        if name == "auto":
+            name = _before(problem, config, out, note, found_under or {})
+        else:
+            check_execution(problem, config, config.execution)
+        if name is None:
+            choice = choose(problem, config, iterations)
+            name = choice.name
+            if choice.seconds or choice.failed:
+                note(str(choice))
+    if random:
+        note(
+            f"no deterministic kernel for {', '.join(sorted(random))} on this device: what runs "
+            f"find may differ in its last bits"
+        )
+    runtime = replace(problem.runtime, execution=name)
+    runtime.prepare_(problem.model)
+    return replace(problem, runtime=runtime)
+
+
+def _before(
+    problem: Problem,
+    config: TrainConfig,
+    out: Path,
+    note: Callable[[str], None],
+    found_under: Mapping[str, Any],
+) -> str | None:
+    """Return the execution that is to be kept; None for a new run, or where it fails."""
+    if has_trained(out):
+        known = read_environment(out).get("execution")
+    else:
+        is_here = found_under.get("device") == problem.runtime.device.type
+        known = found_under.get("execution") if is_here else None
+    if not isinstance(known, str) or known not in EXECUTIONS:
+        return None
+    try:
+        check_execution(problem, config, known)
+    except PracError as error:
+        note(str(error))
+        return None
+    return known
+
+
+def choose(problem: Problem, config: TrainConfig, iterations: int) -> Choice:
+    """Return the execution in which a run of at most so many iterations ends first.
+
+    Short runs stay eager. Copies of the model train on one batch each; the problem's own model is
+    left as it is.
+    """
+    if iterations < FEW:
+        return Choice("eager", {}, {})
+    clock, failed = _Clock(problem, config), {}
+    has_images = any(parameter.ndim == 4 for parameter in problem.model.parameters())
+    for stage in STAGES[problem.runtime.device.type]:
+        if clock.quickest * iterations < stage.repaid:
+            break
+        for name in stage.names:
+            if name == "channels-last" and not has_images:
+                continue
+            fault = clock.add(name)
+            if fault is not None:
+                failed[name] = fault
+            elif stage.enough:
+                break
+    seconds = clock.read()
+    if len(seconds) == 1:
+        return Choice("eager", {}, failed)
+    best = "eager"
+    for name in seconds:
+        if seconds[name] < seconds[best] * (1 - LEAST_GAIN):
+            best = name
+    return Choice(best, seconds, failed)
+
+
+class _Clock:
+    """What a step takes in each execution that is tried."""
+
+    def __init__(self, problem: Problem, config: TrainConfig) -> None:
+        """Begin with eager steps."""
+        self._problem, self._config = problem, config
+        self._trials: dict[str, _Trial] = {}
+        self._seconds: dict[str, float] = {}
+        eager = _Trial(problem, config, "eager")
+        eager.timed()
+        self._take(eager)
+        self._expected = eager.losses[0]
+
+    def add(self, name: str) -> str | None:
+        """Try one more; return why it cannot be had, if so."""
+        trial = _Trial(self._problem, self._config, name)
+        try:
+            trial.check(self._expected)
+        except PracError as error:
+            fault = str(error)
+        else:
+            self._take(trial)
+            return None
+        trial.close()  # Only now: the error held all that it went through.
+        return fault
+
+    def _take(self, trial: _Trial) -> None:
+        if trial.is_on_cuda:
+            # One at a time: a device's memory may not hold two, and it is quiet enough to compare
+            # what was not measured in turns.
+            self._seconds[trial.name] = statistics.median(trial.timed() for _ in range(ROUNDS))
+            trial.close()
+        else:
+            self._seconds[trial.name] = trial.timed()
+            self._trials[trial.name] = trial
+
+    @property
+    def quickest(self) -> float:
+        """Seconds of the fastest step so far."""
+        return min(self._seconds.values())
+
+    def read(self) -> dict[str, float]:
+        """Return the seconds of a step by execution; those that can be are measured in turns."""
+        if len(self._trials) > 1:
+            rounds = [{n: t.timed() for n, t in self._trials.items()} for _ in range(ROUNDS)]
+            for name in self._trials:
+                self._seconds[name] = statistics.median(each[name] for each in rounds)
+        return dict(self._seconds)
+
+
+def check_execution(problem: Problem, config: TrainConfig, name: str) -> None:
+    """Raise a PracError unless the problem can be trained in the named execution."""
+    if name == "eager":
+        return
+    check_device(name, problem.runtime.device)
+    trial = _Trial(problem, config, name)
+    try:
+        trial.check()
+    finally:
+        trial.close()
+
+
+def check_device(name: str, device: torch.device) -> None:
+    """Raise a PracError where an execution is not to be had on a device of that kind."""
+    if "captured" in name and device.type != "cuda":
+        raise PracError(f"execution {name!r} needs a CUDA device: use auto or compiled")
+
+
+class _Trial:
+    """A copy of a problem's model that trains on one batch, again and again.
+
+    Attributes:
+        name: The execution's.
+        is_on_cuda: Whether it runs on a GPU.
+        losses: Of each step so far.
+    """
+
+    def __init__(self, problem: Problem, config: TrainConfig, name: str) -> None:
+        self.name = name
+        self._world = replace(problem.runtime, execution=name)
+        self.is_on_cuda = self._world.device.type == "cuda"
+        size = min(config.batch_size, len(problem.train))
+        self._x, self._y = next(iter(problem.train.stream([torch.arange(size)])))
+        model = copy.deepcopy(problem.model).train()
+        self._world.prepare_(model)
+        optimizer = make_optimizer(model, config, self._world)
+        self._step: Step | None = self._step_of(model, optimizer, problem.task, size)
+        self.losses: list[float] = []
+
+    def _step_of(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, task: Task, size: int
+    ) -> Step:
+        return Step(model, optimizer, {}, task=task, runtime=self._world, batch_size=size)
+
+    def check(self, expected: float | None = None) -> None:
+        """Train until nothing more is set up.
+
+        Raises:
+            PracError: If it fails, or its first loss is not the expected one.
+        """
+        try:
+            self.timed()
+            # A model that is compiled anew for every step would never end.
+            stance = "fail_on_recompile" if self._world.compiles else "default"
+            with torch.compiler.set_stance(stance):
+                for _ in range(STEPS_BEFORE_CAPTURE + 1):
+                    self.timed()
+        # Compilers fail in every way: a missing C++ compiler, code that they do not know.
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise PracError(
+                    f"execution {self.name!r} needs more memory than the device has left: use auto "
+                    f"or eager, or a smaller batch"
+                ) from error
+            # A capture that fails tells so; what it failed at is the error before.
+            cause = error.__context__ if self._world.captures and error.__context__ else error
+            line = " ".join(str(cause).split()) or type(cause).__name__
+            raise PracError(
+                f"execution {self.name!r} does not work here: {line[:200]}: use auto or eager"
+            ) from error
+        # Dropout draws otherwise when compiled, so that the two are not quite the same.
+        if expected is not None and not math.isclose(
+            self.losses[0], expected, rel_tol=0.2, abs_tol=1e-3
+        ):
+            raise PracError(f"its first loss is {self.losses[0]:g}, not {expected:g}")
+
+    def timed(self) -> float:
+        """Return how many seconds a step takes."""
+        assert self._step is not None, "it is not closed"
+        # Each its own seed, as in training: a model may do otherwise by what is drawn.
+        with seeded(len(self.losses), self._world.device):
+            started = time.perf_counter()
+            loss, _ = self._step(self._x, self._y, 0.0)
+            if self._x.is_cuda:
+                torch.cuda.synchronize(self._world.device)
+            seconds = time.perf_counter() - started
+        self.losses.append(float(loss))
+        return seconds
+
+    def close(self) -> None:
+        """Free its model, its graphs and their memory, so that the next finds room."""
+        self._step = None
+        gc.collect()
+        if self.is_on_cuda:
+            torch.cuda.empty_cache()

@@ -1,0 +1,109 @@
+"""Scoring passes: evaluation mode, no augmentation, no gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from prac.algorithms import error_norms
+from prac.data import Examples, TensorExamples, in_layout
+from prac.errors import PracError
+from prac.training.problem import Problem
+from prac.training.step import batch_loss
+from prac.training.task import CLASSIFICATION
+
+# Batches smaller than this are put together for a scoring pass.
+LEAST_BATCH = 64
+# On a GPU, where each batch costs its launches, a pass takes more of what lies there already: some
+# training batches, since there is no backward pass to keep anything for, but not without bounds.
+TRAINING_BATCHES = 16
+MOST_EXAMPLES = 2_500
+MOST_BYTES = 2**26  # Of float32 inputs, and of outputs.
+
+
+def nothing() -> None:
+    """Do nothing between two batches."""
+
+
+def forward(
+    problem: Problem, examples: Examples, between: Callable[[], None] = nothing
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the model's (outputs, targets) on the device for every batch, in index order.
+
+    `between` is called before each batch; what it raises ends the pass.
+    """
+    model, runtime = problem.model, problem.runtime
+    examples = in_layout(examples, runtime.layout)
+    size = problem.batch_size * math.ceil(LEAST_BATCH / problem.batch_size)
+    is_there = runtime.device.type == "cuda" and isinstance(examples, TensorExamples)
+    ids = torch.arange(len(examples))
+    was_training = model.training
+    model.eval()
+    try:
+        while len(ids):
+            # The first batch tells how large outputs are.
+            part = ids[:size] if is_there else ids
+            for x, y in examples.stream(list(part.split(size))):
+                between()
+                with torch.no_grad(), runtime.autocast():
+                    outputs = model(runtime.to_memory_format(x))
+                yield outputs, y
+            ids = ids[len(part) :]
+            if is_there and len(ids):
+                size = max(size, _most_at_once(x, outputs, problem.batch_size))
+                is_there = False
+    finally:
+        model.train(was_training)
+
+
+def _most_at_once(x: Tensor, outputs: Tensor, batch_size: int) -> int:
+    """Return how many examples a pass takes at once on a GPU, by what a batch of it was."""
+    an_example = max(x[0].numel() * 4, outputs[0].nbytes, 1)
+    return min(TRAINING_BATCHES * batch_size, MOST_EXAMPLES, MOST_BYTES // an_example)
+
+
+def accuracy_and_loss(
+    problem: Problem, examples: Examples, between: Callable[[], None] = nothing
+) -> tuple[float, float]:
+    """Return the share of examples that count as right, and the mean loss."""
+    task, right, loss = problem.task, [], []
+    for outputs, y in forward(problem, examples, between):
+        right.append(task.correct(outputs, y).sum())
+        loss.append(batch_loss(task, outputs.float(), y).detach() * len(y))
+    # One transfer at the end: the loop over batches never waits for the device.
+    return (
+        float(torch.stack(right).sum()) / len(examples),
+        float(torch.stack(loss).sum()) / len(examples),
+    )
+
+
+def predictions(
+    problem: Problem, examples: Examples, between: Callable[[], None] = nothing
+) -> Tensor:
+    """Return int32 (n,), the model's answer to every example, on the CPU."""
+    answers = problem.task.answers
+    found = [answers(outputs, y) for outputs, y in forward(problem, examples, between)]
+    return torch.cat(found).cpu()
+
+
+def el2n_scores(
+    problem: Problem, examples: Examples, between: Callable[[], None] = nothing
+) -> Tensor:
+    """Return float32 (n,), the L2 norm of every example's error (EL2N), on the CPU.
+
+    Raises:
+        PracError: If the task is not classification: outputs are then no scores of classes.
+    """
+    if problem.task.prediction is not CLASSIFICATION.prediction:
+        raise PracError(
+            "error norms (EL2N) are of predicted classes, and the task's prediction is not "
+            "classification's: choose examples by another rule"
+        )
+    found = [
+        error_norms(outputs.float().softmax(1), y)
+        for outputs, y in forward(problem, examples, between)
+    ]
+    return torch.cat(found).cpu()

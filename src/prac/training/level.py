@@ -1,0 +1,303 @@
+"""One level's training, as both a search and a retraining do it: train, observe, commit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prac.algorithms import Masks, Plan, Scaling, kept, mask_distance, scaled_plan
+from prac.config import TrainConfig
+from prac.errors import PracError
+from prac.events import Event
+from prac.models import restore_, snapshot
+from prac.runs import Cost, RunFolder, RunState
+from prac.training.evaluate import accuracy_and_loss, el2n_scores
+from prac.training.loop import Segment, fit
+from prac.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
+from prac.training.problem import Problem
+from prac.training.run_options import RunOptions
+from prac.utils import flattened
+
+BEAT_SECONDS = 0.25
+# After an epoch's end, until its state is written: by then a device has some steps to do.
+HOLD_SECONDS = 0.02
+
+
+def throttled_steps(options: RunOptions, level: int) -> Callable[[int], None]:
+    """Return what is called after every iteration, and tells of some of them."""
+    last = time.monotonic()
+
+    def beat(iteration: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= BEAT_SECONDS:
+            last = now
+            options.tell("step", level, iteration=iteration)
+
+    return beat
+
+
+def plan_for(
+    config: TrainConfig, kept_examples: int, total: int, scaling: Scaling = "linear"
+) -> Plan:
+    """Return the plan of a training on `kept_examples` of `total` examples."""
+    return scaled_plan(
+        kept=kept_examples,
+        total=total,
+        batch_size=config.batch_size,
+        lr=config.lr,
+        epochs=config.epochs,
+        iterations=config.iterations,
+        schedule=config.schedule,
+        milestones=config.milestones,
+        gamma=config.gamma,
+        warmup=config.warmup,
+        scaling=scaling,
+    )
+
+
+SampleRule = Callable[[RunState, int], tuple[Tensor, Tensor | None]]
+"""(a level's state, its epoch from 0) -> what the epoch presents, and weights of their losses."""
+
+
+def all_members(state: RunState, epoch: int) -> tuple[Tensor, Tensor | None]:
+    """Present the whole set, every epoch."""
+    return state.members, None
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one level is trained.
+
+    Attributes:
+        plan: Length and learning rates.
+        config: Optimiser settings.
+        seed: Source of order and augmentation.
+        candidate: Weights by name -> the masks that pruning now would give; None where no one asks
+            how stable they are.
+        stop: Mask distances so far -> whether to stop.
+        mark: Iterations after which the weights are kept as the rewind point; None for none.
+        sample: (state, epoch from 0) -> what the epoch presents, as `fit` takes it; all by default.
+        with_losses: Whether `sample` looks at the examples' losses.
+        difficulty_epoch: Epoch, from 1, after which EL2N scores are taken; None for none.
+    """
+
+    plan: Plan
+    config: TrainConfig
+    seed: int
+    candidate: Callable[[Mapping[str, Tensor]], Masks] | None = None
+    stop: Callable[[Sequence[float]], bool] = lambda distances: False
+    mark: int | None = None
+    sample: SampleRule = all_members
+    with_losses: bool = False
+    difficulty_epoch: int | None = None
+
+    def is_over(self, state: RunState) -> bool:
+        """Say whether the level has trained enough.
+
+        The rewind point and the EL2N scores come first: before them, no mask is stable enough to
+        stop.
+        """
+        if state.step == 0 or state.is_within_epoch:
+            return False
+        if state.step >= self.plan.iterations:
+            return True
+        passed_mark = self.mark is None or state.step >= self.mark
+        has_scores = self.difficulty_epoch is None or state.difficulty is not None
+        return passed_mark and has_scores and bool(self.stop(state.distances))
+
+
+def train_level(
+    problem: Problem,
+    folder: RunFolder,
+    state: RunState,
+    training: Training,
+    options: RunOptions,
+) -> RunState:
+    """Train a level from `state` to its end, committing every epoch; return its last state.
+
+    An epoch's state is written while the next one trains, the last before this returns.
+
+    Raises:
+        PracError: If the loss or a weight is not finite, or a state cannot be written.
+        Interrupted: If the run control says to stop; the state is committed, and on disk once the
+            folder is let go.
+    """
+    model, run_control = problem.model, options.run_control
+    restore_(model, state.weights)
+    optimizer = make_optimizer(model, training.config, problem.runtime)
+    if state.optimizer:
+        restore_optimizer_(optimizer, state.optimizer)
+    if training.mark == state.step == 0:
+        state = replace(state, rewind=state.weights)
+    if training.is_over(state):
+        return state
+    started = time.perf_counter()
+    beat = throttled_steps(options, state.level)
+
+    def breaks(step: int) -> bool:
+        if time.perf_counter() - started > HOLD_SECONDS:
+            folder.release()
+        beat(step)
+        return run_control.after_step() or step == training.mark
+
+    segments = fit(
+        model,
+        optimizer,
+        problem.train,
+        lambda epoch: training.sample(state, epoch),
+        training.plan,
+        masks=state.masks,
+        task=problem.task,
+        runtime=problem.runtime,
+        batch_size=training.config.batch_size,
+        seed=training.seed,
+        start=state.step,
+        breaks=breaks,
+        with_losses=training.with_losses,
+    )
+    with closing(segments):
+        for segment in segments:
+            check_converging(state, segment, model, training.plan)
+            state = record_segment(state, segment, model, training.mark)
+            facts: dict[str, Any] | None = None
+            if segment.ends_epoch:
+                state, facts = ended_epoch(problem, state, training)
+            elif not run_control.wants_save:
+                continue
+            now = time.perf_counter()
+            state = replace(state, optimizer=optimizer_tensors(optimizer))
+            state = state.add_cost(Cost(seconds=now - started))
+            folder.commit(state, facts, hold=True)
+            run_control.saved(folder.seconds_to_save)
+            if facts is None:
+                options.tell("saved", state.level, iteration=state.step)
+            else:
+                options.callback(Event("epoch", state.level, {**facts, "seconds": now - started}))
+            started = now
+            if training.is_over(state):
+                break
+            run_control.check(_place(state, training.plan))
+    folder.wait()
+    return state
+
+
+def check_converging(state: RunState, segment: Segment, model: nn.Module, plan: Plan) -> None:
+    """Raise a PracError if training has diverged: nothing from there on is worth keeping."""
+    what, iteration = "the loss is", segment.diverged_at
+    each = segment.example_losses
+    if iteration is None and each is not None and not bool(each.isfinite().all()):
+        what, iteration = "an example's loss is", segment.step
+    elif iteration is None:
+        finite = [values.isfinite().all() for values in _by_type(model.parameters())]
+        # A buffer may be infinite, as an attention mask is.
+        finite += [~values.isnan().any() for values in _by_type(model.buffers())]
+        if bool(torch.stack(finite).all()):
+            return
+        what, iteration = "a weight is", segment.step
+    raise PracError(
+        f"{what} not finite at level {state.level}, epoch {plan.epochs_begun(iteration)}, "
+        f"iteration {iteration}: try a lower --lr, a --warmup, or --precision fp32, in another "
+        f"--out; the run folder keeps the state before it"
+    )
+
+
+def _by_type(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Return the floating-point ones flattened, a tensor a type."""
+    found: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            found.setdefault(tensor.dtype, []).append(tensor)
+    return [flattened(group) for group in found.values()]
+
+
+def record_segment(
+    state: RunState, segment: Segment, model: nn.Module, mark: int | None
+) -> RunState:
+    """Return the state after a segment's examples were presented."""
+    weights = snapshot(model)
+    state = replace(
+        state,
+        step=segment.step,
+        weights=weights,
+        table=state.table.update(segment.ids, segment.correct),
+        epoch_losses=torch.cat([state.epoch_losses, segment.losses.float()]),
+        epoch_examples=state.epoch_examples + len(segment.ids),
+        epoch_correct=state.epoch_correct + int(segment.correct.sum()),
+    ).add_cost(Cost(len(segment.losses), len(segment.ids)))
+    if segment.example_losses is not None:
+        newest = torch.full((len(state.table),), math.inf)
+        if state.newest_losses is not None:
+            newest = state.newest_losses.clone()
+        newest[segment.ids] = segment.example_losses
+        state = replace(state, newest_losses=newest)
+    # Passed, where an epoch of fewer batches than planned leaves the point itself out.
+    passes_mark = mark is not None and segment.start < mark <= segment.step
+    return replace(state, rewind=weights) if passes_mark else state
+
+
+def ended_epoch(
+    problem: Problem, state: RunState, training: Training
+) -> tuple[RunState, dict[str, Any]]:
+    """Return the state between two epochs, validated and compared, and the epoch's metrics."""
+    if training.candidate is not None:
+        candidate = training.candidate({name: state.weights[name] for name in state.masks})
+        distances = state.distances
+        if state.candidate is not None:
+            distance = mask_distance(state.candidate, candidate, kept(state.masks))
+            distances = (*distances, distance)
+        state = replace(state, candidate=candidate, distances=distances)
+    epoch = training.plan.epochs_begun(state.step)
+    if epoch == training.difficulty_epoch:
+        state = replace(state, difficulty=el2n_scores(problem, problem.train))
+        state = state.add_cost(Cost(examples_scored=len(problem.train)))
+    state = replace(state, epoch_start_losses=state.newest_losses)
+    validation: dict[str, float] = {}
+    if epoch % training.config.validate_every == 0 or training.is_over(between_epochs(state)):
+        state, validation = _validated(problem, state, epoch)
+    return between_epochs(state), metrics(state, training.plan, validation)
+
+
+def between_epochs(state: RunState) -> RunState:
+    """Return the state after an epoch, of which only what was gathered is left."""
+    return replace(state, epoch_losses=torch.zeros(0), epoch_examples=0, epoch_correct=0)
+
+
+def _validated(problem: Problem, state: RunState, epoch: int) -> tuple[RunState, dict[str, float]]:
+    """Return the state with the best epoch so far; without validation data that is the last."""
+    if problem.val is None:
+        return replace(state, best=state.weights, best_epoch=epoch), {}
+    accuracy, loss = accuracy_and_loss(problem, problem.val)
+    state = state.add_cost(Cost(examples_scored=len(problem.val)))
+    if accuracy > state.best_accuracy:
+        state = replace(state, best=state.weights, best_accuracy=accuracy, best_epoch=epoch)
+    return state, {"val_accuracy": accuracy, "val_loss": loss}
+
+
+def metrics(state: RunState, plan: Plan, validation: Mapping[str, float]) -> dict[str, Any]:
+    """Return the line of metrics of the epoch that a state ends: only what the seed determines."""
+    return {
+        "level": state.level,
+        "epoch": plan.epochs_begun(state.step),
+        "epochs": plan.epochs,
+        "iteration": state.step,
+        "iterations": plan.iterations,
+        "lr": plan.lr_at(state.step - 1),
+        "set_size": len(state.members),
+        "presented": state.epoch_examples,
+        "train_loss": float(state.epoch_losses.mean()),
+        "train_accuracy": state.epoch_correct / state.epoch_examples,
+        **validation,
+        "mask_distance": state.distances[-1] if state.distances else None,
+    }
+
+
+def _place(state: RunState, plan: Plan) -> str:
+    return f"at level {state.level}, epoch {plan.epochs_begun(state.step)}, iteration {state.step}"

@@ -1,0 +1,317 @@
+"""The one training loop: a generator that yields at epochs' ends and where else it is asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from prac.algorithms import Plan, batch_sizes
+from prac.data import Examples, TensorExamples, in_layout, to_device
+from prac.training.runtime import Runtime
+from prac.training.step import Step, example_losses
+from prac.training.task import Task
+from prac.utils import derive_seed, generator
+
+JUDGED_BYTES = 2**20  # Of outputs and targets that wait to be judged.
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of training without a break, within one epoch.
+
+    Attributes:
+        start: Where in the plan it began, in iterations.
+        step: Where it ended: the next epoch's beginning, also after an epoch of fewer batches.
+        ids: int64 (k,), the examples presented, once each.
+        correct: bool (k,), whether each was predicted right as it was presented.
+        losses: float32, the training loss of each iteration.
+        ends_epoch: Whether the epoch ended here.
+        example_losses: float32 (k,), of each example as it was presented; None unless it was asked
+            for.
+    """
+
+    start: int
+    step: int
+    ids: Tensor
+    correct: Tensor
+    losses: Tensor
+    ends_epoch: bool
+    example_losses: Tensor | None = None
+
+    @property
+    def diverged_at(self) -> int | None:
+        """The first iteration, counted from 1, whose loss is not finite; None if there is none."""
+        bad = (~self.losses.isfinite()).nonzero()
+        return self.start + int(bad[0]) + 1 if len(bad) else None
+
+
+# Of an epoch, counted from 0: int64 (k,) examples to present, and float32 (k,) what each one's loss
+# counts, or None where all count the same.
+Sample = Callable[[int], tuple[Tensor, Tensor | None]]
+
+
+def fit(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: Examples,
+    members: Tensor | Sample,
+    plan: Plan,
+    *,
+    masks: Mapping[str, Tensor],
+    task: Task,
+    runtime: Runtime,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    breaks: Callable[[int], bool] = lambda step: False,
+    with_losses: bool = False,
+) -> Generator[Segment, None, None]:
+    """Train `model` in place on the members of `data`, yielding a Segment at each break.
+
+    Breaks are the epochs' ends, the plan's end, and wherever `breaks` says so. They change nothing:
+    whatever is random is drawn from the seed and the iteration. Pruned weights are exactly zero
+    after every step, whatever momentum and weight decay do. Inside a segment nothing is read back
+    from the device: losses and outcomes stay there until its end.
+
+    Args:
+        model: On the world's device.
+        optimizer: Over the model's parameters; its rates are set from the plan.
+        data: All training examples.
+        members: int64, those to train on; or what says it of each epoch, asked before it begins,
+            and with `with_losses` not before the one before it was yielded. An epoch of fewer
+            batches than the plan's leaves out the rest of its iterations.
+        plan: Length and learning rates.
+        masks: Keep-masks by parameter name.
+        task: Loss and correctness.
+        runtime: Device, precision and execution.
+        batch_size: Examples an iteration.
+        seed: Source of order, augmentation and dropout.
+        start: Iterations done before.
+        breaks: Asked after each iteration, with its end's place in the plan, whether to break
+            there as well.
+        with_losses: Whether segments have their examples' losses.
+
+    Raises:
+        PracError: If examples' losses are needed and the task does not tell them.
+    """
+    sample: Sample = members if callable(members) else lambda epoch: (members, None)
+    data = in_layout(data, runtime.layout)
+    train_step = Step(model, optimizer, masks, task=task, runtime=runtime, batch_size=batch_size)
+    # What asks for losses may look at an epoch's before it says what the next presents; and loading
+    # processes are those of one epoch at a time.
+    looks_ahead = isinstance(data, TensorExamples) and not with_losses
+    ahead: list[_Epoch] = []
+
+    def at(step: int) -> _Epoch:
+        return ahead.pop() if ahead else _Epoch(step, data, sample, plan, batch_size, seed)
+
+    def look_ahead(end: int) -> None:
+        if looks_ahead and end < plan.iterations:
+            epoch = at(end)
+            ahead.append(epoch)
+            epoch.begin()
+
+    step = start
+    try:
+        while step < plan.iterations:
+            with closing(at(step)) as epoch:
+                while step < epoch.last:
+                    segment = _segment(
+                        train_step, epoch, plan, step, breaks, look_ahead, with_losses=with_losses
+                    )
+                    step = segment.step
+                    yield segment
+            step = epoch.end
+    finally:
+        for epoch in ahead:
+            epoch.close()
+
+
+class Batch(NamedTuple):
+    """What one iteration trains on: examples `ids` as (x, y), at `step` iterations, from `seed`.
+
+    `weights`, float32 (n,) or None, is what each example's loss counts.
+    """
+
+    step: int
+    seed: int
+    ids: Tensor
+    x: Tensor
+    y: Tensor
+    weights: Tensor | None
+
+
+class _Epoch:
+    """The batches of an epoch, or of what is left of it, made as they are asked for.
+
+    Attributes:
+        last: Where its last batch ends, in iterations.
+        end: Where the next epoch begins, whether or not this one has as many batches.
+    """
+
+    def __init__(
+        self, step: int, data: Examples, sample: Sample, plan: Plan, batch_size: int, seed: int
+    ) -> None:
+        """Order what is presented from iteration `step` on."""
+        epoch, done = divmod(step, plan.iterations_per_epoch)
+        begin = step - done
+        presented, weights = sample(epoch)
+        ids = epoch_batches(presented, batch_size, derive_seed(seed, "order", epoch))
+        ids = ids[done : plan.iterations - begin]
+        self.last = step + len(ids)
+        self.end = min(begin + plan.iterations_per_epoch, plan.iterations)
+        epoch_seed = derive_seed(seed, "segment", begin)
+        seeds = [derive_seed(epoch_seed, done + number) for number in range(len(ids))]
+        weights = _by_example(presented, weights, len(data))
+        self._batches = _batches(data, ids, seeds, step, weights)
+        self._begun: list[Batch] = []
+
+    def begin(self) -> None:
+        """Make the first batches, which on a device takes no longer than to ask for them."""
+        self._begun.append(next(self._batches))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Go on where it was left."""
+        return self
+
+    def __next__(self) -> Batch:
+        """Return the next batch."""
+        return self._begun.pop() if self._begun else next(self._batches)
+
+    def close(self) -> None:
+        """Make no more."""
+        self._batches.close()
+
+
+def _by_example(ids: Tensor, weights: Tensor | None, total: int) -> Tensor | None:
+    """Return float32 (total,), the weights of examples `ids` in their places; None for None."""
+    if weights is None:
+        return None
+    placed = torch.zeros(total)
+    placed[ids] = weights
+    return placed
+
+
+def _batches(
+    data: Examples, ids: list[Tensor], seeds: list[int], start: int, weights: Tensor | None
+) -> Generator[Batch, None, None]:
+    stream = data.stream(ids, seeds=seeds)
+    for step, (batch, seed, (x, y)) in enumerate(zip(ids, seeds, stream, strict=True), start):
+        counts = None if weights is None else to_device(weights[batch], x.device)
+        yield Batch(step, seed, batch, x, y, counts)
+
+
+def _segment(
+    train_step: Step,
+    epoch: _Epoch,
+    plan: Plan,
+    start: int,
+    breaks: Callable[[int], bool],
+    look_ahead: Callable[[int], None],
+    *,
+    with_losses: bool,
+) -> Segment:
+    """Train on an epoch's batches up to the first break."""
+    ids, losses, step = [], [], epoch.last
+    outcomes = _Outcomes(train_step.task, with_losses=with_losses)
+    train_step.model.train()
+    with _own_randomness(train_step.runtime.device) as generators:
+        for batch in epoch:
+            # Dropout and the like draw from torch's own generators.
+            for own in generators:
+                own.manual_seed(batch.seed)
+            loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step), batch.weights)
+            ids.append(batch.ids)
+            losses.append(loss)
+            outcomes.add(outputs, batch.y)
+            step = batch.step + 1
+            if step == epoch.last or breaks(step):
+                break
+    train_step.settle_()
+    ends_epoch = step == epoch.last
+    if ends_epoch:
+        next(epoch, None)  # Lets the stream come to its own end.
+        look_ahead(epoch.end)  # The device is still at work.
+    return Segment(
+        start,
+        epoch.end if ends_epoch else step,
+        torch.cat(ids),
+        outcomes.correct(),
+        torch.stack(losses).cpu(),
+        ends_epoch,
+        outcomes.losses(),
+    )
+
+
+class _Outcomes:
+    """Which examples were predicted right, judged for several batches at once where they are small.
+
+    For a small network, judging a batch takes as long as a good part of its step.
+    """
+
+    def __init__(self, task: Task, *, with_losses: bool) -> None:
+        self._task, self._with_losses = task, with_losses
+        self._waiting: list[tuple[Tensor, Tensor]] = []
+        self._bytes = 0
+        self._judged: list[Tensor] = []
+        self._losses: list[Tensor] = []
+
+    def add(self, outputs: Tensor, y: Tensor) -> None:
+        """Take a batch's outputs (n, ...) and targets (n, ...)."""
+        if self._waiting and not _alike(self._waiting[-1], (outputs, y)):
+            self._judge()
+        self._waiting.append((outputs, y))
+        self._bytes += outputs.nbytes + y.nbytes
+        if self._bytes >= JUDGED_BYTES:
+            self._judge()
+
+    def _judge(self) -> None:
+        outputs, targets = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
+        self._judged.append(self._task.correct(outputs, targets))
+        if self._with_losses:
+            self._losses.append(example_losses(self._task, outputs.float(), targets))
+        self._waiting, self._bytes = [], 0
+
+    def correct(self) -> Tensor:
+        """Return bool (n,) of all batches, on the CPU."""
+        if self._waiting:
+            self._judge()
+        return torch.cat(self._judged).cpu()
+
+    def losses(self) -> Tensor | None:
+        """Return float32 (n,) of all batches judged, on the CPU; None where none was asked for."""
+        return torch.cat(self._losses).float().cpu() if self._with_losses else None
+
+
+def _alike(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
+    """Say whether two batches differ in nothing but their number of examples."""
+    return all(a.shape[1:] == b.shape[1:] for a, b in zip(one, other, strict=True))
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[list[torch.Generator]]:
+    """Lend torch's own generators for the CPU and `device`; their state is put back afterwards."""
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    states = [generator.get_state() for generator in generators]
+    try:
+        yield generators
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+def epoch_batches(members: Tensor, batch_size: int, seed: int) -> list[Tensor]:
+    """Return one epoch's index batches: the members in an order drawn from `seed`.
+
+    >>> [len(batch) for batch in epoch_batches(torch.arange(5), 2, seed=0)]
+    [2, 3]
+    """
+    order = torch.randperm(len(members), generator=generator(seed))
+    return list(members[order].split(batch_sizes(len(members), batch_size)))

@@ -1,0 +1,117 @@
+"""The optimiser: made as configured, taken apart into named tensors, put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from prac.config import TrainConfig
+from prac.errors import PracError
+from prac.training.runtime import Runtime
+from prac.utils import on_cpu
+
+
+def make_optimizer(
+    model: nn.Module, config: TrainConfig, runtime: Runtime
+) -> torch.optim.Optimizer:
+    """Return the configured optimiser over all the model's parameters that train.
+
+    Its steps are fused, one pass over all weights, where their types allow it.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    # Embeddings may have sparse gradients, which no fused kernel takes.
+    fused = all(p.is_floating_point() for p in parameters) and not any(
+        getattr(module, "sparse", False) for module in model.modules()
+    )
+    # A captured step reads its rate from the device.
+    rate = torch.tensor(config.lr, device=runtime.device) if runtime.captures else config.lr
+    if config.optimizer == "sgd":
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(
+            parameters,
+            rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            fused=fused,
+        )
+        _begin_momentum_(optimizer)
+        return optimizer
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    optimizer = kinds[config.optimizer](
+        parameters,
+        rate,
+        betas=(config.momentum, 0.999),
+        weight_decay=config.weight_decay,
+        fused=fused,
+        capturable=runtime.captures,
+    )
+    return optimizer
+
+
+def _begin_momentum_(optimizer: torch.optim.Optimizer) -> None:
+    """Begin the momentum that has not begun, with zero, which is what the first step makes of it.
+
+    A fused step takes no mixture of parameters that have had a gradient before and that have not.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group.get("momentum") else ():
+            state = optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimiser's state as CPU tensors by flat name, "parameter/key"."""
+    return on_cpu(
+        {
+            f"{index}/{key}": torch.as_tensor(value)
+            for index, values in optimizer.state_dict()["state"].items()
+            for key, value in values.items()
+            if value is not None
+        }
+    )
+
+
+def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` returned.
+
+    Raises:
+        PracError: Naming the first tensor that is not of this optimiser.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    known = OPTIMIZER_KEYS[type(optimizer)]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition("/")
+        # Written back, so that no other way of writing a number is taken for it.
+        number = int(index) if index.isascii() and index.isdecimal() and len(index) < 10 else -1
+        if str(number) != index or number >= len(parameters) or key not in known:
+            raise PracError(f"{name!r} is nothing that this optimiser keeps of its parameters")
+        wanted = torch.Size() if key == "step" else parameters[number].shape
+        if tensor.shape != wanted or not tensor.is_floating_point():
+            raise PracError(
+                f"the optimiser's {name!r} is {tensor.dtype} {list(tensor.shape)}: expected "
+                f"floating point {list(wanted)}"
+            )
+        # A copy: load_state_dict keeps what it is given, and steps would change the caller's. It
+        # lies in memory as its parameter does, which fused steps take for granted.
+        like = tensor if key == "step" else parameters[number]
+        copied = torch.empty_like(like, dtype=tensor.dtype, device="cpu", requires_grad=False)
+        state.setdefault(number, {})[key] = copied.copy_(tensor)
+    for number, kept in state.items():
+        # Steps would begin anew, or fail, where a part of a parameter's state is missing.
+        if kept.keys() != known:
+            raise PracError(f"the optimiser's state of parameter {number} is not whole")
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    _begin_momentum_(optimizer)
+
+
+OPTIMIZER_KEYS: dict[type, set[str]] = {
+    torch.optim.SGD: {"momentum_buffer"},
+    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
+    torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
+}
+"""What each optimiser keeps of a parameter."""

@@ -1,0 +1,225 @@
+"""A network, its data and its task on a device: what every training and scoring pass is about."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prac.data import Examples, as_examples
+from prac.errors import PracError
+from prac.training.runtime import Runtime
+from prac.training.task import CLASSIFICATION, Task
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is trained and on what.
+
+    Attributes:
+        model: On the world's device; trained in place.
+        train: All training examples, D0.
+        val: Held-out examples that choose the best epoch; None takes the last one.
+        task: Loss and correctness.
+        runtime: Device, precision and execution.
+        batch_size: Examples a step. Scoring passes take as many, so that what training and scoring
+            free fits what the other asks for: memory falls to pieces otherwise.
+    """
+
+    model: nn.Module
+    train: Examples
+    val: Examples | None
+    task: Task
+    runtime: Runtime
+    batch_size: int
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        train: Any,
+        val: Any = None,
+        *,
+        task: Task = CLASSIFICATION,
+        runtime: Runtime,
+        batch_size: int = 2,
+    ) -> Problem:
+        """Return the problem on the world's device, checked with a few examples.
+
+        Raises:
+            PracError: If the data is of no known kind, its shape does not fit the model, or a
+                label has no output.
+        """
+        model = _checked_model(model)
+        runtime.prepare_(model)
+        problem = cls(
+            model,
+            as_examples(train).to(runtime.device),
+            None if val is None else as_examples(val).to(runtime.device),
+            task,
+            runtime,
+            batch_size,
+        )
+        problem.check("training", problem.train)
+        problem.check_step(min(batch_size, 4))
+        if problem.val is not None:
+            problem.check("validation", problem.val)
+        return problem
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this problem from another, JSON values by name."""
+        return {
+            "fingerprint": self.train.fingerprint,
+            "val_fingerprint": None if self.val is None else self.val.fingerprint,
+            **self.task.own_parts(),
+        }
+
+    def check(self, name: str, examples: Examples) -> None:
+        """Raise a PracError unless the model and the task take the examples in evaluation mode."""
+        x, y = next(iter(examples.stream([torch.arange(min(len(examples), 2))])))
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                outputs = self._outputs(name, x, self.model)
+                if self.task.prediction is CLASSIFICATION.prediction:
+                    _check_classes(name, examples, outputs, y)
+                self._judged(name, outputs, y)
+        finally:
+            self.model.train(was_training)
+
+    def check_step(self, examples: int) -> None:
+        """Raise a PracError unless a copy of the model takes a few examples in training mode."""
+        x, y = next(iter(self.train.stream([torch.arange(min(len(self.train), examples))])))
+        with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []):
+            model = copy.deepcopy(self.model).train()
+            outputs = self._outputs("training", x, model)
+            loss = self._judged("training", outputs, y)
+        if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise PracError(
+                f"the task's loss gave {shape} for a batch: expected one number, the batch's mean"
+            )
+        if not loss.requires_grad:
+            raise PracError(
+                "the loss does not depend on any parameter that trains: are all of them frozen?"
+            )
+
+    def check_losses(self) -> None:
+        """Raise a PracError unless the task tells each example's loss, one number an example."""
+        if self.task.losses is None:
+            raise PracError(
+                "sampling is 'infobatch', which needs each example's loss, but the task's loss "
+                "gives their mean: pass Task(losses=...) too, or sample otherwise"
+            )
+        x, y = next(iter(self.train.stream([torch.arange(min(len(self.train), 4))])))
+        with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []), torch.no_grad():
+            outputs = self._outputs("training", x, copy.deepcopy(self.model).train())
+            try:
+                losses: Any = self.task.losses(outputs, y)
+            except ModelFault as error:
+                raise PracError(
+                    f"the task's `losses` does not take the model's outputs of shape "
+                    f"{tuple(outputs.shape)}: {_line(error)}"
+                ) from error
+        is_tensor = isinstance(losses, Tensor)
+        if is_tensor and losses.shape == (len(y),) and losses.is_floating_point():
+            return
+        shown = (
+            f"{losses.dtype} of shape {tuple(losses.shape)}" if is_tensor else type(losses).__name__
+        )
+        raise PracError(
+            f"the task's `losses` gave {shown} for {len(y)} examples: expected one floating-point "
+            f"number an example"
+        )
+
+    def _outputs(self, name: str, x: Tensor, model: nn.Module) -> Tensor:
+        mode = "training" if model.training else "evaluation"
+        try:
+            outputs: Any = model(x)
+        except ModelFault as error:
+            raise PracError(
+                f"the model does not take the {name} data: a batch of shape {tuple(x.shape)} and "
+                f"type {x.dtype} gave: {_line(error)}"
+            ) from error
+        if not isinstance(outputs, Tensor):
+            raise PracError(
+                f"the model returns a {type(outputs).__name__} in {mode} mode: expected one "
+                f"tensor; wrap the model in a module that returns what the loss takes"
+            )
+        return outputs
+
+    def _judged(self, name: str, outputs: Tensor, y: Tensor) -> Any:
+        try:
+            loss = self.task.loss(outputs, y)
+            judged = {"correct": self.task.correct(outputs.detach(), y)}
+            if self.task.prediction is not None:
+                judged["prediction"] = self.task.prediction(outputs.detach())
+        except ModelFault as error:
+            raise PracError(
+                f"the task does not take the model's outputs of shape {tuple(outputs.shape)} with "
+                f"{name} targets of shape {tuple(y.shape)}: {_line(error)}"
+            ) from error
+        for part, values in judged.items():
+            _check_judged(part, values, len(y))
+        return loss
+
+
+def _check_judged(part: str, values: Any, examples: int) -> None:
+    """Raise a PracError unless a task's part gave one value an example, of the type it should."""
+    wanted = "bool" if part == "correct" else "integer"
+    shown = type(values).__name__
+    if isinstance(values, Tensor):
+        is_bool = values.dtype == torch.bool
+        is_integer = not (values.is_floating_point() or values.is_complex())
+        if values.shape == (examples,) and (is_bool if part == "correct" else is_integer):
+            return
+        shown = f"{values.dtype} of shape {tuple(values.shape)}"
+    raise PracError(
+        f"the task's `{part}` gave {shown} for {examples} examples: expected a tensor with one "
+        f"{wanted} an example"
+    )
+
+
+ModelFault = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _checked_model(model: nn.Module) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise PracError(f"the model is a {type(model).__name__}: expected a torch.nn.Module")
+    if hasattr(model, "_orig_mod"):
+        raise PracError(
+            "the model is wrapped by torch.compile, which renames its weights: pass the module "
+            "itself, compiled in place by model.compile() if at all"
+        )
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise PracError("the model has no parameter that trains: are all of them frozen?")
+    return model
+
+
+def _check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) -> None:
+    if outputs.ndim != 2:
+        raise PracError(
+            f"the model's outputs have shape {tuple(outputs.shape)}: expected (examples, classes); "
+            f"for another task pass task=prac.Task(...)"
+        )
+    if y.dtype.is_floating_point or y.dtype == torch.bool or y.ndim != 1:
+        raise PracError(
+            f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected one "
+            f"integer class an example; for another task pass task=prac.Task(...)"
+        )
+    labels = y if examples.labels is None else examples.labels
+    outside = ((labels < 0) | (labels >= outputs.shape[1])).nonzero()
+    if len(outside):
+        first = int(outside[0])
+        raise PracError(
+            f"{name} example {first} has label {int(labels[first])}, but the model has "
+            f"{outputs.shape[1]} outputs: expected labels from 0 to {outputs.shape[1] - 1}"
+        )

@@ -1,0 +1,107 @@
+"""How a run goes on, as against what it finds: one value that every long function takes whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from prac import retired
+from prac.events import Callback, Event
+from prac.runs import RunFolder
+from prac.training.run_control import RunControl
+from prac.training.runtime import Runtime, environment
+
+
+class RunKeywords(TypedDict, total=False):
+    """The keyword arguments of `find`, `retrain`, `judge`, `compare` and `find_rewind_point`.
+
+    They are the fields of `RunOptions`, which says what each is.
+    """
+
+    device: str
+    callback: Callback | None
+    run_control: RunControl | None
+    accept_changes: bool
+
+
+def ignore(event: Event) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run works, whom it tells, when it stops. Nothing of it changes what a run finds.
+
+    Attributes:
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        callback: Called with an `Event` as the run goes on.
+        run_control: When to save within epochs, and when to stop; never, by default.
+        accept_changes: Resume under another torch, prac or device as well, though bits may differ.
+    """
+
+    device: str = "auto"
+    callback: Callback = ignore
+    run_control: RunControl = field(default_factory=RunControl)
+    accept_changes: bool = False
+
+    @classmethod
+    def of(cls, keywords: RunKeywords) -> RunOptions:
+        """Return the options of a call's keyword arguments; None is the default.
+
+        Raises:
+            TypeError: If there is no such keyword argument.
+        """
+        given: Mapping[str, Any] = cast(Mapping[str, Any], keywords)
+        chosen: dict[str, Any] = {}
+        for name, value in given.items():
+            if name in retired.KEYWORDS:
+                # The levels: `warn`, this method, the function that takes the keywords, its caller.
+                retired.warn(f"argument {name!r}", f"{retired.KEYWORDS[name]!r}", stacklevel=4)
+            elif name not in RunKeywords.__annotations__:
+                raise TypeError(f"there is no keyword argument {name!r}")
+            if value is not None:
+                chosen[retired.KEYWORDS.get(name, name)] = value
+        return cls(**chosen)
+
+    @property
+    def keywords(self) -> RunKeywords:
+        """What passes all of it on to another function that takes it."""
+        return cast(RunKeywords, {one.name: getattr(self, one.name) for one in fields(self)})
+
+    def runtime(self, precision: str) -> Runtime:
+        """Return the device, with an arithmetic by name.
+
+        Raises:
+            PracError: If the device is not there or cannot be used.
+        """
+        return Runtime.choose(self.device, precision)
+
+    def open_folder(
+        self,
+        path: Path,
+        settings: Mapping[str, Any],
+        identity: Mapping[str, Any],
+        runtime: Runtime,
+        *,
+        of_old: Mapping[str, Any] | None = None,
+    ) -> RunFolder:
+        """Return a run's folder as `RunFolder` takes it, to be opened by `with`."""
+        return RunFolder(
+            path,
+            settings,
+            identity,
+            environment(runtime),
+            of_old=of_old,
+            accept_changes=self.accept_changes,
+            note=self.note,
+        )
+
+    def tell(self, kind: str, level: int = 0, /, **facts: Any) -> None:
+        """Tell of an event."""
+        self.callback(Event(kind, level, facts))
+
+    def note(self, text: str) -> None:
+        """Tell something that a person should know."""
+        self.tell("note", text=text)

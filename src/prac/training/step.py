@@ -1,0 +1,308 @@
+"""One training step: forward, loss, backward, optimiser, masks; eager, compiled or captured."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prac.errors import PracError
+from prac.training.capture import Casts, Graph, StandIns, Watched, aside
+from prac.training.runtime import Runtime
+from prac.training.task import Task
+
+Forward = Callable[[Tensor], Tensor]
+
+# Before a step is captured it must have run, so that all it needs has been set up.
+STEPS_BEFORE_CAPTURE = 3
+# Of batches of as many shapes: those of sizes that seldom come again are not worth their memory.
+MOST_GRAPHS = 8
+
+NOTHING = StandIns()
+"""Stands in for nothing."""
+
+
+class Step:
+    """One training step of a model in place; what it gives stays on the device, not waited for.
+
+    Only batches of the usual size run compiled. Any other, such as an epoch's last, does not: which
+    of two compiled variants would take it could depend on what came before, and a resumed run must
+    do as an uninterrupted one. Captured are steps of each size that comes often enough, the same
+    kernels being replayed.
+
+    Args:
+        model: On the world's device, prepared by `Runtime.prepare_`.
+        optimizer: Over the model's parameters; its rates are set at every step.
+        masks: Keep-masks by parameter name. Pruned weights are exactly zero after every step,
+            whatever momentum and weight decay do.
+        task: The loss.
+        runtime: Device, precision and execution.
+        batch_size: The usual size.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        masks: Mapping[str, Tensor],
+        *,
+        task: Task,
+        runtime: Runtime,
+        batch_size: int,
+    ) -> None:
+        """Prune the weights, and get ready."""
+        self.model, self.task, self.runtime = model, task, runtime
+        self._optimizer = optimizer
+        self._batch_size = batch_size
+        parameters = dict(model.named_parameters())
+        # As the weights are in type and layout: several times as fast as multiplying by bools. A
+        # layer that keeps everything needs none.
+        pruned = {name: mask for name, mask in masks.items() if not bool(mask.all())}
+        self._weights: list[Tensor] = [parameters[name] for name in pruned]
+        self._masks = [torch.empty_like(parameters[n]).copy_(mask) for n, mask in pruned.items()]
+        self._apply_masks_()
+        self._usual: Forward = model
+        if runtime.compiles:
+            self._usual = torch.compile(model, dynamic=False, fullgraph=True, **compiling(runtime))
+        self._replays: dict[Any, _Replays] = {}
+        self._pool: Any = None
+        self._aside: Any = None
+        self._casts: Casts = {}
+        self._rate: float | None = None
+        self._has_run: set[Forward] = set()
+
+    def __call__(
+        self, x: Tensor, y: Tensor, lr: float, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Train on a batch at a learning rate.
+
+        Args:
+            x: (n, ...), the inputs.
+            y: (n, ...), the targets.
+            lr: Of this step.
+            weights: float32 (n,), what each example's loss counts in the mean; None for 1 each.
+
+        Returns:
+            The loss, and the outputs, (n, ...).
+
+        Raises:
+            PracError: If the step is to be captured, and the model does otherwise in each.
+        """
+        x = self.runtime.to_memory_format(x)
+        self._set_rate_(lr)
+        forward = self._usual if len(x) == self._batch_size else self.model
+        batch = (x, y) if weights is None else (x, y, weights)
+        if not self.runtime.captures:
+            return self._train(forward, *batch)
+        with _on(self.runtime.device):
+            return self._replayed(forward, batch)
+
+    def _replayed(self, forward: Forward, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Replay the step of such a batch, or do it, and capture it if it comes often enough."""
+        key = tuple((one.shape, one.dtype) for one in batch)
+        replays = self._replays.setdefault(key, _Replays())
+        if replays.graph is None and replays.steps >= STEPS_BEFORE_CAPTURE:
+            captured = sum(one.graph is not None for one in self._replays.values())
+            if captured < MOST_GRAPHS:
+                self._capture(replays, forward, batch)
+        replays.steps += 1
+        if replays.graph is not None and not replays.is_to_be_watched:
+            replays.uncounted += 1
+            return replays.graph(*batch)
+        # What runs compiled is looked at by the compiler itself.
+        looks = forward is self.model and (
+            replays.steps <= STEPS_BEFORE_CAPTURE or replays.is_to_be_watched
+        )
+        watched = Watched(self.model, self.runtime.device) if looks else None
+        if self._aside is None:
+            self._aside = torch.cuda.Stream()
+        result = aside(self._aside, lambda: self._train(forward, *batch, within=watched))
+        replays.take(watched)
+        return result
+
+    def _capture(self, replays: _Replays, forward: Forward, batch: tuple[Tensor, ...]) -> None:
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        seen, watched = replays.watched, None
+        if seen is not None:
+            replays.stand_ins = StandIns.of(self.model, seen, self._casts)
+            replays.stand_ins.cast_()  # As all that is captured, it must have run before.
+            watched = Watched(self.model, self.runtime.device)
+        replays.graph = Graph(
+            lambda *b: self._train(forward, *b, within=watched, stand_ins=replays.stand_ins),
+            batch,
+            self._pool,
+        )
+        if seen is not None and watched is not None:
+            replays.stand_ins.check(seen, watched)
+
+    def _train(
+        self,
+        forward: Forward,
+        x: Tensor,
+        y: Tensor,
+        weights: Tensor | None = None,
+        *,
+        within: Watched | None = None,
+        stand_ins: StandIns = NOTHING,
+    ) -> tuple[Tensor, Tensor]:
+        """Do a step, its forward pass within what watches it, on what stands in for weights."""
+        with nullcontext() if forward in self._has_run else _no_advice():
+            stand_ins.cast_()
+            with stand_ins.standing():
+                loss, outputs = self._loss(forward, x, y, weights, within=within)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            stand_ins.hand_on_gradients_()
+            self._optimizer.step()
+            self._apply_masks_()
+        self._has_run.add(forward)
+        return loss.detach(), outputs.detach()
+
+    def _loss(
+        self,
+        forward: Forward,
+        x: Tensor,
+        y: Tensor,
+        weights: Tensor | None = None,
+        *,
+        within: Watched | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, not detached, and the outputs."""
+        with within or nullcontext(), self.runtime.autocast():
+            outputs = forward(x)
+            if weights is None:
+                return batch_loss(self.task, outputs, y), outputs
+            return (example_losses(self.task, outputs, y) * weights).mean(), outputs
+
+    @torch.no_grad()
+    def _apply_masks_(self) -> None:
+        if self._masks:
+            torch._foreach_mul_(self._weights, self._masks)  # One kernel for all, on a GPU.
+
+    def _set_rate_(self, lr: float) -> None:
+        if lr == self._rate:
+            return
+        self._rate = lr
+        for group in self._optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)  # A captured step reads it from the device.
+            else:
+                group["lr"] = lr
+
+    @torch.no_grad()
+    def settle_(self) -> None:
+        """Count the batches that replayed steps have left uncounted in the model's BatchNorms.
+
+        Whoever looks at the model's buffers after steps calls it first.
+        """
+        for replays in self._replays.values():
+            stand_ins, count = replays.stand_ins, replays.uncounted
+            if count and stand_ins.counters:
+                each = [passes * count for passes in stand_ins.counts]
+                torch._foreach_add_(stand_ins.counters, each)
+            replays.uncounted = 0
+
+
+class _Replays:
+    """What is known of steps of one shape of batch.
+
+    Attributes:
+        steps: Done so far, replayed or not.
+        watched: What the newest that was watched did; None where they run compiled.
+        graph: Of the step, once it is captured.
+        stand_ins: What it finds in the model's places; none in a compiled one's.
+        uncounted: Replays that BatchNorm's counters do not know of yet.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.watched: Watched | None = None
+        self.graph: Graph | None = None
+        self.stand_ins = NOTHING
+        self.uncounted = 0
+
+    @property
+    def is_to_be_watched(self) -> bool:
+        """Whether the newest step is one of those, ever rarer, that run as the model says.
+
+        They have the same bits, and tell of a model that has begun to do otherwise.
+        """
+        return self.watched is not None and self.steps & (self.steps - 1) == 0
+
+    def take(self, watched: Watched | None) -> None:
+        """Keep what a step did.
+
+        Raises:
+            PracError: If it cannot be replayed, or the one before it did otherwise.
+        """
+        if watched is None:
+            return
+        if watched.fault is not None:
+            raise PracError(
+                f"the model cannot be replayed: {watched.fault}: name another --execution"
+            )
+        if self.watched is not None:
+            NOTHING.check(self.watched, watched)
+        self.watched = watched
+
+
+def _on(device: torch.device) -> Any:
+    """Return the context in which a device's streams are the current ones."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def compiling(runtime: Runtime) -> dict[str, Any]:
+    """Return how torch.compile is told to give the same kernels each time, where it can be."""
+    if runtime.device.type != "cuda":
+        return {}
+    from torch._inductor import list_options
+
+    return {"options": {"deterministic": True}} if "deterministic" in list_options() else {}
+
+
+@contextmanager
+def _no_advice() -> Iterator[None]:
+    """Keep back what torch would advise: that TF32 is faster, that a step could be captured."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")
+        warnings.filterwarnings("ignore", module=r"torch\._inductor")
+        warnings.filterwarnings("ignore", message="This instance was constructed with capturable")
+        yield
+
+
+def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return float (n,), each example's loss.
+
+    Raises:
+        PracError: If the task does not tell them, or a target has no output.
+    """
+    if task.losses is None:
+        raise PracError(
+            "each example's loss is needed, and the task's own loss gives their mean: pass "
+            "Task(losses=...) too"
+        )
+    return _judged(task.losses, outputs, targets)
+
+
+def batch_loss(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the task's loss.
+
+    Raises:
+        PracError: If a target has no output, as a label beyond the model's classes.
+    """
+    return _judged(task.loss, outputs, targets)
+
+
+def _judged(loss: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor) -> Tensor:
+    try:
+        return loss(outputs, targets)
+    except IndexError as error:
+        raise PracError(
+            f"a batch has targets from {targets.min().item()} to {targets.max().item()} for "
+            f"outputs of shape {tuple(outputs.shape)}: {error}"
+        ) from error

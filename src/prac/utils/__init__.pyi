@@ -1,0 +1,10 @@
+from .callables import described as described
+from .callables import imported as imported
+from .optional import needed as needed
+from .seeds import derive_seed as derive_seed
+from .seeds import generator as generator
+from .seeds import seeded as seeded
+from .text import one_line as one_line
+from .text import printable as printable
+from .transfer import flattened as flattened
+from .transfer import on_cpu as on_cpu

@@ -1,0 +1,470 @@
+"""Settings: every field's type and bounds, pairs that contradict, names misspelt, round trips."""
+
+import contextlib
+import dataclasses
+import math
+import typing
+from dataclasses import dataclass
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prac.config import (
+    PruneConfig,
+    Rewind,
+    SampleConfig,
+    SearchConfig,
+    Settings,
+    StopConfig,
+    SubsetConfig,
+    TrainConfig,
+    flag_of,
+    flat,
+    from_flat,
+    leaves,
+)
+from prac.config.settings import setting
+from prac.errors import PracError
+
+LEAVES = {flag_of(field): (path, field, hint) for path, field, hint in leaves(SearchConfig)}
+# Written down a second time on purpose: a bound lost from its field shows here.
+BOUNDS = {
+    "levels": ">=1",
+    "seed": ">=0 <=9223372036854775807",
+    "epochs": ">=1",
+    "iterations": ">=1",
+    "batch_size": ">=1",
+    "validate_every": ">=1",
+    "lr": ">0",
+    "momentum": ">=0 <1",
+    "weight_decay": ">=0",
+    "milestones": ">0",
+    "gamma": ">0 <=1",
+    "warmup": ">=0",
+    "drop_fraction": ">0 <1",
+    "threshold": ">=0",
+    "kept_fraction": ">0 <=1",
+    "train_every": ">=1",
+    "set_sizes": ">=2",
+    "dense_fraction": ">0 <=1",
+    "el2n_epoch": ">=1",
+    "cutoff": ">=0 <1",
+    "sample_fraction": ">0 <=1",
+    "drop_probability": ">0 <1",
+    "stop_after": ">=1",
+    "level_budget": ">0 <=1",
+    "epsilon": ">0",
+    "window": ">=1",
+}
+
+
+def made(name, value):
+    """Return the smallest settings object that holds one changed setting, and that setting."""
+    path, field, _ = LEAVES[name]
+    cls = SearchConfig
+    for part in path[:-1]:
+        cls = typing.get_type_hints(cls)[part]
+    needed = NEEDED.get(name, {}) if value else {}
+    return getattr(cls(**{**needed, field.name: value}), field.name)
+
+
+# What a setting asks of another one.
+NEEDED = {"set_sizes": {"rule": "random"}}
+
+
+def core(hint):
+    """Return a type without its None, and a tuple's element type."""
+    arguments = [a for a in typing.get_args(hint) if a not in (type(None), Ellipsis)]
+    if typing.get_origin(hint) is typing.Literal or not arguments:
+        return hint
+    return core(arguments[0])
+
+
+def is_tuple(name):
+    return typing.get_origin(LEAVES[name][2]) is tuple
+
+
+def just_outside(bound):
+    """Yield the values nearest to a bound that break it."""
+    limit = float(bound.lstrip("<>="))
+    if bound.startswith((">=", "<=")):
+        toward = -math.inf if bound[0] == ">" else math.inf
+        yield math.nextafter(limit, toward)
+        yield limit - 1 if bound[0] == ">" else limit + 1
+    else:
+        yield limit
+        yield limit - 1 if bound[0] == ">" else limit + 1
+
+
+def broken_values():
+    for name, bounds in BOUNDS.items():
+        whole = core(LEAVES[name][2]) is int
+        for bound in bounds.split():
+            for value in just_outside(bound):
+                if not whole or value == int(value):
+                    yield name, int(value) if whole else value
+        if not whole:
+            yield name, math.nan
+            yield name, math.inf
+            yield name, -math.inf
+
+
+@pytest.mark.parametrize(("name", "value"), list(broken_values()))
+def test_a_value_out_of_bounds_is_refused_by_name(name, value):
+    with pytest.raises(PracError) as error:
+        made(name, (value,) if is_tuple(name) else value)
+    assert str(error.value).startswith(f"{name} is {value!r}: expected ")
+    assert (str(error.value).endswith(": expected a finite number")) == (not math.isfinite(value))
+
+
+def test_the_edges_themselves_are_allowed():
+    edges = {"levels": 1, "seed": 0, "momentum": 0.0, "gamma": 1.0, "kept_fraction": 1.0}
+    edges |= {"threshold": 0, "weight_decay": 0.0, "window": 1, "batch_size": 1, "warmup": 0.0}
+    for name, value in edges.items():
+        assert made(name, value) == value
+    assert made("milestones", (0.5,)) == (0.5,)
+    assert made("seed", 2**63 - 1) == 2**63 - 1
+
+
+def test_the_largest_seed_is_one_that_torch_takes():
+    torch.Generator().manual_seed(made("seed", 2**63 - 1))
+    with pytest.raises(PracError, match="seed is 9223372036854775808: expected at least 0 and at"):
+        SearchConfig(seed=2**63)
+
+
+def test_one_element_of_many_out_of_bounds_is_refused():
+    for wrong, message in ((math.nan, "finite number"), (0.0, "above 0")):
+        with pytest.raises(PracError, match=f"milestones is {wrong}: expected .*{message}"):
+            TrainConfig(milestones=(1.0, wrong, 3.0))
+
+
+@pytest.mark.parametrize("name", ["seed", "epochs", "lr"])
+def test_a_number_beyond_every_float_is_refused_if_at_all_by_name(name):
+    with contextlib.suppress(PracError):
+        made(name, 10**400)
+
+
+def test_no_bounded_number_is_missing_above():
+    numbers = {name for name, (_, _, hint) in LEAVES.items() if core(hint) in (int, float)}
+    assert numbers == set(BOUNDS)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_default_stands_and_has_its_help(name):
+    _, field, _ = LEAVES[name]
+    assert made(name, field.default) == field.default
+    assert field.metadata["help"]
+
+
+def wrong_types():
+    wrong = {int: (1.0, True, "1"), float: ("0.1", True), bool: (1, "yes"), str: (1,)}
+    for name, (_, _, hint) in LEAVES.items():
+        kind = core(hint)
+        values = ("nonsense", 3) if typing.get_origin(kind) is typing.Literal else wrong[kind]
+        yield from ((name, (value,) if is_tuple(name) else value) for value in values)
+        if type(None) not in typing.get_args(hint):
+            yield name, None
+        if is_tuple(name):
+            yield name, "text"
+
+
+@pytest.mark.parametrize(("name", "value"), list(wrong_types()))
+def test_a_value_of_another_type_is_refused_by_name(name, value):
+    with pytest.raises(PracError) as error:
+        made(name, value)
+    assert name in str(error.value)
+
+
+def test_a_choice_misspelt_gets_the_nearest():
+    with pytest.raises(PracError, match=r"unknown optimizer 'adamv': did you mean .*'adamw'"):
+        TrainConfig(optimizer="adamv")  # type: ignore[arg-type]
+    with pytest.raises(PracError, match="unknown subset_rule 'prak': did you mean 'prac'"):
+        SubsetConfig(rule="prak")  # type: ignore[arg-type]
+
+
+def test_whole_numbers_are_floats_where_floats_are_meant():
+    config = TrainConfig(lr=1, milestones=[80, 120], epochs=160)  # type: ignore[arg-type]
+    assert config == TrainConfig(lr=1.0, milestones=(80.0, 120.0), epochs=160)
+    assert type(config.lr) is float
+    assert [type(m) for m in config.milestones] == [float, float]
+
+
+def test_settings_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().lr = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"milestones": (5, 3)}, r"milestones are \[5.0, 3.0\]: expected an ascending list"),
+        ({"milestones": (5, 5)}, "expected an ascending list"),
+        ({"epochs": 10, "milestones": (5, 10)}, "milestone 10 comes at or after the end of 10 ep"),
+        ({"iterations": 9, "milestones": (9,)}, "milestone 9 comes at or after the end of 9 iter"),
+        ({"schedule": "cosine", "milestones": (5,)}, "milestones are set but schedule is 'cosine'"),
+        ({"schedule": "constant", "milestones": (5,)}, "they need 'multi-step'"),
+        ({"epochs": 10, "warmup": 10}, "warmup is 10 epochs: expected less than the length, 10"),
+        ({"epochs": 10, "iterations": 5, "warmup": 6}, "warmup is 6 iterations"),
+    ],
+)
+def test_contradictory_training_settings_are_refused(settings, message):
+    with pytest.raises(PracError, match=message):
+        TrainConfig(**settings)
+
+
+def test_milestones_count_in_the_unit_of_the_length():
+    assert TrainConfig(epochs=10, iterations=1000, milestones=(500,)).milestones == (500.0,)
+    assert TrainConfig(epochs=10, milestones=(9.5,), warmup=9.5).warmup == 9.5
+
+
+@pytest.mark.parametrize("rule", ["all", "cep", "fixed"])
+def test_a_share_that_cet_keeps_needs_a_rule_with_cet(rule):
+    message = f"kept_fraction is set but subset_rule is '{rule}': it needs prac, cet, random"
+    with pytest.raises(PracError, match=message):
+        SubsetConfig(rule=rule, kept_fraction=0.5)
+    with pytest.raises(PracError, match=message):
+        from_flat(SearchConfig, {"subset_rule": rule, "kept_fraction": 1})
+    assert SubsetConfig(rule=rule, threshold=1).threshold == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rule": "prac", "sizes": (9,)}, "set_sizes is set but subset_rule is 'prac': it needs"),
+        ({"rule": "random"}, "subset_rule is 'random' and nothing says how large its sets are"),
+        ({"rule": "el2n"}, "subset_rule is 'el2n' and nothing says how large"),
+        (
+            {"rule": "random", "sizes": (9,), "kept_fraction": 0.5},
+            "both kept_fraction and set_sizes say how large its sets are: set either one",
+        ),
+        ({"rule": "fixed", "dense_fraction": 0.5}, "both say what level 0 trains on: drop one"),
+        (
+            {"rule": "random", "sizes": (9,), "dense_fraction": 0.5},
+            "dense_fraction and set_sizes both say what level 0 trains on",
+        ),
+    ],
+)
+def test_sets_whose_size_is_said_twice_or_not_at_all_are_refused(settings, message):
+    with pytest.raises(PracError, match=message):
+        SubsetConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pruning": "one-shot"}, "pruning is 'one-shot' but subset_rule is 'prac': levels that"),
+        ({"pruning": "one-shot", "subset_rule": "all", "rewind": "none"}, "use init, epoch:N or"),
+        ({"pruning": "at-init"}, "'at-init' but subset_rule is 'prac': .*use all"),
+        ({"pruning": "at-init", "subset_rule": "fixed"}, "subset_rule is 'fixed': .*use all"),
+        ({"pruning": "at-init", "subset_rule": "all", "rewind": "epoch:2"}, "use init"),
+        ({"pruning": "at-init", "subset_rule": "all", "sampling": "fresh"}, "sampling is 'fresh'"),
+        (
+            {"pruning": "at-init", "subset_rule": "all", "dense_fraction": 0.5},
+            "dense_fraction is 0.5: .*leave it out",
+        ),
+        ({"pruning": "at-init", "subset_rule": "all", "stop_after": [5]}, "stop_after is .5,."),
+        ({"pruning": "at-init", "subset_rule": "all", "level_budget": 0.5}, "level_budget is 0.5"),
+        ({"pruning": "one-shot", "subset_rule": "all", "train_every": 2}, "train_every is 2"),
+        ({"score": "snip"}, "score is 'snip' but pruning is 'iterative': .*use at-init"),
+        ({"score": "synflow", "pruning": "one-shot"}, "score is 'synflow' but pruning is 'one-sh"),
+    ],
+)
+def test_what_untrained_levels_cannot_do_is_refused(settings, message):
+    with pytest.raises(PracError, match=message):
+        from_flat(SearchConfig, settings)
+
+
+@pytest.mark.parametrize("rule", ["prac", "cet"])
+def test_cet_keeps_a_share_or_what_a_threshold_says(rule):
+    assert SubsetConfig(rule=rule, kept_fraction=0.5).kept_fraction == 0.5
+    assert SubsetConfig(rule=rule, kept_fraction=0.5, threshold=0).kept_fraction == 0.5
+    assert SubsetConfig(rule=rule, threshold=2).threshold == 2
+    with pytest.raises(PracError, match="kept_fraction and threshold are both set"):
+        SubsetConfig(rule=rule, kept_fraction=0.5, threshold=1)
+
+
+def test_fine_tuning_at_the_end_of_a_cosine_is_refused():
+    cosine = TrainConfig(schedule="cosine")
+    with pytest.raises(PracError, match="rewind is 'none' but schedule is 'cosine'"):
+        SearchConfig(rewind="none", train=cosine)
+    with pytest.raises(PracError, match="use multi-step or constant"):
+        from_flat(SearchConfig, {"rewind": "none", "schedule": "cosine"})
+    for rewind in ("init", "epoch:1", "iteration:9", "learning-rate"):
+        assert SearchConfig(rewind=rewind, train=cosine).rewind == rewind
+    for schedule in ("multi-step", "constant"):
+        assert SearchConfig(rewind="none", train=TrainConfig(schedule=schedule)).rewind == "none"
+
+
+@pytest.mark.parametrize(
+    ("rewind", "train"),
+    [("epoch:4", {"epochs": 3}), ("iteration:8", {"iterations": 7})],
+)
+def test_a_rewind_point_after_the_end_is_refused(rewind, train):
+    with pytest.raises(PracError, match=f"rewind is '{rewind}' but the dense training has only"):
+        SearchConfig(rewind=rewind, train=TrainConfig(**train))
+
+
+def test_a_rewind_point_at_the_end_is_allowed():
+    SearchConfig(rewind="epoch:3", train=TrainConfig(epochs=3))
+    SearchConfig(rewind="iteration:7", train=TrainConfig(iterations=7))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "at", "keeps_weights"),
+    [
+        ("init", "epoch", 0, False),
+        ("epoch:0", "epoch", 0, False),
+        ("epoch:12", "epoch", 12, False),
+        ("iteration:500", "iteration", 500, False),
+        ("learning-rate", "learning-rate", 0, True),
+        ("none", "none", 0, True),
+    ],
+)
+def test_rewind_points_are_read(text, kind, at, keeps_weights):
+    rewind = Rewind.parse(text)
+    assert (rewind.kind, rewind.at, rewind.keeps_weights) == (kind, at, keeps_weights)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "epoch",
+        "epoch:",
+        "epoch:-1",
+        "epoch:1.5",
+        "epoch:1:2",
+        "step:3",
+        "init:1",
+        "none:1",
+        "epoch: 3",
+        "epoch:³",
+        "epoch:٣",
+        "Init",
+        "learning_rate",
+    ],
+)
+def test_other_rewind_points_are_refused(text):
+    with pytest.raises(PracError, match="expected init, epoch:N, iteration:N, learning-rate or no"):
+        SearchConfig(rewind=text)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("epoch", "epochs"),
+        ("momentun", "momentum"),
+        ("stoprule", "stop_rule"),
+        ("drop_rate", "drop_fraction"),
+    ],
+)
+def test_a_name_misspelt_gets_the_nearest(name, nearest):
+    with pytest.raises(PracError, match=f"unknown setting '{name}': did you mean .*'{nearest}"):
+        from_flat(SearchConfig, {name: 1})
+
+
+def test_flat_names_are_distinct_and_stand_for_their_own_part():
+    assert len(list(leaves(SearchConfig))) == len(LEAVES)
+    config = from_flat(
+        SearchConfig, {"stop_rule": "never", "subset_rule": "cet", "score": "random"}
+    )
+    assert config.stop == StopConfig(rule="never")
+    assert config.subset == SubsetConfig(rule="cet")
+    assert config.prune == PruneConfig(score="random")
+    assert config.train == TrainConfig()
+
+
+def test_imp_is_all_data_without_an_early_stop_and_can_be_changed():
+    assert flat(SearchConfig.imp(levels=3)) == {
+        **flat(SearchConfig(levels=3)),
+        "subset_rule": "all",
+        "stop_rule": "never",
+    }
+    assert SearchConfig.imp(stop=StopConfig()).stop.rule == "stable"
+
+
+@dataclass(frozen=True)
+class Inner(Settings):
+    share: float = setting(0.5, "a share", flag="inner_share", above=0, below=1)
+
+
+@dataclass(frozen=True)
+class Outer(Settings):
+    inner: Inner = dataclasses.field(default_factory=Inner)
+    names: tuple[str, ...] = setting((), "names")
+    maybe: int | None = setting(None, "maybe a number", at_least=0)
+
+
+def test_settings_nest_by_flat_name():
+    values = {"inner_share": 0.25, "names": ["a"], "maybe": 3}
+    assert from_flat(Outer, values) == Outer(Inner(0.25), ("a",), 3)
+    assert flat(Outer(Inner(0.25), ("a",), 3)) == values
+    with pytest.raises(PracError, match=r"inner_share is 1\.0: expected above 0 and below 1"):
+        from_flat(Outer, {"inner_share": 1})
+    with pytest.raises(PracError, match="inner is 1: expected a Inner"):
+        Outer(inner=1)  # type: ignore[arg-type]
+
+
+def numbers(low, high, **bounds):
+    return st.floats(low, high, allow_nan=False, **bounds)
+
+
+CONFIGS = st.builds(
+    SearchConfig,
+    levels=st.integers(1, 40),
+    rewind=st.sampled_from(["init", "epoch:1", "iteration:9", "learning-rate", "none"]),
+    seed=st.integers(0, 2**63 - 1),
+    train=st.builds(
+        TrainConfig,
+        epochs=st.integers(20, 200),
+        iterations=st.none() | st.integers(20, 10**9),
+        optimizer=st.sampled_from(["sgd", "adam", "adamw"]),
+        lr=numbers(0, 100, exclude_min=True),
+        milestones=st.lists(numbers(0, 19, exclude_min=True), unique=True).map(sorted),
+        momentum=numbers(0, 1, exclude_max=True),
+        weight_decay=numbers(0, 1),
+    ),
+    prune=st.builds(
+        PruneConfig,
+        drop_fraction=numbers(0, 1, exclude_min=True, exclude_max=True),
+        include=st.lists(st.sampled_from(["*.weight", "conv?", "é: #'", ""]), max_size=3),
+        allow_empty=st.booleans(),
+    ),
+    subset=st.builds(
+        SubsetConfig,
+        rule=st.sampled_from(["prac", "cet"]),
+        kept_fraction=st.none() | numbers(0, 1, exclude_min=True),
+    )
+    | st.builds(
+        SubsetConfig,
+        rule=st.sampled_from(["random", "el2n", "el2n-ccs"]),
+        sizes=st.lists(st.integers(2, 10**6), min_size=1, max_size=5),
+        cutoff=numbers(0, 1, exclude_max=True),
+    )
+    | st.builds(
+        SubsetConfig,
+        rule=st.sampled_from(["all", "prac", "cet", "cep", "fixed"]),
+        threshold=st.integers(0, 9),
+    ),
+    sample=st.builds(
+        SampleConfig,
+        rule=st.sampled_from(["all", "fresh", "infobatch"]),
+        fraction=numbers(0, 1, exclude_min=True),
+    ),
+    stop=st.builds(
+        StopConfig,
+        epsilon=numbers(0, 1, exclude_min=True),
+        after=st.lists(st.integers(1, 10**9), max_size=4),
+    ),
+)
+
+
+@given(CONFIGS)
+def test_what_flat_writes_from_flat_reads_also_through_yaml(config):
+    values = flat(config)
+    assert list(values) == list(LEAVES)
+    assert from_flat(SearchConfig, values) == config
+    assert from_flat(SearchConfig, yaml.safe_load(yaml.safe_dump(values))) == config

@@ -1,0 +1,588 @@
+"""Indexed examples and augmentation: both kinds give the same, and what a slow loop would give."""
+
+import os
+import random
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import Dataset
+
+from prac.data import TensorExamples, as_examples
+from prac.data.augment import Pipeline, channel_statistics, crop_and_flip, drawn
+from prac.data.examples import LazyPairs, MapExamples
+from prac.errors import PracError
+from prac.utils import derive_seed
+
+PIPELINE = Pipeline((0.4, 0.5), (0.2, 0.3), crop_padding=2, flip=True)
+BATCHES = [torch.tensor([3, 1, 4]), torch.tensor([9, 0])]
+
+
+class Pairs(Dataset):
+    """A plain map-style dataset."""
+
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, index):
+        return self.x[index], self.y[index]
+
+
+def data(n=10, dtype=torch.uint8):
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randint(256, (n, 2, 6, 5), generator=draw, dtype=torch.uint8)
+    return x.to(dtype), torch.randint(4, (n,), generator=draw)
+
+
+def both_kinds(pipeline=PIPELINE):
+    x, y = data()
+    names: dict[str, Any] = {"classes": ("cat", "dog")}
+    return TensorExamples(x, y, pipeline, **names), MapExamples(Pairs(x, y), pipeline, **names)
+
+
+@pytest.mark.parametrize("seeds", [None, (0, 1), (5, 5)])
+def test_both_kinds_stream_the_same(seeds):
+    tensors, pairs = both_kinds()
+    assert len(tensors) == len(pairs) == 10
+    for first, second in zip(
+        tensors.stream(BATCHES, seeds=seeds), pairs.stream(BATCHES, seeds=seeds), strict=True
+    ):
+        assert torch.equal(first[0], second[0])
+        assert torch.equal(first[1], second[1])
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_batches_hold_the_examples_of_their_indices(kind):
+    x, y = data()
+    (first, labels), (second, _) = both_kinds(Pipeline())[kind].stream(BATCHES)
+    assert first.dtype == torch.float32
+    assert torch.equal(first, x[[3, 1, 4]].float() / 255)
+    assert torch.equal(labels, y[[3, 1, 4]])
+    assert torch.equal(second, x[[9, 0]].float() / 255)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_without_a_seed_nothing_is_augmented(kind):
+    plain = Pipeline(PIPELINE.mean, PIPELINE.std)
+    examples, unaugmented = both_kinds()[kind], both_kinds(plain)[kind]
+    for got, expected in zip(examples.stream(BATCHES), unaugmented.stream(BATCHES), strict=True):
+        assert torch.equal(got[0], expected[0])
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_seed_gives_its_own_augmentation_every_time(kind):
+    examples = both_kinds()[kind]
+    draws = [
+        torch.cat([x for x, _ in examples.stream(BATCHES, seeds=seeds)])
+        for seeds in ((0, 7), (0, 7), (1, 8))
+    ]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+    assert not torch.equal(draws[0], torch.cat([x for x, _ in examples.stream(BATCHES)]))
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_each_batch_is_augmented_from_its_own_seed_wherever_the_stream_begins(kind):
+    batch = torch.arange(10)
+    examples = both_kinds()[kind]
+    (first, _), (second, _) = examples.stream([batch, batch], seeds=[0, 1])
+    assert not torch.equal(first, second)
+    ((alone, _),) = examples.stream([batch], seeds=[1])
+    assert torch.equal(alone, second)
+
+
+def test_scoring_passes_take_the_unaugmented_set():
+    x, y = data()
+    examples = MapExamples(Pairs(255 - x, y), unaugmented=Pairs(x, y))
+    ((trained_on, _),) = examples.stream([torch.tensor([2])], seeds=[0])
+    ((scored, _),) = examples.stream([torch.tensor([2])])
+    assert torch.equal(trained_on[0], (255 - x[2]).float() / 255)
+    assert torch.equal(scored[0], x[2].float() / 255)
+    assert examples.fingerprint == MapExamples(Pairs(x, y)).fingerprint
+
+
+def test_source_indices_count_up_unless_told():
+    x, y = data(3)
+    assert TensorExamples(x, y).source_indices.tolist() == [0, 1, 2]
+    told = torch.tensor([7, 2, 5])
+    assert TensorExamples(x, y, source_indices=told).source_indices.tolist() == [7, 2, 5]
+    assert MapExamples(Pairs(x, y), source_indices=told).source_indices.tolist() == [7, 2, 5]
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_moved_examples_are_the_same_examples(kind):
+    examples = both_kinds()[kind]
+    moved = examples.to(torch.device("meta" if kind == 0 else "cpu"))
+    assert moved.fingerprint == examples.fingerprint
+    assert moved.pipeline == examples.pipeline
+    assert moved.classes == examples.classes == ("cat", "dog")
+    assert moved.source_indices.tolist() == list(range(10))
+    assert len(moved) == 10
+
+
+@pytest.mark.parametrize("kind", ["tensors", "pairs"])
+def test_the_fingerprint_changes_with_every_value_label_order_and_type(kind):
+    def fingerprint(x, y):
+        both = TensorExamples(x, y) if kind == "tensors" else MapExamples(Pairs(x, y))
+        return both.fingerprint
+
+    x, y = data()
+    prints = [fingerprint(x, y)]
+    assert prints[0] == fingerprint(x.clone(), y.clone())
+    for position in [(0, 0, 0, 0), (5, 1, 3, 2), (9, 1, 5, 4)]:
+        changed = x.clone()
+        changed[position] ^= 1
+        prints.append(fingerprint(changed, y))
+    relabelled = y.clone()
+    relabelled[9] += 1
+    swapped = [1, 0, *range(2, 10)]
+    prints += [
+        fingerprint(x, relabelled),
+        fingerprint(x[swapped], y[swapped]),
+        fingerprint(x[:9], y[:9]),
+        fingerprint(x.view(torch.int8), y),
+        fingerprint(x, y.to(torch.float32)),
+        fingerprint(x.transpose(2, 3).reshape(x.shape), y),
+        fingerprint(x.view(10, 2, 5, 6), y),
+    ]
+    assert len(set(prints)) == len(prints)
+    # A tensor of classes is held as int64, whichever integers it came as.
+    assert (fingerprint(x, y.to(torch.int32)) == prints[0]) == (kind == "tensors")
+
+
+def test_the_fingerprint_does_not_hang_on_the_layout_in_memory():
+    x, y = data()
+    strided = x.to(memory_format=torch.channels_last)
+    assert TensorExamples(strided, y).fingerprint == TensorExamples(x, y).fingerprint
+
+
+def test_a_large_map_style_set_is_fingerprinted_from_a_sample_with_both_ends():
+    x = torch.zeros(5000, 1)
+    y = torch.zeros(5000, dtype=torch.int64)
+    fetched = []
+
+    class Noting(Pairs):
+        def __getitem__(self, index):
+            fetched.append(index)
+            return super().__getitem__(index)
+
+    first = MapExamples(Noting(x, y)).fingerprint
+    assert len(fetched) < 300
+    assert {0, 4999} <= set(fetched)
+    assert first != MapExamples(Pairs(torch.zeros(4999, 1), y[:4999])).fingerprint
+
+
+def slowly_augmented(image, top, left, mirrored, padding):
+    channels, height, width = image.shape
+    padded = np.zeros((channels, height + 2 * padding, width + 2 * padding), image.dtype)
+    padded[:, padding : padding + height, padding : padding + width] = image
+    crop = padded[:, top : top + height, left : left + width]
+    return crop[:, :, ::-1] if mirrored else crop
+
+
+def augmented(images, padding, flip, *seeds):
+    """Return images of as many equal batches as there are seeds, augmented."""
+    sizes = [len(images) // len(seeds)] * len(seeds)
+    return crop_and_flip(images, padding, flip, drawn(seeds, sizes, padding, images.device))
+
+
+@given(
+    n=st.integers(1, 6),
+    height=st.integers(1, 5),
+    width=st.integers(1, 5),
+    padding=st.integers(0, 3),
+    flip=st.booleans(),
+    seed=st.integers(0, 2**40),
+)
+def test_augmentation_is_a_crop_of_each_padded_image_and_its_mirror(
+    n, height, width, padding, flip, seed
+):
+    images = torch.arange(1, n * 2 * height * width + 1).view(n, 2, height, width)
+    got = augmented(images, padding, flip, seed).numpy()
+    draw = torch.Generator().manual_seed(derive_seed(seed, "augment"))
+    tops = torch.randint(2 * padding + 1, (n, 1), generator=draw)[:, 0].tolist()
+    lefts = torch.randint(2 * padding + 1, (n, 1), generator=draw)[:, 0].tolist()
+    mirrors = (torch.rand(n, 1, generator=draw)[:, 0] < 0.5).tolist()
+    for i in range(n):
+        expected = slowly_augmented(
+            images[i].numpy(), tops[i], lefts[i], flip and mirrors[i], padding
+        )
+        np.testing.assert_array_equal(got[i], expected)
+
+
+def test_batches_are_augmented_together_as_they_are_alone():
+    stored, _ = data()
+    together = PIPELINE(stored, [3, 4], [2, len(stored) - 2])
+    alone = [PIPELINE(stored[:2], [3]), PIPELINE(stored[2:], [4])]
+    assert torch.equal(together, torch.cat(alone))
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 2**30])
+def test_a_batch_does_not_depend_on_how_many_are_made_at_once(monkeypatch, at_once):
+    batches = [torch.tensor(ids) for ids in ([0, 3], [2], [1, 4, 0], [3, 3])]
+    x, y = data()
+    examples = TensorExamples(x, y, PIPELINE)
+    expected = [next(examples.stream([b], seeds=[s])) for s, b in enumerate(batches)]
+    monkeypatch.setattr("prac.data.examples.BLOCK_BYTES", (at_once, at_once))
+    found = list(examples.stream(batches, seeds=range(4)))
+    assert len(found) == 4
+    for (x, y), (same_x, same_y) in zip(found, expected, strict=True):
+        assert torch.equal(x, same_x)
+        assert torch.equal(y, same_y)
+
+
+def test_every_shift_and_both_mirrors_occur():
+    image = torch.zeros(1, 1, 3, 3, dtype=torch.uint8)
+    image[0, 0, 1, 0] = 1
+    seen = augmented(image.expand(2000, 1, 3, 3), 1, True, 0)
+    where = {tuple(i[0].nonzero().flatten().tolist()) for i in seen}
+    # The pixel moves by up to one each way; left of the edge it is gone; mirrored, it is right.
+    assert where == {(r, c) for r in range(3) for c in range(3)} | {()}
+    mirrored = augmented(image.expand(2000, 1, 3, 3), 0, True, 0)[:, 0, 1, 2].float()
+    assert 0.45 < mirrored.mean() < 0.55
+
+
+def test_zero_is_a_seed_like_any_other():
+    stored, _ = data()
+    assert not torch.equal(PIPELINE(stored, [0]), PIPELINE(stored))
+
+
+def test_augmentation_leaves_the_caller_s_random_numbers_alone():
+    state = torch.get_rng_state()
+    PIPELINE(data()[0], [3])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_normalisation_by_hand():
+    stored = torch.tensor([[[[0, 255]], [[51, 102]]]], dtype=torch.uint8)
+    values = Pipeline((0.5, 0.2), (0.5, 0.1))(stored)
+    expected = torch.tensor([[[[-1.0, 1.0]], [[0.0, 2.0]]]])
+    torch.testing.assert_close(values, expected)
+
+
+def test_floats_are_taken_as_they_are_and_any_number_of_dimensions_normalised():
+    stored = torch.tensor([[1.0, 20.0], [3.0, 40.0]], dtype=torch.float64)
+    assert torch.equal(Pipeline()(stored), stored)
+    expected = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+    for dtype in (torch.float32, torch.float64):
+        torch.testing.assert_close(
+            Pipeline((2.0, 30.0), (1.0, 10.0))(stored.to(dtype)), expected.to(dtype)
+        )
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int8,
+        torch.bool,
+        torch.complex64,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("seeds", [None, [0]])
+def test_every_type_but_uint8_is_left_as_it_is(dtype, seeds):
+    stored = torch.tensor([[0, 1, 100], [2, 3, 127]]).to(dtype)
+    values = Pipeline()(stored, seeds)
+    assert values.dtype == dtype
+    assert torch.equal(values, stored)
+
+
+def test_uint8_becomes_float32_from_0_to_1():
+    stored = torch.arange(256, dtype=torch.uint8).view(64, 4)
+    values = Pipeline()(stored)
+    assert values.dtype == torch.float32
+    assert torch.equal(values, torch.arange(256, dtype=torch.float32).view(64, 4) / 255)
+
+
+@pytest.mark.parametrize("kind", ["tensors", "pairs"])
+def test_token_ids_reach_the_network_as_integers(kind):
+    x, y = torch.tensor([[5, 70000], [2**40, 0]]), torch.tensor([1, 0])
+    examples = TensorExamples(x, y) if kind == "tensors" else MapExamples(Pairs(x, y))
+    for seeds in (None, [3]):
+        ((tokens, labels),) = examples.stream([torch.tensor([1, 0])], seeds=seeds)
+        assert tokens.dtype == labels.dtype == torch.int64
+        assert tokens.tolist() == [[2**40, 0], [5, 70000]]
+        assert labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (3, 2), (2, 3, 1)])
+def test_integer_targets_of_any_shape_become_int64(dtype, shape):
+    values = torch.tensor([0, 1, 2, 3, 100, 5]).view(shape)
+    examples = TensorExamples(torch.zeros(shape[0], 1), values.to(dtype))
+    assert examples.y.dtype == torch.int64
+    assert torch.equal(examples.y, values)
+    assert (examples.labels is not None) == (len(shape) == 1)
+    ((_, targets),) = examples.stream([torch.tensor([1])])
+    assert targets.dtype == torch.int64
+    assert torch.equal(targets, values[[1]])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bool])
+def test_other_targets_are_left_as_they_are(dtype):
+    y = torch.tensor([[0, 1], [1, 1]]).to(dtype)
+    examples = TensorExamples(torch.zeros(2, 1), y)
+    assert examples.y.dtype == dtype
+    assert torch.equal(examples.y, y)
+    assert TensorExamples(torch.zeros(2, 1), y[:, 0]).labels is None
+
+
+def held(data) -> TensorExamples:
+    examples = as_examples(data)
+    assert isinstance(examples, TensorExamples)
+    return examples
+
+
+def test_numpy_s_float64_becomes_float32_and_its_int32_classes_int64():
+    rows = np.array([[1.5, 2.25], [-0.5, 1e-3]])
+    examples = held((rows, np.array([1, 0], dtype=np.int32)))
+    assert examples.x.dtype == torch.float32
+    assert examples.y.dtype == torch.int64
+    np.testing.assert_array_equal(examples.x.numpy(), rows.astype(np.float32))
+    assert examples.labels.tolist() == [1, 0]
+    # Targets of a regression are to meet the network's float32 as well.
+    assert held((rows, rows[:, 0])).y.dtype == torch.float32
+    # Other types say what is meant.
+    for dtype in (np.float32, np.float16, np.uint8, np.int64):
+        assert held((rows.astype(dtype), [0, 1])).x.numpy().dtype == dtype
+
+
+def test_a_tensor_s_type_is_the_caller_s_choice():
+    x, y = torch.rand(3, 2, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
+    examples = held((x, y))
+    assert examples.x.dtype == examples.y.dtype == torch.float64
+    ((inputs, targets),) = examples.stream([torch.tensor([2, 0])])
+    assert inputs.dtype == targets.dtype == torch.float64
+    assert torch.equal(inputs, x[[2, 0]])
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_channel_statistics_are_numpy_s(chunk):
+    x = data(7)[0]
+    for stored, scale in [(x, 255), (x.float(), 1), (x[:, :, 0, 0], 255)]:
+        values = stored.double().numpy() / scale
+        axes = tuple(i for i in range(values.ndim) if i != 1)
+        mean, std = channel_statistics(stored, chunk)
+        np.testing.assert_allclose(mean, values.mean(axes), rtol=1e-9)
+        np.testing.assert_allclose(std, values.std(axes), rtol=1e-6)
+
+
+def test_a_channel_without_spread_is_divided_by_one():
+    stored = torch.full((4, 1, 2, 2), 51, dtype=torch.uint8)
+    mean, std = channel_statistics(stored)
+    assert mean == pytest.approx((0.2,))
+    assert std == (1.0,)
+
+
+def test_data_of_each_kind_becomes_examples():
+    x, y = data()
+    assert isinstance(as_examples((x, y)), TensorExamples)
+    assert isinstance(as_examples((x.numpy(), y.numpy())), TensorExamples)
+    assert isinstance(as_examples([(x[0], 1), (x[1], 0)]), MapExamples)
+    assert isinstance(as_examples(Pairs(x, y)), MapExamples)
+    examples = TensorExamples(x, y)
+    assert as_examples(examples) is examples
+
+
+def test_an_examples_protocol_of_one_s_own_is_taken_as_it_is():
+    class Own:
+        fingerprint = "f"
+        source_indices = torch.arange(1)
+
+        def stream(self, batches, *, seeds=None):
+            return iter(())
+
+    own: Any = Own()
+    assert as_examples(own) is own
+
+
+def test_lazy_pairs_are_the_chosen_ones():
+    x, y = data()
+    chosen = LazyPairs(list(x), y, torch.tensor([4, 2]))
+    assert len(chosen) == 2
+    assert torch.equal(chosen[0][0], x[4])
+    assert chosen[1][1] == y[2]
+
+
+class Endless:
+    def __getitem__(self, index):
+        return torch.zeros(1), 0
+
+
+class Rows(Pairs):
+    def __getitem__(self, index):
+        return {"image": self.x[index], "label": self.y[index]}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TensorExamples(torch.zeros(3), torch.zeros(2)), "3 inputs but 2 targets"),
+        (lambda: TensorExamples(torch.zeros(0), torch.zeros(0)), "the data set is empty"),
+        (lambda: MapExamples([]), "the data set is empty"),  # type: ignore[arg-type]
+        (lambda: MapExamples(Endless()), "the data set has no length"),  # type: ignore[arg-type]
+        (lambda: as_examples(3), "the data is a int: expected a map-style dataset"),
+        (lambda: as_examples(Rows(*data())), r"example 0 .* is a dict: expected a pair \(x, y\)"),
+        (
+            lambda: as_examples(Pairs([object()], [1])),
+            "x of example 0 .* is a object: expected a te",
+        ),
+        (lambda: as_examples(Pairs([1.0], ["cat"])), "y of example 0 of the data set is a str"),
+        (
+            lambda: MapExamples(Pairs(*data()), unaugmented=Pairs(*data(9))),
+            "the unaugmented data set has 9 examples, the training set 10",
+        ),
+        (
+            lambda: MapExamples(Pairs(*data()), source_indices=torch.arange(9)),
+            "10 examples but 9 source indices",
+        ),
+    ],
+)
+def test_data_that_cannot_be_used_is_refused(make, message):
+    with pytest.raises(PracError, match=message):
+        make()
+
+
+class Failing(Dataset):
+    """Raises what it is given at example 7, which no check at the start fetches."""
+
+    def __init__(self, make, cause=False):
+        self.make, self.cause = make, cause
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        if index == 7:
+            if self.cause:
+                try:
+                    os.stat("/nowhere/at/all")
+                except OSError as error:
+                    raise self.make() from error
+            raise self.make()
+        return torch.zeros(1), 0
+
+
+def refused():
+    return PracError("/data/cat.png: cannot be read: it is no image")
+
+
+class TestErrorsInLoading:
+    """What a data set raises, in this process or a worker."""
+
+    # Few cases: torch may wait five seconds for each worker of a loader that has failed.
+    @pytest.mark.parametrize(
+        ("workers", "cause", "seeds"),
+        [(0, False, (0, 1)), (0, True, None), (1, False, None), (1, True, (0, 1))],
+    )
+    def test_a_refusal_is_its_own_one_line(self, workers, cause, seeds):
+        # Without the checks at the start, that fetch the first few examples.
+        examples = MapExamples(Failing(refused, cause), unaugmented=Clean(), workers=workers)
+        examples.unaugmented = examples.dataset
+        with pytest.raises(PracError) as error:
+            list(examples.stream([torch.arange(5), torch.arange(5, 10)], seeds=seeds))
+        assert str(error.value) == "/data/cat.png: cannot be read: it is no image"
+        assert type(error.value) is PracError
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_other_errors_stay_what_they_are(self, workers):
+        examples = MapExamples(Failing(Odd), unaugmented=Clean(), workers=workers)
+        with pytest.raises(Odd, match="odd"):
+            list(examples.stream([torch.arange(5, 10)], seeds=[0]))
+
+
+class Odd(ValueError):
+    def __init__(self, message="odd"):
+        super().__init__(message)
+
+
+class Clean(Dataset):
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        return torch.zeros(1), 0
+
+
+class TestAugmentingDatasets:
+    """A dataset that augments by itself: told, not guessed; and the same again on resuming."""
+
+    class Noisy(Dataset):
+        def __init__(self, draw):
+            self.draw = draw
+
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, index):
+            return torch.tensor([float(index), self.draw()]), index % 3
+
+    class Plain(Dataset):
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, index):
+            return torch.tensor([float(index), 0.0]), index % 3
+
+    def test_it_is_refused_without_its_plain_twin(self):
+        with pytest.raises(PracError, match=r"another one each time.*unaugmented=plain"):
+            MapExamples(self.Noisy(random.random))
+
+    @pytest.mark.parametrize(
+        "draw",
+        [random.random, np.random.rand, lambda: float(torch.rand(()))],
+        ids=["python", "numpy", "torch"],
+    )
+    def test_it_augments_alike_from_the_same_seeds_only(self, draw):
+        batches = [torch.arange(6), torch.arange(6, 12)]
+        first = self.drawn(draw, 0, batches, (5, 6))
+        assert torch.equal(first, self.drawn(draw, 0, batches, (5, 6)))
+        assert len(first.unique()) == 12
+        assert not torch.equal(first, self.drawn(draw, 0, batches, (5, 7)))
+        # Whichever process loads it, and whatever came before it.
+        assert torch.equal(first, self.drawn(draw, 2, batches, (5, 6)))
+        assert torch.equal(first[6:], self.drawn(draw, 0, batches[1:], (6,)))
+        assert torch.equal(self.drawn(draw, 0, batches, None), torch.zeros(12))
+
+    def drawn(self, draw, workers, batches, seeds):
+        examples = MapExamples(self.Noisy(draw), unaugmented=self.Plain(), workers=workers)
+        before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index]
+        values = torch.cat([x[:, 1] for x, _ in examples.stream(batches, seeds=seeds)])
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before[:2]  # type: ignore[index]
+        assert torch.equal(torch.get_rng_state(), before[2])
+        return values
+
+    def test_a_dataset_that_fetches_whole_batches_is_asked_for_them(self):
+        asked = []
+
+        class Whole(TestAugmentingDatasets.Noisy):
+            def __getitems__(self, indices):
+                asked.append(indices)
+                return [self[i] for i in indices]
+
+        examples = MapExamples(Whole(random.random), unaugmented=self.Plain())
+        ((x, _),) = examples.stream([torch.tensor([4, 2])], seeds=[5])
+        assert asked == [[4, 2]]
+        assert x[:, 0].tolist() == [4.0, 2.0]
+
+
+def test_a_loading_process_whose_parent_is_gone_ends():
+    script = "from prac.data.workers import _follow; _follow({}, 0); print('goes on')"
+    for parent, expected in (("__import__('os').getppid()", "goes on\n"), ("2**22 + 1", "")):
+        command = [sys.executable, "-c", script.format(parent)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == expected

@@ -1,0 +1,290 @@
+"""When a run saves and when it stops: intervals, time limits, signals."""
+
+import os
+import signal
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import prac
+from prac.errors import PracError
+from prac.io import write_tensors
+from prac.runs.checkpoint import read_state
+from prac.training import Interrupted, Interval, RunControl
+from prac.training import run_control as pace_module
+
+
+@given(st.integers(1, 10**9))
+def test_a_number_is_iterations(number):
+    assert Interval.parse(number) == Interval.parse(str(number)) == Interval(iterations=number)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("1.5s", 1.5), ("10min", 600), ("2h", 7200)]
+)
+def test_a_number_with_a_unit_is_a_time(text, seconds):
+    assert Interval.parse(text) == Interval(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "0s", "-5", "1.5", "five", "10 min", "10m", "1e3", "s", "٣", "nan", "inf"]
+)
+def test_other_intervals_are_refused(text):
+    with pytest.raises(PracError, match=r"save_every is .*: expected a number of iterations"):
+        RunControl(save_every=text)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_a_limit_that_is_none_is_refused(seconds):
+    with pytest.raises(PracError, match="max_seconds is"):
+        RunControl(max_seconds=seconds)
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(pace_module, "time", made)
+    return made
+
+
+def test_without_an_interval_nothing_is_saved_between_epochs():
+    run_control = RunControl()
+    assert not any(run_control.after_step() for _ in range(1000))
+
+
+def test_iterations_are_counted_from_the_last_state():
+    run_control = RunControl(save_every=3)
+    assert [run_control.after_step() for _ in range(4)] == [False, False, True, True]
+    run_control.saved()
+    assert [run_control.after_step() for _ in range(3)] == [False, False, True]
+
+
+def test_seconds_are_counted_from_the_last_state(clock):
+    run_control = RunControl(save_every="10s")
+    clock.now += 9
+    assert not run_control.after_step()
+    clock.now += 1
+    assert run_control.after_step()
+    run_control.saved()
+    assert not run_control.after_step()
+
+
+def test_a_limit_leaves_time_for_what_took_longest_so_far(clock):
+    run_control = RunControl(max_seconds=60)
+    with run_control.working():
+        for _ in range(3):
+            clock.now += 1
+            assert not run_control.after_step()
+        clock.now += 20  # The end of an epoch: validation, a state.
+        assert not run_control.after_step()
+        clock.now += 16  # 39 of 60 seconds; 20 may come again.
+        assert not run_control.after_step()
+        run_control.check()
+        clock.now += 1
+        assert run_control.after_step()
+        with pytest.raises(Interrupted, match="stopped by max-seconds at level 3") as stop:
+            run_control.check("at level 3")
+        assert stop.value.status == 75
+
+
+def test_a_limit_leaves_time_for_the_state_under_way_and_the_last_one(clock):
+    run_control = RunControl(max_seconds=60)
+    with run_control.working():
+        clock.now += 1
+        assert not run_control.after_step()
+        run_control.saved(5)
+        run_control.saved(2)
+        for _ in range(47):
+            clock.now += 1
+            assert not run_control.after_step()
+        clock.now += 1  # 49 of 60 seconds; a step, and two states.
+        assert run_control.after_step()
+
+
+def test_what_came_before_the_work_is_no_measure_of_its_steps(clock):
+    run_control = RunControl(max_seconds=60)
+    clock.now += 40  # Loading the data.
+    with run_control.working():
+        clock.now += 1
+        assert not run_control.after_step()
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGUSR1", 75)]
+)
+def test_a_signal_waits_for_the_step_and_then_stops(name, status):
+    told = []
+    run_control = RunControl(tell=told.append)
+    with run_control.listening(), run_control.working():
+        os.kill(os.getpid(), getattr(signal, name))
+        assert told == [f"{name}: finishing the step and saving; Ctrl-C stops at once"]
+        assert run_control.after_step()
+        with pytest.raises(Interrupted, match=f"stopped by {name}") as stop:
+            run_control.check()
+        assert stop.value.status == status
+
+
+def test_a_second_ctrl_c_stops_at_once_and_other_signals_do_not_hurry():
+    run_control = RunControl()
+    with run_control.listening(), run_control.working():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            run_control.check()
+
+
+def test_before_the_work_there_is_nothing_to_wait_for():
+    with RunControl().listening(), pytest.raises(Interrupted, match="SIGTERM"):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_handlers_are_put_back_and_ignored_signals_stay_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        usual = signal.getsignal(signal.SIGINT)
+        run_control = RunControl()
+        with run_control.listening(), run_control.working():
+            assert signal.getsignal(signal.SIGINT) != usual
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not run_control.is_stopping
+        assert signal.getsignal(signal.SIGINT) == usual
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+class Stopping:
+    """A watcher that has a run stopped at its n-th event of a kind."""
+
+    def __init__(self, run_control, kind, at=1):
+        self.run_control, self.kind, self.left = run_control, kind, at
+        self.events = []
+
+    def __call__(self, event):
+        self.events.append(event.kind)
+        self.left -= event.kind == self.kind
+        if not self.left and event.kind == self.kind:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
+RESULTS = ("levels/*/*.safetensors", "metrics.jsonl")
+
+
+@pytest.mark.parametrize("kind", ["level", "saved", "epoch", "scoring", "pruned"])
+def test_a_search_that_is_told_to_stop_saves_and_goes_on(
+    kind, small_net, train, val, config, tmp_path, run_files
+):
+    settings = config(levels=2)
+    prac.find(small_net(), train, settings, val=val, out=tmp_path / "whole")
+    run_control = RunControl(save_every=2)
+    watch = Stopping(run_control, kind, at=1 if kind == "pruned" else 2)
+    with run_control.listening(), pytest.raises(prac.Interrupted, match="stopped by SIGUSR1"):
+        prac.find(
+            small_net(),
+            train,
+            settings,
+            val=val,
+            out=tmp_path / "cut",
+            callback=watch,
+            run_control=run_control,
+        )
+    # Nothing was begun after it but the step under way.
+    rest = watch.events[watch.events.index(kind) + 1 :]
+    assert rest.count(kind) <= 1
+    prac.find(small_net(seed=3), train, settings, val=val, out=tmp_path / "cut")
+    assert run_files(tmp_path / "cut", *RESULTS) == run_files(tmp_path / "whole", *RESULTS)
+
+
+@pytest.mark.parametrize("rewind", ["init", "iteration:8"])
+def test_a_search_stopped_after_every_step_is_the_same_search(
+    rewind, small_net, train, val, config, tmp_path, run_files
+):
+    settings = config(
+        levels=1, rewind=rewind, stop=prac.StopConfig(epsilon=1.0, window=1, arm="at-once")
+    )
+    prac.find(small_net(), train, settings, val=val, out=tmp_path / "whole")
+    stops = 0
+    while True:
+        # The limit is over before the first step; a run that never got anywhere would not end.
+        run_control = RunControl(max_seconds=1e-9)
+        try:
+            prac.find(
+                small_net(), train, settings, val=val, out=tmp_path / "cut", run_control=run_control
+            )
+            break
+        except Interrupted:
+            stops += 1
+    assert stops > 10
+    assert run_files(tmp_path / "cut", *RESULTS) == run_files(tmp_path / "whole", *RESULTS)
+
+
+@pytest.mark.parametrize("ending", ["signal", "interrupt", "error"])
+def test_a_slow_disk_loses_nothing_however_a_search_is_ended(
+    ending, small_net, train, val, config, tmp_path, run_files, monkeypatch
+):
+    settings = config(levels=2)
+    prac.find(small_net(), train, settings, val=val, out=tmp_path / "whole")
+
+    def slowly(*arguments):
+        time.sleep(0.1)
+        write_tensors(*arguments)
+
+    monkeypatch.setattr("prac.runs.folder.write_tensors", slowly)
+    run_control, seen = RunControl(), []
+
+    def end(event):
+        if event.kind == "epoch":
+            seen.append(event.facts["iteration"])
+        if len(seen) == 2 and event.kind == "epoch":
+            if ending == "error":
+                raise ZeroDivisionError
+            os.kill(os.getpid(), signal.SIGUSR1 if ending == "signal" else signal.SIGINT)
+            if ending == "interrupt":
+                os.kill(os.getpid(), signal.SIGINT)
+
+    kinds = {"signal": Interrupted, "interrupt": KeyboardInterrupt, "error": ZeroDivisionError}
+    with run_control.listening(), pytest.raises(kinds[ending]):
+        prac.find(
+            small_net(),
+            train,
+            settings,
+            val=val,
+            out=tmp_path / "cut",
+            callback=end,
+            run_control=run_control,
+        )
+    newest = max((tmp_path / "cut" / "state").iterdir())
+    assert read_state(newest)[0].step == seen[-1]
+    prac.find(small_net(seed=3), train, settings, val=val, out=tmp_path / "cut")
+    assert run_files(tmp_path / "cut", *RESULTS) == run_files(tmp_path / "whole", *RESULTS)
+
+
+def test_a_limit_in_time_is_kept(small_net, train, config, tmp_path):
+    endless = config("imp", train=prac.TrainConfig(epochs=10**6, batch_size=50))
+    started = time.monotonic()
+    with pytest.raises(Interrupted, match="max-seconds at level 0, epoch"):
+        prac.find(
+            small_net(),
+            train,
+            endless,
+            out=tmp_path / "run",
+            run_control=RunControl(max_seconds=1.5),
+        )
+    assert time.monotonic() - started < 30
+
+
+def test_a_signal_is_no_failure_of_what_it_comes_upon():
+    # As while an image is decoded, or steps are tried: what fails there is caught.
+    assert not issubclass(Interrupted, Exception)
