@@ -9,9 +9,11 @@ docs/performance.md. The comparison under the paper's protocol is among them whe
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import page, plots
@@ -20,8 +22,9 @@ from experiments.pages import RESULTS, ROOT
 from prac.comparison import COMPARISON_FILE
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make them all."""
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     for name in rivals.PROBLEMS:
         figures = RESULTS / f"rivals-{name}.json"
         if figures.exists():

@@ -35,9 +35,9 @@ def chain_callbacks(*callbacks: Callback) -> Callback:
     """Return a callback that passes every event on to several, in this order.
 
     >>> seen = []
-    >>> together(lambda event: seen.append(event.kind), lambda event: seen.append(event.level))(
-    ...     Event("level", 3, {})
-    ... )
+    >>> chain_callbacks(
+    ...     lambda event: seen.append(event.kind), lambda event: seen.append(event.level)
+    ... )(Event("level", 3, {}))
     >>> seen
     ['level', 3]
     """

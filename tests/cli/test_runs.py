@@ -99,7 +99,7 @@ def test_mistakes_are_told_in_a_line(folder, capsys, arguments, told):
 
 def test_a_difference_is_of_two(folder, capsys):
     assert main(["runs", str(folder / "b"), "--diff"]) == 2
-    assert "these are 1" in capsys.readouterr().err
+    assert "but there are 1: name the two" in capsys.readouterr().err
     (folder / "empty").mkdir(exist_ok=True)
     assert main(["runs", str(folder / "empty")]) == 2
     assert "no run is there" in capsys.readouterr().err

@@ -423,7 +423,9 @@ def test_the_package_calls_nothing_that_runs_what_it_reads():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             where = f"{path.name}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.Call):
-                if ast.unparse(node.func) in RUNS_CODE:
+                # A function's own source is compiled to be compared, and not run.
+                compares = path.name == "callables.py" and ast.unparse(node.func) == "compile"
+                if ast.unparse(node.func) in RUNS_CODE and not compares:
                     found.append(where)
                 for keyword in node.keywords:
                     if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False":
@@ -432,6 +434,6 @@ def test_the_package_calls_nothing_that_runs_what_it_reads():
                 found.append(where)
             elif isinstance(node, ast.Import):
                 names = {alias.name for alias in node.names} & {"pickle", "marshal", "dill"}
-                if names and path.name != "pickled.py":
+                if names and path.name != "cifar_pickle.py":
                     found.append(where)
     assert found == []

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from prac import models
 from prac.errors import PracError
+from prac.models import registry
 from prac.models.registry import MODELS, build
 
 CIFAR = (3, 32, 32)
@@ -58,7 +58,7 @@ def test_weights_are_those_of_the_lottery_ticket_paper(name, image_shape, expect
 
 
 def test_table_in_the_docstring_tells_the_truth():
-    lines = [line for line in models.__doc__.splitlines() if line.startswith("|")]
+    lines = [line for line in registry.__doc__.splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
     assert {row[0] for row in rows} == MODELS.keys()
     for name, image, classes, count in rows:

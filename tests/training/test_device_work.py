@@ -154,7 +154,7 @@ def test_a_pass_on_a_device_takes_few_batches(monkeypatch):
         asked.clear()
         runtime = Runtime(CPU)
         problem = Problem.of(model, (x, y), runtime=runtime, batch_size=batch_size)
-        object.__setattr__(problem, "world", OnDevice(device))
+        object.__setattr__(problem, "runtime", OnDevice(device))
         return accuracy_and_loss(problem, Lying(x, y)), list(asked)
 
     class OnDevice(Runtime):

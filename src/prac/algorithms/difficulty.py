@@ -45,7 +45,7 @@ def top_k_by_score(scores: Tensor, count: int, *, seed: int) -> Tensor:
     Raises:
         ValueError: If a score is not a number.
 
-    >>> hardest_by(torch.tensor([0.5, 2.0, 1.0]), 2, seed=0).tolist()
+    >>> top_k_by_score(torch.tensor([0.5, 2.0, 1.0]), 2, seed=0).tolist()
     [1, 2]
     """
     return _hardest_first(scores, seed)[: max(count, 0)].sort().values

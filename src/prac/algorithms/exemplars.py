@@ -60,7 +60,7 @@ def pad_to_size(
         int64, ascending, max(k, min(least, n)) indices.
 
     >>> table = ForgettingTable.empty(4)
-    >>> len(topped_up(torch.tensor([2]), table, torch.arange(4), least=3, seed=0))
+    >>> len(pad_to_size(torch.tensor([2]), table, torch.arange(4), least=3, seed=0))
     3
     """
     missing = min(least, len(table)) - len(chosen)

@@ -342,7 +342,7 @@ def kept_per_level(
 ) -> list[int]:
     """Return how many weights remain after 0 to `prunings` prunings of dense layers of `sizes`.
 
-    >>> counts_to_come([10, 5], 0.5, 4, scope="global", allow_empty=False)
+    >>> kept_per_level([10, 5], 0.5, 4, scope="global", allow_empty=False)
     [15, 7, 3, 2, 2]
     """
     sizes = [size for size in sizes if size]

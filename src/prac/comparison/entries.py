@@ -168,7 +168,7 @@ def levels_to_judge(levels: int, judged: Sequence[int] | None) -> tuple[int, ...
     Raises:
         PracError: If one is beyond the search's last, or there is none but the dense network.
 
-    >>> judged_levels(15, None), judged_levels(2, None), judged_levels(15, [10])
+    >>> levels_to_judge(15, None), levels_to_judge(2, None), levels_to_judge(15, [10])
     ((0, 4, 8, 11, 15), (0, 1, 2), (0, 10))
     """
     if judged is None:

@@ -54,11 +54,11 @@ def loss_gradients(
     >>> import torch
     >>> from prac.models import snapshot
     >>> from prac.training import Task
-    >>> from prac.training import World
+    >>> from prac.training import Runtime
     >>> model = torch.nn.Linear(2, 1, bias=False)
     >>> data = torch.tensor([[1.0, 2.0], [1.0, 2.0]]), torch.tensor([0, 0])
     >>> mean_output = Task(loss=lambda outputs, targets: outputs.mean())
-    >>> problem = Problem.of(model, data, task=mean_output, world=Runtime.choose("cpu"))
+    >>> problem = Problem.of(model, data, task=mean_output, runtime=Runtime.choose("cpu"))
     >>> masks = {"weight": torch.ones(1, 2, dtype=torch.bool)}
     >>> loss_gradients(problem, snapshot(model), masks, torch.tensor([0, 1]))["weight"].tolist()
     [[1.0, 2.0]]
@@ -101,12 +101,12 @@ def hessian_gradient_products(
     >>> import torch
     >>> from prac.models import snapshot
     >>> from prac.training import Task
-    >>> from prac.training import World
+    >>> from prac.training import Runtime
     >>> model = torch.nn.Linear(2, 1, bias=False)
     >>> weights = {"weight": torch.tensor([[1.0, 1.0]])}
     >>> data = torch.tensor([[1.0, 2.0], [1.0, 2.0]]), torch.tensor([0, 0])
     >>> half_square = Task(loss=lambda outputs, targets: outputs.square().mean() / 2)
-    >>> problem = Problem.of(model, data, task=half_square, world=Runtime.choose("cpu"))
+    >>> problem = Problem.of(model, data, task=half_square, runtime=Runtime.choose("cpu"))
     >>> masks = {"weight": torch.ones(1, 2, dtype=torch.bool)}
     >>> ids = torch.tensor([0, 1])  # g is (w.x) x, H is x x': Hg is (w.x) (x.x) x.
     >>> hessian_gradient_products(problem, weights, masks, ids, temperature=1.0)["weight"].tolist()
@@ -158,10 +158,10 @@ def synaptic_flow(
             can be ones, or the model does not take float64.
 
     >>> import torch
-    >>> from prac.training import World
+    >>> from prac.training import Runtime
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False), torch.nn.Linear(1, 2))
     >>> data = torch.zeros(2, 2), torch.tensor([0, 1])
-    >>> problem = Problem.of(model, data, world=Runtime.choose("cpu"))
+    >>> problem = Problem.of(model, data, runtime=Runtime.choose("cpu"))
     >>> weights = {
     ...     "0.weight": torch.tensor([[1.0, -2.0]]),
     ...     "1.weight": torch.tensor([[3.0], [-4.0]]),

@@ -79,7 +79,7 @@ def fit(
     from the device: losses and outcomes stay there until its end.
 
     Args:
-        model: On the world's device.
+        model: On the runtime's device.
         optimizer: Over the model's parameters; its rates are set from the plan.
         data: All training examples.
         members: int64, those to train on; or what says it of each epoch, asked before it begins,

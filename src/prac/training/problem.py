@@ -20,7 +20,7 @@ class Problem:
     """What is trained and on what.
 
     Attributes:
-        model: On the world's device; trained in place.
+        model: On the runtime's device; trained in place.
         train: All training examples, D0.
         val: Held-out examples that choose the best epoch; None takes the last one.
         task: Loss and correctness.
@@ -47,7 +47,7 @@ class Problem:
         runtime: Runtime,
         batch_size: int = 2,
     ) -> Problem:
-        """Return the problem on the world's device, checked with a few examples.
+        """Return the problem on the runtime's device, checked with a few examples.
 
         Raises:
             PracError: If the data is of no known kind, its shape does not fit the model, or a

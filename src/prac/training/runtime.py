@@ -34,7 +34,7 @@ class Runtime:
     def choose(
         cls, device: str = "auto", precision: str = "auto", execution: str = "eager"
     ) -> Runtime:
-        """Return the world for the names of a device and a precision; "auto" takes the best.
+        """Return the runtime for the names of a device and a precision; "auto" takes the best.
 
         Raises:
             PracError: If the device is not there or cannot be used.

@@ -35,7 +35,7 @@ class Step:
     kernels being replayed.
 
     Args:
-        model: On the world's device, prepared by `Runtime.prepare_`.
+        model: On the runtime's device, prepared by `Runtime.prepare_`.
         optimizer: Over the model's parameters; its rates are set at every step.
         masks: Keep-masks by parameter name. Pruned weights are exactly zero after every step,
             whatever momentum and weight decay do.
