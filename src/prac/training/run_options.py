@@ -32,7 +32,7 @@ def ignore(event: Event) -> None:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where a run works, whom it tells, when it stops. Nothing of it changes what a run finds.
+    """Where a run works, whom it tells, when it stops: what is no setting of what it finds.
 
     Attributes:
         device: "auto", "cpu", "cuda" or "cuda:N".
