@@ -53,8 +53,9 @@ format-check: $(DEV) ## fail where ruff's format differs
 types: $(DEV) ## check the types with mypy
 	$(BIN)/mypy
 
-freeze: $(DEV) ## write anew the public signatures that tests compare with
-	$(BIN)/python tests/test_public_names.py
+freeze: $(DEV) ## write anew the signatures and options that tests compare with
+	$(BIN)/python -m tests.test_public_names
+	$(BIN)/python -m tests.cli_options
 
 docs: $(DEV) ## build the documentation into docs/_build/html, warnings being errors
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

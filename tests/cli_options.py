@@ -1,4 +1,4 @@
-"""The options of every command as lines of text. `python -m tests.cli_options` writes them anew."""
+"""The options of every command as lines of text. `make freeze` writes them anew."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What people rely on from Python, frozen: a name or a signature changes on purpose only.
 
-`python tests/test_public_names.py` writes the signatures anew, with the package's own source first
-on the path (`make freeze` does it); the names are listed below.
+`make freeze` writes the signatures anew; the names are listed below.
 """
 
 import importlib

@@ -377,7 +377,7 @@ def test_help_names_every_setting_with_its_default(capsys):
 
 
 def test_options_are_those_that_were_agreed_on():
-    # A change is meant where cli_options.txt is written anew: python -m tests.cli_options
+    # Meant? Then `make freeze`, and a line in CHANGELOG.md.
     assert list(cli_options.lines()) == cli_options.FILE.read_text().splitlines()
 
 
