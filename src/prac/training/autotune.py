@@ -20,11 +20,11 @@ from prac.errors import PracError, is_out_of_memory
 from prac.io import has_trained, read_environment
 from prac.training.determinism import noting_randomness
 from prac.training.optimizer import make_optimizer
-from prac.training.problem import Problem
+from prac.training.problem import Problem, first_batch
 from prac.training.runtime import EXECUTIONS
 from prac.training.step import STEPS_BEFORE_CAPTURE, Step
 from prac.training.task import Task
-from prac.utils import seeded
+from prac.utils import one_line, seeded
 
 ROUNDS = 5
 FEW = 100  # Iterations that are not worth a look at the clock.
@@ -60,7 +60,7 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Choice:
-    """How steps are to run, and what was measured.
+    """How steps are to run, as `name` says, and what was measured.
 
     Attributes:
         name: One of EXECUTIONS.
@@ -159,7 +159,7 @@ def choose(problem: Problem, config: TrainConfig, iterations: int) -> Choice:
     """
     if iterations < FEW:
         return Choice("eager", {}, {})
-    clock, failed = _Clock(problem, config), {}
+    clock = _Clock(problem, config)
     has_images = any(parameter.ndim == 4 for parameter in problem.model.parameters())
     for stage in STAGES[problem.runtime.device.type]:
         if clock.quickest * iterations < stage.repaid:
@@ -167,12 +167,9 @@ def choose(problem: Problem, config: TrainConfig, iterations: int) -> Choice:
         for name in stage.names:
             if name == "channels-last" and not has_images:
                 continue
-            fault = clock.add(name)
-            if fault is not None:
-                failed[name] = fault
-            elif stage.enough:
+            if clock.add(name) and stage.enough:
                 break
-    seconds = clock.read()
+    seconds, failed = clock.read(), clock.failed
     if len(seconds) == 1:
         return Choice("eager", {}, failed)
     best = "eager"
@@ -183,30 +180,35 @@ def choose(problem: Problem, config: TrainConfig, iterations: int) -> Choice:
 
 
 class _Clock:
-    """What a step takes in each execution that is tried."""
+    """What a step takes in each execution that is tried.
+
+    Attributes:
+        failed: Why one cannot be had, by its name.
+    """
 
     def __init__(self, problem: Problem, config: TrainConfig) -> None:
         """Begin with eager steps."""
         self._problem, self._config = problem, config
         self._trials: dict[str, _Trial] = {}
         self._seconds: dict[str, float] = {}
+        self.failed: dict[str, str] = {}
         eager = _Trial(problem, config, "eager")
         eager.timed()
         self._take(eager)
         self._expected = eager.losses[0]
 
-    def add(self, name: str) -> str | None:
-        """Try one more; return why it cannot be had, if so."""
+    def add(self, name: str) -> bool:
+        """Try one more; say whether it can be had."""
         trial = _Trial(self._problem, self._config, name)
         try:
             trial.check(self._expected)
         except PracError as error:
-            fault = str(error)
+            self.failed[name] = str(error)
+        if name in self.failed:
+            trial.close()  # Only now: the error held all that it went through.
         else:
             self._take(trial)
-            return None
-        trial.close()  # Only now: the error held all that it went through.
-        return fault
+        return name not in self.failed
 
     def _take(self, trial: _Trial) -> None:
         if trial.is_on_cuda:
@@ -263,12 +265,11 @@ class _Trial:
         self.name = name
         self._world = replace(problem.runtime, execution=name)
         self.is_on_cuda = self._world.device.type == "cuda"
-        size = min(config.batch_size, len(problem.train))
-        self._x, self._y = next(iter(problem.train.stream([torch.arange(size)])))
+        self._x, self._y = first_batch(problem.train, config.batch_size)
         model = copy.deepcopy(problem.model).train()
         self._world.prepare_(model)
         optimizer = make_optimizer(model, config, self._world)
-        self._step: Step | None = self._step_of(model, optimizer, problem.task, size)
+        self._step: Step | None = self._step_of(model, optimizer, problem.task, len(self._y))
         self.losses: list[float] = []
 
     def _step_of(
@@ -298,7 +299,7 @@ class _Trial:
                 ) from error
             # A capture that fails tells so; what it failed at is the error before.
             cause = error.__context__ if self._world.captures and error.__context__ else error
-            line = " ".join(str(cause).split()) or type(cause).__name__
+            line = one_line(cause) or type(cause).__name__
             raise PracError(
                 f"execution {self.name!r} does not work here: {line[:200]}: use auto or eager"
             ) from error

@@ -76,12 +76,8 @@ _READ = (
 )
 
 
-@dataclass(frozen=True)
-class Slot:
-    """A place of a module that holds a parameter or a buffer."""
-
-    holder: dict[str, Any]
-    name: str
+Slot = tuple[dict[str, Any], str]
+"""A place that holds a parameter or a buffer: one of a module's own dictionaries, and the name."""
 
 
 @dataclass
@@ -158,14 +154,14 @@ class StandIns:
     @contextmanager
     def standing(self) -> Iterator[None]:
         """Put them into the model's places for a while."""
-        before = [slot.holder[slot.name] for slot, _ in self.slots]
+        before = [holder[name] for (holder, name), _ in self.slots]
         try:
-            for slot, instead in self.slots:
-                slot.holder[slot.name] = instead
+            for (holder, name), instead in self.slots:
+                holder[name] = instead
             yield
         finally:
-            for (slot, _), original in zip(self.slots, before, strict=True):
-                slot.holder[slot.name] = original
+            for ((holder, name), _), original in zip(self.slots, before, strict=True):
+                holder[name] = original
 
     @torch.no_grad()
     def cast_(self) -> None:
@@ -178,17 +174,14 @@ class StandIns:
     @torch.no_grad()
     def hand_on_gradients_(self) -> None:
         """Give the weights the gradients of their casts."""
-        reached = [
-            (weight, gradient, cast.grad)
-            for weight, gradient, cast in zip(self.weights, self.gradients, self.casts, strict=True)
-            if cast.grad is not None
-        ]
-        if not reached:
-            return
-        weights, gradients, casts = (list(column) for column in zip(*reached, strict=True))
-        torch._foreach_copy_(gradients, casts)
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
+        gradients, casts = [], []
+        for weight, gradient, cast in zip(self.weights, self.gradients, self.casts, strict=True):
+            if cast.grad is not None:
+                weight.grad = gradient
+                gradients.append(gradient)
+                casts.append(cast.grad)
+        if casts:
+            torch._foreach_copy_(gradients, casts)
 
     def check(self, before: Watched, now: Watched) -> None:
         """Raise a PracError unless a pass did what the watched one did, the stand-ins apart."""
@@ -208,7 +201,7 @@ def _places(model: nn.Module, kind: str) -> dict[int, tuple[Tensor, list[Slot]]]
         holder: dict[str, Tensor | None] = getattr(module, kind)
         for name, tensor in holder.items():
             if tensor is not None:
-                found.setdefault(id(tensor), (tensor, []))[1].append(Slot(holder, name))
+                found.setdefault(id(tensor), (tensor, []))[1].append((holder, name))
     return found
 
 
@@ -240,10 +233,7 @@ class Graph:
     """
 
     def __init__(
-        self,
-        step: Callable[..., tuple[Tensor, Tensor]],
-        inputs: Sequence[Tensor],
-        pool: Any,
+        self, step: Callable[..., tuple[Tensor, Tensor]], inputs: Sequence[Tensor], pool: Any
     ) -> None:
         """Capture."""
         self._inputs = [one.clone() for one in inputs]

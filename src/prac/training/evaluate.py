@@ -13,7 +13,6 @@ from prac.data import Examples, TensorExamples, in_layout
 from prac.errors import PracError
 from prac.training.problem import Problem
 from prac.training.step import batch_loss
-from prac.training.task import CLASSIFICATION
 
 # Batches smaller than this are put together for a scoring pass.
 LEAST_BATCH = 64
@@ -97,7 +96,7 @@ def el2n_scores(
     Raises:
         PracError: If the task is not classification: outputs are then no scores of classes.
     """
-    if problem.task.prediction is not CLASSIFICATION.prediction:
+    if not problem.is_classification:
         raise PracError(
             "error norms (EL2N) are of predicted classes, and the task's prediction is not "
             "classification's: choose examples by another rule"

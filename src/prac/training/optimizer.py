@@ -38,7 +38,7 @@ def make_optimizer(
         _begin_momentum_(optimizer)
         return optimizer
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    optimizer = kinds[config.optimizer](
+    return kinds[config.optimizer](
         parameters,
         rate,
         betas=(config.momentum, 0.999),
@@ -46,7 +46,6 @@ def make_optimizer(
         fused=fused,
         capturable=runtime.captures,
     )
-    return optimizer
 
 
 def _begin_momentum_(optimizer: torch.optim.Optimizer) -> None:
