@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,8 +126,7 @@ def _envelope(metadata: Mapping[str, str], path: Path, kind: str) -> dict[str, A
     fields.take("kind", str)
     fields.take("format", int, at_least=1)
     fields.take("digest", str)
-    header: dict[str, Any] = values
-    return header
+    return dict(values)
 
 
 def pack(mask: Tensor) -> Tensor:
@@ -151,22 +150,29 @@ def check_tensors(path: Path | str, tensors: Mapping[str, Tensor], names: Iterab
         raise damaged(path, f"it holds an unknown tensor {name!r}")
 
 
+def check_tensor(
+    path: Path | str,
+    name: str,
+    tensor: Tensor,
+    dtype: torch.dtype,
+    shape: Sequence[int],
+    of: str = "",
+) -> None:
+    """Raise a Damaged unless a tensor is of a type and a shape; `of` says why of that one."""
+    if tensor.dtype != dtype or tensor.shape != tuple(shape):
+        found = f"{tensor.dtype} {list(tensor.shape)}"
+        raise damaged(path, f"{name} is {found}: expected {dtype} {list(shape)}{of}")
+
+
 def check_indices(path: Path | str, name: str, indices: Tensor, total: int) -> None:
     """Raise a Damaged unless these are ascending, distinct positions among `total` examples."""
-    if indices.dtype != torch.int64 or indices.ndim != 1:
-        raise damaged(
-            path, f"{name} is {indices.dtype} {list(indices.shape)}: expected a list of int64"
-        )
-    if len(indices) == 0:
-        return
+    check_tensor(path, name, indices, torch.int64, [indices.numel()])
     # Compared, not subtracted: a difference may overflow.
     if not bool((indices[1:] > indices[:-1]).all()):
         raise damaged(path, f"{name} is not ascending")
-    if int(indices[0]) < 0 or int(indices[-1]) >= total:
-        raise damaged(
-            path,
-            f"{name} goes from {int(indices[0])} to {int(indices[-1])}: expected 0 to {total - 1}",
-        )
+    if len(indices) and (indices[0] < 0 or indices[-1] >= total):
+        ends = f"{int(indices[0])} to {int(indices[-1])}"
+        raise damaged(path, f"{name} goes from {ends}: expected 0 to {total - 1}")
 
 
 def checked_shapes(shapes: Any, path: Path | str) -> dict[str, tuple[int, ...]]:
@@ -200,12 +206,8 @@ def unpacked(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], p
     if name not in tensors:
         raise damaged(path, f"{name!r} is missing")
     packed, count = tensors[name], math.prod(shape)
-    if packed.dtype != torch.uint8 or packed.shape != (-(-count // 8),):
-        raise damaged(
-            path,
-            f"{name!r} is {packed.dtype} {list(packed.shape)}: expected uint8 [{-(-count // 8)}] "
-            f"for {count} weights",
-        )
+    size = [-(-count // 8)]
+    check_tensor(path, repr(name), packed, torch.uint8, size, f" for {count} weights")
     mask = unpack(packed, shape)
     if not torch.equal(pack(mask), packed):
         raise damaged(path, f"{name!r} has bits behind its last weight")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from prac.errors import Damaged, FolderError, PracError
@@ -151,12 +150,7 @@ class RunFolder:
         text = yaml.safe_dump(self.settings, sort_keys=False)
         write_atomic(self.path / "config.yaml", text.encode())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Let go of the folder, when what is under way is on disk.
 
         Raises:

@@ -293,12 +293,16 @@ def _alike(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
     return all(a.shape[1:] == b.shape[1:] for a, b in zip(one, other, strict=True))
 
 
+def own_generators(device: torch.device) -> list[torch.Generator]:
+    """Return torch's own generators for the CPU and `device`, from which modules draw."""
+    on_cuda = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
+    return [torch.default_generator, *on_cuda]
+
+
 @contextmanager
 def _own_randomness(device: torch.device) -> Iterator[list[torch.Generator]]:
-    """Lend torch's own generators for the CPU and `device`; their state is put back afterwards."""
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index or 0])
+    """Lend torch's own generators; their state is put back afterwards."""
+    generators = own_generators(device)
     states = [generator.get_state() for generator in generators]
     try:
         yield generators

@@ -36,16 +36,17 @@ def make_optimizer(
             fused=fused,
         )
         _begin_momentum_(optimizer)
-        return optimizer
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[config.optimizer](
-        parameters,
-        rate,
-        betas=(config.momentum, 0.999),
-        weight_decay=config.weight_decay,
-        fused=fused,
-        capturable=runtime.captures,
-    )
+    else:
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        optimizer = kinds[config.optimizer](
+            parameters,
+            rate,
+            betas=(config.momentum, 0.999),
+            weight_decay=config.weight_decay,
+            fused=fused,
+            capturable=runtime.captures,
+        )
+    return optimizer
 
 
 def _begin_momentum_(optimizer: torch.optim.Optimizer) -> None:
