@@ -157,11 +157,8 @@ def fits(value: Any, kind: Any, at_least: float | None = None) -> bool:
 class Fields:
     """The fields of a JSON object in a file, taken out one by one; every fault names the file.
 
-    Args:
-        path: The file.
-        values: What should be the object.
-        of: What the object is, for messages.
-        more: Whether fields that nobody knows are let pass, in what is nested too.
+    Messages call the object `of`. With `more`, fields that nobody knows are let pass, in what is
+    nested too.
     """
 
     def __init__(
@@ -227,12 +224,8 @@ def read_dataclass(
 ) -> T:
     """Return a dataclass from its JSON: every field must be there, as its annotation says.
 
-    Args:
-        cls: The dataclass; numbers in it are at least 0.
-        values: What should be its fields by name.
-        path: The file that they are of.
-        of: What they are, for messages; the last word of the class's name by default.
-        more: Whether other fields are let pass, such as values that follow from these.
+    Numbers are at least 0. Messages call it `of`, by default the last word of the class's name.
+    With `more`, other fields are let pass, such as values that follow from these.
 
     Raises:
         Damaged: Naming the file, the field and what was expected.

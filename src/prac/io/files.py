@@ -52,9 +52,7 @@ def writing(path: Path) -> Iterator[None]:
 def write_atomic(path: Path, *content: Buffer) -> None:
     """Write a file so that a reader, or a crash, finds the old content or the new, never less.
 
-    Args:
-        path: The file; folders that are missing are made.
-        content: Its parts, one after the other.
+    The parts of the content stand one after the other; folders that are missing are made.
 
     Raises:
         FolderError: If it cannot be written; the old content is still there.
@@ -175,11 +173,7 @@ def _read(path: Path, kind: str) -> bytes:
 
 @contextmanager
 def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
-    """Open a file to read from it.
-
-    Args:
-        path: The file.
-        kind: What is expected in it, for messages.
+    """Open a file to read from it; `kind` is what messages expect in it.
 
     Raises:
         PracError: If there is none, it cannot be read, is no regular file (a pipe would be waited

@@ -195,13 +195,9 @@ class RunFolder:
         state, a level's folder, `wait`, or the end of this folder's use.
 
         The line is on disk before the state that says how many bytes of metrics belong to it; what
-        a crash leaves beyond them is cut off on resuming.
-
-        Args:
-            state: What to go on from.
-            metrics: Of the epoch that it ends.
-            hold: Whether to begin only when `release` says so, or something waits: the interpreter
-                serves one thread at a time, and a device may have nothing to do meanwhile.
+        a crash leaves beyond them is cut off on resuming. With `hold` writing begins only when
+        `release` says so, or something waits: the interpreter serves one thread at a time, and a
+        device may have nothing to do meanwhile.
 
         Raises:
             PracError: If the state before it cannot be written, or the folder is no longer there.
@@ -237,10 +233,8 @@ class RunFolder:
     def resume(self, first: RunState) -> RunState | None:
         """Return the newest whole state, and cut the metrics back to it; None where there is none.
 
-        A damaged newest state gives way to the one before it, and is named and put aside.
-
-        Args:
-            first: What the run would start from, which a state must be like.
+        A damaged newest state gives way to the one before it, and is named and put aside. A state
+        must be like the `first` one, from which the run would start.
 
         Raises:
             PracError: If there are states and all are damaged, or one is of another prac, or the

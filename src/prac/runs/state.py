@@ -21,16 +21,14 @@ class RunState:
         level: Prunings done so far.
         step: Where in this level's plan it is, in iterations.
         weights: The model's `state_dict` now.
-        masks: What this level trains under.
-        members: int64, ascending, the examples this level trains on.
+        masks, members: What this level trains under, and on: int64, ascending.
         table: This level's forgetting statistics, of all training examples.
         optimizer: The optimiser's tensors by flat name; empty at a level's start.
         rewind: What the next level starts from, once the rewind point has passed.
         candidate: The masks that pruning would have given after the last epoch.
         distances: This level's mask distances, one an epoch from the second on.
         epoch_losses: float32 (k,), of this epoch's iterations so far; empty between epochs.
-        epoch_examples: Examples presented in this epoch so far.
-        epoch_correct: How many of them were predicted right.
+        epoch_examples, epoch_correct: Presented in it so far, and predicted right.
         best: `state_dict` of the epoch with the best validation accuracy.
         best_accuracy: That accuracy; below 0 before the first validation.
         best_epoch: That epoch, counted from 1.

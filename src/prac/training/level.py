@@ -63,8 +63,6 @@ class Training:
     """How one level is trained.
 
     Attributes:
-        plan, config: Length and learning rates; optimiser settings.
-        seed: Source of order and augmentation.
         candidate: Weights by name -> the masks that pruning now would give; None where no one asks
             how stable they are.
         stop: Mask distances so far -> whether to stop.

@@ -30,9 +30,7 @@ class Segment:
         ids: int64 (k,), the examples presented, once each.
         correct: bool (k,), whether each was predicted right as it was presented.
         losses: float32, the training loss of each iteration.
-        ends_epoch: Whether the epoch ended here.
-        example_losses: float32 (k,), of each example as it was presented; None unless it was asked
-            for.
+        example_losses: float32 (k,), as they were presented; None unless asked for.
     """
 
     start: int
@@ -167,8 +165,11 @@ class _Epoch:
         self.end = min(begin + plan.iterations_per_epoch, plan.iterations)
         epoch_seed = derive_seed(seed, "segment", begin)
         seeds = [derive_seed(epoch_seed, done + number) for number in range(len(ids))]
-        weights = _by_example(presented, weights, len(data))
-        self._batches = _batches(data, ids, seeds, step, weights)
+        placed: Tensor | None = None
+        if weights is not None:
+            placed = torch.zeros(len(data))
+            placed[presented] = weights
+        self._batches = _batches(data, ids, seeds, step, placed)
         self._begun: list[Batch] = []
 
     def begin(self) -> None:
@@ -186,15 +187,6 @@ class _Epoch:
     def close(self) -> None:
         """Make no more."""
         self._batches.close()
-
-
-def _by_example(ids: Tensor, weights: Tensor | None, total: int) -> Tensor | None:
-    """Return float32 (total,), the weights of examples `ids` in their places; None for None."""
-    if weights is None:
-        return None
-    placed = torch.zeros(total)
-    placed[ids] = weights
-    return placed
 
 
 def _batches(
@@ -263,7 +255,8 @@ class _Outcomes:
 
     def add(self, outputs: Tensor, y: Tensor) -> None:
         """Take a batch's outputs (n, ...) and targets (n, ...)."""
-        if self._waiting and not _alike(self._waiting[-1], (outputs, y)):
+        before = self._waiting[-1] if self._waiting else (outputs, y)
+        if before[0].shape[1:] != outputs.shape[1:] or before[1].shape[1:] != y.shape[1:]:
             self._judge()
         self._waiting.append((outputs, y))
         self._bytes += outputs.nbytes + y.nbytes
@@ -286,11 +279,6 @@ class _Outcomes:
     def losses(self) -> Tensor | None:
         """Return float32 (n,) of all batches judged, on the CPU; None where none was asked for."""
         return torch.cat(self._losses).float().cpu() if self._with_losses else None
-
-
-def _alike(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
-    """Say whether two batches differ in nothing but their number of examples."""
-    return all(a.shape[1:] == b.shape[1:] for a, b in zip(one, other, strict=True))
 
 
 def own_generators(device: torch.device) -> list[torch.Generator]:
