@@ -61,12 +61,9 @@ def write_atomic(path: Path, *content: Buffer) -> None:
         make_folder(path.parent)
         descriptor, name = _new_beside(path)
         try:
-            try:
+            with _synced(descriptor):
                 for part in content:
                     _write(descriptor, part)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
             os.replace(name, path)
         except BaseException:
             with suppress(OSError):
@@ -82,24 +79,15 @@ def append(path: Path, content: bytes) -> None:
         FolderError: If it cannot be written; some of the content may be there.
     """
     with writing(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
-        try:
+        with _synced(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)) as descriptor:
             _write(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
         _sync_folder(path.parent)
 
 
 def cut(path: Path, length: int) -> None:
     """Cut a file to so many bytes, on disk."""
-    with writing(path):
-        descriptor = os.open(path, os.O_WRONLY)
-        try:
-            os.ftruncate(descriptor, length)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with writing(path), _synced(os.open(path, os.O_WRONLY)) as descriptor:
+        os.ftruncate(descriptor, length)
 
 
 def make_folder(folder: Path) -> None:
@@ -232,8 +220,8 @@ def has_trained(run: Path) -> bool:
 
 def state_paths(run: Path) -> dict[int, Path]:
     """Return a run folder's states by number, oldest first."""
-    found = (run / "state").glob("*.safetensors")
-    return {int(path.stem): path for path in sorted(found) if path.stem.isdecimal()}
+    found = sorted((run / "state").glob("*.safetensors"))
+    return {int(path.stem): path for path in found if path.stem.isdecimal()}
 
 
 def check_same(run: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -262,6 +250,16 @@ def _new_beside(path: Path) -> tuple[int, Path]:
             return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), name
         except FileExistsError:
             continue
+
+
+@contextmanager
+def _synced(descriptor: int) -> Iterator[int]:
+    """Bring to the disk what is written meanwhile, and close the descriptor."""
+    try:
+        yield descriptor
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(descriptor: int, content: Buffer) -> None:

@@ -49,18 +49,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, header: 
         for name, tensor in tensors.items():
             check_writable(name, tensor, path)
         # As a reader will find it: keys that are numbers become text, tuples lists.
-        whole = strict_json(json.dumps({"kind": kind, "format": newest_format(kind), **header}))
+        whole = strict_json(json.dumps({"kind": kind, "format": NEWER.get(kind, FORMAT), **header}))
         plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
         whole["digest"] = content_digest(plain, whole)
         start, order = made_header(plain, {"prac": json.dumps(whole, sort_keys=True)})
         if len(start) > HEADER_LIMIT:
             raise damaged(path, f"its header would have {len(start)} bytes")
     write_atomic(path, start, *(content_of(plain[name]) for name in order))
-
-
-def newest_format(kind: str) -> int:
-    """Return the format number in which a kind of file is written."""
-    return NEWER.get(kind, FORMAT)
 
 
 @contextmanager
@@ -90,11 +85,10 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     found, version = envelope.pop("kind"), envelope.pop("format")
     if found != kind:
         raise PracError(f"{path}: holds a {shown(found)[1:-1]}: expected a {kind}")
-    newest = newest_format(kind)
+    newest = NEWER.get(kind, FORMAT)
     if version > newest:
-        raise PracError(
-            f"{path}: has format {version}, this prac reads format {newest}: update prac"
-        )
+        fault = f"has format {version}, this prac reads format {newest}"
+        raise PracError(f"{path}: {fault}: update prac")
     return tensors, envelope
 
 
@@ -115,9 +109,8 @@ def _envelope(metadata: Mapping[str, str], path: Path, kind: str) -> dict[str, A
     Those three are the same in every format, so that damage is never taken for a newer file.
     """
     if metadata.keys() != {"prac"}:
-        raise PracError(
-            f"{path}: is a safetensors file, but not one of prac's: expected a {kind} file"
-        )
+        fault = "is a safetensors file, but not one of prac's"
+        raise PracError(f"{path}: {fault}: expected a {kind} file")
     try:
         values = strict_json(metadata["prac"])
     except ValueError as error:

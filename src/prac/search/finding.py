@@ -112,7 +112,7 @@ def find(
 def _provenance(folder: RunFolder, plan: SearchPlan) -> dict[str, Any]:
     """Return what every ticket and set says of where it comes from."""
     # How steps ran is how tickets are judged: what trained nothing does not tell.
-    told = ("prac", "torch", *(("device", "execution") if plan.most_iterations else ()))
+    told = ("prac", "torch", "device", "execution")[: 4 if plan.most_iterations else 2]
     versions = {name: folder.versions[name] for name in told}
     return {**folder.identity, "settings": folder.settings, "versions": versions}
 

@@ -49,11 +49,7 @@ def _told_by_level(level: int) -> Iterator[None]:
 
 
 def prune_untrained(
-    problem: Problem,
-    rules: Rules,
-    config: SearchConfig,
-    state: RunState,
-    check: Callable[[], None],
+    problem: Problem, rules: Rules, config: SearchConfig, state: RunState, check: Callable[[], None]
 ) -> RunState:
     """Return the state of a level that is pruned without having been trained.
 
@@ -77,11 +73,7 @@ def prune_untrained(
 
 
 def pruned_by_gradients(
-    problem: Problem,
-    rules: Rules,
-    config: SearchConfig,
-    state: RunState,
-    check: Callable[[], None],
+    problem: Problem, rules: Rules, config: SearchConfig, state: RunState, check: Callable[[], None]
 ) -> tuple[Masks, Cost]:
     """Return the masks that a gradient score's rounds give, and what its passes cost.
 

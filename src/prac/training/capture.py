@@ -80,6 +80,10 @@ Slot = tuple[dict[str, Any], str]
 """A place that holds a parameter or a buffer: one of a module's own dictionaries, and the name."""
 
 
+_CAST = torch.ops.aten._to_copy.default
+_ADD = torch.ops.aten.add_.Tensor
+
+
 @dataclass
 class StandIns:
     """What a captured forward pass finds in the model's places instead of what is there.
@@ -120,7 +124,10 @@ class StandIns:
         for weight, slots in _places(model, "_parameters").values():
             uses = watched.uses[id(weight)]
             # Cast once: of two casts the gradients would be added up in another type.
-            if len(uses) != 1 or not _is_cast(watched.calls[uses[0]]) or _has_hooks(weight):
+            if len(uses) != 1 or not _does(_CAST, watched.calls[uses[0]], CAST_TO):
+                continue
+            # Nothing else is to be done with the weight's own gradient.
+            if weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None):
                 continue
             if id(weight) not in casts:
                 like = torch.empty_like(weight, dtype=CAST_TO)
@@ -145,7 +152,8 @@ class StandIns:
         }
         for counter, slots in _places(model, "_buffers").values():
             uses = watched.uses[id(counter)]
-            if id(counter) in own and uses and all(_adds_one(watched.calls[use]) for use in uses):
+            adds_one = (_does(_ADD, watched.calls[use], 1) for use in uses)
+            if id(counter) in own and uses and all(adds_one):
                 self.counters.append(counter)
                 self.counts.append(len(uses))
                 self.slots += [(slot, None) for slot in slots]
@@ -205,22 +213,10 @@ def _places(model: nn.Module, kind: str) -> dict[int, tuple[Tensor, list[Slot]]]
     return found
 
 
-def _is_cast(call: Call) -> bool:
-    """Say whether a call does nothing but cast its tensor as autocast does."""
+def _does(operation: Any, call: Call, argument: Any) -> bool:
+    """Say whether a call does an operation to its tensor, with this argument and no other."""
     function, _, *rest = call
-    return function is torch.ops.aten._to_copy.default and rest == [CAST_TO]
-
-
-def _has_hooks(weight: Tensor) -> bool:
-    """Say whether something is to be done with a weight's own gradient."""
-    after = getattr(weight, "_post_accumulate_grad_hooks", None)
-    return bool(weight._backward_hooks or after)
-
-
-def _adds_one(call: Call) -> bool:
-    """Say whether a call adds 1 to its tensor in place."""
-    function, _, *rest = call
-    return function is torch.ops.aten.add_.Tensor and rest == [1]
+    return function is operation and rest == [argument]
 
 
 class Graph:

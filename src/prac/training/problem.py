@@ -109,9 +109,7 @@ class Problem:
                 f"the task's loss gave {shape} for a batch: expected one number, the batch's mean"
             )
         if not loss.requires_grad:
-            raise PracError(
-                "the loss does not depend on any parameter that trains: are all of them frozen?"
-            )
+            raise PracError("the loss depends on no parameter that trains: are all of them frozen?")
 
     def check_losses(self) -> None:
         """Raise a PracError unless the task tells each example's loss, one number an example."""
@@ -133,7 +131,6 @@ class Problem:
         _check_judged("losses", losses, len(y))
 
     def _outputs(self, name: str, x: Tensor, model: nn.Module) -> Tensor:
-        mode = "training" if model.training else "evaluation"
         try:
             outputs: Any = model(x)
         except ModelFault as error:
@@ -142,6 +139,7 @@ class Problem:
                 f"type {x.dtype} gave: {one_line(error)}"
             ) from error
         if not isinstance(outputs, Tensor):
+            mode = "training" if model.training else "evaluation"
             raise PracError(
                 f"the model returns a {type(outputs).__name__} in {mode} mode: expected one "
                 f"tensor; wrap the model in a module that returns what the loss takes"
@@ -214,11 +212,11 @@ def _check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) ->
             f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected one "
             f"integer class an example; for another task pass task=prac.Task(...)"
         )
-    labels = y if examples.labels is None else examples.labels
-    outside = ((labels < 0) | (labels >= outputs.shape[1])).nonzero()
+    labels, classes = y if examples.labels is None else examples.labels, outputs.shape[1]
+    outside = ((labels < 0) | (labels >= classes)).nonzero()
     if len(outside):
         first = int(outside[0])
         raise PracError(
-            f"{name} example {first} has label {int(labels[first])}, but the model has "
-            f"{outputs.shape[1]} outputs: expected labels from 0 to {outputs.shape[1] - 1}"
+            f"{name} example {first} has label {int(labels[first])}, but the model has {classes} "
+            f"outputs: expected labels from 0 to {classes - 1}"
         )
