@@ -42,6 +42,7 @@ _SCALARS = (
 _WEIGHTS = ("weights", "optimizer", "rewind", "best", "source")
 _MASKS = ("masks", "candidate")
 _LAID_OUT = ("weights", "optimizer")  # The other weights lie as the model's do.
+
 Layouts = dict[str, list[list[Any]]]
 """[name, type, shape] of tensors, in the order in which they are put together, by group."""
 

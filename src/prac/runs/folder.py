@@ -48,9 +48,9 @@ class RunFolder:
         settings: By flat name, JSON values; kept in config.yaml.
         identity: What the run is about beyond its settings, such as the data's fingerprint, JSON
             values; kept in environment.json.
+        versions: Of software and hardware, as `environment` gives them; kept there too.
         of_old: What prac 0.1 would have taken for parts of the identity: a run that was begun with
             these goes on with them.
-        versions: Of software and hardware, as `environment` gives them; kept there too.
         accept_changes: Go on under other versions as well, though bits may differ.
         note: Shown a line that a person should know of.
     """
@@ -108,10 +108,8 @@ class RunFolder:
         ours = {".lock", "environment.json"}
         for entry in self.path.iterdir():
             if entry.name not in ours and not LEFTOVER.fullmatch(entry.name):
-                raise FolderError(
-                    f"{self.path}: holds {entry.name} but no run: choose an empty or new folder "
-                    f"for --out"
-                )
+                fault = f"holds {entry.name} but no run"
+                raise FolderError(f"{self.path}: {fault}: choose an empty or new folder for --out")
 
     def _sweep(self) -> None:
         """Remove the files that a killed process left half-written."""
@@ -274,10 +272,8 @@ class RunFolder:
         if faults:
             raise PracError(f"{faults[0][1]}; no whole state is left: start again in a new folder")
         if any(self.path.glob("levels/*/summary.json")):
-            raise PracError(
-                f"{self.path}: has finished levels, but its state to resume from is gone: start "
-                f"again in a new folder"
-            )
+            fault = "has finished levels, but its state to resume from is gone"
+            raise PracError(f"{self.path}: {fault}: start again in a new folder")
         if self._metrics_length():
             # A crash came after the first line and before the first state.
             cut(self._metrics, 0)

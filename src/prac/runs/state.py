@@ -85,18 +85,9 @@ class RunState:
 
     def at_next_level(self, weights: Weights, masks: Masks, members: Tensor) -> RunState:
         """Return the state in which the next level starts: what this level gathered is gone."""
-        return RunState(
-            level=self.level + 1,
-            step=0,
-            weights=weights,
-            masks=masks,
-            members=members,
-            table=ForgettingTable.empty(len(self.table)),
-            rewind=self.rewind,
-            dense_predictions=self.dense_predictions,
-            source=self.source,
-            difficulty=self.difficulty,
-        )
+        begun = RunState.start(weights, masks, members, len(self.table), level=self.level + 1)
+        lasting = ("rewind", "dense_predictions", "source", "difficulty")
+        return replace(begun, **{name: getattr(self, name) for name in lasting})
 
     def add_cost(self, more: Cost) -> RunState:
         """Return the state with `more` added to this level's cost."""

@@ -35,14 +35,8 @@ class Step:
     do as an uninterrupted one. Captured are steps of each size that comes often enough, the same
     kernels being replayed.
 
-    Args:
-        model: On the runtime's device, prepared by `Runtime.prepare_`.
-        optimizer: Over the model's parameters; its rates are set at every step.
-        masks: Keep-masks by parameter name. Pruned weights are exactly zero after every step,
-            whatever momentum and weight decay do.
-        task: The loss.
-        runtime: Device, precision and execution.
-        batch_size: The usual size.
+    The model is prepared by `Runtime.prepare_`. Pruned weights are exactly zero after every step,
+    whatever momentum and weight decay do.
     """
 
     def __init__(
@@ -195,22 +189,14 @@ class Step:
 
 
 class _Replays:
-    """What is known of steps of one shape of batch.
-
-    Attributes:
-        steps: Done so far, replayed or not.
-        watched: What the newest that was watched did; None where they run compiled.
-        graph: Of the step, once it is captured.
-        stand_ins: What it finds in the model's places; none in a compiled one's.
-        uncounted: Replays that BatchNorm's counters do not know of yet.
-    """
+    """What is known of steps of one shape of batch."""
 
     def __init__(self) -> None:
-        self.steps = 0
-        self.watched: Watched | None = None
+        self.steps = 0  # Done so far, replayed or not.
+        self.watched: Watched | None = None  # The newest that was; none where they run compiled.
         self.graph: Graph | None = None
-        self.stand_ins = NOTHING
-        self.uncounted = 0
+        self.stand_ins = NOTHING  # What the graph finds in the model's places.
+        self.uncounted = 0  # Replays that BatchNorm's counters do not know of yet.
 
     @property
     def is_to_be_watched(self) -> bool:
