@@ -28,11 +28,12 @@ from prac.utils import derive_seed, generator, one_line
 PER_CLASS = 10
 GRASP_TEMPERATURE = 200.0
 
+Tensors = Mapping[str, Tensor]
 Scored = tuple[dict[str, Tensor], Cost]
 
 
 def loss_gradients(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], ids: Tensor
+    problem: Problem, weights: Tensors, masks: Tensors, ids: Tensor
 ) -> dict[str, Tensor]:
     """Return the gradient of the mean loss over some training examples, as stored.
 
@@ -62,8 +63,8 @@ def loss_gradients(
 
 def hessian_gradient_products(
     problem: Problem,
-    weights: Mapping[str, Tensor],
-    masks: Mapping[str, Tensor],
+    weights: Tensors,
+    masks: Tensors,
     ids: Tensor,
     *,
     temperature: float = GRASP_TEMPERATURE,
@@ -106,9 +107,7 @@ def hessian_gradient_products(
         return _named(total, weights, masks)
 
 
-def synaptic_flow(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def synaptic_flow(problem: Problem, weights: Tensors, masks: Tensors) -> dict[str, Tensor]:
     """Return the gradient of R, the flow through the network, with respect to absolute weights.
 
     R is the sum of the outputs for one example of ones, every floating-point parameter and buffer
@@ -188,9 +187,7 @@ def balanced_batch(examples: Examples, per_class: int, seed: int) -> Tensor:
     return chosen[torch.randperm(len(chosen), generator=source)]
 
 
-def snip_scores(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], seed: int
-) -> Scored:
+def snip_scores(problem: Problem, weights: Tensors, masks: Tensors, seed: int) -> Scored:
     """Score prunable weights by SNIP over a balanced batch of training examples, drawn from `seed`.
 
     Returns:
@@ -205,9 +202,7 @@ def snip_scores(
     return snip(masked(weights, masks), gradients), _cost(problem, ids)
 
 
-def grasp_scores(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], seed: int
-) -> Scored:
+def grasp_scores(problem: Problem, weights: Tensors, masks: Tensors, seed: int) -> Scored:
     """Score prunable weights by GraSP over a balanced batch, as `snip_scores`.
 
     The temperature is GraSP's published one in classification, and 1 in other tasks.
@@ -219,9 +214,7 @@ def grasp_scores(
     return grasp(masked(weights, masks), products), _cost(problem, ids) + _cost(problem, ids)
 
 
-def synflow_scores(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], seed: int
-) -> Scored:
+def synflow_scores(problem: Problem, weights: Tensors, masks: Tensors, seed: int) -> Scored:
     """Score prunable weights by SynFlow, as `snip_scores`; no data is looked at.
 
     A round costs one iteration on one example. `seed` is there for all scores to be called alike.
@@ -238,7 +231,7 @@ def _cost(problem: Problem, ids: Tensor) -> Cost:
 
 @contextmanager
 def _copied(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+    problem: Problem, weights: Tensors, masks: Tensors
 ) -> Iterator[tuple[nn.Module, list[Tensor]]]:
     """Lend a masked copy of the model in training mode, and its weights by the masks' order."""
     check_masks(problem.model, masks)
@@ -284,9 +277,7 @@ def _added_up(parts: Iterable[list[Tensor]], weights: list[Tensor]) -> list[Tens
     return total
 
 
-def _named(
-    values: list[Tensor], weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _named(values: list[Tensor], weights: Tensors, masks: Tensors) -> dict[str, Tensor]:
     """Return the values by the masks' names, each on the device that its weight came on."""
     return {
         name: value.detach().to(weights[name].device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -148,6 +149,7 @@ class _Epoch:
     """The batches of an epoch, or of what is left of it, made as they are asked for.
 
     Attributes:
+        batches: Those not taken yet.
         last: Where its last batch ends, in iterations.
         end: Where the next epoch begins, whether or not this one has as many batches.
     """
@@ -169,24 +171,16 @@ class _Epoch:
         if weights is not None:
             placed = torch.zeros(len(data))
             placed[presented] = weights
-        self._batches = _batches(data, ids, seeds, step, placed)
-        self._begun: list[Batch] = []
+        self._made = _batches(data, ids, seeds, step, placed)
+        self.batches: Iterator[Batch] = self._made
 
     def begin(self) -> None:
         """Make the first batches, which on a device takes no longer than to ask for them."""
-        self._begun.append(next(self._batches))
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Go on where it was left."""
-        return self
-
-    def __next__(self) -> Batch:
-        """Return the next batch."""
-        return self._begun.pop() if self._begun else next(self._batches)
+        self.batches = chain([next(self._made)], self._made)
 
     def close(self) -> None:
         """Make no more."""
-        self._batches.close()
+        self._made.close()
 
 
 def _batches(
@@ -213,7 +207,7 @@ def _segment(
     outcomes = _Outcomes(train_step.task, with_losses=with_losses)
     train_step.model.train()
     with _own_randomness(train_step.runtime.device) as generators:
-        for batch in epoch:
+        for batch in epoch.batches:
             # Dropout and the like draw from torch's own generators.
             for own in generators:
                 own.manual_seed(batch.seed)
@@ -227,7 +221,7 @@ def _segment(
     train_step.settle_()
     ends_epoch = step == epoch.last
     if ends_epoch:
-        next(epoch, None)  # Lets the stream come to its own end.
+        next(epoch.batches, None)  # Lets the stream come to its own end.
         look_ahead(epoch.end)  # The device is still at work.
     return Segment(
         start,
