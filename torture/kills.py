@@ -28,10 +28,8 @@ STAGES = {
     "while CEP predictions are made": Fault("prac.training.task:Task.answers", 1),
     "between two CEP passes": Fault("prac.training.task:Task.answers", 1, "after"),
     "between pruning and rewinding": Fault("prac.runs.state:RunState.at_next_level", 1),
-    "while a level's results are written": Fault(
-        "prac.search.level_files:write_tensors", 1, "after"
-    ),
-    "between levels": Fault("prac.search.run:write_start", 2),
+    "while a level's results are written": Fault("prac.search.run:write_tensors", 1, "after"),
+    "between levels": Fault("prac.search.run:SearchRun.start", 2),
     "before a state": Fault("prac.runs.folder:write_tensors", 4),
     "after a state": Fault("prac.runs.folder:write_tensors", 4, "after"),
     "in a retraining": Fault("prac.evaluation.retraining:train_level", 1),

@@ -176,11 +176,7 @@ def _kth_lowest(pieces: _Pieces, total: int, rank: int) -> tuple[Tensor, int]:
 
     A sample tells between which scores it must lie; counting then proves it. So what is found does
     not depend on the sample, only how soon: each pivot is a kept score, and leaves fewer to seek.
-
-    Args:
-        pieces: Gives all scores and masks, as often as it is called.
-        total: How many are kept.
-        rank: From 1 to `total`, the lowest being 1.
+    Ranks go from 1, the lowest, to `total`, as many as are kept.
     """
     low: Tensor | None = None
     high: Tensor | None = None

@@ -22,6 +22,7 @@ from .files import write_atomic as write_atomic
 from .files import write_json as write_json
 from .files import writing as writing
 from .store import check_indices as check_indices
+from .store import check_tensor as check_tensor
 from .store import check_tensors as check_tensors
 from .store import checked_shapes as checked_shapes
 from .store import content_digest as content_digest

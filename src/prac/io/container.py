@@ -22,6 +22,7 @@ from torch import Tensor
 from prac.errors import PracError
 from prac.io.fields import LARGEST, damaged, fits, shown
 from prac.io.files import opened
+from prac.utils import one_line
 
 TYPES = {
     "U64": torch.uint64,
@@ -99,7 +100,7 @@ def opened_tensors(path: Path, kind: str) -> Iterator[tuple[dict[str, str], safe
             with safe_open(path, "pt", backend="pread") as content:
                 yield content.metadata() or {}, content
         except SafetensorError as error:
-            fault = " ".join(str(error).split())
+            fault = one_line(error)
             if "(os error" in fault:  # The disk's fault, not the file's.
                 raise PracError(f"{path}: cannot be read: {shown(fault)[1:-1]}") from error
             raise damaged(path, f"it is not a whole {kind} file: {shown(fault)[1:-1]}") from error

@@ -11,12 +11,13 @@ import math
 import re
 import reprlib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from prac.errors import Damaged
+from prac.utils import one_line
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ def strict_json(text: str) -> Any:
     {'a': [1, 0.5, None]}
     """
     try:
-        value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_distinct)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
     _check_plain(value, DEPTH)
@@ -74,7 +75,7 @@ def strict_yaml(content: bytes) -> Any:
         value = yaml.safe_load(text)
     # What its constructors raise is anything: a date without such a day, an empty number.
     except Exception as error:
-        raise ValueError(" ".join(str(error).split())[:300]) from error
+        raise ValueError(one_line(error)[:300]) from error
     try:
         json.dumps(value)
     except TypeError as error:
@@ -91,25 +92,16 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is no number")
-
-
 def _check_plain(value: Any, depth: int) -> None:
     """Raise a ValueError for what no header of prac's holds."""
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"it holds {value}, which is no finite number")
-    elif isinstance(value, int):
-        if abs(value) > LARGEST:
-            raise ValueError("it holds a whole number beyond 64 bits")
-    elif isinstance(value, (list, dict)):
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"it holds {value}, which is no finite number")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError("it holds a whole number beyond 64 bits")
+    if isinstance(value, (list, dict)):
         if not depth:
             raise ValueError("it is nested too deep")
-        inside: Iterable[Any] = value
-        if isinstance(value, dict):
-            inside = (part for pair in value.items() for part in pair)
-        for part in inside:
+        for part in value.values() if isinstance(value, dict) else value:  # Names are text.
             _check_plain(part, depth - 1)
 
 
@@ -165,11 +157,8 @@ def fits(value: Any, kind: Any, at_least: float | None = None) -> bool:
 class Fields:
     """The fields of a JSON object in a file, taken out one by one; every fault names the file.
 
-    Args:
-        path: The file.
-        values: What should be the object.
-        of: What the object is, for messages.
-        more: Whether fields that nobody knows are let pass, in what is nested too.
+    Messages call the object `of`. With `more`, fields that nobody knows are let pass, in what is
+    nested too.
     """
 
     def __init__(
@@ -180,9 +169,7 @@ class Fields:
         Raises:
             Damaged: If `values` is no object.
         """
-        self.path = path
-        self.of = of
-        self.more = more
+        self.path, self.of, self.more = path, of, more
         if not fits(values, dict):
             raise damaged(path, f"its {of} is {shown(values)}: expected fields by name")
         self._left: dict[str, Any] = dict(values)
@@ -194,10 +181,7 @@ class Fields:
     def take(self, name: str, kind: Any, at_least: float | None = None) -> Any:
         """Return a field's value as its type has it, a tuple for a list; it counts as known then.
 
-        Args:
-            name: Of the field.
-            kind: As `fits` takes it.
-            at_least: Smallest number allowed in it.
+        Type and smallest number are as `fits` takes them.
 
         Raises:
             Damaged: If it is missing, or is not of its type.
@@ -206,10 +190,8 @@ class Fields:
             raise damaged(self.path, f"its {self.of} lacks {name}")
         value = self._left.pop(name)
         if not fits(value, kind, at_least):
-            raise damaged(
-                self.path,
-                f"its {self.of} has {name} {shown(value)}: expected {_described(kind, at_least)}",
-            )
+            expected = f"expected {_described(kind, at_least)}"
+            raise damaged(self.path, f"its {self.of} has {name} {shown(value)}: {expected}")
         return self._typed(value, kind)
 
     def _typed(self, value: Any, kind: Any) -> Any:
@@ -242,12 +224,8 @@ def read_dataclass(
 ) -> T:
     """Return a dataclass from its JSON: every field must be there, as its annotation says.
 
-    Args:
-        cls: The dataclass; numbers in it are at least 0.
-        values: What should be its fields by name.
-        path: The file that they are of.
-        of: What they are, for messages; the last word of the class's name by default.
-        more: Whether other fields are let pass, such as values that follow from these.
+    Numbers are at least 0. Messages call it `of`, by default the last word of the class's name.
+    With `more`, other fields are let pass, such as values that follow from these.
 
     Raises:
         Damaged: Naming the file, the field and what was expected.

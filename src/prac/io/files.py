@@ -52,9 +52,7 @@ def writing(path: Path) -> Iterator[None]:
 def write_atomic(path: Path, *content: Buffer) -> None:
     """Write a file so that a reader, or a crash, finds the old content or the new, never less.
 
-    Args:
-        path: The file; folders that are missing are made.
-        content: Its parts, one after the other.
+    The parts of the content stand one after the other; folders that are missing are made.
 
     Raises:
         FolderError: If it cannot be written; the old content is still there.
@@ -63,12 +61,9 @@ def write_atomic(path: Path, *content: Buffer) -> None:
         make_folder(path.parent)
         descriptor, name = _new_beside(path)
         try:
-            try:
+            with _synced(descriptor):
                 for part in content:
                     _write(descriptor, part)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
             os.replace(name, path)
         except BaseException:
             with suppress(OSError):
@@ -84,24 +79,15 @@ def append(path: Path, content: bytes) -> None:
         FolderError: If it cannot be written; some of the content may be there.
     """
     with writing(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
-        try:
+        with _synced(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)) as descriptor:
             _write(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
         _sync_folder(path.parent)
 
 
 def cut(path: Path, length: int) -> None:
     """Cut a file to so many bytes, on disk."""
-    with writing(path):
-        descriptor = os.open(path, os.O_WRONLY)
-        try:
-            os.ftruncate(descriptor, length)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with writing(path), _synced(os.open(path, os.O_WRONLY)) as descriptor:
+        os.ftruncate(descriptor, length)
 
 
 def make_folder(folder: Path) -> None:
@@ -175,11 +161,7 @@ def _read(path: Path, kind: str) -> bytes:
 
 @contextmanager
 def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
-    """Open a file to read from it.
-
-    Args:
-        path: The file.
-        kind: What is expected in it, for messages.
+    """Open a file to read from it; `kind` is what messages expect in it.
 
     Raises:
         PracError: If there is none, it cannot be read, is no regular file (a pipe would be waited
@@ -238,8 +220,8 @@ def has_trained(run: Path) -> bool:
 
 def state_paths(run: Path) -> dict[int, Path]:
     """Return a run folder's states by number, oldest first."""
-    found = (run / "state").glob("*.safetensors")
-    return {int(path.stem): path for path in sorted(found) if path.stem.isdecimal()}
+    found = sorted((run / "state").glob("*.safetensors"))
+    return {int(path.stem): path for path in found if path.stem.isdecimal()}
 
 
 def check_same(run: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -268,6 +250,16 @@ def _new_beside(path: Path) -> tuple[int, Path]:
             return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), name
         except FileExistsError:
             continue
+
+
+@contextmanager
+def _synced(descriptor: int) -> Iterator[int]:
+    """Bring to the disk what is written meanwhile, and close the descriptor."""
+    try:
+        yield descriptor
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(descriptor: int, content: Buffer) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,18 +49,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], kind: str, header: 
         for name, tensor in tensors.items():
             check_writable(name, tensor, path)
         # As a reader will find it: keys that are numbers become text, tuples lists.
-        whole = strict_json(json.dumps({"kind": kind, "format": newest_format(kind), **header}))
+        whole = strict_json(json.dumps({"kind": kind, "format": NEWER.get(kind, FORMAT), **header}))
         plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
         whole["digest"] = content_digest(plain, whole)
         start, order = made_header(plain, {"prac": json.dumps(whole, sort_keys=True)})
         if len(start) > HEADER_LIMIT:
             raise damaged(path, f"its header would have {len(start)} bytes")
     write_atomic(path, start, *(content_of(plain[name]) for name in order))
-
-
-def newest_format(kind: str) -> int:
-    """Return the format number in which a kind of file is written."""
-    return NEWER.get(kind, FORMAT)
 
 
 @contextmanager
@@ -90,11 +85,10 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     found, version = envelope.pop("kind"), envelope.pop("format")
     if found != kind:
         raise PracError(f"{path}: holds a {shown(found)[1:-1]}: expected a {kind}")
-    newest = newest_format(kind)
+    newest = NEWER.get(kind, FORMAT)
     if version > newest:
-        raise PracError(
-            f"{path}: has format {version}, this prac reads format {newest}: update prac"
-        )
+        fault = f"has format {version}, this prac reads format {newest}"
+        raise PracError(f"{path}: {fault}: update prac")
     return tensors, envelope
 
 
@@ -115,9 +109,8 @@ def _envelope(metadata: Mapping[str, str], path: Path, kind: str) -> dict[str, A
     Those three are the same in every format, so that damage is never taken for a newer file.
     """
     if metadata.keys() != {"prac"}:
-        raise PracError(
-            f"{path}: is a safetensors file, but not one of prac's: expected a {kind} file"
-        )
+        fault = "is a safetensors file, but not one of prac's"
+        raise PracError(f"{path}: {fault}: expected a {kind} file")
     try:
         values = strict_json(metadata["prac"])
     except ValueError as error:
@@ -126,8 +119,7 @@ def _envelope(metadata: Mapping[str, str], path: Path, kind: str) -> dict[str, A
     fields.take("kind", str)
     fields.take("format", int, at_least=1)
     fields.take("digest", str)
-    header: dict[str, Any] = values
-    return header
+    return dict(values)
 
 
 def pack(mask: Tensor) -> Tensor:
@@ -151,22 +143,29 @@ def check_tensors(path: Path | str, tensors: Mapping[str, Tensor], names: Iterab
         raise damaged(path, f"it holds an unknown tensor {name!r}")
 
 
+def check_tensor(
+    path: Path | str,
+    name: str,
+    tensor: Tensor,
+    dtype: torch.dtype,
+    shape: Sequence[int],
+    of: str = "",
+) -> None:
+    """Raise a Damaged unless a tensor is of a type and a shape; `of` says why of that one."""
+    if tensor.dtype != dtype or tensor.shape != tuple(shape):
+        found = f"{tensor.dtype} {list(tensor.shape)}"
+        raise damaged(path, f"{name} is {found}: expected {dtype} {list(shape)}{of}")
+
+
 def check_indices(path: Path | str, name: str, indices: Tensor, total: int) -> None:
     """Raise a Damaged unless these are ascending, distinct positions among `total` examples."""
-    if indices.dtype != torch.int64 or indices.ndim != 1:
-        raise damaged(
-            path, f"{name} is {indices.dtype} {list(indices.shape)}: expected a list of int64"
-        )
-    if len(indices) == 0:
-        return
+    check_tensor(path, name, indices, torch.int64, [indices.numel()])
     # Compared, not subtracted: a difference may overflow.
     if not bool((indices[1:] > indices[:-1]).all()):
         raise damaged(path, f"{name} is not ascending")
-    if int(indices[0]) < 0 or int(indices[-1]) >= total:
-        raise damaged(
-            path,
-            f"{name} goes from {int(indices[0])} to {int(indices[-1])}: expected 0 to {total - 1}",
-        )
+    if len(indices) and (indices[0] < 0 or indices[-1] >= total):
+        ends = f"{int(indices[0])} to {int(indices[-1])}"
+        raise damaged(path, f"{name} goes from {ends}: expected 0 to {total - 1}")
 
 
 def checked_shapes(shapes: Any, path: Path | str) -> dict[str, tuple[int, ...]]:
@@ -200,12 +199,8 @@ def unpacked(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], p
     if name not in tensors:
         raise damaged(path, f"{name!r} is missing")
     packed, count = tensors[name], math.prod(shape)
-    if packed.dtype != torch.uint8 or packed.shape != (-(-count // 8),):
-        raise damaged(
-            path,
-            f"{name!r} is {packed.dtype} {list(packed.shape)}: expected uint8 [{-(-count // 8)}] "
-            f"for {count} weights",
-        )
+    size = [-(-count // 8)]
+    check_tensor(path, repr(name), packed, torch.uint8, size, f" for {count} weights")
     mask = unpack(packed, shape)
     if not torch.equal(pack(mask), packed):
         raise damaged(path, f"{name!r} has bits behind its last weight")

@@ -7,7 +7,7 @@ weights of a group are one tensor a type, and its masks one. Format 1 had a tens
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -21,6 +21,7 @@ from prac.io import (
     Fields,
     check_indices,
     check_name,
+    check_tensor,
     check_tensors,
     checked_shape,
     checked_shapes,
@@ -35,24 +36,21 @@ from prac.models import number_fault
 from prac.runs.state import RunState, Weights
 
 _SCALARS = (
-    "level",
-    "step",
-    "distances",
-    "epoch_examples",
-    "epoch_correct",
-    "best_accuracy",
-    "best_epoch",
-    "cost",
+    *("level", "step", "distances", "epoch_examples", "epoch_correct"),
+    *("best_accuracy", "best_epoch", "cost"),
 )
 _WEIGHTS = ("weights", "optimizer", "rewind", "best", "source")
 _MASKS = ("masks", "candidate")
-_LAID_OUT = ("weights", "optimizer")
-_LAID_OUT_LIKE = {"rewind": "weights", "best": "weights", "source": "weights"}
+_LAID_OUT = ("weights", "optimizer")  # The other weights lie as the model's do.
+
+Layouts = dict[str, list[list[Any]]]
+"""[name, type, shape] of tensors, in the order in which they are put together, by group."""
+
 _NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in TYPES.values()}
 _TYPES = {name: dtype for dtype, name in _NAMES.items()}
 _ALWAYS = ("weights", "optimizer", "masks")
-_TABLE = ("events", "learned", "correct")
-# Of each example, by name, where they are known.
+_TABLE = {"events": torch.int32, "learned": torch.bool, "correct": torch.bool}
+# Of each example too, where they are known.
 _OF_EXAMPLES = {
     "dense_predictions": torch.int32,
     "difficulty": torch.float32,
@@ -63,48 +61,48 @@ _OF_EXAMPLES = {
 
 def to_tensors(state: RunState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return a state as named tensors and a JSON header."""
-    tensors = {"members": state.members, "events": state.table.events}
-    tensors |= {"learned": state.table.learned, "correct": state.table.correct}
-    tensors["epoch_losses"] = state.epoch_losses
-    known = {name: getattr(state, name) for name in _OF_EXAMPLES}
-    tensors |= {name: tensor for name, tensor in known.items() if tensor is not None}
+    tensors = {"members": state.members, "epoch_losses": state.epoch_losses}
+    tensors |= _by_example(state)
     header: dict[str, Any] = {name: getattr(state, name) for name in _SCALARS}
     header["cost"] = asdict(state.cost)
     # A list, not a mapping: layers must keep the model's order, in which ties are broken.
     header["shapes"] = [[name, list(mask.shape)] for name, mask in state.masks.items()]
     header["present"] = [n for n in (*_WEIGHTS, *_MASKS) if getattr(state, n) is not None]
-    header["layouts"] = {group: _layout(getattr(state, group)) for group in _LAID_OUT}
+    header["layouts"] = {
+        group: [[name, _NAMES[t.dtype], list(t.shape)] for name, t in getattr(state, group).items()]
+        for group in _LAID_OUT
+    }
     for group in header["present"]:
         named: dict[str, Tensor] = getattr(state, group)
         if group in _MASKS:
             none = torch.zeros(0, dtype=torch.uint8)
             tensors[group] = torch.cat([none, *(pack(mask) for mask in named.values())])
             continue
-        for dtype, entries in _by_type(header["layouts"][_LAID_OUT_LIKE.get(group, group)]).items():
-            tensors[f"{group}/{dtype}"] = torch.cat([named[n].reshape(-1) for n, _ in entries])
+        for dtype, shapes in _by_type(header["layouts"], group).items():
+            tensors[f"{group}/{dtype}"] = torch.cat([named[name].reshape(-1) for name in shapes])
     return tensors, header
+
+
+def _by_example(state: RunState) -> dict[str, Tensor]:
+    """Return what a state knows of each example, by name."""
+    found = {name: getattr(state.table, name) for name in _TABLE}
+    found |= {name: getattr(state, name) for name in _OF_EXAMPLES}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
 def bytes_of(state: RunState) -> int:
     """Return about how large a state's file is, without making it."""
     named = (getattr(state, group) or {} for group in (*_WEIGHTS, *_MASKS))
     tensors = [tensor for group in named for tensor in group.values()]
-    known = (getattr(state, name) for name in _OF_EXAMPLES)
-    tensors += [state.members, *(getattr(state.table, name) for name in _TABLE)]
-    tensors += [tensor for tensor in known if tensor is not None]
+    tensors += [state.members, *_by_example(state).values()]
     return sum(t.nbytes // 8 if t.dtype == torch.bool else t.nbytes for t in tensors)
 
 
-def _layout(named: Mapping[str, Tensor]) -> list[list[Any]]:
-    """Return [name, type, shape] of tensors, in the order in which they are put together."""
-    return [[name, _NAMES[tensor.dtype], list(tensor.shape)] for name, tensor in named.items()]
-
-
-def _by_type(layout: list[list[Any]]) -> dict[str, list[tuple[str, list[int]]]]:
-    """Return (name, shape) of a layout's entries by their type."""
-    found: dict[str, list[tuple[str, list[int]]]] = {}
-    for name, dtype, shape in layout:
-        found.setdefault(dtype, []).append((name, shape))
+def _by_type(layouts: Layouts, group: str) -> dict[str, dict[str, list[int]]]:
+    """Return the shapes of a group's tensors, in order, by type and name."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for name, dtype, shape in layouts.get(group, layouts["weights"]):
+        found.setdefault(dtype, {})[name] = shape
     return found
 
 
@@ -125,10 +123,7 @@ def from_tensors(
 ) -> RunState:
     """Return the state that `to_tensors` took apart.
 
-    Args:
-        tensors: By name, masks packed; of either format.
-        header: The fields of the header; how many bytes of metrics there are may be among them.
-        path: The file that they are of, for messages.
+    The tensors may be of either format, and the header may say how many bytes of metrics there are.
 
     Raises:
         Damaged: If they do not fit together.
@@ -142,12 +137,10 @@ def from_tensors(
     if "layouts" in fields:
         layouts = _checked_layouts(fields.take("layouts", dict[str, list[Any]]), path)
         tensors = _taken_apart(tensors, layouts, shapes, present, path)
-    groups: dict[str, Any] = dict.fromkeys((*_WEIGHTS, *_MASKS))
-    groups |= {name: {} for name in present}
+    groups: dict[str, Any] = {n: {} if n in present else None for n in (*_WEIGHTS, *_MASKS)}
     for name, shape in shapes.items():
-        for group in _MASKS:
-            if groups[group] is not None:
-                groups[group][name] = unpacked(tensors, f"{group}/{name}", shape, path)
+        for group in (group for group in _MASKS if group in present):
+            groups[group][name] = unpacked(tensors, f"{group}/{name}", shape, path)
     rest: dict[str, Any] = {}
     for key, tensor in tensors.items():
         group, slash, name = key.partition("/")
@@ -155,9 +148,8 @@ def from_tensors(
             groups[group][name] = tensor
         elif not (slash and group in _MASKS and group in present and name in groups[group]):
             rest[key] = tensor
-    optional = _OF_EXAMPLES.keys() & rest.keys()
-    of_examples: dict[str, Any] = {name: rest.get(name) for name in _OF_EXAMPLES}
-    check_tensors(path, rest, ("members", "epoch_losses", *_TABLE, *optional))
+    of_examples: dict[str, Any] = {name: rest.pop(name, None) for name in _OF_EXAMPLES}
+    check_tensors(path, rest, ("members", "epoch_losses", *_TABLE))
     kinds = get_type_hints(RunState)
     least = {"best_accuracy": -1}
     scalars = {name: fields.take(name, kinds[name], least.get(name, 0)) for name in _SCALARS}
@@ -174,9 +166,6 @@ def from_tensors(
     return state
 
 
-Layouts = dict[str, list[list[Any]]]
-
-
 def _checked_layouts(found: Layouts, path: Path | str) -> Layouts:
     """Return a header's layouts.
 
@@ -187,11 +176,10 @@ def _checked_layouts(found: Layouts, path: Path | str) -> Layouts:
         raise damaged(path, f"its layouts are of {shown(sorted(found))}")
     for layout in found.values():
         for entry in layout:
-            whole = fits(entry, list) and len(entry) == 3 and fits(entry[0], str)
-            if not whole or not fits(entry[1], str) or entry[1] not in _TYPES:
-                raise damaged(
-                    path, f"its layouts hold {shown(entry)}: expected [name, type, shape]"
-                )
+            whole = fits(entry, list) and len(entry) == 3 and fits(entry[:2], list[str])
+            if not whole or entry[1] not in _TYPES:
+                expected = "expected [name, type, shape]"
+                raise damaged(path, f"its layouts hold {shown(entry)}: {expected}")
             check_name(entry[0], path)
             checked_shape(entry[0], entry[2], path)
         if len({name for name, _, _ in layout}) < len(layout):
@@ -202,7 +190,7 @@ def _checked_layouts(found: Layouts, path: Path | str) -> Layouts:
 def _taken_apart(
     tensors: Mapping[str, Tensor],
     layouts: Layouts,
-    shapes: Mapping[str, tuple[int, ...]],
+    masks: Mapping[str, tuple[int, ...]],
     present: list[str],
     path: Path | str,
 ) -> dict[str, Tensor]:
@@ -213,56 +201,38 @@ def _taken_apart(
     """
     apart = dict(tensors)
 
-    def take(key: str, dtype: torch.dtype, sizes: list[int]) -> tuple[Tensor, ...]:
-        whole = apart.pop(key, None)
-        if whole is None:
+    def take_apart(
+        key: str, dtype: torch.dtype, group: str, shapes: Mapping[str, list[int]]
+    ) -> None:
+        if key not in apart:
             raise damaged(path, f"tensor {key!r} is missing")
-        if whole.dtype != dtype or whole.shape != (sum(sizes),):
-            raise damaged(
-                path,
-                f"{key!r} is {whole.dtype} {list(whole.shape)}: expected {dtype} [{sum(sizes)}]",
-            )
-        parts: tuple[Tensor, ...] = whole.split(sizes)
-        return parts
-
-    def put(group: str, names: Iterable[str], parts: Iterable[Tensor]) -> None:
-        for name, part in zip(names, parts, strict=True):
+        whole, sizes = apart.pop(key), [math.prod(shape) for shape in shapes.values()]
+        check_tensor(path, repr(key), whole, dtype, [sum(sizes)])
+        for (name, shape), part in zip(shapes.items(), whole.split(sizes), strict=True):
             if f"{group}/{name}" in apart:
                 raise damaged(path, f"{group}/{name} is there twice")
-            apart[f"{group}/{name}"] = part
+            apart[f"{group}/{name}"] = part.view(shape)
 
+    packed = {name: [-(-math.prod(shape) // 8)] for name, shape in masks.items()}
     for group in present:
         if group in _MASKS:
-            parts = take(group, torch.uint8, [-(-math.prod(s) // 8) for s in shapes.values()])
-            put(group, shapes, parts)
+            take_apart(group, torch.uint8, group, packed)
             continue
-        for dtype, entries in _by_type(layouts[_LAID_OUT_LIKE.get(group, group)]).items():
-            parts = take(f"{group}/{dtype}", _TYPES[dtype], [math.prod(s) for _, s in entries])
-            views = [part.view(shape) for (_, shape), part in zip(entries, parts, strict=True)]
-            put(group, [name for name, _ in entries], views)
+        for dtype, shapes in _by_type(layouts, group).items():
+            take_apart(f"{group}/{dtype}", _TYPES[dtype], group, shapes)
     return apart
 
 
 def _check(path: Path | str, state: RunState) -> None:
     """Raise a Damaged unless the parts of a state fit together."""
     total = len(state.table) if state.table.events.ndim else 0
-    of_examples = {name: (getattr(state.table, name), torch.bool) for name in _TABLE}
-    of_examples["events"] = (state.table.events, torch.int32)
-    for name, dtype in _OF_EXAMPLES.items():
-        if getattr(state, name) is not None:
-            of_examples[name] = (getattr(state, name), dtype)
-    for name, (tensor, dtype) in of_examples.items():
-        if tensor.dtype != dtype or tensor.shape != (total,):
-            raise damaged(
-                path,
-                f"{name} is {tensor.dtype} {list(tensor.shape)}: expected {dtype} [{total}]",
-            )
+    types = _TABLE | _OF_EXAMPLES
+    for name, tensor in _by_example(state).items():
+        check_tensor(path, name, tensor, types[name], [total])
+        if bool(tensor.isnan().any()):
+            raise damaged(path, f"{name} holds what is not a number")
     if bool((state.table.events < 0).any()):
         raise damaged(path, "events holds a negative number")
-    for name in ("difficulty", "newest_losses", "epoch_start_losses"):
-        values = getattr(state, name)
-        if values is not None and bool(values.isnan().any()):
-            raise damaged(path, f"{name} holds what is not a number")
     scores = state.difficulty
     if scores is not None and not bool(((scores >= 0) & scores.isfinite()).all()):
         raise damaged(path, "difficulty holds what is no error's norm")
@@ -270,36 +240,28 @@ def _check(path: Path | str, state: RunState) -> None:
     losses = state.epoch_losses
     if losses.dtype != torch.float32 or losses.ndim != 1 or not bool(losses.isfinite().all()):
         raise damaged(path, "epoch_losses is no list of finite float32")
-    if not state.epoch_correct <= state.epoch_examples or (
-        state.is_within_epoch != (state.epoch_examples > 0)
-    ):
-        raise damaged(
-            path,
-            f"its epoch has {len(losses)} losses, {state.epoch_examples} examples, of them "
-            f"{state.epoch_correct} right",
-        )
+    right, presented = state.epoch_correct, state.epoch_examples
+    if right > presented or state.is_within_epoch != (presented > 0):
+        fault = f"its epoch has {len(losses)} losses, {presented} examples, of them {right} right"
+        raise damaged(path, fault)
     if state.best_accuracy > 1:
         raise damaged(path, f"its best accuracy is {state.best_accuracy}: expected at most 1")
-    for group in ("rewind", "best", "source"):
-        _check_like(path, group, getattr(state, group) or {}, "weights", state.weights)
+    others = {group: getattr(state, group) for group in ("rewind", "best", "source")}
+    others = {group: weights for group, weights in others.items() if weights}
+    for group, weights in others.items():
+        _check_like(path, group, weights, "weights", state.weights)
     for name, mask in state.masks.items():
         if name not in state.weights or state.weights[name].shape != mask.shape:
             raise damaged(path, f"mask {name!r} has no weight of its shape {list(mask.shape)}")
-    for weights in (state.weights, state.rewind or {}, state.best or {}, state.source or {}):
-        fault = number_fault(weights, state.masks if weights else ())
-        if fault is not None:
-            raise damaged(path, fault)
+    for weights in (state.weights, *others.values()):
+        number = number_fault(weights, state.masks)
+        if number is not None:
+            raise damaged(path, number)
 
 
 def check_like(state: RunState, first: RunState, path: Path | str) -> None:
-    """Raise a Damaged unless a state can have come from a run's first one.
-
-    Args:
-        state: As read from a file.
-        first: The run's state at its very beginning.
-        path: The file, for messages.
-    """
-    _check_like(path, "weights", state.weights, "this run's model", first.weights, whole=True)
+    """Raise a Damaged unless a file's state can have come from the one that a run began with."""
+    _check_like(path, "weights", state.weights, "this run's model", first.weights)
     mine = [(name, mask.shape) for name, mask in state.masks.items()]
     if mine != [(name, mask.shape) for name, mask in first.masks.items()]:
         raise damaged(path, "its masks are not this run's, in names, order or shapes")
@@ -307,34 +269,12 @@ def check_like(state: RunState, first: RunState, path: Path | str) -> None:
         raise damaged(path, f"it has {len(state.table)} examples, this run {len(first.table)}")
 
 
-def _check_like(
-    path: Path | str,
-    group: str,
-    found: Weights,
-    other: str,
-    wanted: Weights,
-    *,
-    whole: bool = False,
-) -> None:
-    """Raise a Damaged unless two groups of weights have names, shapes and types in common.
-
-    Args:
-        path: The file.
-        group: What `found` is.
-        found: Of the file; empty where it is left out.
-        other: What `wanted` is.
-        wanted: What it should be like.
-        whole: Whether `found` may not be left out.
-    """
-    if not found and not whole:
-        return
+def _check_like(path: Path | str, group: str, found: Weights, other: str, wanted: Weights) -> None:
+    """Raise a Damaged unless two named groups of weights have names, shapes and types in common."""
     for name in found.keys() ^ wanted.keys():
         raise damaged(path, f"{name!r} is in one only of {group} and {other}")
     for name, tensor in found.items():
         like = wanted[name]
         if tensor.shape != like.shape or tensor.dtype != like.dtype:
-            raise damaged(
-                path,
-                f"{group} {name!r} is {tensor.dtype} {list(tensor.shape)}, of {other} "
-                f"{like.dtype} {list(like.shape)}",
-            )
+            mine, theirs = (f"{t.dtype} {list(t.shape)}" for t in (tensor, like))
+            raise damaged(path, f"{group} {name!r} is {mine}, of {other} {theirs}")

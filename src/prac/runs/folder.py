@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from prac.errors import Damaged, FolderError, PracError
@@ -49,9 +48,9 @@ class RunFolder:
         settings: By flat name, JSON values; kept in config.yaml.
         identity: What the run is about beyond its settings, such as the data's fingerprint, JSON
             values; kept in environment.json.
+        versions: Of software and hardware, as `environment` gives them; kept there too.
         of_old: What prac 0.1 would have taken for parts of the identity: a run that was begun with
             these goes on with them.
-        versions: Of software and hardware, as `environment` gives them; kept there too.
         accept_changes: Go on under other versions as well, though bits may differ.
         note: Shown a line that a person should know of.
     """
@@ -109,10 +108,8 @@ class RunFolder:
         ours = {".lock", "environment.json"}
         for entry in self.path.iterdir():
             if entry.name not in ours and not LEFTOVER.fullmatch(entry.name):
-                raise FolderError(
-                    f"{self.path}: holds {entry.name} but no run: choose an empty or new folder "
-                    f"for --out"
-                )
+                fault = f"holds {entry.name} but no run"
+                raise FolderError(f"{self.path}: {fault}: choose an empty or new folder for --out")
 
     def _sweep(self) -> None:
         """Remove the files that a killed process left half-written."""
@@ -151,12 +148,7 @@ class RunFolder:
         text = yaml.safe_dump(self.settings, sort_keys=False)
         write_atomic(self.path / "config.yaml", text.encode())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Let go of the folder, when what is under way is on disk.
 
         Raises:
@@ -201,13 +193,9 @@ class RunFolder:
         state, a level's folder, `wait`, or the end of this folder's use.
 
         The line is on disk before the state that says how many bytes of metrics belong to it; what
-        a crash leaves beyond them is cut off on resuming.
-
-        Args:
-            state: What to go on from.
-            metrics: Of the epoch that it ends.
-            hold: Whether to begin only when `release` says so, or something waits: the interpreter
-                serves one thread at a time, and a device may have nothing to do meanwhile.
+        a crash leaves beyond them is cut off on resuming. With `hold` writing begins only when
+        `release` says so, or something waits: the interpreter serves one thread at a time, and a
+        device may have nothing to do meanwhile.
 
         Raises:
             PracError: If the state before it cannot be written, or the folder is no longer there.
@@ -243,10 +231,8 @@ class RunFolder:
     def resume(self, first: RunState) -> RunState | None:
         """Return the newest whole state, and cut the metrics back to it; None where there is none.
 
-        A damaged newest state gives way to the one before it, and is named and put aside.
-
-        Args:
-            first: What the run would start from, which a state must be like.
+        A damaged newest state gives way to the one before it, and is named and put aside. A state
+        must be like the `first` one, from which the run would start.
 
         Raises:
             PracError: If there are states and all are damaged, or one is of another prac, or the
@@ -286,10 +272,8 @@ class RunFolder:
         if faults:
             raise PracError(f"{faults[0][1]}; no whole state is left: start again in a new folder")
         if any(self.path.glob("levels/*/summary.json")):
-            raise PracError(
-                f"{self.path}: has finished levels, but its state to resume from is gone: start "
-                f"again in a new folder"
-            )
+            fault = "has finished levels, but its state to resume from is gone"
+            raise PracError(f"{self.path}: {fault}: start again in a new folder")
         if self._metrics_length():
             # A crash came after the first line and before the first state.
             cut(self._metrics, 0)

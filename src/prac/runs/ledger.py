@@ -19,19 +19,15 @@ class Level:
 
     Attributes:
         index: Prunings done before it.
-        density: Share of the prunable weights that it trains.
-        kept: Their number.
-        prunable: Number of prunable weights.
-        set_size: Examples that it trains on.
-        total: All training examples.
+        density, kept, prunable: It trains a share, which is `kept` weights, of those prunable.
+        set_size, total: Examples that it trains on, of all training examples.
         set_parts: Sizes of the sets that its set was made of, such as "cet" and "cep"; empty at
             level 0.
         set_by_class: How many of its examples are of each class; None where that is not known.
         epochs: Epochs trained, the last one maybe partial; 0 for the last level, which is a ticket
             only.
-        planned_epochs: What its schedule would have trained without an early stop.
+        planned_epochs, planned_iterations: Without an early stop.
         iterations: Optimiser steps trained.
-        planned_iterations: What its schedule would have trained without an early stop.
         stopped_early: Whether its mask was stable before the schedule's end.
         best_epoch: The epoch with the best validation accuracy, from 1; 0 if untrained.
         best_val_accuracy: That accuracy; None without validation data.

@@ -6,8 +6,8 @@ import errno
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from filelock import FileLock, Timeout
 
@@ -69,12 +69,7 @@ class Lock:
             ) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Give the hold up."""
         self.release()
 
@@ -86,10 +81,9 @@ class Lock:
     def check(self) -> None:
         """Raise a FolderError if the folder that is held is no longer the one of that name."""
         assert self._held is not None, "the hold was taken"
-        try:
+        is_same = False
+        with suppress(OSError):
             is_same = os.path.samestat(self._held, os.stat(self._path))
-        except OSError:
-            is_same = False
         if not is_same:
             raise FolderError(
                 f"{self.folder}: the run folder was removed or replaced while the run went on: "

@@ -21,16 +21,14 @@ class RunState:
         level: Prunings done so far.
         step: Where in this level's plan it is, in iterations.
         weights: The model's `state_dict` now.
-        masks: What this level trains under.
-        members: int64, ascending, the examples this level trains on.
+        masks, members: What this level trains under, and on: int64, ascending.
         table: This level's forgetting statistics, of all training examples.
         optimizer: The optimiser's tensors by flat name; empty at a level's start.
         rewind: What the next level starts from, once the rewind point has passed.
         candidate: The masks that pruning would have given after the last epoch.
         distances: This level's mask distances, one an epoch from the second on.
         epoch_losses: float32 (k,), of this epoch's iterations so far; empty between epochs.
-        epoch_examples: Examples presented in this epoch so far.
-        epoch_correct: How many of them were predicted right.
+        epoch_examples, epoch_correct: Presented in it so far, and predicted right.
         best: `state_dict` of the epoch with the best validation accuracy.
         best_accuracy: That accuracy; below 0 before the first validation.
         best_epoch: That epoch, counted from 1.
@@ -87,18 +85,9 @@ class RunState:
 
     def at_next_level(self, weights: Weights, masks: Masks, members: Tensor) -> RunState:
         """Return the state in which the next level starts: what this level gathered is gone."""
-        return RunState(
-            level=self.level + 1,
-            step=0,
-            weights=weights,
-            masks=masks,
-            members=members,
-            table=ForgettingTable.empty(len(self.table)),
-            rewind=self.rewind,
-            dense_predictions=self.dense_predictions,
-            source=self.source,
-            difficulty=self.difficulty,
-        )
+        begun = RunState.start(weights, masks, members, len(self.table), level=self.level + 1)
+        lasting = ("rewind", "dense_predictions", "source", "difficulty")
+        return replace(begun, **{name: getattr(self, name) for name in lasting})
 
     def add_cost(self, more: Cost) -> RunState:
         """Return the state with `more` added to this level's cost."""

@@ -15,6 +15,7 @@ from prac.io import (
     Fields,
     check_indices,
     check_provenance,
+    check_tensor,
     check_tensors,
     content_digest,
     damaged,
@@ -83,11 +84,7 @@ class Subset:
         """
         path = Path(path)
         tensors = {"indices": self.indices, "source_indices": self.source_indices}
-        header = {
-            "fingerprint": self.fingerprint,
-            "total": self.total,
-            "provenance": self.provenance,
-        }
+        header = {name: getattr(self, name) for name in ("fingerprint", "total", "provenance")}
         with told_as_unwritable(path):
             _check(path, self)
         write_tensors(path, tensors, "subset", header)
@@ -119,10 +116,7 @@ def _check(path: Path, subset: Subset) -> None:
     """Raise a Damaged unless the parts of a set fit together."""
     check_indices(path, "indices", subset.indices, subset.total)
     source = subset.source_indices
-    if source.dtype != torch.int64 or source.shape != subset.indices.shape:
-        raise damaged(
-            path, f"source_indices is {source.dtype} {list(source.shape)}, unlike indices"
-        )
+    check_tensor(path, "source_indices", source, torch.int64, subset.indices.shape)
     if len(source) and int(source.min()) < 0:
         raise damaged(path, f"source_indices holds {int(source.min())}: expected no less than 0")
     check_provenance(path, subset.provenance)

@@ -119,9 +119,8 @@ class Ticket:
         shapes = checked_shapes(fields.take("mask_shapes", list), path)
         provenance = fields.take("provenance", dict)
         fields.end()
-        weights, masks = {}, {}
-        for name, shape in shapes.items():
-            masks[name] = unpacked(tensors, MASK + name, shape, path)
+        weights = {}
+        masks = {name: unpacked(tensors, MASK + name, s, path) for name, s in shapes.items()}
         for key, tensor in tensors.items():
             if key.startswith(WEIGHT):
                 weights[key.removeprefix(WEIGHT)] = tensor
@@ -138,9 +137,8 @@ def _check(path: Path, weights: Weights, masks: Masks, provenance: Any) -> None:
             raise damaged(path, f"mask {name!r} has no weight")
         weight = weights[name]
         if weight.shape != mask.shape:
-            raise damaged(
-                path, f"mask {name!r} is {tuple(mask.shape)}, its weight is {tuple(weight.shape)}"
-            )
+            shapes = f"{tuple(mask.shape)}, its weight is {tuple(weight.shape)}"
+            raise damaged(path, f"mask {name!r} is {shapes}")
         if not weight.is_floating_point():
             raise damaged(path, f"weight {name!r} is {weight.dtype}: expected floating point")
     fault = number_fault(weights, masks)

@@ -83,16 +83,20 @@ def find(
                 problem, config.train, plan.most_iterations, path, options.note
             )
         custom = {"own_choose": choose, "own_stop": stop, "own_score": score}
-        of_old = {
-            **{name: _described(part, by_source=False) for name, part in custom.items()},
-            **task.own_parts(by_source=False),
-        }
+
+        def own_parts(*, by_source: bool) -> dict[str, str | None]:
+            return {
+                name: None if part is None else described(part, by_source=by_source)
+                for name, part in custom.items()
+            }
+
+        of_old = {**own_parts(by_source=False), **task.own_parts(by_source=False)}
         identity = {
             "architecture": architecture(problem.model),
             **problem.identity(),
             "classes": list(problem.train.classes),
             "subset": None if subset is None else subset.digest,
-            **{name: _described(part) for name, part in custom.items()},
+            **own_parts(by_source=True),
         }
         settings = {**flat(config), **(recipe or {})}
         opened = options.open_folder(path, settings, identity, problem.runtime, of_old=of_old)
@@ -105,14 +109,10 @@ def find(
     return Search.load(out)
 
 
-def _described(part: object, *, by_source: bool = True) -> str | None:
-    return None if part is None else described(part, by_source=by_source)
-
-
 def _provenance(folder: RunFolder, plan: SearchPlan) -> dict[str, Any]:
     """Return what every ticket and set says of where it comes from."""
     # How steps ran is how tickets are judged: what trained nothing does not tell.
-    told = ("prac", "torch", *(("device", "execution") if plan.most_iterations else ()))
+    told = ("prac", "torch", "device", "execution")[: 4 if plan.most_iterations else 2]
     versions = {name: folder.versions[name] for name in told}
     return {**folder.identity, "settings": folder.settings, "versions": versions}
 
@@ -131,8 +131,7 @@ def check_task(problem: Problem, config: SearchConfig) -> None:
     """Raise a PracError where a search's parts ask a task for what it does not tell."""
     if config.sample.needs_losses:
         problem.check_losses()
-    is_classification = problem.task.prediction is CLASSIFICATION.prediction
-    if config.subset.needs_difficulty and not is_classification:
+    if config.subset.needs_difficulty and not problem.is_classification:
         raise PracError(
             f"subset_rule is {config.subset.rule!r}, which looks at predicted classes, but the "
             f"task's prediction is not classification's: choose examples by another rule"
@@ -155,10 +154,10 @@ def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) 
     weights = snapshot(problem.model)
     check_finite(weights, names)
     masks = ones({name: weights[name] for name in names})
-    if subset is None:
-        members = first_members(
-            config.subset, total, least=config.train.batch_size, seed=config.seed
-        )
-    else:
-        members = subset.indices_for(problem.train)
+    least = config.train.batch_size
+    members = (
+        first_members(config.subset, total, least=least, seed=config.seed)
+        if subset is None
+        else subset.indices_for(problem.train)
+    )
     return RunState.start(weights, masks, members, total)

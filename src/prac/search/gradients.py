@@ -8,8 +8,9 @@ and tiny gradients need it, and a pass is short.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,41 +21,32 @@ from prac.data import Examples
 from prac.errors import PracError
 from prac.models import apply_masks_, check_masks, masked, restore_
 from prac.runs import Cost
-from prac.training import CLASSIFICATION, ModelFault, Problem, batch_loss
-from prac.utils import derive_seed, generator
+from prac.training import ModelFault, Problem, batch_loss, own_generators
+from prac.utils import derive_seed, generator, one_line
 
 # Examples of each class that SNIP and GraSP look at: about what their authors took.
 PER_CLASS = 10
 GRASP_TEMPERATURE = 200.0
 
+Tensors = Mapping[str, Tensor]
 Scored = tuple[dict[str, Tensor], Cost]
 
 
 def loss_gradients(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], ids: Tensor
+    problem: Problem, weights: Tensors, masks: Tensors, ids: Tensor
 ) -> dict[str, Tensor]:
     """Return the gradient of the mean loss over some training examples, as stored.
 
     The model is in training mode: BatchNorm normalises by each batch. As in training, the examples
-    are taken in batches of the problem's size, in the order of `ids`.
-
-    Args:
-        problem: The network, its training examples and its task.
-        weights: A whole snapshot, buffers included.
-        masks: Keep-masks of the prunable weights; pruned ones count as zero.
-        ids: int64 (k,), the training examples; at least two where the model has BatchNorm.
-
-    Returns:
-        For each name of `masks`, a gradient of the weight's shape and on its device, that of pruned
-        weights included.
+    are taken in batches of the problem's size, in the order of `ids`, int64 (k,); where the model
+    has BatchNorm, of two at least. The weights are a whole snapshot, buffers included; pruned ones
+    count as zero, and have a gradient too. Each is of its weight's shape and on its device.
 
     Raises:
         PracError: If the weights or masks are another model's, or there are no ids.
 
-    >>> import torch
     >>> from prac.models import snapshot
-    >>> from prac.training import Task
-    >>> from prac.training import Runtime
+    >>> from prac.training import Runtime, Task
     >>> model = torch.nn.Linear(2, 1, bias=False)
     >>> data = torch.tensor([[1.0, 2.0], [1.0, 2.0]]), torch.tensor([0, 0])
     >>> mean_output = Task(loss=lambda outputs, targets: outputs.mean())
@@ -64,16 +56,15 @@ def loss_gradients(
     [[1.0, 2.0]]
     """
     with _copied(problem, weights, masks) as (model, chosen):
-        total = _zeros(chosen)
-        for loss in _losses(problem, model, ids):
-            total = _sum(total, _gradients(loss, chosen))
+        losses = _losses(problem, model, ids)
+        total = _added_up((_gradients(loss, chosen) for loss in losses), chosen)
         return _named(total, weights, masks)
 
 
 def hessian_gradient_products(
     problem: Problem,
-    weights: Mapping[str, Tensor],
-    masks: Mapping[str, Tensor],
+    weights: Tensors,
+    masks: Tensors,
     ids: Tensor,
     *,
     temperature: float = GRASP_TEMPERATURE,
@@ -85,23 +76,10 @@ def hessian_gradient_products(
     loss, as GraSP's authors do: that brings the outputs of an untrained network close together.
     What divides outputs means nothing for most tasks but classification: take 1 there.
 
-    Args:
-        problem: The network, its training examples and its task.
-        weights: A whole snapshot, buffers included.
-        masks: Keep-masks of the prunable weights; pruned ones count as zero.
-        ids: int64 (k,), the training examples; at least two where the model has BatchNorm.
-        temperature: What outputs are divided by.
-
-    Returns:
-        For each name of `masks`, a product of the weight's shape and on its device.
-
     Raises:
         PracError: If the weights or masks are another model's, or there are no ids.
 
-    >>> import torch
-    >>> from prac.models import snapshot
-    >>> from prac.training import Task
-    >>> from prac.training import Runtime
+    >>> from prac.training import Runtime, Task
     >>> model = torch.nn.Linear(2, 1, bias=False)
     >>> weights = {"weight": torch.tensor([[1.0, 1.0]])}
     >>> data = torch.tensor([[1.0, 2.0], [1.0, 2.0]]), torch.tensor([0, 0])
@@ -114,24 +92,22 @@ def hessian_gradient_products(
     """
     # Torch's fused kernels of attention have no second derivative.
     with _copied(problem, weights, masks) as (model, chosen), sdpa_kernel(SDPBackend.MATH):
-        keep = [masks[name].to(w.device) for name, w in zip(masks, chosen, strict=True)]
-        gradient = _zeros(chosen)
-        for loss in _losses(problem, model, ids, temperature):
-            gradient = _sum(gradient, _gradients(loss, chosen))
+        losses = partial(_losses, problem, model, ids, temperature)
+        gradient = _added_up((_gradients(loss, chosen) for loss in losses()), chosen)
+        keep = [mask.to(g.device) for mask, g in zip(masks.values(), gradient, strict=True)]
         gradient = [g * mask for g, mask in zip(gradient, keep, strict=True)]
-        total = _zeros(chosen)
-        for loss in _losses(problem, model, ids, temperature):
+
+        def product_of(loss: Tensor) -> Tensor:
             own = _gradients(loss, chosen, create_graph=True)
             # With one factor held, the product's gradient is this batch's part of H times it. The
             # loss times zero is in it for where no gradient depends on any weight.
-            product = sum(((g * o).sum() for g, o in zip(gradient, own, strict=True)), loss * 0)
-            total = _sum(total, _gradients(product, chosen))
+            return sum(((g * o).sum() for g, o in zip(gradient, own, strict=True)), loss * 0)
+
+        total = _added_up((_gradients(product_of(loss), chosen) for loss in losses()), chosen)
         return _named(total, weights, masks)
 
 
-def synaptic_flow(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def synaptic_flow(problem: Problem, weights: Tensors, masks: Tensors) -> dict[str, Tensor]:
     """Return the gradient of R, the flow through the network, with respect to absolute weights.
 
     R is the sum of the outputs for one example of ones, every floating-point parameter and buffer
@@ -141,23 +117,15 @@ def synaptic_flow(
     GroupNorm, BatchNorm without running statistics) leave little of a flow of ones to score, and a
     trained BatchNorm subtracts its mean, which may be more than what flows: the score is meant for
     networks at initialisation.
-    Arithmetic is in float64, as products over many layers overflow float32.
+    Arithmetic, and what is returned, is in float64, as products over many layers overflow float32.
+    Of the training examples the shape alone is looked at.
 
     Source: SynFlow (Tanaka et al. 2020, arXiv 2006.05467).
-
-    Args:
-        problem: The network, and its training examples for their shape alone.
-        weights: A whole snapshot, buffers included.
-        masks: Keep-masks of the prunable weights; pruned ones count as zero.
-
-    Returns:
-        For each name of `masks`, a float64 gradient of the weight's shape and on its device.
 
     Raises:
         PracError: If the weights or masks are another model's, the examples are not numbers that
             can be ones, or the model does not take float64.
 
-    >>> import torch
     >>> from prac.training import Runtime
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False), torch.nn.Linear(1, 2))
     >>> data = torch.zeros(2, 2), torch.tensor([0, 1])
@@ -189,7 +157,7 @@ def synaptic_flow(
         except ModelFault as error:
             raise PracError(
                 f"the model does not take one example of ones in float64, as SynFlow needs it: "
-                f"{' '.join(str(error).split())}; choose another score"
+                f"{one_line(error)}; choose another score"
             ) from error
         return _named(_gradients(outputs.sum(), chosen), weights, masks)
 
@@ -219,16 +187,8 @@ def balanced_batch(examples: Examples, per_class: int, seed: int) -> Tensor:
     return chosen[torch.randperm(len(chosen), generator=source)]
 
 
-def snip_scores(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], seed: int
-) -> Scored:
-    """Score prunable weights by SNIP over a balanced batch of training examples.
-
-    Args:
-        problem: The network, its training examples and its task.
-        weights: A whole snapshot, buffers included.
-        masks: Keep-masks of the prunable weights.
-        seed: Source of the examples.
+def snip_scores(problem: Problem, weights: Tensors, masks: Tensors, seed: int) -> Scored:
+    """Score prunable weights by SNIP over a balanced batch of training examples, drawn from `seed`.
 
     Returns:
         Scores by name of `masks`, higher being worth keeping, and what they cost; the seconds are
@@ -242,24 +202,19 @@ def snip_scores(
     return snip(masked(weights, masks), gradients), _cost(problem, ids)
 
 
-def grasp_scores(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], seed: int
-) -> Scored:
+def grasp_scores(problem: Problem, weights: Tensors, masks: Tensors, seed: int) -> Scored:
     """Score prunable weights by GraSP over a balanced batch, as `snip_scores`.
 
     The temperature is GraSP's published one in classification, and 1 in other tasks.
     """
     ids = balanced_batch(problem.train, PER_CLASS, derive_seed(seed, "balanced batch"))
-    is_classification = problem.task.prediction is CLASSIFICATION.prediction
-    temperature = GRASP_TEMPERATURE if is_classification else 1.0
+    temperature = GRASP_TEMPERATURE if problem.is_classification else 1.0
     products = hessian_gradient_products(problem, weights, masks, ids, temperature=temperature)
     # Two passes: the gradient, and its product with the Hessian.
     return grasp(masked(weights, masks), products), _cost(problem, ids) + _cost(problem, ids)
 
 
-def synflow_scores(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], seed: int
-) -> Scored:
+def synflow_scores(problem: Problem, weights: Tensors, masks: Tensors, seed: int) -> Scored:
     """Score prunable weights by SynFlow, as `snip_scores`; no data is looked at.
 
     A round costs one iteration on one example. `seed` is there for all scores to be called alike.
@@ -276,7 +231,7 @@ def _cost(problem: Problem, ids: Tensor) -> Cost:
 
 @contextmanager
 def _copied(
-    problem: Problem, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+    problem: Problem, weights: Tensors, masks: Tensors
 ) -> Iterator[tuple[nn.Module, list[Tensor]]]:
     """Lend a masked copy of the model in training mode, and its weights by the masks' order."""
     check_masks(problem.model, masks)
@@ -302,17 +257,10 @@ def _losses(
     batches: Sequence[Tensor] = ids.split(batch_sizes(len(ids), problem.batch_size))
     for number, (x, y) in enumerate(problem.train.stream(batches)):
         # Dropout and the like: every pass over the same examples draws the same.
-        for own in _generators(problem.runtime.device):
+        for own in own_generators(problem.runtime.device):
             own.manual_seed(derive_seed("gradients", number))
         outputs = model(problem.runtime.to_memory_format(x))
         yield batch_loss(problem.task, outputs / temperature, y) * (len(y) / len(ids))
-
-
-def _generators(device: torch.device) -> list[torch.Generator]:
-    """Return torch's own generators for the CPU and `device`, from which modules draw."""
-    if device.type != "cuda":
-        return [torch.default_generator]
-    return [torch.default_generator, torch.cuda.default_generators[device.index or 0]]
 
 
 def _gradients(of: Tensor, weights: list[Tensor], *, create_graph: bool = False) -> list[Tensor]:
@@ -322,17 +270,14 @@ def _gradients(of: Tensor, weights: list[Tensor], *, create_graph: bool = False)
     return list(found)
 
 
-def _zeros(weights: list[Tensor]) -> list[Tensor]:
-    return [torch.zeros_like(weight, requires_grad=False) for weight in weights]
+def _added_up(parts: Iterable[list[Tensor]], weights: list[Tensor]) -> list[Tensor]:
+    total = [torch.zeros_like(weight, requires_grad=False) for weight in weights]
+    for part in parts:
+        total = [a + b.detach() for a, b in zip(total, part, strict=True)]
+    return total
 
 
-def _sum(first: list[Tensor], second: list[Tensor]) -> list[Tensor]:
-    return [a + b.detach() for a, b in zip(first, second, strict=True)]
-
-
-def _named(
-    values: list[Tensor], weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _named(values: list[Tensor], weights: Tensors, masks: Tensors) -> dict[str, Tensor]:
     """Return the values by the masks' names, each on the device that its weight came on."""
     return {
         name: value.detach().to(weights[name].device)

@@ -20,11 +20,10 @@ class LevelStats:
         level: Prunings that its network had.
         members: int64 (m,), ascending, the examples it trained on.
         table: Its forgetting statistics, of all n training examples.
-        dense: int32 (n,), the dense network's predictions; None where the rule does not ask for
-            them.
+        dense: int32 (n,), the dense network's predictions; None unless the rule asks for them.
         pruned: int32 (n,), this level's; None at level 0, where no pruned network exists yet.
-        difficulty: float32 (n,), EL2N scores of the dense network; None where the rule does not ask
-            for them.
+        difficulty: float32 (n,), the dense network's EL2N scores; None unless the rule asks for
+            them.
     """
 
     level: int
@@ -82,12 +81,10 @@ class Rules:
     """The parts of one search.
 
     Attributes:
-        select: LevelStats -> the next set.
         needs_predictions: Whether `select` looks at predictions, which cost a pass over all data a
             level.
         stop: Mask distances of a level so far -> whether its mask is stable.
-        score: What ranks weights.
-        gradient_score: What does so instead; None where weights tell enough.
+        gradient_score: What ranks weights instead of `score`; None where weights tell enough.
     """
 
     select: Callable[[LevelStats], Selection]

@@ -18,8 +18,6 @@ class SearchPlan:
     """The plan of a whole search; only how large later sets are is not known before.
 
     Attributes:
-        config: The search's settings.
-        rewind: What levels start from.
         total: All training examples, |D0|.
         full: The full-length schedule on all data, which every level of iterative magnitude pruning
             takes.
@@ -45,13 +43,7 @@ class SearchPlan:
     def of(
         cls, config: SearchConfig, prunable: Sequence[int], *, members: int, total: int
     ) -> SearchPlan:
-        """Return the plan of a search.
-
-        Args:
-            config: Its settings.
-            prunable: Weights of each prunable layer.
-            members: Examples that level 0 trains on.
-            total: All training examples.
+        """Return the plan of a search: prunable weights are by layer, members level 0's examples.
 
         Raises:
             PracError: Where the search could not do what its settings ask for.

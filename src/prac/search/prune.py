@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from torch import Tensor
@@ -31,36 +32,30 @@ def pruned(
         raise PracError(
             f"the score gave a {type(scores).__name__}: expected scores by parameter name"
         )
-    try:
+    scope, allow_empty = config.scope, config.allow_empty
+    with _told_by_level(state.level):
         return prune(
-            scores,
-            state.masks,
-            config.drop_fraction,
-            scope=config.scope,
-            allow_empty=config.allow_empty,
+            scores, state.masks, config.drop_fraction, scope=scope, allow_empty=allow_empty
         )
+
+
+@contextmanager
+def _told_by_level(level: int) -> Iterator[None]:
+    """Turn what is wrong with scores into a PracError."""
+    try:
+        yield
     except ValueError as error:
-        raise PracError(f"level {state.level} cannot be pruned: {error}") from error
+        raise PracError(f"level {level} cannot be pruned: {error}") from error
 
 
 def prune_untrained(
-    problem: Problem,
-    rules: Rules,
-    config: SearchConfig,
-    state: RunState,
-    check: Callable[[], None],
+    problem: Problem, rules: Rules, config: SearchConfig, state: RunState, check: Callable[[], None]
 ) -> RunState:
     """Return the state of a level that is pruned without having been trained.
 
     By weights alone that is one ranking: of the dense network's where it was trained, and of the
-    level's own otherwise. What needs gradients takes them now, at the level's own weights.
-
-    Args:
-        problem: The network and its data.
-        rules: What ranks weights.
-        config: The search's settings.
-        state: At the level's start.
-        check: Called between passes over the network; what it raises ends the pruning.
+    level's own otherwise. What needs gradients takes them now, at the level's own weights; between
+    the passes over the network `check` is called, and what it raises ends the pruning.
 
     Raises:
         PracError: If a score is missing or not a number.
@@ -68,7 +63,7 @@ def prune_untrained(
     started = time.perf_counter()
     if rules.gradient_score is None:
         weights = state.source or state.weights
-        masks = pruned(rules, config.prune, state, {name: weights[name] for name in state.masks})
+        masks = pruned(rules, config.prune, state, _of(weights, state.masks))
         cost = Cost()
     else:
         masks, cost = pruned_by_gradients(problem, rules, config, state, check)
@@ -78,11 +73,7 @@ def prune_untrained(
 
 
 def pruned_by_gradients(
-    problem: Problem,
-    rules: Rules,
-    config: SearchConfig,
-    state: RunState,
-    check: Callable[[], None],
+    problem: Problem, rules: Rules, config: SearchConfig, state: RunState, check: Callable[[], None]
 ) -> tuple[Masks, Cost]:
     """Return the masks that a gradient score's rounds give, and what its passes cost.
 
@@ -105,8 +96,11 @@ def pruned_by_gradients(
         scores, spent = score.of(problem, state.weights, scored, seed)
         cost += spent
         for names, to_keep in zip(groups, counts, strict=True):
-            fraction = 1 - to_keep[number] / max(kept(_of(masks, names)), 1)
-            masks = masks | _lowest_removed(settings, scores, _of(masks, names), fraction, state)
+            old, own = _of(masks, names), _of(scores, names)
+            # Where a layer kept its strongest weight, more is left than the schedule has: not less.
+            fraction = max(1 - to_keep[number] / max(kept(old), 1), 0.0)
+            with _told_by_level(state.level):
+                masks = masks | prune(own, old, fraction, allow_empty=settings.allow_empty)
     return masks, cost
 
 
@@ -120,22 +114,5 @@ def rounds_of(before: int, fraction: float, rounds: int) -> list[int]:
     return [round(before * (after / before) ** ((i + 1) / rounds)) for i in range(rounds)]
 
 
-def _lowest_removed(
-    config: PruneConfig,
-    scores: Mapping[str, Tensor],
-    masks: Masks,
-    fraction: float,
-    state: RunState,
-) -> Masks:
-    """Return masks ranked together without the lowest-scoring share of what they keep."""
-    try:
-        # Where a layer kept its strongest weight, more is left than the schedule has: not less.
-        return prune(_of(scores, masks), masks, max(fraction, 0.0), allow_empty=config.allow_empty)
-    except ValueError as error:
-        raise PracError(f"level {state.level} cannot be pruned: {error}") from error
-
-
-def _of(
-    tensors: Mapping[str, Tensor], names: Mapping[str, Tensor] | list[str]
-) -> dict[str, Tensor]:
+def _of(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     return {name: tensors[name] for name in names}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -54,27 +55,26 @@ def rules_of(
     Raises:
         PracError: If a custom rule is given that nothing would ask.
     """
+    when, name = config.prune.when, config.prune.score
     unasked = {
-        "choose": choose is not None and config.prune.when != "iterative",
-        "stop": stop is not None and config.prune.when == "at-init",
+        "choose": choose is not None and when != "iterative",
+        "stop": stop is not None and when == "at-init",
     }
-    for name in unasked:
-        if unasked[name]:
+    for part in unasked:
+        if unasked[part]:
             raise PracError(
-                f"a custom `{name}` is given but pruning is {config.prune.when!r}: levels that are "
-                f"not trained do not ask it; leave it out"
+                f"a custom `{part}` is given but pruning is {when!r}: levels that are not trained "
+                f"do not ask it; leave it out"
             )
-    least = config.train.batch_size
+    configured = subset_rule(config.subset, least=config.train.batch_size, seed=config.seed)
     return Rules(
-        select=subset_rule(config.subset, least=least, seed=config.seed)
-        if choose is None
-        else checked_rule(choose),
+        select=configured if choose is None else checked_rule(choose),
         needs_predictions=choose is not None or config.subset.needs_predictions,
         stop=stop or stop_rule(config.stop),
-        score=score_rule(config.prune.score, config.seed)
+        score=score_rule(name, config.seed)
         if score is None
         else lambda weights, level: score(weights),
-        gradient_score=None if score is not None else GRADIENT_SCORES.get(config.prune.score),
+        gradient_score=GRADIENT_SCORES.get(name) if score is None else None,
     )
 
 
@@ -83,43 +83,32 @@ def subset_rule(
 ) -> Callable[[LevelStats], Selection]:
     """Return the configured rule: which examples the next level trains on.
 
-    Args:
-        config: Which rule.
-        least: Examples of a batch: a set has no fewer, if there are as many.
-        seed: Source of what is drawn.
+    A set has no fewer examples than `least`, a batch, if there are as many.
     """
 
-    def every_example(stats: LevelStats) -> Selection:
-        return Selection(torch.arange(len(stats.table)))  # Also after a level 0 on some of them.
-
-    def same_again(stats: LevelStats) -> Selection:
-        return Selection(stats.members)
-
-    def critical(stats: LevelStats) -> Selection:
-        return prac_set(stats, config, least=least, seed=seed)
-
     def only_cet(stats: LevelStats) -> Selection:
-        order = derive_seed(seed, "equally hard", stats.level)
-        cet = critical_for_training(stats, config, seed=order)
-        return Selection(_filled(cet, stats, least, order), {"cet": cet})
+        cet = critical_for_training(stats, config, seed=order(stats))
+        return Selection(filled(cet, stats), {"cet": cet})
 
     def only_cep(stats: LevelStats) -> Selection:
         cep = stats.exemplars
-        if stats.pruned is None:  # Nothing is known yet: the set stays as it is.
-            return Selection(stats.members, {"cep": cep})
-        order = derive_seed(seed, "equally hard", stats.level)
-        return Selection(_filled(cep, stats, least, order), {"cep": cep})
-
-    def at_random(stats: LevelStats) -> Selection:
-        return Selection(random_set(len(stats.table), count(stats), seed=seed))
+        # Nothing is known after level 0: the set stays as it is.
+        return Selection(
+            stats.members if stats.pruned is None else filled(cep, stats), {"cep": cep}
+        )
 
     def most_difficult(stats: LevelStats) -> Selection:
-        drawn = derive_seed(seed, "el2n")
         return Selection(top_k_by_score(difficulty(stats), count(stats), seed=drawn))
 
     def of_all_difficulties(stats: LevelStats) -> Selection:
-        scores, drawn = difficulty(stats), derive_seed(seed, "el2n")
+        scores = difficulty(stats)
         return Selection(coverage_centric(scores, count(stats), cutoff=config.cutoff, seed=drawn))
+
+    def order(stats: LevelStats) -> int:
+        return derive_seed(seed, "equally hard", stats.level)
+
+    def filled(chosen: Tensor, stats: LevelStats) -> Tensor:
+        return pad_to_size(chosen, stats.table, stats.members, least=least, seed=order(stats))
 
     def count(stats: LevelStats) -> int:
         return set_size(config, stats.level + 1, len(stats.table), least)
@@ -128,32 +117,28 @@ def subset_rule(
         assert stats.difficulty is not None, "level 0 takes the scores"
         return stats.difficulty
 
-    rules = {
-        "all": every_example,
-        "fixed": same_again,
-        "prac": critical,
+    drawn = derive_seed(seed, "el2n")
+    rules: dict[str, Callable[[LevelStats], Selection]] = {
+        # All of them also after a level 0 on some.
+        "all": lambda stats: Selection(torch.arange(len(stats.table))),
+        "fixed": lambda stats: Selection(stats.members),
+        "prac": lambda stats: prac_set(stats, config, least=least, seed=seed),
         "cet": only_cet,
         "cep": only_cep,
-        "random": at_random,
+        "random": lambda stats: Selection(random_set(len(stats.table), count(stats), seed=seed)),
         "el2n": most_difficult,
         "el2n-ccs": of_all_difficulties,
     }
     return rules[config.rule]
 
 
-def _filled(selection: Tensor, stats: LevelStats, least: int, seed: int) -> Tensor:
-    return pad_to_size(selection, stats.table, stats.members, least=least, seed=seed)
-
-
 def stop_rule(config: StopConfig) -> StopRule:
     """Return the configured stop rule as a function of a level's mask distances."""
+    above_once = config.arm == "above-once"
     rules: dict[str, StopRule] = {
         "never": lambda distances: False,
-        "stable": lambda distances: stable(
-            distances,
-            epsilon=config.epsilon,
-            window=config.window,
-            above_once=config.arm == "above-once",
+        "stable": partial(
+            stable, epsilon=config.epsilon, window=config.window, above_once=above_once
         ),
     }
     return rules[config.rule]
@@ -161,14 +146,9 @@ def stop_rule(config: StopConfig) -> StopRule:
 
 def score_rule(name: str, seed: int) -> LevelScore:
     """Return the named score of weights alone; magnitude where gradients are to tell instead."""
-
-    def at_random(weights: Mapping[str, Tensor], level: int) -> Mapping[str, Tensor]:
-        return random_scores(weights, derive_seed(seed, "score", level))
-
-    def by_magnitude(weights: Mapping[str, Tensor], level: int) -> Mapping[str, Tensor]:
-        return magnitude(weights)
-
-    return {"random": at_random}.get(name, by_magnitude)
+    if name == "random":
+        return lambda weights, level: random_scores(weights, derive_seed(seed, "score", level))
+    return lambda weights, level: magnitude(weights)
 
 
 def checked_rule(choose: SubsetRule) -> Callable[[LevelStats], Selection]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prac.algorithms import density
-from prac.runs import RunFolder, RunState, read_levels
-from prac.search.level_files import write_start, write_summary, write_trained
+from torch import Tensor
+
+from prac.algorithms import density, kept
+from prac.data import class_counts
+from prac.io import write_json, write_tensors
+from prac.models import masked
+from prac.runs import Cost, Level, RunFolder, RunState, Subset, Ticket, read_levels
 from prac.search.parts import LevelStats, Selection
 from prac.search.plan import SearchPlan
 from prac.training import Problem, RunOptions
@@ -20,10 +25,8 @@ class SearchRun:
 
     Attributes:
         folder: Its run folder, open.
-        problem: What is searched.
-        plan: Of the search.
+        problem, plan, options: What is searched, how far, and how it runs.
         provenance: What every ticket and set says of where it comes from.
-        options: How it runs.
     """
 
     folder: RunFolder
@@ -35,23 +38,31 @@ class SearchRun:
     def resume(self, first: RunState) -> RunState:
         """Return the state to go on from: the newest that is whole, or the first, begun."""
         state = self.folder.resume(first) or self.start(first, Selection(first.members))
-        plan = self.plan
         self.options.tell(
             "search",
             state.level,
             path=str(self.folder.path),
-            densities=plan.densities,
-            trains=list(plan.trains[: plan.levels]),
-            total=plan.total,
-            imp_iterations=plan.full.iterations,
+            densities=self.plan.densities,
+            trains=list(self.plan.trains[: self.plan.levels]),
+            total=self.plan.total,
+            imp_iterations=self.plan.full.iterations,
             done=[level.to_json() for level in read_levels(self.folder.path)],
         )
         return state
 
     def start(self, state: RunState, selection: Selection) -> RunState:
         """Write what a level starts from, and make it the state to resume from."""
-        path = self.folder.level(state.level)
-        write_start(path, state, self.problem, selection, self.provenance)
+        train, path = self.problem.train, self.folder.level(state.level)
+        origin = {
+            **self.provenance,
+            "level": state.level,
+            "density": density(state.masks),
+            "set_parts": {name: len(part) for name, part in selection.parts.items()},
+        }
+        Ticket(state.weights, state.masks, origin).save(path / "ticket.safetensors")
+        by_class = class_counts(train, state.members)
+        subset = Subset.of(train, state.members, {**origin, "by_class": by_class})
+        subset.save(path / "subset.safetensors")
         self.folder.commit(state)
         if state.level:  # Starting the dense level is not progress.
             self.options.run_control.saved(self.folder.seconds_to_save)
@@ -74,8 +85,22 @@ class SearchRun:
         )
 
     def write_trained(self, state: RunState, stats: LevelStats, selection: Selection) -> None:
-        """Write what a level's training has left: its best weights, what it has shown."""
-        write_trained(self.folder.level(state.level), state, stats, selection)
+        """Write a level's best weights, and what its training has shown of each example."""
+        assert state.best is not None, "a trained level has a best epoch"
+        path, best = self.folder.level(state.level), masked(state.best, state.masks)
+        header = {"level": state.level, "epoch": state.best_epoch}
+        write_tensors(path / "trained.safetensors", best, "trained", header)
+        tensors: dict[str, Tensor | None] = {
+            "members": state.members,
+            "events": state.table.events,
+            "learned": state.table.learned,
+            "chosen": selection.members,
+            **selection.parts,
+            "predictions": stats.dense if stats.pruned is None else stats.pruned,
+            "difficulty": stats.difficulty,
+        }
+        known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        write_tensors(path / "examples.safetensors", known, "examples", {"level": state.level})
 
     def finish_level(self, state: RunState, selection: Selection) -> None:
         """Make a level complete."""
@@ -89,8 +114,38 @@ class SearchRun:
         )
 
     def finish(self, state: RunState) -> None:
-        """Write the summary that makes a level complete, and with the last one the search."""
-        path = self.folder.level(state.level)
+        """Write the summary that makes a level complete, and with the last one the search.
+
+        The last level's state is at its start: it is a ticket only.
+        """
+        path, full, val = self.folder.level(state.level), self.plan.full, self.problem.val
         length = self.plan.level(state.level, len(state.members))
-        every = self.plan.config.train.validate_every
-        write_summary(path, state, self.problem, length, self.plan.full, every)
+        subset = Subset.load(path / "subset.safetensors")
+        validations = math.ceil(full.epochs / self.plan.config.train.validate_every)
+        summary = Level(
+            index=state.level,
+            density=density(state.masks),
+            kept=kept(state.masks),
+            prunable=sum(mask.numel() for mask in state.masks.values()),
+            set_size=len(state.members),
+            total=self.plan.total,
+            set_parts=subset.provenance["set_parts"],
+            set_by_class=subset.provenance["by_class"],
+            epochs=length.epochs_begun(state.step),
+            planned_epochs=length.epochs,
+            iterations=state.cost.iterations if state.step else 0,
+            planned_iterations=length.iterations,
+            stopped_early=0 < state.step < length.iterations,
+            best_epoch=state.best_epoch,
+            best_val_accuracy=state.best_accuracy if state.best_accuracy >= 0 else None,
+            mask_distances=state.distances,
+            cost=state.cost,
+            imp=Cost(
+                iterations=full.iterations,
+                examples_trained=round(
+                    full.iterations * self.plan.total / full.iterations_per_epoch
+                ),
+                examples_scored=0 if val is None else validations * len(val),
+            ),
+        )
+        write_json(path / "summary.json", summary.to_json())

@@ -52,12 +52,9 @@ def presented_an_epoch(config: SampleConfig, members: int, *, least: int) -> int
 def sample_rule(config: SampleConfig, *, epochs: int, least: int, seed: int) -> SampleRule:
     """Return the configured sampling.
 
-    Args:
-        config: Which sampling.
-        epochs: Of the level's plan, as if it were not cut short: a level that is does as the whole
-            one up to there.
-        least: Examples of a batch: an epoch presents no fewer, if its set has as many.
-        seed: Source of what is drawn.
+    The epochs are those of the level's plan as if it were not cut short: a level that is does as
+    the whole one up to there. An epoch presents no fewer examples than `least`, a batch, if its set
+    has as many.
     """
 
     def by_loss(state: RunState, epoch: int) -> tuple[Tensor, Tensor | None]:

@@ -12,6 +12,7 @@ from .level import plan_for as plan_for
 from .level import record_segment as record_segment
 from .level import train_level as train_level
 from .loop import fit as fit
+from .loop import own_generators as own_generators
 from .optimizer import make_optimizer as make_optimizer
 from .optimizer import optimizer_tensors as optimizer_tensors
 from .optimizer import restore_optimizer_ as restore_optimizer_

@@ -20,11 +20,11 @@ from prac.errors import PracError, is_out_of_memory
 from prac.io import has_trained, read_environment
 from prac.training.determinism import noting_randomness
 from prac.training.optimizer import make_optimizer
-from prac.training.problem import Problem
+from prac.training.problem import Problem, first_batch
 from prac.training.runtime import EXECUTIONS
 from prac.training.step import STEPS_BEFORE_CAPTURE, Step
 from prac.training.task import Task
-from prac.utils import seeded
+from prac.utils import one_line, seeded
 
 ROUNDS = 5
 FEW = 100  # Iterations that are not worth a look at the clock.
@@ -38,7 +38,6 @@ class Stage:
 
     Attributes:
         repaid: Seconds that the run would take as it is best known by then.
-        names: Of EXECUTIONS, in order.
         enough: Whether the first that works is enough.
     """
 
@@ -60,13 +59,7 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Choice:
-    """How steps are to run, and what was measured.
-
-    Attributes:
-        name: One of EXECUTIONS.
-        seconds: A step, by execution; empty where nothing was measured.
-        failed: Why an execution cannot be had, by its name.
-    """
+    """Which execution to use; the measured seconds of a step, and why others cannot be had."""
 
     name: str
     seconds: Mapping[str, float]
@@ -93,15 +86,9 @@ def select_execution(
     """Return the problem with its steps run as configured, its model laid out for that in place.
 
     "auto" stays with what a run was begun with, or with how the search ran that found the ticket to
-    be trained; any other new run measures, where it is long enough.
-
-    Args:
-        problem: As it is trained.
-        config: Its settings.
-        iterations: Steps that the whole run has at most.
-        out: The run folder.
-        note: Shown a line where something was measured, or has no deterministic kernel.
-        found_under: The versions of a ticket's provenance.
+    be trained, by the versions of its provenance; any other new run measures, where it is long
+    enough: at most `iterations` steps. A line is noted where something was measured, or has no
+    deterministic kernel.
 
     Raises:
         PracError: If the problem cannot be trained in the execution asked for.
@@ -159,20 +146,45 @@ def choose(problem: Problem, config: TrainConfig, iterations: int) -> Choice:
     """
     if iterations < FEW:
         return Choice("eager", {}, {})
-    clock, failed = _Clock(problem, config), {}
+    seconds: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    in_turns: list[_Trial] = []
+
+    def take(trial: _Trial) -> None:
+        if trial.is_on_cuda:
+            # One at a time: a device's memory may not hold two, and it is quiet enough to compare
+            # what was not measured in turns.
+            seconds[trial.name] = statistics.median(trial.timed() for _ in range(ROUNDS))
+            trial.close()
+        else:
+            seconds[trial.name] = trial.timed()
+            in_turns.append(trial)
+
+    eager = _Trial(problem, config, "eager")
+    eager.timed()
+    take(eager)
     has_images = any(parameter.ndim == 4 for parameter in problem.model.parameters())
     for stage in STAGES[problem.runtime.device.type]:
-        if clock.quickest * iterations < stage.repaid:
+        if min(seconds.values()) * iterations < stage.repaid:
             break
         for name in stage.names:
             if name == "channels-last" and not has_images:
                 continue
-            fault = clock.add(name)
-            if fault is not None:
-                failed[name] = fault
-            elif stage.enough:
+            trial = _Trial(problem, config, name)
+            try:
+                trial.check(eager.losses[0])
+            except PracError as error:
+                failed[name] = str(error)
+            if name in failed:
+                trial.close()  # Only now: the error held all that it went through.
+                continue
+            take(trial)
+            if stage.enough:
                 break
-    seconds = clock.read()
+    if len(in_turns) > 1:
+        rounds = [[trial.timed() for trial in in_turns] for _ in range(ROUNDS)]
+        for trial, each in zip(in_turns, zip(*rounds, strict=True), strict=True):
+            seconds[trial.name] = statistics.median(each)
     if len(seconds) == 1:
         return Choice("eager", {}, failed)
     best = "eager"
@@ -180,56 +192,6 @@ def choose(problem: Problem, config: TrainConfig, iterations: int) -> Choice:
         if seconds[name] < seconds[best] * (1 - LEAST_GAIN):
             best = name
     return Choice(best, seconds, failed)
-
-
-class _Clock:
-    """What a step takes in each execution that is tried."""
-
-    def __init__(self, problem: Problem, config: TrainConfig) -> None:
-        """Begin with eager steps."""
-        self._problem, self._config = problem, config
-        self._trials: dict[str, _Trial] = {}
-        self._seconds: dict[str, float] = {}
-        eager = _Trial(problem, config, "eager")
-        eager.timed()
-        self._take(eager)
-        self._expected = eager.losses[0]
-
-    def add(self, name: str) -> str | None:
-        """Try one more; return why it cannot be had, if so."""
-        trial = _Trial(self._problem, self._config, name)
-        try:
-            trial.check(self._expected)
-        except PracError as error:
-            fault = str(error)
-        else:
-            self._take(trial)
-            return None
-        trial.close()  # Only now: the error held all that it went through.
-        return fault
-
-    def _take(self, trial: _Trial) -> None:
-        if trial.is_on_cuda:
-            # One at a time: a device's memory may not hold two, and it is quiet enough to compare
-            # what was not measured in turns.
-            self._seconds[trial.name] = statistics.median(trial.timed() for _ in range(ROUNDS))
-            trial.close()
-        else:
-            self._seconds[trial.name] = trial.timed()
-            self._trials[trial.name] = trial
-
-    @property
-    def quickest(self) -> float:
-        """Seconds of the fastest step so far."""
-        return min(self._seconds.values())
-
-    def read(self) -> dict[str, float]:
-        """Return the seconds of a step by execution; those that can be are measured in turns."""
-        if len(self._trials) > 1:
-            rounds = [{n: t.timed() for n, t in self._trials.items()} for _ in range(ROUNDS)]
-            for name in self._trials:
-                self._seconds[name] = statistics.median(each[name] for each in rounds)
-        return dict(self._seconds)
 
 
 def check_execution(problem: Problem, config: TrainConfig, name: str) -> None:
@@ -251,24 +213,17 @@ def check_device(name: str, device: torch.device) -> None:
 
 
 class _Trial:
-    """A copy of a problem's model that trains on one batch, again and again.
-
-    Attributes:
-        name: The execution's.
-        is_on_cuda: Whether it runs on a GPU.
-        losses: Of each step so far.
-    """
+    """A copy of a problem's model that trains on one batch, again and again."""
 
     def __init__(self, problem: Problem, config: TrainConfig, name: str) -> None:
         self.name = name
         self._world = replace(problem.runtime, execution=name)
         self.is_on_cuda = self._world.device.type == "cuda"
-        size = min(config.batch_size, len(problem.train))
-        self._x, self._y = next(iter(problem.train.stream([torch.arange(size)])))
+        self._x, self._y = first_batch(problem.train, config.batch_size)
         model = copy.deepcopy(problem.model).train()
         self._world.prepare_(model)
         optimizer = make_optimizer(model, config, self._world)
-        self._step: Step | None = self._step_of(model, optimizer, problem.task, size)
+        self._step: Step | None = self._step_of(model, optimizer, problem.task, len(self._y))
         self.losses: list[float] = []
 
     def _step_of(
@@ -298,7 +253,7 @@ class _Trial:
                 ) from error
             # A capture that fails tells so; what it failed at is the error before.
             cause = error.__context__ if self._world.captures and error.__context__ else error
-            line = " ".join(str(cause).split()) or type(cause).__name__
+            line = one_line(cause) or type(cause).__name__
             raise PracError(
                 f"execution {self.name!r} does not work here: {line[:200]}: use auto or eager"
             ) from error

@@ -76,12 +76,12 @@ _READ = (
 )
 
 
-@dataclass(frozen=True)
-class Slot:
-    """A place of a module that holds a parameter or a buffer."""
+Slot = tuple[dict[str, Any], str]
+"""A place that holds a parameter or a buffer: one of a module's own dictionaries, and the name."""
 
-    holder: dict[str, Any]
-    name: str
+
+_CAST = torch.ops.aten._to_copy.default
+_ADD = torch.ops.aten.add_.Tensor
 
 
 @dataclass
@@ -124,7 +124,10 @@ class StandIns:
         for weight, slots in _places(model, "_parameters").values():
             uses = watched.uses[id(weight)]
             # Cast once: of two casts the gradients would be added up in another type.
-            if len(uses) != 1 or not _is_cast(watched.calls[uses[0]]) or _has_hooks(weight):
+            if len(uses) != 1 or not _does(_CAST, watched.calls[uses[0]], CAST_TO):
+                continue
+            # Nothing else is to be done with the weight's own gradient.
+            if weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None):
                 continue
             if id(weight) not in casts:
                 like = torch.empty_like(weight, dtype=CAST_TO)
@@ -149,7 +152,8 @@ class StandIns:
         }
         for counter, slots in _places(model, "_buffers").values():
             uses = watched.uses[id(counter)]
-            if id(counter) in own and uses and all(_adds_one(watched.calls[use]) for use in uses):
+            adds_one = (_does(_ADD, watched.calls[use], 1) for use in uses)
+            if id(counter) in own and uses and all(adds_one):
                 self.counters.append(counter)
                 self.counts.append(len(uses))
                 self.slots += [(slot, None) for slot in slots]
@@ -158,14 +162,14 @@ class StandIns:
     @contextmanager
     def standing(self) -> Iterator[None]:
         """Put them into the model's places for a while."""
-        before = [slot.holder[slot.name] for slot, _ in self.slots]
+        before = [holder[name] for (holder, name), _ in self.slots]
         try:
-            for slot, instead in self.slots:
-                slot.holder[slot.name] = instead
+            for (holder, name), instead in self.slots:
+                holder[name] = instead
             yield
         finally:
-            for (slot, _), original in zip(self.slots, before, strict=True):
-                slot.holder[slot.name] = original
+            for ((holder, name), _), original in zip(self.slots, before, strict=True):
+                holder[name] = original
 
     @torch.no_grad()
     def cast_(self) -> None:
@@ -178,17 +182,14 @@ class StandIns:
     @torch.no_grad()
     def hand_on_gradients_(self) -> None:
         """Give the weights the gradients of their casts."""
-        reached = [
-            (weight, gradient, cast.grad)
-            for weight, gradient, cast in zip(self.weights, self.gradients, self.casts, strict=True)
-            if cast.grad is not None
-        ]
-        if not reached:
-            return
-        weights, gradients, casts = (list(column) for column in zip(*reached, strict=True))
-        torch._foreach_copy_(gradients, casts)
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
+        gradients, casts = [], []
+        for weight, gradient, cast in zip(self.weights, self.gradients, self.casts, strict=True):
+            if cast.grad is not None:
+                weight.grad = gradient
+                gradients.append(gradient)
+                casts.append(cast.grad)
+        if casts:
+            torch._foreach_copy_(gradients, casts)
 
     def check(self, before: Watched, now: Watched) -> None:
         """Raise a PracError unless a pass did what the watched one did, the stand-ins apart."""
@@ -208,26 +209,14 @@ def _places(model: nn.Module, kind: str) -> dict[int, tuple[Tensor, list[Slot]]]
         holder: dict[str, Tensor | None] = getattr(module, kind)
         for name, tensor in holder.items():
             if tensor is not None:
-                found.setdefault(id(tensor), (tensor, []))[1].append(Slot(holder, name))
+                found.setdefault(id(tensor), (tensor, []))[1].append((holder, name))
     return found
 
 
-def _is_cast(call: Call) -> bool:
-    """Say whether a call does nothing but cast its tensor as autocast does."""
+def _does(operation: Any, call: Call, argument: Any) -> bool:
+    """Say whether a call does an operation to its tensor, with this argument and no other."""
     function, _, *rest = call
-    return function is torch.ops.aten._to_copy.default and rest == [CAST_TO]
-
-
-def _has_hooks(weight: Tensor) -> bool:
-    """Say whether something is to be done with a weight's own gradient."""
-    after = getattr(weight, "_post_accumulate_grad_hooks", None)
-    return bool(weight._backward_hooks or after)
-
-
-def _adds_one(call: Call) -> bool:
-    """Say whether a call adds 1 to its tensor in place."""
-    function, _, *rest = call
-    return function is torch.ops.aten.add_.Tensor and rest == [1]
+    return function is operation and rest == [argument]
 
 
 class Graph:
@@ -240,10 +229,7 @@ class Graph:
     """
 
     def __init__(
-        self,
-        step: Callable[..., tuple[Tensor, Tensor]],
-        inputs: Sequence[Tensor],
-        pool: Any,
+        self, step: Callable[..., tuple[Tensor, Tensor]], inputs: Sequence[Tensor], pool: Any
     ) -> None:
         """Capture."""
         self._inputs = [one.clone() for one in inputs]

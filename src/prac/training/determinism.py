@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -26,8 +26,7 @@ def reproducible(device: torch.device) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
-    before = _Settings()
-    try:
+    with _put_back():
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         torch.use_deterministic_algorithms(True, warn_only=True)
         # It would fill each new tensor: a kernel more for every one that a step makes.
@@ -42,8 +41,6 @@ def reproducible(device: torch.device) -> Iterator[None]:
             # It is not the user who asked for it.
             warnings.filterwarnings("ignore", message=_NONE_THERE.format(".*"))
             yield
-    finally:
-        before.restore()
 
 
 _NONE_THERE = "{} does not have a deterministic implementation"
@@ -75,47 +72,37 @@ def settled() -> dict[str, Any]:
     }
 
 
-class _Settings:
-    """The process's settings of all that `reproducible` changes."""
-
-    def __init__(self) -> None:
-        cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
-        self._cudnn = (cudnn.deterministic, cudnn.benchmark)
-        self._algorithms = (
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-        )
-        try:
-            self._products: str | None = torch.get_float32_matmul_precision()
-        except RuntimeError:  # Set by both interfaces: the newer one's are put back below.
-            self._products = None
-        self._fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-        self._precise = _precise(
-            torch.backends,
-            cudnn,
-            getattr(cudnn, "conv", None),
-            getattr(cudnn, "rnn", None),
-            cuda.matmul,
-        )
-        self._precisions = [one.fp32_precision for one in self._precise]
-        # Where operations differ, the older interface would only tell that it cannot say.
-        self._allowed = (
-            tuple(self._precisions[place] == "tf32" for place in (2, 4))
-            if len(self._precise) == 5
-            else (cudnn.allow_tf32, cuda.matmul.allow_tf32)
-        )
-
-    def restore(self) -> None:
-        """Put them back."""
-        cudnn = torch.backends.cudnn
-        cudnn.deterministic, cudnn.benchmark = self._cudnn
-        enabled, warn_only = self._algorithms
+@contextmanager
+def _put_back() -> Iterator[None]:
+    """Put back the process's settings of all that `reproducible` changes."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    deterministic: Any = torch.utils.deterministic
+    of_cudnn = cudnn.deterministic, cudnn.benchmark
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    products: str | None = None
+    with suppress(RuntimeError):  # Set by both interfaces: the newer one's are put back below.
+        products = torch.get_float32_matmul_precision()
+    fills = deterministic.fill_uninitialized_memory
+    conv, rnn = getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None)
+    places = _precise(torch.backends, cudnn, conv, rnn, matmul)
+    precisions = [one.fp32_precision for one in places]
+    # Where operations differ, the older interface would only tell that it cannot say.
+    allowed = (
+        (precisions[2] == "tf32", precisions[4] == "tf32")
+        if len(places) == 5
+        else (cudnn.allow_tf32, matmul.allow_tf32)
+    )
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = of_cudnn
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-        torch.utils.deterministic.fill_uninitialized_memory = self._fills  # type: ignore[attr-defined]
-        cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = self._allowed
-        if self._products is not None:
-            torch.set_float32_matmul_precision(self._products)
-        for one, precision in zip(self._precise, self._precisions, strict=True):
+        deterministic.fill_uninitialized_memory = fills
+        cudnn.allow_tf32, matmul.allow_tf32 = allowed
+        if products is not None:
+            torch.set_float32_matmul_precision(products)
+        for one, precision in zip(places, precisions, strict=True):
             if one.fp32_precision != precision:
                 one.fp32_precision = precision
 

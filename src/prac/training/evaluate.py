@@ -13,7 +13,6 @@ from prac.data import Examples, TensorExamples, in_layout
 from prac.errors import PracError
 from prac.training.problem import Problem
 from prac.training.step import batch_loss
-from prac.training.task import CLASSIFICATION
 
 # Batches smaller than this are put together for a scoring pass.
 LEAST_BATCH = 64
@@ -53,16 +52,12 @@ def forward(
                 yield outputs, y
             ids = ids[len(part) :]
             if is_there and len(ids):
-                size = max(size, _most_at_once(x, outputs, problem.batch_size))
+                an_example = max(x[0].numel() * 4, outputs[0].nbytes, 1)
+                most = (TRAINING_BATCHES * problem.batch_size, MOST_EXAMPLES)
+                size = max(size, min(*most, MOST_BYTES // an_example))
                 is_there = False
     finally:
         model.train(was_training)
-
-
-def _most_at_once(x: Tensor, outputs: Tensor, batch_size: int) -> int:
-    """Return how many examples a pass takes at once on a GPU, by what a batch of it was."""
-    an_example = max(x[0].numel() * 4, outputs[0].nbytes, 1)
-    return min(TRAINING_BATCHES * batch_size, MOST_EXAMPLES, MOST_BYTES // an_example)
 
 
 def accuracy_and_loss(
@@ -74,10 +69,8 @@ def accuracy_and_loss(
         right.append(task.correct(outputs, y).sum())
         loss.append(batch_loss(task, outputs.float(), y).detach() * len(y))
     # One transfer at the end: the loop over batches never waits for the device.
-    return (
-        float(torch.stack(right).sum()) / len(examples),
-        float(torch.stack(loss).sum()) / len(examples),
-    )
+    count = len(examples)
+    return float(torch.stack(right).sum()) / count, float(torch.stack(loss).sum()) / count
 
 
 def predictions(
@@ -97,13 +90,10 @@ def el2n_scores(
     Raises:
         PracError: If the task is not classification: outputs are then no scores of classes.
     """
-    if problem.task.prediction is not CLASSIFICATION.prediction:
+    if not problem.is_classification:
         raise PracError(
             "error norms (EL2N) are of predicted classes, and the task's prediction is not "
             "classification's: choose examples by another rule"
         )
-    found = [
-        error_norms(outputs.float().softmax(1), y)
-        for outputs, y in forward(problem, examples, between)
-    ]
-    return torch.cat(found).cpu()
+    passes = forward(problem, examples, between)
+    return torch.cat([error_norms(outputs.float().softmax(1), y) for outputs, y in passes]).cpu()

@@ -25,23 +25,9 @@ from prac.training.problem import Problem
 from prac.training.run_options import RunOptions
 from prac.utils import flattened
 
-BEAT_SECONDS = 0.25
+BEAT_SECONDS = 0.25  # From one iteration that is told of to the next.
 # After an epoch's end, until its state is written: by then a device has some steps to do.
 HOLD_SECONDS = 0.02
-
-
-def throttled_steps(options: RunOptions, level: int) -> Callable[[int], None]:
-    """Return what is called after every iteration, and tells of some of them."""
-    last = time.monotonic()
-
-    def beat(iteration: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= BEAT_SECONDS:
-            last = now
-            options.tell("step", level, iteration=iteration)
-
-    return beat
 
 
 def plan_for(
@@ -77,9 +63,6 @@ class Training:
     """How one level is trained.
 
     Attributes:
-        plan: Length and learning rates.
-        config: Optimiser settings.
-        seed: Source of order and augmentation.
         candidate: Weights by name -> the masks that pruning now would give; None where no one asks
             how stable they are.
         stop: Mask distances so far -> whether to stop.
@@ -115,11 +98,7 @@ class Training:
 
 
 def train_level(
-    problem: Problem,
-    folder: RunFolder,
-    state: RunState,
-    training: Training,
-    options: RunOptions,
+    problem: Problem, folder: RunFolder, state: RunState, training: Training, options: RunOptions
 ) -> RunState:
     """Train a level from `state` to its end, committing every epoch; return its last state.
 
@@ -139,13 +118,16 @@ def train_level(
         state = replace(state, rewind=state.weights)
     if training.is_over(state):
         return state
-    started = time.perf_counter()
-    beat = throttled_steps(options, state.level)
+    started = told = time.perf_counter()
 
     def breaks(step: int) -> bool:
-        if time.perf_counter() - started > HOLD_SECONDS:
+        nonlocal told
+        now = time.perf_counter()
+        if now - started > HOLD_SECONDS:
             folder.release()
-        beat(step)
+        if now - told >= BEAT_SECONDS:
+            told = now
+            options.tell("step", state.level, iteration=step)
         return run_control.after_step() or step == training.mark
 
     segments = fit(
@@ -184,7 +166,8 @@ def train_level(
             started = now
             if training.is_over(state):
                 break
-            run_control.check(_place(state, training.plan))
+            epoch = training.plan.epochs_begun(state.step)
+            run_control.check(f"at level {state.level}, epoch {epoch}, iteration {state.step}")
     folder.wait()
     return state
 
@@ -297,7 +280,3 @@ def metrics(state: RunState, plan: Plan, validation: Mapping[str, float]) -> dic
         **validation,
         "mask_distance": state.distances[-1] if state.distances else None,
     }
-
-
-def _place(state: RunState, plan: Plan) -> str:
-    return f"at level {state.level}, epoch {plan.epochs_begun(state.step)}, iteration {state.step}"

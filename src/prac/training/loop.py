@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -30,9 +31,7 @@ class Segment:
         ids: int64 (k,), the examples presented, once each.
         correct: bool (k,), whether each was predicted right as it was presented.
         losses: float32, the training loss of each iteration.
-        ends_epoch: Whether the epoch ended here.
-        example_losses: float32 (k,), of each example as it was presented; None unless it was asked
-            for.
+        example_losses: float32 (k,), as they were presented; None unless asked for.
     """
 
     start: int
@@ -150,6 +149,7 @@ class _Epoch:
     """The batches of an epoch, or of what is left of it, made as they are asked for.
 
     Attributes:
+        batches: Those not taken yet.
         last: Where its last batch ends, in iterations.
         end: Where the next epoch begins, whether or not this one has as many batches.
     """
@@ -167,34 +167,20 @@ class _Epoch:
         self.end = min(begin + plan.iterations_per_epoch, plan.iterations)
         epoch_seed = derive_seed(seed, "segment", begin)
         seeds = [derive_seed(epoch_seed, done + number) for number in range(len(ids))]
-        weights = _by_example(presented, weights, len(data))
-        self._batches = _batches(data, ids, seeds, step, weights)
-        self._begun: list[Batch] = []
+        placed: Tensor | None = None
+        if weights is not None:
+            placed = torch.zeros(len(data))
+            placed[presented] = weights
+        self._made = _batches(data, ids, seeds, step, placed)
+        self.batches: Iterator[Batch] = self._made
 
     def begin(self) -> None:
         """Make the first batches, which on a device takes no longer than to ask for them."""
-        self._begun.append(next(self._batches))
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Go on where it was left."""
-        return self
-
-    def __next__(self) -> Batch:
-        """Return the next batch."""
-        return self._begun.pop() if self._begun else next(self._batches)
+        self.batches = chain([next(self._made)], self._made)
 
     def close(self) -> None:
         """Make no more."""
-        self._batches.close()
-
-
-def _by_example(ids: Tensor, weights: Tensor | None, total: int) -> Tensor | None:
-    """Return float32 (total,), the weights of examples `ids` in their places; None for None."""
-    if weights is None:
-        return None
-    placed = torch.zeros(total)
-    placed[ids] = weights
-    return placed
+        self._made.close()
 
 
 def _batches(
@@ -221,7 +207,7 @@ def _segment(
     outcomes = _Outcomes(train_step.task, with_losses=with_losses)
     train_step.model.train()
     with _own_randomness(train_step.runtime.device) as generators:
-        for batch in epoch:
+        for batch in epoch.batches:
             # Dropout and the like draw from torch's own generators.
             for own in generators:
                 own.manual_seed(batch.seed)
@@ -235,7 +221,7 @@ def _segment(
     train_step.settle_()
     ends_epoch = step == epoch.last
     if ends_epoch:
-        next(epoch, None)  # Lets the stream come to its own end.
+        next(epoch.batches, None)  # Lets the stream come to its own end.
         look_ahead(epoch.end)  # The device is still at work.
     return Segment(
         start,
@@ -263,7 +249,8 @@ class _Outcomes:
 
     def add(self, outputs: Tensor, y: Tensor) -> None:
         """Take a batch's outputs (n, ...) and targets (n, ...)."""
-        if self._waiting and not _alike(self._waiting[-1], (outputs, y)):
+        before = self._waiting[-1] if self._waiting else (outputs, y)
+        if before[0].shape[1:] != outputs.shape[1:] or before[1].shape[1:] != y.shape[1:]:
             self._judge()
         self._waiting.append((outputs, y))
         self._bytes += outputs.nbytes + y.nbytes
@@ -288,17 +275,16 @@ class _Outcomes:
         return torch.cat(self._losses).float().cpu() if self._with_losses else None
 
 
-def _alike(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
-    """Say whether two batches differ in nothing but their number of examples."""
-    return all(a.shape[1:] == b.shape[1:] for a, b in zip(one, other, strict=True))
+def own_generators(device: torch.device) -> list[torch.Generator]:
+    """Return torch's own generators for the CPU and `device`, from which modules draw."""
+    on_cuda = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
+    return [torch.default_generator, *on_cuda]
 
 
 @contextmanager
 def _own_randomness(device: torch.device) -> Iterator[list[torch.Generator]]:
-    """Lend torch's own generators for the CPU and `device`; their state is put back afterwards."""
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index or 0])
+    """Lend torch's own generators; their state is put back afterwards."""
+    generators = own_generators(device)
     states = [generator.get_state() for generator in generators]
     try:
         yield generators

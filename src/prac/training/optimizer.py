@@ -36,16 +36,16 @@ def make_optimizer(
             fused=fused,
         )
         _begin_momentum_(optimizer)
-        return optimizer
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    optimizer = kinds[config.optimizer](
-        parameters,
-        rate,
-        betas=(config.momentum, 0.999),
-        weight_decay=config.weight_decay,
-        fused=fused,
-        capturable=runtime.captures,
-    )
+    else:
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        optimizer = kinds[config.optimizer](
+            parameters,
+            rate,
+            betas=(config.momentum, 0.999),
+            weight_decay=config.weight_decay,
+            fused=fused,
+            capturable=runtime.captures,
+        )
     return optimizer
 
 
@@ -90,9 +90,9 @@ def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
             raise PracError(f"{name!r} is nothing that this optimiser keeps of its parameters")
         wanted = torch.Size() if key == "step" else parameters[number].shape
         if tensor.shape != wanted or not tensor.is_floating_point():
+            found = f"{tensor.dtype} {list(tensor.shape)}"
             raise PracError(
-                f"the optimiser's {name!r} is {tensor.dtype} {list(tensor.shape)}: expected "
-                f"floating point {list(wanted)}"
+                f"the optimiser's {name!r} is {found}: expected floating point {list(wanted)}"
             )
         # A copy: load_state_dict keeps what it is given, and steps would change the caller's. It
         # lies in memory as its parameter does, which fused steps take for granted.

@@ -13,6 +13,7 @@ from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
+from prac.utils import one_line
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ class Problem:
         model: On the runtime's device; trained in place.
         train: All training examples, D0.
         val: Held-out examples that choose the best epoch; None takes the last one.
-        task: Loss and correctness.
-        runtime: Device, precision and execution.
+        task, runtime: As their classes say.
         batch_size: Examples a step. Scoring passes take as many, so that what training and scoring
             free fits what the other asks for: memory falls to pieces otherwise.
     """
@@ -53,7 +53,7 @@ class Problem:
             PracError: If the data is of no known kind, its shape does not fit the model, or a
                 label has no output.
         """
-        model = _checked_model(model)
+        _check_model(model)
         runtime.prepare_(model)
         problem = cls(
             model,
@@ -77,15 +77,20 @@ class Problem:
             **self.task.own_parts(),
         }
 
+    @property
+    def is_classification(self) -> bool:
+        """Whether the task's predictions are classes."""
+        return self.task.prediction is CLASSIFICATION.prediction
+
     def check(self, name: str, examples: Examples) -> None:
         """Raise a PracError unless the model and the task take the examples in evaluation mode."""
-        x, y = next(iter(examples.stream([torch.arange(min(len(examples), 2))])))
+        x, y = first_batch(examples, 2)
         was_training = self.model.training
         self.model.eval()
         try:
             with torch.no_grad():
                 outputs = self._outputs(name, x, self.model)
-                if self.task.prediction is CLASSIFICATION.prediction:
+                if self.is_classification:
                     _check_classes(name, examples, outputs, y)
                 self._judged(name, outputs, y)
         finally:
@@ -93,7 +98,7 @@ class Problem:
 
     def check_step(self, examples: int) -> None:
         """Raise a PracError unless a copy of the model takes a few examples in training mode."""
-        x, y = next(iter(self.train.stream([torch.arange(min(len(self.train), examples))])))
+        x, y = first_batch(self.train, examples)
         with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []):
             model = copy.deepcopy(self.model).train()
             outputs = self._outputs("training", x, model)
@@ -104,9 +109,7 @@ class Problem:
                 f"the task's loss gave {shape} for a batch: expected one number, the batch's mean"
             )
         if not loss.requires_grad:
-            raise PracError(
-                "the loss does not depend on any parameter that trains: are all of them frozen?"
-            )
+            raise PracError("the loss depends on no parameter that trains: are all of them frozen?")
 
     def check_losses(self) -> None:
         """Raise a PracError unless the task tells each example's loss, one number an example."""
@@ -115,7 +118,7 @@ class Problem:
                 "sampling is 'infobatch', which needs each example's loss, but the task's loss "
                 "gives their mean: pass Task(losses=...) too, or sample otherwise"
             )
-        x, y = next(iter(self.train.stream([torch.arange(min(len(self.train), 4))])))
+        x, y = first_batch(self.train, 4)
         with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []), torch.no_grad():
             outputs = self._outputs("training", x, copy.deepcopy(self.model).train())
             try:
@@ -123,29 +126,20 @@ class Problem:
             except ModelFault as error:
                 raise PracError(
                     f"the task's `losses` does not take the model's outputs of shape "
-                    f"{tuple(outputs.shape)}: {_line(error)}"
+                    f"{tuple(outputs.shape)}: {one_line(error)}"
                 ) from error
-        is_tensor = isinstance(losses, Tensor)
-        if is_tensor and losses.shape == (len(y),) and losses.is_floating_point():
-            return
-        shown = (
-            f"{losses.dtype} of shape {tuple(losses.shape)}" if is_tensor else type(losses).__name__
-        )
-        raise PracError(
-            f"the task's `losses` gave {shown} for {len(y)} examples: expected one floating-point "
-            f"number an example"
-        )
+        _check_judged("losses", losses, len(y))
 
     def _outputs(self, name: str, x: Tensor, model: nn.Module) -> Tensor:
-        mode = "training" if model.training else "evaluation"
         try:
             outputs: Any = model(x)
         except ModelFault as error:
             raise PracError(
                 f"the model does not take the {name} data: a batch of shape {tuple(x.shape)} and "
-                f"type {x.dtype} gave: {_line(error)}"
+                f"type {x.dtype} gave: {one_line(error)}"
             ) from error
         if not isinstance(outputs, Tensor):
+            mode = "training" if model.training else "evaluation"
             raise PracError(
                 f"the model returns a {type(outputs).__name__} in {mode} mode: expected one "
                 f"tensor; wrap the model in a module that returns what the loss takes"
@@ -161,7 +155,7 @@ class Problem:
         except ModelFault as error:
             raise PracError(
                 f"the task does not take the model's outputs of shape {tuple(outputs.shape)} with "
-                f"{name} targets of shape {tuple(y.shape)}: {_line(error)}"
+                f"{name} targets of shape {tuple(y.shape)}: {one_line(error)}"
             ) from error
         for part, values in judged.items():
             _check_judged(part, values, len(y))
@@ -170,12 +164,15 @@ class Problem:
 
 def _check_judged(part: str, values: Any, examples: int) -> None:
     """Raise a PracError unless a task's part gave one value an example, of the type it should."""
-    wanted = "bool" if part == "correct" else "integer"
+    wanted = {"correct": "bool", "prediction": "integer", "losses": "floating-point number"}[part]
     shown = type(values).__name__
     if isinstance(values, Tensor):
-        is_bool = values.dtype == torch.bool
-        is_integer = not (values.is_floating_point() or values.is_complex())
-        if values.shape == (examples,) and (is_bool if part == "correct" else is_integer):
+        is_wanted = {
+            "correct": values.dtype == torch.bool,
+            "prediction": not (values.is_floating_point() or values.is_complex()),
+            "losses": values.is_floating_point(),
+        }
+        if values.shape == (examples,) and is_wanted[part]:
             return
         shown = f"{values.dtype} of shape {tuple(values.shape)}"
     raise PracError(
@@ -187,11 +184,12 @@ def _check_judged(part: str, values: Any, examples: int) -> None:
 ModelFault = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError)
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def first_batch(examples: Examples, count: int) -> tuple[Tensor, Tensor]:
+    """Return the first `count` examples, or all there are, as one batch without augmentation."""
+    return next(iter(examples.stream([torch.arange(min(len(examples), count))])))
 
 
-def _checked_model(model: nn.Module) -> nn.Module:
+def _check_model(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         raise PracError(f"the model is a {type(model).__name__}: expected a torch.nn.Module")
     if hasattr(model, "_orig_mod"):
@@ -201,7 +199,6 @@ def _checked_model(model: nn.Module) -> nn.Module:
         )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise PracError("the model has no parameter that trains: are all of them frozen?")
-    return model
 
 
 def _check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) -> None:
@@ -215,11 +212,11 @@ def _check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) ->
             f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected one "
             f"integer class an example; for another task pass task=prac.Task(...)"
         )
-    labels = y if examples.labels is None else examples.labels
-    outside = ((labels < 0) | (labels >= outputs.shape[1])).nonzero()
+    labels, classes = y if examples.labels is None else examples.labels, outputs.shape[1]
+    outside = ((labels < 0) | (labels >= classes)).nonzero()
     if len(outside):
         first = int(outside[0])
         raise PracError(
-            f"{name} example {first} has label {int(labels[first])}, but the model has "
-            f"{outputs.shape[1]} outputs: expected labels from 0 to {outputs.shape[1] - 1}"
+            f"{name} example {first} has label {int(labels[first])}, but the model has {classes} "
+            f"outputs: expected labels from 0 to {classes - 1}"
         )

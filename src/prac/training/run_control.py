@@ -121,11 +121,7 @@ class RunControl:
         )
 
     def saved(self, seconds: float = 0.0) -> None:
-        """Count from here to the next state.
-
-        Args:
-            seconds: How long the one that was handed over may take to be on disk.
-        """
+        """Count from here to the next state; the last may take `seconds` to be on disk."""
         self._longest_save = max(self._longest_save, seconds)
         self._saved_at, self._steps, self._has_moved = time.monotonic(), 0, True
 

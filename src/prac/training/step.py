@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,14 +35,8 @@ class Step:
     do as an uninterrupted one. Captured are steps of each size that comes often enough, the same
     kernels being replayed.
 
-    Args:
-        model: On the runtime's device, prepared by `Runtime.prepare_`.
-        optimizer: Over the model's parameters; its rates are set at every step.
-        masks: Keep-masks by parameter name. Pruned weights are exactly zero after every step,
-            whatever momentum and weight decay do.
-        task: The loss.
-        runtime: Device, precision and execution.
-        batch_size: The usual size.
+    The model is prepared by `Runtime.prepare_`. Pruned weights are exactly zero after every step,
+    whatever momentum and weight decay do.
     """
 
     def __init__(
@@ -56,8 +51,7 @@ class Step:
     ) -> None:
         """Prune the weights, and get ready."""
         self.model, self.task, self.runtime = model, task, runtime
-        self._optimizer = optimizer
-        self._batch_size = batch_size
+        self._optimizer, self._batch_size = optimizer, batch_size
         parameters = dict(model.named_parameters())
         # As the weights are in type and layout: several times as fast as multiplying by bools. A
         # layer that keeps everything needs none.
@@ -78,12 +72,12 @@ class Step:
     def __call__(
         self, x: Tensor, y: Tensor, lr: float, weights: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Train on a batch at a learning rate.
+        """Train on a batch.
 
         Args:
             x: (n, ...), the inputs.
             y: (n, ...), the targets.
-            lr: Of this step.
+            lr: The learning rate.
             weights: float32 (n,), what each example's loss counts in the mean; None for 1 each.
 
         Returns:
@@ -98,7 +92,8 @@ class Step:
         batch = (x, y) if weights is None else (x, y, weights)
         if not self.runtime.captures:
             return self._train(forward, *batch)
-        with _on(self.runtime.device):
+        device = self.runtime.device
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             return self._replayed(forward, batch)
 
     def _replayed(self, forward: Forward, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -132,11 +127,8 @@ class Step:
             replays.stand_ins = StandIns.of(self.model, seen, self._casts)
             replays.stand_ins.cast_()  # As all that is captured, it must have run before.
             watched = Watched(self.model, self.runtime.device)
-        replays.graph = Graph(
-            lambda *b: self._train(forward, *b, within=watched, stand_ins=replays.stand_ins),
-            batch,
-            self._pool,
-        )
+        step = partial(self._train, forward, within=watched, stand_ins=replays.stand_ins)
+        replays.graph = Graph(step, batch, self._pool)
         if seen is not None and watched is not None:
             replays.stand_ins.check(seen, watched)
 
@@ -153,8 +145,12 @@ class Step:
         """Do a step, its forward pass within what watches it, on what stands in for weights."""
         with nullcontext() if forward in self._has_run else _no_advice():
             stand_ins.cast_()
-            with stand_ins.standing():
-                loss, outputs = self._loss(forward, x, y, weights, within=within)
+            with stand_ins.standing(), within or nullcontext(), self.runtime.autocast():
+                outputs = forward(x)
+                if weights is None:
+                    loss = batch_loss(self.task, outputs, y)
+                else:
+                    loss = (example_losses(self.task, outputs, y) * weights).mean()
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             stand_ins.hand_on_gradients_()
@@ -162,22 +158,6 @@ class Step:
             self._apply_masks_()
         self._has_run.add(forward)
         return loss.detach(), outputs.detach()
-
-    def _loss(
-        self,
-        forward: Forward,
-        x: Tensor,
-        y: Tensor,
-        weights: Tensor | None = None,
-        *,
-        within: Watched | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the loss of a batch, not detached, and the outputs."""
-        with within or nullcontext(), self.runtime.autocast():
-            outputs = forward(x)
-            if weights is None:
-                return batch_loss(self.task, outputs, y), outputs
-            return (example_losses(self.task, outputs, y) * weights).mean(), outputs
 
     @torch.no_grad()
     def _apply_masks_(self) -> None:
@@ -209,22 +189,14 @@ class Step:
 
 
 class _Replays:
-    """What is known of steps of one shape of batch.
-
-    Attributes:
-        steps: Done so far, replayed or not.
-        watched: What the newest that was watched did; None where they run compiled.
-        graph: Of the step, once it is captured.
-        stand_ins: What it finds in the model's places; none in a compiled one's.
-        uncounted: Replays that BatchNorm's counters do not know of yet.
-    """
+    """What is known of steps of one shape of batch."""
 
     def __init__(self) -> None:
-        self.steps = 0
-        self.watched: Watched | None = None
+        self.steps = 0  # Done so far, replayed or not.
+        self.watched: Watched | None = None  # The newest that was; none where they run compiled.
         self.graph: Graph | None = None
-        self.stand_ins = NOTHING
-        self.uncounted = 0
+        self.stand_ins = NOTHING  # What the graph finds in the model's places.
+        self.uncounted = 0  # Replays that BatchNorm's counters do not know of yet.
 
     @property
     def is_to_be_watched(self) -> bool:
@@ -249,11 +221,6 @@ class _Replays:
         if self.watched is not None:
             NOTHING.check(self.watched, watched)
         self.watched = watched
-
-
-def _on(device: torch.device) -> Any:
-    """Return the context in which a device's streams are the current ones."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def compiling(runtime: Runtime) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -72,23 +70,12 @@ class Task:
 
     def own_parts(self, *, by_source: bool = True) -> dict[str, str | None]:
         """Return the parts that are not classification's, described; None for those that are."""
-        tell = partial(described, by_source=by_source)
-        parts: dict[str, Any] = {
-            "loss": self.loss,
-            "correct": self.correct,
-            "prediction": self.prediction,
-            "losses": self.losses,
-        }
-        usual: tuple[tuple[Any, ...], ...] = (
-            (F.cross_entropy,),
-            (classified_right,),
-            (predicted_class,),
-            (cross_entropies, None),
-        )
-        return {
-            f"own_{name}": None if any(part is one for one in known) else tell(part)
-            for (name, part), known in zip(parts.items(), usual, strict=True)
-        }
+        own: dict[str, str | None] = {}
+        for name in ("loss", "correct", "prediction", "losses"):
+            part = getattr(self, name)
+            is_usual = part is getattr(CLASSIFICATION, name) or (name == "losses" and part is None)
+            own[f"own_{name}"] = None if is_usual else described(part, by_source=by_source)
+        return own
 
 
 CLASSIFICATION = Task()
