@@ -65,10 +65,7 @@ class ModelConfig(Settings):
     """Which network."""
 
     name: str = setting(
-        "resnet20s",
-        "network: a name, or package.module:callable",
-        flag="model",
-        names=MODEL_NAMES,
+        "resnet20s", "network: a name, or package.module:callable", flag="model", names=MODEL_NAMES
     )
     stem: Literal["auto", "small", "imagenet"] = setting(
         "auto", "first layers of resnet18 and resnet50; auto is small up to 64 pixels"

@@ -53,8 +53,8 @@ class TrainConfig(Settings):
     def __post_init__(self) -> None:
         """Check each setting, then those that depend on each other."""
         super().__post_init__()
-        length = self.iterations if self.iterations is not None else self.epochs
-        unit = "iterations" if self.iterations is not None else "epochs"
+        unit = "epochs" if self.iterations is None else "iterations"
+        length = self.iterations or self.epochs
         if list(self.milestones) != sorted(set(self.milestones)):
             raise PracError(f"milestones are {list(self.milestones)}: expected an ascending list")
         if self.schedule == "multi-step" and self.milestones and self.milestones[-1] >= length:
@@ -160,8 +160,7 @@ class SubsetConfig(Settings):
             )
         if self.sizes and not self.is_sized:
             raise PracError(
-                f"set_sizes is set but subset_rule is {self.rule!r}: it needs random, el2n or "
-                f"el2n-ccs"
+                f"set_sizes is set but subset_rule is {self.rule!r}: it needs {' or '.join(SIZED)}"
             )
         if self.is_sized and (self.kept_fraction is None) == (not self.sizes):
             given = "both kept_fraction and set_sizes say" if self.sizes else "nothing says"
@@ -335,11 +334,9 @@ class SearchConfig(Settings):
         >>> SearchConfig.imp(levels=8).stop.rule
         'never'
         """
-        parts: dict[str, Any] = {
-            "subset": SubsetConfig(rule="all"),
-            "stop": StopConfig(rule="never"),
-        }
-        return cls(**{**parts, **settings})
+        settings.setdefault("subset", SubsetConfig(rule="all"))
+        settings.setdefault("stop", StopConfig(rule="never"))
+        return cls(**settings)
 
 
 @dataclass(frozen=True)

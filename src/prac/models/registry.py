@@ -127,17 +127,14 @@ def build(
         raise PracError(f"model {name!r} has no {stem!r} stem ({choice}): use stem 'auto'")
     if is_custom:
         return build_own(name, image_shape=shape, classes=classes)
-    form = forms[_auto(shape, forms) if stem == "auto" else stem]
     _, height, width = shape
+    if stem == "auto":
+        is_large = max(height, width) > _LARGEST_SMALL_SIDE
+        stem = "imagenet" if is_large and "imagenet" in forms else "small"
+    form = forms[stem]
     if min(height, width) < form.least_side:
         raise PracError(
             f"model {name!r} needs images of at least {form.least_side}x{form.least_side}, "
             f"these are {height}x{width}: choose a smaller model or enlarge the images"
         )
     return form.make(shape, classes)
-
-
-def _auto(image_shape: tuple[int, int, int], forms: Mapping[Stem, Form]) -> Stem:
-    """Return the stem that suits the image, among those there are."""
-    is_large = max(image_shape[1:]) > _LARGEST_SMALL_SIDE
-    return "imagenet" if is_large and "imagenet" in forms else "small"
