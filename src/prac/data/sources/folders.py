@@ -88,9 +88,8 @@ def load_tiny_imagenet(folder: Path, config: DataConfig) -> Splits:
     train = {wnid: _images(folder / "train" / wnid / "images") for wnid in wnids}
     empty = next((wnid for wnid, files in train.items() if not files), None)
     if empty is not None:
-        raise PracError(
-            f"{folder / 'train' / empty / 'images'}: no image here, but wnids.txt names the class"
-        )
+        place = folder / "train" / empty / "images"
+        raise PracError(f"{place}: no image here, but wnids.txt names the class")
     val = _annotated(folder / "val", wnids)
     raw = {
         "train": _by_class(train, wnids, str(folder / "train"), config),

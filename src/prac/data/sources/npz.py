@@ -30,15 +30,10 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
     """Load the arrays of a `.npz` file.
 
     The arrays are `x_train`, `y_train` and, where there, `x_test`, `y_test`, `x_val`, `y_val`; or
-    `train_images`, `train_labels` and so on; or `x`, `y` alone. Pictures are uint8 of shape
-    (n, h, w), (n, h, w, c) or (n, c, h, w); features are floats of shape (n, ...). Labels are
-    integers of shape (n,) or (n, 1). An array of strings called `classes` names the classes.
-    Arrays of other names are not read.
-
-    Args:
-        path: the file.
-        config: `memory_limit` is what the arrays of a compressed file may unpack to. One that is
-            not compressed is read whatever its size.
+    `train_images`, `train_labels` and so on; or `x`, `y` alone. Images are as for `as_images`,
+    labels integers of shape (n,) or (n, 1). An array of strings called `classes` names the classes.
+    Arrays of other names are not read. What a compressed file may unpack to is `memory_limit`; one
+    that is not compressed is read whatever its size.
 
     Raises:
         PracError: the file is damaged or unpacks to too much, an array is missing or not as above.

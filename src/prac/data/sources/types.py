@@ -48,10 +48,7 @@ class LazyImages(Dataset[Tensor]):
         return len(self.encoded)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Decode one image.
-
-        Returns:
-            A uint8 (c, h, w) tensor.
+        """Decode one image to uint8 (c, h, w).
 
         Raises:
             IndexError: the index is outside the images.
@@ -72,7 +69,7 @@ class LazyImages(Dataset[Tensor]):
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[index] for index in range(len(self)))
+        return map(self.__getitem__, range(len(self)))
 
 
 def size_error(
