@@ -26,15 +26,9 @@ _MEASURED_AT_MOST = 2048
 class LoadedData:
     """A data set ready for training.
 
-    Attributes:
-        train: Training examples, validation held out.
-        val: Held-out examples; None where none are.
-        test: The data set's own test split; None where it has none.
-        classes: Class names by label.
-        shape: Of one input.
-        pipeline: What is done to a training batch.
-        damaged: Images left out, by the split that ships them: train, validation, test.
-        warnings: What may be wrong with the data, one line each.
+    Its test examples are those of its own test split; `shape` is that of one input, `pipeline` is
+    what is done to a training batch, and `damaged` are the images left out, by the split that ships
+    them: train, validation, test.
     """
 
     train: Examples
@@ -58,11 +52,7 @@ class LoadedData:
 
 
 def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
-    """Return the configured data set, split.
-
-    Args:
-        config: Which data, and how it is prepared.
-        workers: Processes that decode images that do not fit in memory.
+    """Return the configured data set, split; `workers` decode images that do not fit in memory.
 
     Raises:
         PracError: On a name or a path that is not known, or data at fault.
