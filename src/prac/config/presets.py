@@ -12,17 +12,11 @@ from prac.errors import unknown_name
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings by flat name, and what they are.
-
-    Attributes:
-        about: One line for people.
-        settings: Differences from the defaults.
-        retrain: Levels whose tickets are retrained at the end of a search.
-    """
+    """Settings by flat name, and what they are."""
 
     about: str
-    settings: Mapping[str, Any]
-    retrain: tuple[int, ...] = ()
+    settings: Mapping[str, Any]  # Differences from the defaults.
+    retrain: tuple[int, ...] = ()  # Levels whose tickets are retrained at the end of a search.
 
 
 _PAPER: dict[str, Any] = {

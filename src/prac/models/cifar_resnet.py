@@ -32,11 +32,11 @@ class ThinBlock(BasicBlock):
     """A basic block with a parameter-free shortcut."""
 
     @staticmethod
-    def shortcut(channels_in: int, width: int, stride: int) -> nn.Module:
+    def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Module:
         """Return the identity, or a strided and zero-padded one if sizes differ."""
-        if stride == 1 and channels_in == width:
+        if stride == 1 and channels_in == channels_out:
             return nn.Identity()
-        return ZeroPadShortcut(channels_in, width, stride)
+        return ZeroPadShortcut(channels_in, channels_out, stride)
 
 
 class CifarResNet(nn.Module):

@@ -8,10 +8,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def projection(channels_in: int, channels_out: int, stride: int) -> nn.Module:
+    """Return a block's shortcut: the identity, or a strided 1x1 convolution if sizes differ."""
+    if stride == 1 and channels_in == channels_out:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
+    )
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with batch normalisation, added to a shortcut."""
 
     expansion: ClassVar[int] = 1
+    shortcut = staticmethod(projection)
 
     def __init__(self, channels_in: int, width: int, stride: int) -> None:
         """Build the block from `channels_in` to `width` channels."""
@@ -21,11 +31,6 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = self.shortcut(channels_in, width, stride)
-
-    @staticmethod
-    def shortcut(channels_in: int, width: int, stride: int) -> nn.Module:
-        """Return what carries the input past the convolutions."""
-        return _projection(channels_in, width, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return `(batch, width, ceil(H / stride), ceil(W / stride))`."""
@@ -52,7 +57,7 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, channels_out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(channels_out)
-        self.downsample = _projection(channels_in, channels_out, stride)
+        self.downsample = projection(channels_in, channels_out, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return `(batch, 4 * width, ceil(H / stride), ceil(W / stride))`."""
@@ -117,12 +122,3 @@ def stage(
     first = block(channels_in, width, stride)
     rest = (block(width * block.expansion, width, stride=1) for _ in range(blocks - 1))
     return nn.Sequential(first, *rest)
-
-
-def _projection(channels_in: int, channels_out: int, stride: int) -> nn.Module:
-    """Return a block's shortcut: the identity, or a strided 1x1 convolution if sizes differ."""
-    if stride == 1 and channels_in == channels_out:
-        return nn.Identity()
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
-    )

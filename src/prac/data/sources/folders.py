@@ -107,7 +107,7 @@ def _by_class(
     files = [(path, index[name]) for name in sorted(groups) for path in groups[name]]
     if not files:
         raise PracError(f"{origin}: the split is empty, expected folders of images, one a class")
-    images, damaged = decode_images(ImageFiles([path for path, _ in files]), config)
+    images, damaged = decode_images(ImageFiles(path for path, _ in files), config)
     labels = np.array([label for _, label in files], dtype=np.int64)
     return RawSplit(images, labels, origin, origin, damaged)
 

@@ -134,7 +134,7 @@ class _Decoding:
                     continue
                 found = pixels.shape[:2]
                 if found != self.size:
-                    raise size_error(self.encoded, self.first, self.size, index, found)
+                    raise size_error(self.encoded, (self.first, self.size), (index, found))
                 take(index, pixels)
 
         starts = range(0, count, _CHUNK)

@@ -27,6 +27,7 @@ else:
     pc = needed("pyarrow.compute", "data", "reading tables")
 
 Features = Mapping[str, Any]
+_LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
 
 @dataclass(frozen=True)
@@ -174,18 +175,12 @@ def _is_encoded(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
-
-
 def _is_nested(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
-    if not _is_list(kind):
+    if not isinstance(kind, _LISTS):
         return False
-    while _is_list(kind):
+    while isinstance(kind, _LISTS):
         kind = kind.value_type
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
@@ -198,7 +193,7 @@ def _nested(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
         )
     values: pa.ChunkedArray = column
     shape = [len(column)]
-    while _is_list(values.type):
+    while isinstance(values.type, _LISTS):
         if values.null_count:
             raise PracError(f"{where}: a list is missing (null), expected numbers throughout")
         lengths = pc.unique(pc.list_value_length(values))
