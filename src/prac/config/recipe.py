@@ -71,9 +71,7 @@ class ModelConfig(Settings):
         "auto", "first layers of resnet18 and resnet50; auto is small up to 64 pixels"
     )
 
-    def __post_init__(self) -> None:
-        """Check the settings, and that a network of that name is known."""
-        super().__post_init__()
+    def _check_together(self) -> None:
         if ":" not in self.name and self.name not in MODEL_NAMES:
             raise unknown_name("model", self.name, MODEL_NAMES)
 

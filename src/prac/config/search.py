@@ -50,9 +50,7 @@ class TrainConfig(Settings):
         1, "epochs from one validation to the next; the last one is always validated", at_least=1
     )
 
-    def __post_init__(self) -> None:
-        """Check each setting, then those that depend on each other."""
-        super().__post_init__()
+    def _check_together(self) -> None:
         unit = "epochs" if self.iterations is None else "iterations"
         length = self.iterations or self.epochs
         if list(self.milestones) != sorted(set(self.milestones)):
@@ -98,9 +96,7 @@ class PruneConfig(Settings):
     exclude: tuple[str, ...] = setting((), "parameter-name patterns that are never pruned")
     allow_empty: bool = setting(False, "let a pruning take all the weights of a layer")
 
-    def __post_init__(self) -> None:
-        """Check each setting, then those that depend on each other."""
-        super().__post_init__()
+    def _check_together(self) -> None:
         if self.train_every > 1 and self.when != "iterative":
             raise PracError(
                 f"train_every is {self.train_every} but pruning is {self.when!r}, which says when "
@@ -150,9 +146,7 @@ class SubsetConfig(Settings):
         "linear", "how a level's length follows the set's size: iterations, or epochs as well"
     )
 
-    def __post_init__(self) -> None:
-        """Check each setting, then those that depend on each other."""
-        super().__post_init__()
+    def _check_together(self) -> None:
         if self.kept_fraction is not None and self.rule not in ("prac", "cet", *SIZED):
             raise PracError(
                 f"kept_fraction is set but subset_rule is {self.rule!r}: it needs prac, cet, "
@@ -265,9 +259,7 @@ class SearchConfig(Settings):
     sample: SampleConfig = field(default_factory=SampleConfig)
     stop: StopConfig = field(default_factory=StopConfig)
 
-    def __post_init__(self) -> None:
-        """Check each setting, then those that depend on each other."""
-        super().__post_init__()
+    def _check_together(self) -> None:
         rewind = Rewind.parse(self.rewind)
         if rewind.fine_tunes and self.train.schedule == "cosine":
             raise PracError(

@@ -62,6 +62,10 @@ class Settings:
             check_bounds(flag_of(field), value, field.metadata.get("bounds", {}))
             # Frozen dataclasses are set once more here, so that 1 and 1.0 are one configuration.
             object.__setattr__(self, field.name, value)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Check settings that depend on each other, each of them being right by itself."""
 
 
 def checked(name: str, value: Any, hint: Any) -> Any:

@@ -118,14 +118,13 @@ def build(
     if classes < 2:
         raise PracError(f"classes is {classes}, expected at least 2")
     shape = cast("tuple[int, int, int]", tuple(image_shape))
-    is_custom = ":" in name
-    if not is_custom and name not in MODELS:
+    forms = {} if ":" in name else MODELS.get(name)
+    if forms is None:
         raise unknown_name("model", name, MODELS)
-    forms = {} if is_custom else MODELS[name]
     if stem != "auto" and stem not in forms:
         choice = f"it has: {', '.join(forms)}" if forms else "it is a custom model"
         raise PracError(f"model {name!r} has no {stem!r} stem ({choice}): use stem 'auto'")
-    if is_custom:
+    if not forms:
         return build_own(name, image_shape=shape, classes=classes)
     _, height, width = shape
     if stem == "auto":

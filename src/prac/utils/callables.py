@@ -25,12 +25,8 @@ def described(part: object, *, by_source: bool = True) -> str:
     In the digest are its source but for comments and layout, its defaults, and the values that it
     closes over or, for an object, holds: plain ones, containers, tensors and arrays, and objects of
     these. What it calls by a global name is not. Where there is no source, as of what was typed or
-    made by `exec`, it is the bytecode, which another version of Python may compile otherwise.
-
-    Args:
-        part: A function, or an object that can be called.
-        by_source: Whether to look for sources. Runs of prac 0.1 were begun without: they must go on
-            with the same functions.
+    made by `exec`, it is the bytecode, which another version of Python may compile otherwise. Runs
+    of prac 0.1 were begun without `by_source`: they must go on with the same functions.
 
     >>> described(lambda x: x + 1) == described(lambda x: x + 2)
     False
@@ -161,11 +157,9 @@ def _tree(node: Any) -> Any:
 
 
 def imported(name: str, what: str) -> Callable[..., object]:
-    """Return the callable that a name points to.
+    """Return the callable that `package.module:callable` points to; it makes `what`, as a "model".
 
-    Args:
-        name: `package.module:callable`; the current directory can be imported from.
-        what: It makes, such as "model".
+    The current directory can be imported from.
 
     Raises:
         PracError: The module cannot be imported, or the attribute is missing or not callable.

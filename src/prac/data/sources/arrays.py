@@ -16,12 +16,11 @@ def resized(images: Tensor, image_size: int | None) -> Tensor:
         return images
     from prac.data.sources.images_decode import fit_plane
 
-    count, channels = images.shape[:2]
-    planes = images.reshape(count * channels, *images.shape[2:]).numpy()
+    planes = images.flatten(0, 1).numpy()
     result = np.empty((len(planes), image_size, image_size), dtype=np.uint8)
     for index, plane in enumerate(planes):
         result[index] = fit_plane(plane, image_size)
-    return torch.from_numpy(result).reshape(count, channels, image_size, image_size)
+    return torch.from_numpy(result).reshape(*images.shape[:2], image_size, image_size)
 
 
 def as_images(array: NDArray[np.generic], where: str, image_size: int | None) -> Tensor:

@@ -140,7 +140,7 @@ def _numbered_classes(raw: Mapping[str, RawSplit]) -> tuple[str, ...]:
                 "examples, expected class indices counted from 0"
             )
         top = max(top, int(labels[row]))
-    return tuple(str(index) for index in range(top + 1))
+    return tuple(map(str, range(top + 1)))
 
 
 def _same_shape(sources: dict[str, Source]) -> dict[str, Source]:

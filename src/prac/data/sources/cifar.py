@@ -70,14 +70,15 @@ def load_folder(folder: Path, config: DataConfig) -> Splits | None:
     Raises:
         PracError: a file is missing, damaged, or not what its name says.
     """
-    found = _find(folder)
-    if found is None:
-        return None
-    version, folder = found
-    _require(version, [p.name for p in folder.iterdir()], folder)
+    version = _best(p.name for p in folder.iterdir() if p.is_file())
+    if version is None:
+        version = next((known for known in _VERSIONS if (folder / known.folder).is_dir()), None)
+        if version is None:
+            return None
+        folder /= version.folder
     contents = {}
     for name in (*version.files, version.names):
-        with suppress(FileNotFoundError):  # Only the class names can be missing here.
+        with suppress(FileNotFoundError):  # What must not be missing is told below.
             if (folder / name).stat().st_size > _MAX_BYTES:
                 raise PracError(f"{folder / name}: is too large for a file of CIFAR")
             contents[name] = (folder / name).read_bytes()
@@ -105,7 +106,6 @@ def load_archive(path: Path, config: DataConfig) -> Splits:
             f"{path}: no file of CIFAR-10 or CIFAR-100 is in this archive "
             "(looked for data_batch_1, train, and both with .bin)"
         )
-    _require(version, contents, path)
     return _splits(version, contents, path, config)
 
 
@@ -139,14 +139,6 @@ def _archived_files(path: Path) -> dict[str, bytes]:
     return contents
 
 
-def _find(folder: Path) -> tuple[_Version, Path] | None:
-    version = _best(p.name for p in folder.iterdir() if p.is_file())
-    if version is not None:
-        return version, folder
-    subfolders = ((version, folder / version.folder) for version in _VERSIONS)
-    return next((found for found in subfolders if found[1].is_dir()), None)
-
-
 def _best(names: Iterable[str]) -> _Version | None:
     """The version that the most of these files belong to."""
     there = set(names)
@@ -154,18 +146,15 @@ def _best(names: Iterable[str]) -> _Version | None:
     return best if there & set(best.files) else None
 
 
-def _require(version: _Version, names: Iterable[str], where: Path) -> None:
-    missing = sorted(set(version.files) - set(names))
+def _splits(
+    version: _Version, contents: Mapping[str, bytes], where: Path, config: DataConfig
+) -> Splits:
+    missing = sorted(set(version.files) - contents.keys())
     if missing:
         raise PracError(
             f"{where}: the {version.name} distribution is incomplete, "
             f"{', '.join(missing)} missing: download it again"
         )
-
-
-def _splits(
-    version: _Version, contents: Mapping[str, bytes], where: Path, config: DataConfig
-) -> Splits:
     read = _read_binary if version.header_bytes else _read_python
     classes = _label_names(version, contents, where)
     raw = {}

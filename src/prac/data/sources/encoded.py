@@ -20,7 +20,6 @@ class EncodedImages(Protocol):
 
     def where(self, index: int, /) -> str:
         """The name of an image in messages: its file, or its table and row."""
-        ...
 
 
 class ImageFiles(list[Path]):

@@ -80,8 +80,7 @@ def _download(hub_id: str) -> Any:
 def _quiet(datasets: Any) -> Iterator[None]:
     """Keep progress bars and retry notices off the terminal; what matters comes as the error."""
     logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    enabled = not datasets.are_progress_bars_disabled()
+    level, enabled = logger.level, not datasets.are_progress_bars_disabled()
     logger.setLevel(logging.ERROR)
     datasets.disable_progress_bars()
     try:

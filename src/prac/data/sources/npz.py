@@ -60,7 +60,11 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
             f"{path} ({split})",
             f"{path}, array {labels!r}",
         )
-    return assemble(path.stem, raw, _class_names(arrays, path))
+    classes = arrays.get("classes")
+    if classes is not None and (classes.dtype.kind != "U" or classes.ndim != 1):
+        found = f"{classes.dtype} {classes.shape}"
+        raise PracError(f"{path}, array 'classes': {found}, expected strings")
+    return assemble(path.stem, raw, None if classes is None else classes.tolist())
 
 
 def _read_arrays(path: Path, memory_limit: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
@@ -106,12 +110,3 @@ def _check_size(
             f"{path}: its arrays unpack to {claimed / 1e9:.3g} GB, more than the memory limit of "
             f"{memory_limit / 1e9:.3g} GB: raise it with --memory-limit if you trust the file"
         )
-
-
-def _class_names(arrays: dict[str, NDArray[Any]], path: Path) -> tuple[str, ...] | None:
-    names = arrays.get("classes")
-    if names is None:
-        return None
-    if names.dtype.kind != "U" or names.ndim != 1:
-        raise PracError(f"{path}, array 'classes': {names.dtype} {names.shape}, expected strings")
-    return tuple(names.tolist())
