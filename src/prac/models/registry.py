@@ -36,8 +36,6 @@ from prac.models.imagenet_resnet import BasicBlock, Bottleneck, ResNet
 from prac.models.lenet import LeNet300100
 from prac.models.vgg import VGG16BN
 
-__all__ = ["MODELS", "Form", "Stem", "build"]
-
 Stem = Literal["auto", "small", "imagenet"]
 
 # Images with a longer side than this get the ImageNet stem where a model has one.

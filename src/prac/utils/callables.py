@@ -157,7 +157,7 @@ def _tree(node: Any) -> Any:
 
 
 def imported(name: str, what: str) -> Callable[..., object]:
-    """Return the callable that `package.module:callable` points to; it makes `what`, as a "model".
+    """Return the callable that a `package.module:callable` points to; `what` is what it makes.
 
     The current directory can be imported from.
 

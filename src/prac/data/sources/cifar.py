@@ -62,10 +62,7 @@ _VERSIONS = (
 
 
 def load_folder(folder: Path, config: DataConfig) -> Splits | None:
-    """Load an unpacked distribution that lies in a folder or in its usual subfolder there.
-
-    Returns:
-        The splits; None where no file of any version is there.
+    """Load an unpacked distribution from a folder or its usual subfolder there; None without any.
 
     Raises:
         PracError: a file is missing, damaged, or not what its name says.

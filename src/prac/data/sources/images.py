@@ -41,8 +41,8 @@ def decode_images(
     decoded once to find them, also where memory is short.
 
     Returns:
-        (images, damaged): n images, where a damaged one is black, or is not to be accessed where
-        images are decoded on access; and the damaged ones in order, none unless they are let pass.
+        n images, of which a damaged one is black, or not to be accessed where it would be decoded
+        on access; and the damaged ones in order, none unless they are let pass.
 
     Raises:
         PracError: an image is damaged, all of them are, or sizes differ and no `image_size` is
