@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from prac.config import DataConfig
-from prac.data.sources.by_name import LazyImages, load
+from prac.data.sources import LazyImages, load
 from prac.data.sources.encoded import ImageFiles
 from prac.data.sources.images import decode_images
 from prac.data.sources.images_decode import fit_square

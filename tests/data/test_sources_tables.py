@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from prac.data.sources.by_name import LazyImages, load
+from prac.data.sources import LazyImages, load
 from prac.errors import PracError
 
 NAMES = ("cat", "dog", "emu")

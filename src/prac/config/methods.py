@@ -73,11 +73,7 @@ ABOUT_METHODS = {
 
 
 def method_settings(name: str, fraction: float | None = None) -> dict[str, Any]:
-    """Return a method's settings by flat name.
-
-    Args:
-        name: Of METHODS.
-        fraction: Share of the data that a method of a fixed size takes; its own by default.
+    """Return a method's settings by flat name; `fraction` is what one of a fixed size takes.
 
     Raises:
         PracError: If there is no such method.

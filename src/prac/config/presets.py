@@ -12,17 +12,11 @@ from prac.errors import unknown_name
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings by flat name, and what they are.
-
-    Attributes:
-        about: One line for people.
-        settings: Differences from the defaults.
-        retrain: Levels whose tickets are retrained at the end of a search.
-    """
+    """Settings by flat name, and what they are."""
 
     about: str
-    settings: Mapping[str, Any]
-    retrain: tuple[int, ...] = ()
+    settings: Mapping[str, Any]  # Differences from the defaults.
+    retrain: tuple[int, ...] = ()  # Levels whose tickets are retrained at the end of a search.
 
 
 _PAPER: dict[str, Any] = {
@@ -80,24 +74,17 @@ def _presets() -> dict[str, Preset]:
                 "arm": "at-once",
             },
         ),
+        "frugal": Preset("with another: one-shot, after 30 % of a training", METHODS["frugal"]),
     }
-    presets["frugal"] = Preset(
-        "with another: one-shot, after 30 % of a training",
-        METHODS["frugal"],
-    )
     for model, network in _NETWORKS.items():
         for data, name in _CIFAR.items():
             base = {**_PAPER, "model": model, "data": data}
-            title = f"{network} on {name}"
-            presets[f"{data}-{model}"] = Preset(f"{title}, the paper's settings", base)
+            key, title = f"{data}-{model}", f"{network} on {name}"
+            presets[key] = Preset(f"{title}, the paper's settings", base)
             if model != "vgg16_bn":
-                presets[f"{data}-{model}-low"] = Preset(
-                    f"{title}, low learning rate", {**base, **_LOW}
-                )
+                presets[f"{key}-low"] = Preset(f"{title}, low learning rate", base | _LOW)
             if model == "resnet20s":
-                presets[f"{data}-{model}-warmup"] = Preset(
-                    f"{title}, with warm-up", {**base, **_WARM_UP}
-                )
+                presets[f"{key}-warmup"] = Preset(f"{title}, with warm-up", base | _WARM_UP)
     for model, network in {"vgg16_bn": "VGG-16", "resnet18": "ResNet-18"}.items():
         presets[f"tiny_imagenet-{model}"] = Preset(
             f"{network} on Tiny-ImageNet, the paper's settings",

@@ -65,18 +65,13 @@ class ModelConfig(Settings):
     """Which network."""
 
     name: str = setting(
-        "resnet20s",
-        "network: a name, or package.module:callable",
-        flag="model",
-        names=MODEL_NAMES,
+        "resnet20s", "network: a name, or package.module:callable", flag="model", names=MODEL_NAMES
     )
     stem: Literal["auto", "small", "imagenet"] = setting(
         "auto", "first layers of resnet18 and resnet50; auto is small up to 64 pixels"
     )
 
-    def __post_init__(self) -> None:
-        """Check the settings, and that a network of that name is known."""
-        super().__post_init__()
+    def _check_together(self) -> None:
         if ":" not in self.name and self.name not in MODEL_NAMES:
             raise unknown_name("model", self.name, MODEL_NAMES)
 

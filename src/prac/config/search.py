@@ -50,11 +50,9 @@ class TrainConfig(Settings):
         1, "epochs from one validation to the next; the last one is always validated", at_least=1
     )
 
-    def __post_init__(self) -> None:
-        """Check each setting, then those that depend on each other."""
-        super().__post_init__()
-        length = self.iterations if self.iterations is not None else self.epochs
-        unit = "iterations" if self.iterations is not None else "epochs"
+    def _check_together(self) -> None:
+        unit = "epochs" if self.iterations is None else "iterations"
+        length = self.iterations or self.epochs
         if list(self.milestones) != sorted(set(self.milestones)):
             raise PracError(f"milestones are {list(self.milestones)}: expected an ascending list")
         if self.schedule == "multi-step" and self.milestones and self.milestones[-1] >= length:
@@ -98,9 +96,7 @@ class PruneConfig(Settings):
     exclude: tuple[str, ...] = setting((), "parameter-name patterns that are never pruned")
     allow_empty: bool = setting(False, "let a pruning take all the weights of a layer")
 
-    def __post_init__(self) -> None:
-        """Check each setting, then those that depend on each other."""
-        super().__post_init__()
+    def _check_together(self) -> None:
         if self.train_every > 1 and self.when != "iterative":
             raise PracError(
                 f"train_every is {self.train_every} but pruning is {self.when!r}, which says when "
@@ -150,9 +146,7 @@ class SubsetConfig(Settings):
         "linear", "how a level's length follows the set's size: iterations, or epochs as well"
     )
 
-    def __post_init__(self) -> None:
-        """Check each setting, then those that depend on each other."""
-        super().__post_init__()
+    def _check_together(self) -> None:
         if self.kept_fraction is not None and self.rule not in ("prac", "cet", *SIZED):
             raise PracError(
                 f"kept_fraction is set but subset_rule is {self.rule!r}: it needs prac, cet, "
@@ -160,8 +154,7 @@ class SubsetConfig(Settings):
             )
         if self.sizes and not self.is_sized:
             raise PracError(
-                f"set_sizes is set but subset_rule is {self.rule!r}: it needs random, el2n or "
-                f"el2n-ccs"
+                f"set_sizes is set but subset_rule is {self.rule!r}: it needs {' or '.join(SIZED)}"
             )
         if self.is_sized and (self.kept_fraction is None) == (not self.sizes):
             given = "both kept_fraction and set_sizes say" if self.sizes else "nothing says"
@@ -266,9 +259,7 @@ class SearchConfig(Settings):
     sample: SampleConfig = field(default_factory=SampleConfig)
     stop: StopConfig = field(default_factory=StopConfig)
 
-    def __post_init__(self) -> None:
-        """Check each setting, then those that depend on each other."""
-        super().__post_init__()
+    def _check_together(self) -> None:
         rewind = Rewind.parse(self.rewind)
         if rewind.fine_tunes and self.train.schedule == "cosine":
             raise PracError(
@@ -335,11 +326,9 @@ class SearchConfig(Settings):
         >>> SearchConfig.imp(levels=8).stop.rule
         'never'
         """
-        parts: dict[str, Any] = {
-            "subset": SubsetConfig(rule="all"),
-            "stop": StopConfig(rule="never"),
-        }
-        return cls(**{**parts, **settings})
+        settings.setdefault("subset", SubsetConfig(rule="all"))
+        settings.setdefault("stop", StopConfig(rule="never"))
+        return cls(**settings)
 
 
 @dataclass(frozen=True)

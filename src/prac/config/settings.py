@@ -32,27 +32,14 @@ def setting(
     unit: str | None = None,
     names: Sequence[str] = (),
 ) -> Any:
-    """Declare a field of a settings dataclass.
+    """Declare a field of a settings dataclass; bounds hold for each element of a tuple.
 
-    Args:
-        default: Its default value.
-        help: One phrase for `--help` and the reference.
-        flag: Its flat name on the command line and in YAML; the field's own name by default.
-        at_least: Smallest value allowed (of each element, in a tuple).
-        at_most: Largest value allowed.
-        above: Exclusive lower bound.
-        below: Exclusive upper bound.
-        unit: Placeholder in `--help`.
-        names: Values that shells complete, where the type does not say them.
+    `flag` is its flat name on the command line and in YAML, where that is not the field's; `unit`
+    its placeholder in `--help`; `names` what shells complete, where the type does not say it.
     """
     bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
     metadata = {"help": help, "flag": flag, "bounds": bounds, "unit": unit, "names": tuple(names)}
     return dataclasses.field(default=default, metadata=metadata)
-
-
-def hints(cls: type) -> dict[str, Any]:
-    """Return the resolved type of each field of a settings dataclass."""
-    return typing.get_type_hints(cls)
 
 
 def flag_of(field: dataclasses.Field[Any]) -> str:
@@ -69,28 +56,29 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check types and bounds, and turn whole numbers into floats where floats are meant."""
-        types_of = hints(type(self))
+        hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = checked(flag_of(field), getattr(self, field.name), types_of[field.name])
+            value = checked(flag_of(field), getattr(self, field.name), hints[field.name])
             check_bounds(flag_of(field), value, field.metadata.get("bounds", {}))
             # Frozen dataclasses are set once more here, so that 1 and 1.0 are one configuration.
             object.__setattr__(self, field.name, value)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Check settings that depend on each other, each of them being right by itself."""
 
 
 def checked(name: str, value: Any, hint: Any) -> Any:
     """Return `value` as the type `hint` says, or raise a PracError that names the setting."""
+    inner = without_none(hint)
+    if inner is not hint:
+        return None if value is None else checked(name, value, inner)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return checked(name, value, next(a for a in arguments if a is not type(None)))
     if origin is Literal:
-        if not isinstance(value, str) or value not in arguments:
-            if isinstance(value, str):
-                raise unknown_name(name, value, [str(a) for a in arguments])
-            raise PracError(
-                f"{name} is {shown(value)}: expected one of {', '.join(map(str, arguments))}"
-            )
+        if not isinstance(value, str):
+            raise PracError(f"{name} is {shown(value)}: expected one of {', '.join(arguments)}")
+        if value not in arguments:
+            raise unknown_name(name, value, arguments)
         return value
     if origin is tuple:
         if not isinstance(value, (tuple, list)):
@@ -105,50 +93,41 @@ def checked(name: str, value: Any, hint: Any) -> Any:
         # Beyond 4,300 digits Python would not even show it.
         raise PracError(f"{name} is too large: expected a number of 64 bits")
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise PracError(f"{name} is {shown(value)}: expected {_described(hint)}")
+        kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        expected = kinds.get(hint, f"a {getattr(hint, '__name__', hint)}")
+        raise PracError(f"{name} is {shown(value)}: expected {expected}")
     return value
 
 
-def _described(hint: Any) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return names.get(hint, f"a {getattr(hint, '__name__', hint)}")
-
-
-LIMITS = (
-    ("at_least", "at least", operator.ge),
-    ("at_most", "at most", operator.le),
-    ("above", "above", operator.gt),
-    ("below", "below", operator.lt),
-)
+LIMITS = {
+    "at_least": operator.ge,
+    "at_most": operator.le,
+    "above": operator.gt,
+    "below": operator.lt,
+}
 
 
 def check_bounds(name: str, value: Any, bounds: Mapping[str, float | None]) -> None:
     """Raise a PracError unless every number of `value` is finite and within `bounds`."""
-    limits = [
-        (word, holds, bound)
-        for key, word, holds in LIMITS
-        if (bound := bounds.get(key)) is not None
-    ]
+    limits = [(key, bound) for key, bound in bounds.items() if bound is not None]
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
-        met = all(holds(number, bound) for _, holds, bound in limits)
         if isinstance(number, float) and not math.isfinite(number):
             raise PracError(f"{name} is {number!r}: expected a finite number")
-        if not met:
-            wanted = " and ".join(f"{word} {_exact(bound)}" for word, _, bound in limits)
+        if not all(LIMITS[key](number, bound) for key, bound in limits):
+            wanted = " and ".join(
+                f"{key.replace('_', ' ')} {bound if isinstance(bound, int) else f'{bound:g}'}"
+                for key, bound in limits
+            )
             raise PracError(f"{name} is {number!r}: expected {wanted}")
-
-
-def _exact(bound: float) -> str:
-    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def leaves(cls: type) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any], Any]]:
     """Yield (path, field, type) of every setting below a settings dataclass, in order."""
-    types_of = hints(cls)
+    hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
-        hint = types_of[field.name]
+        hint = hints[field.name]
         if isinstance(hint, type) and issubclass(hint, Settings):
             for path, leaf, leaf_hint in leaves(hint):
                 yield (field.name, *path), leaf, leaf_hint
@@ -180,9 +159,9 @@ def from_flat(cls: type[S], values: Mapping[str, Any]) -> S:
 
 def _built(cls: type[S], values: Mapping[str, Any]) -> S:
     arguments: dict[str, Any] = {}
-    types_of = hints(cls)
+    hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        hint = types_of[field.name]
+        hint = hints[field.name]
         if isinstance(hint, type) and issubclass(hint, Settings):
             arguments[field.name] = _built(hint, values)
         elif flag_of(field) in values:
@@ -202,13 +181,9 @@ def parsed(text: str, hint: Any) -> Any:
         return [parsed(part.strip(), element) for part in text.strip("[]").split(",")]
     if inner is str or typing.get_origin(inner) is Literal:
         return text
-    if inner is float:
-        try:
-            return float(text)  # YAML 1.1 takes 1e-4 for text.
-        except ValueError:
-            return text
     try:
-        return strict_yaml(text.encode())
+        # YAML 1.1 takes 1e-4 for text.
+        return float(text) if inner is float else strict_yaml(text.encode())
     except ValueError:
         return text
 

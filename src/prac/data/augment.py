@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,28 +60,18 @@ class Pipeline:
 @functools.cache
 def _constants(
     mean: tuple[float, ...], std: tuple[float, ...], ndim: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Return mean and deviation shaped for a batch, on its device: copied there once."""
     shape = (1, -1) + (1,) * (ndim - 2)
-    return (
-        torch.tensor(mean, device=device).view(shape),
-        torch.tensor(std, device=device).view(shape),
-    )
+    return tuple(torch.tensor(part, device=device).view(shape) for part in (mean, std))
 
 
-@dataclass(frozen=True)
-class Draws:
-    """What was drawn for each of n images.
+class Draws(NamedTuple):
+    """What was drawn for each of n images: where its crop begins, and whether it is mirrored."""
 
-    Attributes:
-        top: int64 (n,), rows that the crop begins below the padded image's first.
-        left: int64 (n,), columns likewise.
-        mirrored: bool (n,).
-    """
-
-    top: Tensor
-    left: Tensor
-    mirrored: Tensor
+    top: Tensor  # int64 (n,), rows below the padded image's first.
+    left: Tensor  # int64 (n,), columns likewise.
+    mirrored: Tensor  # bool (n,).
 
 
 def drawn(seeds: Sequence[int], sizes: Sequence[int], padding: int, device: torch.device) -> Draws:

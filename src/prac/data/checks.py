@@ -46,11 +46,7 @@ def shared_examples(
 ) -> Iterator[str]:
     """Yield a warning where held-out examples are trained on, if both sets lie in memory.
 
-    Args:
-        train: The training examples.
-        held_out: Those of another part.
-        part: That part's name.
-        split: The name of the split that ships it, if another.
+    `split` is the name of the split that ships the held-out `part`, if another.
     """
     if not isinstance(train, TensorExamples) or not isinstance(held_out, TensorExamples):
         return
@@ -66,13 +62,7 @@ def shared_examples(
 
 @dataclass(frozen=True)
 class Shared:
-    """What a set has in common with another.
-
-    Attributes:
-        count: Its examples that are in the other set too.
-        position: The first of them.
-        other: The first position in the other set that holds the same.
-    """
+    """How many examples of a set another holds too; of the first, the position in either."""
 
     count: int
     position: int

@@ -98,12 +98,7 @@ class TensorExamples:
     @cached_property
     def fingerprint(self) -> str:
         """Hex digest of every input and target, shapes and types included."""
-        digest = hashlib.sha256()
-        for tensor in (self.x, self.y):
-            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            for part in tensor.split(4096):
-                digest.update(_raw(part))
-        return digest.hexdigest()
+        return _digest(self.x, self.y).hex()
 
     @property
     def labels(self) -> Tensor | None:
@@ -200,12 +195,13 @@ class MapExamples:
             ) from error
         if length == 0:
             raise PracError("the data set is empty: expected at least one example")
-        if unaugmented is not None and len(unaugmented) != length:  # type: ignore[arg-type]
-            raise PracError(
-                f"the unaugmented data set has {len(unaugmented)} examples, "  # type: ignore[arg-type]
-                f"the training set {length}: expected the same examples"
-            )
         self.dataset, self.unaugmented = dataset, dataset if unaugmented is None else unaugmented
+        scored = len(self.unaugmented)  # type: ignore[arg-type]
+        if scored != length:
+            raise PracError(
+                f"the unaugmented data set has {scored} examples, the training set {length}: "
+                f"expected the same examples"
+            )
         self.pipeline = pipeline or Pipeline()
         self.workers = workers
         self.device = device or torch.device("cpu")
@@ -216,28 +212,14 @@ class MapExamples:
                 f"the data set has {length} examples but {len(self.source_indices)} source indices"
             )
         _check_pair(self.unaugmented[0])
-        self._check_unaugmented()
-
-    def _check_unaugmented(self) -> None:
-        """Raise a PracError where fetching an example twice gives two different ones.
-
-        Its fingerprint would not be reproducible, and the CEP passes would score augmented data.
-        """
+        # Else the fingerprint would not be reproducible, and CEP passes would score augmented data.
         for index in range(min(len(self), REPEATED_SAMPLES)):
-            if self._sample_digest(index) != self._sample_digest(index):
+            if _digest(*self.unaugmented[index]) != _digest(*self.unaugmented[index]):
                 raise PracError(
                     f"example {index} of the data set is another one each time, as random "
                     f"augmentation makes it: pass prac.data.MapExamples(augmented, "
                     f"unaugmented=plain) with the same examples without it"
                 )
-
-    def _sample_digest(self, index: int) -> bytes:
-        digest = hashlib.sha256()
-        for value in self.unaugmented[index]:
-            tensor = torch.as_tensor(value)
-            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            digest.update(_raw(tensor))
-        return digest.digest()
 
     def __len__(self) -> int:
         """Return n."""
@@ -249,7 +231,7 @@ class MapExamples:
         digest = hashlib.sha256(f"sampled {len(self)}".encode())
         count = min(FINGERPRINT_SAMPLES, len(self))
         for i in np.linspace(0, len(self) - 1, count).astype(int).tolist():
-            digest.update(self._sample_digest(i))
+            digest.update(_digest(*self.unaugmented[i]))
         return digest.hexdigest()
 
     @property
@@ -309,7 +291,8 @@ def class_counts(examples: Examples, members: Tensor | None = None) -> list[int]
     labels = examples.labels
     if labels is None or int(labels.min()) < 0:
         return None
-    counted = labels.cpu() if members is None else labels.cpu()[members]
+    labels = labels.cpu()
+    counted = labels if members is None else labels[members]
     return torch.bincount(counted, minlength=int(labels.max()) + 1).tolist()
 
 
@@ -328,9 +311,9 @@ def as_examples(data: Any) -> Examples:
         return data  # type: ignore[no-any-return]
     if hasattr(data, "__getitem__"):
         return MapExamples(data)
+    kind = type(data).__name__
     raise PracError(
-        f"the data is a {type(data).__name__}: expected a map-style dataset of (x, y) or a pair "
-        f"of tensors"
+        f"the data is a {kind}: expected a map-style dataset of (x, y) or a pair of tensors"
     )
 
 
@@ -344,9 +327,8 @@ def _as_tensor(part: Any) -> Tensor:
 
 def _check_pair(example: Any) -> None:
     if not isinstance(example, (tuple, list)) or len(example) != 2:
-        raise PracError(
-            f"example 0 of the data set is a {type(example).__name__}: expected a pair (x, y)"
-        )
+        kind = type(example).__name__
+        raise PracError(f"example 0 of the data set is a {kind}: expected a pair (x, y)")
     for part, value in zip("xy", example, strict=True):
         try:
             torch.as_tensor(value)
@@ -357,5 +339,13 @@ def _check_pair(example: Any) -> None:
             ) from error
 
 
-def _raw(tensor: Tensor) -> bytes:
-    return tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+def _digest(*values: Any) -> bytes:
+    """Return a digest of tensors, arrays or numbers: their types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for tensor in map(torch.as_tensor, values):
+        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        # In pieces, of which copies need little memory.
+        for part in tensor.split(4096) if tensor.ndim else [tensor]:
+            flat = part.detach().to("cpu").contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.digest()

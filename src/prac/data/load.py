@@ -26,15 +26,9 @@ _MEASURED_AT_MOST = 2048
 class LoadedData:
     """A data set ready for training.
 
-    Attributes:
-        train: Training examples, validation held out.
-        val: Held-out examples; None where none are.
-        test: The data set's own test split; None where it has none.
-        classes: Class names by label.
-        shape: Of one input.
-        pipeline: What is done to a training batch.
-        damaged: Images left out, by the split that ships them: train, validation, test.
-        warnings: What may be wrong with the data, one line each.
+    Its test examples are those of its own test split; `shape` is that of one input, `pipeline` is
+    what is done to a training batch, and `damaged` are the images left out, by the split that ships
+    them: train, validation, test.
     """
 
     train: Examples
@@ -58,11 +52,7 @@ class LoadedData:
 
 
 def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
-    """Return the configured data set, split.
-
-    Args:
-        config: Which data, and how it is prepared.
-        workers: Processes that decode images that do not fit in memory.
+    """Return the configured data set, split; `workers` decode images that do not fit in memory.
 
     Raises:
         PracError: On a name or a path that is not known, or data at fault.
@@ -75,29 +65,22 @@ def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
     pipeline = _pipeline(splits, config, train_indices)
     plain = replace(pipeline, crop_padding=0, flip=False)
     train = _indexed(splits.train, train_indices, pipeline, workers)
+    val, val_split = None, "train"
     if val_indices is None:
         val, val_split = _whole_split(splits.val, plain, workers), "validation"
-    else:
-        val, val_split = None, "train"
-        if len(val_indices):
-            val_indices = _undamaged(splits.train, val_indices, "validation")
-            val = _indexed(splits.train, val_indices, plain, workers)
+    elif len(val_indices):
+        val_indices = _undamaged(splits.train, val_indices, "validation")
+        val = _indexed(splits.train, val_indices, plain, workers)
     test = _whole_split(splits.test, plain, workers)
-    shipped = {"train": splits.train, "validation": splits.val, "test": splits.test}
-    return LoadedData(
-        train=train,
-        val=val,
-        test=test,
-        classes=splits.train.classes,
-        shape=splits.train.shape,
-        pipeline=pipeline,
-        damaged={name: source.damaged for name, source in shipped.items() if source is not None},
-        warnings=(
-            *empty_classes(train),
-            *shared_examples(train, val, "validation", val_split),
-            *shared_examples(train, test, "test"),
-        ),
+    warnings = (
+        *empty_classes(train),
+        *shared_examples(train, val, "validation", val_split),
+        *shared_examples(train, test, "test"),
     )
+    shipped = {"train": splits.train, "validation": splits.val, "test": splits.test}
+    damaged = {name: source.damaged for name, source in shipped.items() if source is not None}
+    classes, shape = splits.train.classes, splits.train.shape
+    return LoadedData(train, val, test, classes, shape, pipeline, damaged, warnings)
 
 
 def _held_out(splits: Splits, config: DataConfig) -> tuple[Tensor, Tensor | None]:
@@ -174,14 +157,9 @@ def _whole_split(source: Source | None, pipeline: Pipeline, workers: int) -> Exa
 
 def _indexed(source: Source, indices: Tensor, pipeline: Pipeline, workers: int) -> Examples:
     """Return the chosen examples of a split, in memory if its images are."""
+    classes = source.classes
     if isinstance(source.images, Tensor):
-        return TensorExamples(
-            source.images[indices], source.labels[indices], pipeline, indices, source.classes
-        )
-    return MapExamples(
-        LazyPairs(source.images, source.labels, indices),
-        pipeline,
-        workers=workers,
-        source_indices=indices,
-        classes=source.classes,
-    )
+        images, labels = source.images[indices], source.labels[indices]
+        return TensorExamples(images, labels, pipeline, indices, classes)
+    pairs = LazyPairs(source.images, source.labels, indices)
+    return MapExamples(pairs, pipeline, workers=workers, source_indices=indices, classes=classes)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import operator
+import math
 from typing import IO
 
 import numpy as np
@@ -17,9 +16,7 @@ _HEADER_READERS = {
 def claimed_bytes(file: IO[bytes], size: int) -> int:
     """Return the bytes of the array that an `.npy` stream of `size` bytes claims to hold.
 
-    Args:
-        file: at the start of the stream; read to the end of the header.
-        size: bytes of the whole stream.
+    The file is at the stream's start, and is read to the end of the header.
 
     Raises:
         ValueError: it is no `.npy` stream, holds Python objects, or is not as long as it claims.
@@ -30,8 +27,8 @@ def claimed_bytes(file: IO[bytes], size: int) -> int:
     shape, _, dtype = _HEADER_READERS[version](file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
-    # Python's integers: a product in NumPy's could wrap around.
-    count = functools.reduce(operator.mul, shape, 1)
+    # Of Python's integers: a product in NumPy's could wrap around.
+    count = math.prod(shape)
     claimed = count * dtype.itemsize
     there = size - file.tell()
     if min(shape, default=0) < 0 or claimed != there or (dtype.itemsize == 0 and count):

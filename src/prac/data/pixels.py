@@ -9,13 +9,9 @@ from prac.data.examples import Examples
 
 
 def pixels_of(examples: Examples, ids: Tensor) -> Tensor:
-    """Return uint8 (k, channels, height, width), examples as they were before normalisation.
+    """Return examples (k,) as they were before normalisation: uint8 (k, 1 or 3, height, width).
 
     Where no normalisation is known and values go beyond 0 to 1, they are brought there together.
-
-    Args:
-        examples: Of one or three channels.
-        ids: int64 (k,), which of them.
     """
     x, _ = next(iter(examples.stream([ids])))
     x = x.float().cpu()

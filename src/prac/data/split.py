@@ -16,17 +16,10 @@ from prac.utils import one_line
 
 
 def split_indices(n: int, *, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Draw validation examples uniformly at random, without regard to their labels.
+    """Draw (training, validation) indices at random, without regard to labels: sorted int64.
 
-    Args:
-        n: the number of examples.
-        fraction: the part that validates, in [0, 1); `round(fraction * n)` examples, ties to even.
-            0 makes the validation part empty.
-        seed: at least 0; each gives its own split, the same on every machine.
-
-    Returns:
-        (training indices, validation indices): sorted int64 tensors that together hold each of
-        0..n-1 once.
+    `round(fraction * n)` examples validate, ties to even. A seed gives the same split on every
+    machine.
 
     Raises:
         PracError: no training example would be left.
@@ -49,14 +42,7 @@ def split_indices(n: int, *, fraction: float, seed: int) -> tuple[Tensor, Tensor
 
 
 def read_index_file(path: str | Path, n: int) -> Tensor:
-    """Read the indices of the validation examples from a `.npy` file.
-
-    Args:
-        path: a one-dimensional array of integers.
-        n: the number of examples they index.
-
-    Returns:
-        The indices, sorted, as int64.
+    """Read the validation examples' indices among `n` from a `.npy` file: sorted int64.
 
     Raises:
         PracError: the file cannot be read, or the indices are not one-dimensional integers within
@@ -82,15 +68,13 @@ def read_index_file(path: str | Path, n: int) -> Tensor:
         raise PracError(f"{path}: no index in it, expected at least one validation example")
     bad = np.flatnonzero((indices < 0) | (indices >= n))
     if len(bad):
-        raise PracError(
-            f"{path}: index {indices[bad[0]]} at position {bad[0]}, expected 0..{n - 1} "
-            f"({n} examples)"
-        )
+        first = bad[0]
+        expected = f"0..{n - 1} ({n} examples)"
+        raise PracError(f"{path}: index {indices[first]} at position {first}, expected {expected}")
     values, counts = np.unique(indices, return_counts=True)
     if len(values) < len(indices):
-        raise PracError(
-            f"{path}: index {values[np.argmax(counts > 1)]} is there twice, expected each once"
-        )
+        twice = values[np.argmax(counts > 1)]
+        raise PracError(f"{path}: index {twice} is there twice, expected each once")
     if len(values) == n:
         raise PracError(f"{path}: all {n} examples, which leaves none to train on")
     return torch.from_numpy(values.astype(np.int64))

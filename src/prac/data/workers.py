@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from prac.errors import PracError
-from prac.utils import derive_seed, generator
+from prac.utils import derive_seed, generator, one_line
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _GRACE_SECONDS = 30
@@ -35,14 +35,10 @@ def fetched(
     workers: int,
     pinned: bool,
 ) -> Iterator[Iterator[Any]]:
-    """Give an iterator over collated batches; its processes end with its use.
+    """Give an iterator over collated batches of int64 indices; its processes end with its use.
 
-    Args:
-        dataset: Of examples (x, y).
-        batches: int64 index tensors.
-        seeds: One a batch, which all random generators are seeded with while it is fetched.
-        workers: Loading processes; 0 fetches in this one.
-        pinned: Whether to lay batches in memory from which a GPU copies fast.
+    With `seeds`, one a batch, all random generators are seeded while it is fetched. Without
+    `workers` this process fetches. `pinned` memory is such that a GPU copies fast from it.
 
     Raises:
         PracError: As the dataset raised it, also in a loading process.
@@ -63,14 +59,17 @@ def fetched(
         loaded = iter(loader)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    with _one_line_from_workers():
-        try:
-            yield loaded
-        finally:
-            # An error's traceback would keep them until this process ends, and waits for them.
-            shut_down = getattr(loaded, "_shutdown_workers", None)
-            if shut_down is not None:
-                shut_down()
+    try:
+        yield loaded
+    except PracError as error:
+        # What a loading process raised comes in its traceback.
+        _, in_worker, last = str(error).strip().rpartition("prac.errors.PracError: ")
+        if not in_worker:
+            raise
+        raise PracError(one_line(last)) from None
+    finally:
+        # An error's traceback would keep them until this process ends, and waits for them.
+        getattr(loaded, "_shutdown_workers", lambda: None)()
 
 
 class _SeededBatches(Dataset[Any]):
@@ -82,11 +81,9 @@ class _SeededBatches(Dataset[Any]):
     def __getitems__(self, batch: tuple[int, list[int]]) -> Sequence[Any]:
         seed, indices = batch
         with _seeded_generators(seed):
-            fetch = getattr(self._dataset, "__getitems__", None)
-            examples: Sequence[Any] = (
-                fetch(indices) if fetch else [self._dataset[i] for i in indices]
-            )
-            return examples
+            if fetch := getattr(self._dataset, "__getitems__", None):
+                return fetch(indices)  # type: ignore[no-any-return]
+            return [self._dataset[i] for i in indices]
 
 
 def _follow(parent: int, worker: int) -> None:
@@ -127,15 +124,3 @@ def _seeded_generators(seed: int) -> Iterator[None]:
         torch.default_generator.set_state(torch_state)
         random.setstate(python_state)
         np.random.set_state(numpy_state)
-
-
-@contextmanager
-def _one_line_from_workers() -> Iterator[None]:
-    """Take a PracError that a loading process raised out of the traceback it comes in."""
-    try:
-        yield
-    except PracError as error:
-        _, in_worker, last = str(error).strip().rpartition("prac.errors.PracError: ")
-        if not in_worker:
-            raise
-        raise PracError(" ".join(last.split())) from None

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from prac.models.imagenet_resnet import BasicBlock, stage
 
-_STAGE_CHANNELS = (16, 32, 64)
-
 
 class ZeroPadShortcut(nn.Module):
     """Carry a block's input past a change of size without any parameter ("option A").
@@ -34,11 +32,11 @@ class ThinBlock(BasicBlock):
     """A basic block with a parameter-free shortcut."""
 
     @staticmethod
-    def shortcut(channels_in: int, width: int, stride: int) -> nn.Module:
+    def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Module:
         """Return the identity, or a strided and zero-padded one if sizes differ."""
-        if stride == 1 and channels_in == width:
+        if stride == 1 and channels_in == channels_out:
             return nn.Identity()
-        return ZeroPadShortcut(channels_in, width, stride)
+        return ZeroPadShortcut(channels_in, channels_out, stride)
 
 
 class CifarResNet(nn.Module):
@@ -52,21 +50,14 @@ class CifarResNet(nn.Module):
     def __init__(
         self, blocks_per_stage: int, image_shape: tuple[int, int, int], classes: int
     ) -> None:
-        """Build the network.
-
-        Args:
-            blocks_per_stage: 3 for ResNet-20s, 9 for ResNet-56s.
-            image_shape: `(channels, height, width)` of one image.
-            classes: Number of outputs.
-        """
+        """Build the network for images `(channels, height, width)`."""
         super().__init__()
-        first, second, third = _STAGE_CHANNELS
-        self.conv1 = nn.Conv2d(image_shape[0], first, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(first)
-        self.layer1 = stage(ThinBlock, blocks_per_stage, first, first, stride=1)
-        self.layer2 = stage(ThinBlock, blocks_per_stage, first, second, stride=2)
-        self.layer3 = stage(ThinBlock, blocks_per_stage, second, third, stride=2)
-        self.fc = nn.Linear(third, classes)
+        self.conv1 = nn.Conv2d(image_shape[0], 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = stage(ThinBlock, blocks_per_stage, 16, 16, stride=1)
+        self.layer2 = stage(ThinBlock, blocks_per_stage, 16, 32, stride=2)
+        self.layer3 = stage(ThinBlock, blocks_per_stage, 32, 64, stride=2)
+        self.fc = nn.Linear(64, classes)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -16,13 +16,9 @@ class ConvNet(nn.Module):
     """
 
     def __init__(self, pairs: int, image_shape: tuple[int, int, int], classes: int) -> None:
-        """Build the network.
+        """Build the network for images `(channels, height, width)`.
 
-        Args:
-            pairs: Number of convolution pairs: 1 for Conv-2, 2 for Conv-4, 3 for Conv-6.
-            image_shape: `(channels, height, width)` of one image, at least `2 ** pairs` pixels a
-                side; every pooling halves a side and rounds down.
-            classes: Number of outputs.
+        They need `2 ** pairs` pixels a side: every pooling halves a side and rounds down.
         """
         super().__init__()
         channels, height, width = image_shape
@@ -44,11 +40,9 @@ class ConvNet(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.xavier_normal_(layer.weight)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(batch, classes)` for images `(batch, channels, height, width)`."""
-        maps: Tensor = self.features(images)
-        logits: Tensor = self.classifier(maps.flatten(1))
+        logits: Tensor = self.classifier(self.features(images).flatten(1))
         return logits

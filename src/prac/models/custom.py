@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from torch import nn
@@ -15,27 +17,16 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def build_own(name: str, *, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """Import the callable that `name` points to and call it for a model.
+    """Import the callable that `name` points to and call it for a model, as `build` documents.
 
-    It is called with those of the keywords `image_shape`, `in_channels`, `classes` and
-    `num_classes` that its signature names; a bare `**kwargs` gets none of them, since what lies
-    behind it might refuse them.
-
-    Args:
-        name: `package.module:callable`; the current directory can be imported from.
-        image_shape: `(channels, height, width)` of one image.
-        classes: Number of classes.
-
-    Raises:
-        PracError: The module cannot be imported, the attribute is missing or cannot be called with
-            those keywords alone, or what it returns is not an `nn.Module`.
+    A bare `**kwargs` gets none of the keywords, since what lies behind it might refuse them.
     """
     factory = imported(name, "model")
     # A model is callable too, but calling it is its forward pass.
     if isinstance(factory, nn.Module):
+        kind = type(factory).__name__
         raise PracError(
-            f"model {name!r} is a {type(factory).__name__}: name the class or function that makes "
-            "the model"
+            f"model {name!r} is a {kind}: name the class or function that makes the model"
         )
     offered: dict[str, Any] = {
         "image_shape": image_shape,
@@ -43,31 +34,23 @@ def build_own(name: str, *, image_shape: tuple[int, int, int], classes: int) -> 
         "classes": classes,
         "num_classes": classes,
     }
-    try:
-        parameters = list(inspect.signature(factory).parameters.values())
-    except ValueError:
-        # Some callables written in C tell nothing about their parameters.
-        parameters = []
+    parameters: Mapping[str, inspect.Parameter] = {}
+    with suppress(ValueError):  # Some callables written in C tell nothing about their parameters.
+        parameters = inspect.signature(factory).parameters
     accepted = {
-        parameter.name: offered[parameter.name]
-        for parameter in parameters
-        if parameter.kind in _BY_KEYWORD and parameter.name in offered
+        parameter: offered[parameter]
+        for parameter, described in parameters.items()
+        if described.kind in _BY_KEYWORD and parameter in offered
     }
-    unmet = [
-        parameter.name
-        for parameter in parameters
-        if parameter.default is inspect.Parameter.empty
-        and parameter.kind not in _VARIADIC
-        and parameter.name not in accepted
-    ]
-    if unmet:
-        raise PracError(
-            f"model {name!r} needs the argument {unmet[0]!r}: give it a default, or name a "
-            f"function that needs no more than {', '.join(offered)}"
-        )
+    for parameter, described in parameters.items():
+        is_required = described.default is described.empty and described.kind not in _VARIADIC
+        if is_required and parameter not in accepted:
+            raise PracError(
+                f"model {name!r} needs the argument {parameter!r}: give it a default, or name a "
+                f"function that needs no more than {', '.join(offered)}"
+            )
     model = factory(**accepted)
     if not isinstance(model, nn.Module):
-        raise PracError(
-            f"model {name!r} returned a {type(model).__name__}, expected a torch.nn.Module"
-        )
+        kind = type(model).__name__
+        raise PracError(f"model {name!r} returned a {kind}, expected a torch.nn.Module")
     return model

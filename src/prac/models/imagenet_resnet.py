@@ -7,13 +7,21 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_STAGE_WIDTHS = (64, 128, 256, 512)
+
+def projection(channels_in: int, channels_out: int, stride: int) -> nn.Module:
+    """Return a block's shortcut: the identity, or a strided 1x1 convolution if sizes differ."""
+    if stride == 1 and channels_in == channels_out:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
+    )
 
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with batch normalisation, added to a shortcut."""
 
     expansion: ClassVar[int] = 1
+    shortcut = staticmethod(projection)
 
     def __init__(self, channels_in: int, width: int, stride: int) -> None:
         """Build the block from `channels_in` to `width` channels."""
@@ -23,11 +31,6 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = self.shortcut(channels_in, width, stride)
-
-    @staticmethod
-    def shortcut(channels_in: int, width: int, stride: int) -> nn.Module:
-        """Return what carries the input past the convolutions."""
-        return _projection(channels_in, width, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return `(batch, width, ceil(H / stride), ceil(W / stride))`."""
@@ -54,7 +57,7 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, channels_out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(channels_out)
-        self.downsample = _projection(channels_in, channels_out, stride)
+        self.downsample = projection(channels_in, channels_out, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return `(batch, 4 * width, ceil(H / stride), ceil(W / stride))`."""
@@ -82,27 +85,20 @@ class ResNet(nn.Module):
         *,
         small_stem: bool,
     ) -> None:
-        """Build the network.
-
-        Args:
-            block: `BasicBlock` for ResNet-18, `Bottleneck` for ResNet-50.
-            blocks_per_stage: (2, 2, 2, 2) for ResNet-18, (3, 4, 6, 3) for ResNet-50.
-            image_shape: `(channels, height, width)` of one image.
-            classes: Number of outputs.
-            small_stem: Whether to use the stem for small images.
-        """
+        """Build the network for images `(channels, height, width)`."""
         super().__init__()
         kernel, stride = (3, 1) if small_stem else (7, 2)
         self.conv1 = nn.Conv2d(image_shape[0], 64, kernel, stride, padding=kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.Identity() if small_stem else nn.MaxPool2d(3, stride=2, padding=1)
-        outputs = [width * block.expansion for width in _STAGE_WIDTHS]
+        first, second, third, fourth = blocks_per_stage
+        wide = block.expansion
         # The stem has already shrunk the image for the first stage.
-        self.layer1 = stage(block, blocks_per_stage[0], 64, _STAGE_WIDTHS[0], stride=1)
-        self.layer2 = stage(block, blocks_per_stage[1], outputs[0], _STAGE_WIDTHS[1], stride=2)
-        self.layer3 = stage(block, blocks_per_stage[2], outputs[1], _STAGE_WIDTHS[2], stride=2)
-        self.layer4 = stage(block, blocks_per_stage[3], outputs[2], _STAGE_WIDTHS[3], stride=2)
-        self.fc = nn.Linear(outputs[3], classes)
+        self.layer1 = stage(block, first, 64, 64, stride=1)
+        self.layer2 = stage(block, second, 64 * wide, 128, stride=2)
+        self.layer3 = stage(block, third, 128 * wide, 256, stride=2)
+        self.layer4 = stage(block, fourth, 256 * wide, 512, stride=2)
+        self.fc = nn.Linear(512 * wide, classes)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -126,13 +122,3 @@ def stage(
     first = block(channels_in, width, stride)
     rest = (block(width * block.expansion, width, stride=1) for _ in range(blocks - 1))
     return nn.Sequential(first, *rest)
-
-
-def _projection(channels_in: int, channels_out: int, stride: int) -> nn.Module:
-    """Return a block's shortcut: the identity, or a strided 1x1 convolution if sizes differ."""
-    if stride == 1 and channels_in == channels_out:
-        return nn.Identity()
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
-        nn.BatchNorm2d(channels_out),
-    )

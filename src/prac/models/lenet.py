@@ -15,12 +15,7 @@ class LeNet300100(nn.Module):
     """
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int) -> None:
-        """Build the network.
-
-        Args:
-            image_shape: `(channels, height, width)` of one image; any size.
-            classes: Number of outputs.
-        """
+        """Build the network for images `(channels, height, width)` of any size."""
         super().__init__()
         self.fc1 = nn.Linear(math.prod(image_shape), 300)
         self.fc2 = nn.Linear(300, 100)
@@ -32,6 +27,5 @@ class LeNet300100(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(batch, classes)` for images `(batch, channels, height, width)`."""
         hidden: Tensor = self.fc1(images.flatten(1)).relu()
-        hidden = self.fc2(hidden).relu()
-        logits: Tensor = self.fc3(hidden)
+        logits: Tensor = self.fc3(self.fc2(hidden).relu())
         return logits

@@ -16,17 +16,12 @@ from prac.utils import seeded
 def load_model(
     config: ModelConfig, input_shape: Sequence[int], classes: int, seed: int | None = None
 ) -> nn.Module:
-    """Return the configured network, initialised from a seed.
-
-    Args:
-        config: Which network.
-        input_shape: Of one input; feature vectors are images of one row to a network.
-        classes: Number of classes.
-        seed: Of the initial weights; None draws them from torch's generator as that stands.
+    """Return the configured network; without a seed, from torch's generator as that stands.
 
     Raises:
         PracError: If the name is not known, or the network does not take such inputs.
     """
+    # Feature vectors are images of one row to a network.
     shape = tuple(input_shape) if len(input_shape) == 3 else (1, 1, math.prod(input_shape))
     with nullcontext() if seed is None else seeded(seed):
         return build(config.name, image_shape=shape, classes=classes, stem=config.stem)

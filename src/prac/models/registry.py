@@ -36,8 +36,6 @@ from prac.models.imagenet_resnet import BasicBlock, Bottleneck, ResNet
 from prac.models.lenet import LeNet300100
 from prac.models.vgg import VGG16BN
 
-__all__ = ["MODELS", "Form", "Stem", "build"]
-
 Stem = Literal["auto", "small", "imagenet"]
 
 # Images with a longer side than this get the ImageNet stem where a model has one.
@@ -118,26 +116,22 @@ def build(
     if classes < 2:
         raise PracError(f"classes is {classes}, expected at least 2")
     shape = cast("tuple[int, int, int]", tuple(image_shape))
-    is_custom = ":" in name
-    if not is_custom and name not in MODELS:
+    forms = {} if ":" in name else MODELS.get(name)
+    if forms is None:
         raise unknown_name("model", name, MODELS)
-    forms = {} if is_custom else MODELS[name]
     if stem != "auto" and stem not in forms:
         choice = f"it has: {', '.join(forms)}" if forms else "it is a custom model"
         raise PracError(f"model {name!r} has no {stem!r} stem ({choice}): use stem 'auto'")
-    if is_custom:
+    if not forms:
         return build_own(name, image_shape=shape, classes=classes)
-    form = forms[_auto(shape, forms) if stem == "auto" else stem]
     _, height, width = shape
+    if stem == "auto":
+        is_large = max(height, width) > _LARGEST_SMALL_SIDE
+        stem = "imagenet" if is_large and "imagenet" in forms else "small"
+    form = forms[stem]
     if min(height, width) < form.least_side:
         raise PracError(
             f"model {name!r} needs images of at least {form.least_side}x{form.least_side}, "
             f"these are {height}x{width}: choose a smaller model or enlarge the images"
         )
     return form.make(shape, classes)
-
-
-def _auto(image_shape: tuple[int, int, int], forms: Mapping[Stem, Form]) -> Stem:
-    """Return the stem that suits the image, among those there are."""
-    is_large = max(image_shape[1:]) > _LARGEST_SMALL_SIDE
-    return "imagenet" if is_large and "imagenet" in forms else "small"

@@ -65,17 +65,19 @@ def prunable(model: nn.Module, config: PruneConfig) -> dict[str, nn.Parameter]:
     if not chosen:
         raise PracError(
             f"the model has no prunable weight: layers is {config.layers!r}, include is "
-            f"{list(config.include)}, exclude is {list(config.exclude)}; "
-            f"try --layers conv+linear"
+            f"{list(config.include)}, exclude is {list(config.exclude)}; try --layers conv+linear"
         )
     return chosen
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
     """Return a copy of the model's `state_dict` on the CPU: weights and buffers."""
+    return on_cpu(_own_tensors(model))
+
+
+def _own_tensors(model: nn.Module) -> dict[str, Tensor]:
     # get_extra_state may put anything there.
-    own = {n: value for n, value in model.state_dict().items() if isinstance(value, Tensor)}
-    return on_cpu(own)
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
 
 
 def restore_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -84,7 +86,7 @@ def restore_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     Raises:
         PracError: Naming the first tensor that is missing, too many or of another shape.
     """
-    own = {n: value for n, value in model.state_dict().items() if isinstance(value, Tensor)}
+    own = _own_tensors(model)
     for name in weights:
         if name not in own:
             raise PracError(f"the weights hold {name!r}, which the model lacks: another model's")
@@ -131,9 +133,7 @@ def masked(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[s
 def check_finite(weights: Mapping[str, Tensor], prunable: Iterable[str] = ()) -> None:
     """Raise a PracError where a model's weights are no numbers, before anything is made of them.
 
-    Args:
-        weights: A snapshot, buffers included; a buffer may be infinite, as an attention mask is.
-        prunable: Names of those that pruning may touch, which must be finite.
+    Those named `prunable` must be finite; a buffer may be infinite, as an attention mask is.
     """
     fault = number_fault(weights, prunable)
     if fault is not None:

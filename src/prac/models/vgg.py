@@ -5,13 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 # Channels of the convolutions of each group; a max-pool stands between groups and none at the end.
-_GROUPS = (
-    (64, 64),
-    (128, 128),
-    (256, 256, 256),
-    (512, 512, 512),
-    (512, 512, 512),
-)
+_GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
 class VGG16BN(nn.Module):
@@ -27,12 +21,7 @@ class VGG16BN(nn.Module):
     """
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int) -> None:
-        """Build the network.
-
-        Args:
-            image_shape: `(channels, height, width)` of one image, at least 16 pixels a side.
-            classes: Number of outputs.
-        """
+        """Build the network for images `(channels, height, width)`, at least 16 pixels a side."""
         super().__init__()
         channels = image_shape[0]
         layers: list[nn.Module] = []
@@ -48,13 +37,11 @@ class VGG16BN(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(batch, classes)` for images `(batch, channels, height, width)`."""
-        maps: Tensor = self.features(images)
-        logits: Tensor = self.classifier(maps.mean(dim=(2, 3)))
+        logits: Tensor = self.classifier(self.features(images).mean(dim=(2, 3)))
         return logits

@@ -11,7 +11,7 @@ import operator
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from types import CodeType
+from types import CellType, CodeType
 from typing import Any
 
 from prac.errors import PracError
@@ -25,12 +25,8 @@ def described(part: object, *, by_source: bool = True) -> str:
     In the digest are its source but for comments and layout, its defaults, and the values that it
     closes over or, for an object, holds: plain ones, containers, tensors and arrays, and objects of
     these. What it calls by a global name is not. Where there is no source, as of what was typed or
-    made by `exec`, it is the bytecode, which another version of Python may compile otherwise.
-
-    Args:
-        part: A function, or an object that can be called.
-        by_source: Whether to look for sources. Runs of prac 0.1 were begun without: they must go on
-            with the same functions.
+    made by `exec`, it is the bytecode, which another version of Python may compile otherwise. Runs
+    of prac 0.1 were begun without `by_source`: they must go on with the same functions.
 
     >>> described(lambda x: x + 1) == described(lambda x: x + 2)
     False
@@ -46,10 +42,7 @@ def described(part: object, *, by_source: bool = True) -> str:
 def _facts(value: Any, above: tuple[int, ...], by_source: bool) -> Any:
     """Return nested tuples and plain values that differ where `value` does.
 
-    Args:
-        value: Anything.
-        above: Identities of the values it was reached through, which it may hold again.
-        by_source: Whether functions are told by their sources, where they have them.
+    `above` are the identities of the values it was reached through, which it may hold again.
     """
     if isinstance(value, PLAIN):
         return repr(value)
@@ -73,7 +66,10 @@ def _facts(value: Any, above: tuple[int, ...], by_source: bool) -> Any:
     if hasattr(value, "__func__"):
         return ("method", inside(value.__func__), inside(value.__self__))
     if hasattr(value, "__code__"):
-        closed = tuple(_cell(cell, inside) for cell in value.__closure__ or ())
+        closed = tuple(
+            "empty" if cell == CellType() else inside(cell.cell_contents)
+            for cell in value.__closure__ or ()
+        )
         defaults = (inside(value.__defaults__), inside(value.__kwdefaults__))
         source = _source(value.__code__) if by_source else None
         return ("function", source or inside(value.__code__), defaults, closed)
@@ -89,13 +85,6 @@ def _facts(value: Any, above: tuple[int, ...], by_source: bool) -> Any:
     return (kind, inside(held))
 
 
-def _cell(cell: Any, inside: Any) -> Any:
-    try:
-        return inside(cell.cell_contents)
-    except ValueError:
-        return "empty"
-
-
 def _source(code: CodeType) -> Any:
     """Return a function's syntax tree as nested tuples; None where it cannot be told for certain.
 
@@ -105,14 +94,14 @@ def _source(code: CodeType) -> Any:
     nodes, codes = _parsed("".join(linecache.getlines(code.co_filename)))
     if code not in codes:  # The file was changed since, or something rewrote its code.
         return None
-    places = [
-        ((line, column), (last, end))
-        for line, last, column, end in code.co_positions()
-        if line and last and column is not None and end is not None and (line, column) < (last, end)
-    ]
     found = [node for node in nodes if _is_named(node, code)]
     # Of several lambdas in a line, it is the innermost that has all that is executed in its body.
     if len(found) > 1:
+        places = [
+            ((line, column), (last, end))
+            for line, last, column, end in code.co_positions()
+            if line and last and None not in (column, end) and (line, column) < (last, end)
+        ]
         found = [
             node
             for node in found
@@ -168,11 +157,9 @@ def _tree(node: Any) -> Any:
 
 
 def imported(name: str, what: str) -> Callable[..., object]:
-    """Return the callable that a name points to.
+    """Return the callable that a `package.module:callable` points to; `what` is what it makes.
 
-    Args:
-        name: `package.module:callable`; the current directory can be imported from.
-        what: It makes, such as "model".
+    The current directory can be imported from.
 
     Raises:
         PracError: The module cannot be imported, or the attribute is missing or not callable.
@@ -189,16 +176,15 @@ def imported(name: str, what: str) -> Callable[..., object]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # The user's code runs here: anything can go wrong in it.
-        raise PracError(
-            f"{what} {name!r}: cannot import {module_name!r} ({type(error).__name__}: {error})"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise PracError(f"{what} {name!r}: cannot import {module_name!r} ({reason})") from error
     try:
         target = operator.attrgetter(attribute)(module)
     except AttributeError as error:
         raise PracError(f"{what} {name!r}: {module_name!r} has no {attribute!r}") from error
     if not callable(target):
+        kind = type(target).__name__
         raise PracError(
-            f"{what} {name!r} is a {type(target).__name__}: name the class or function that makes "
-            f"the {what}"
+            f"{what} {name!r} is a {kind}: name the class or function that makes the {what}"
         )
     return target  # type: ignore[no-any-return]

@@ -9,12 +9,7 @@ from prac.errors import PracError
 
 
 def needed(module: str, extra: str, purpose: str) -> ModuleType:
-    """Return a library that one of the package's extras installs.
-
-    Args:
-        module: Its name in an import.
-        extra: The extra that installs it.
-        purpose: What it is needed for, as the subject of a sentence.
+    """Return a library that an extra installs; `purpose` is the subject of a sentence.
 
     Raises:
         PracError: If it is not installed; the line says how to install it.

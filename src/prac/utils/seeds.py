@@ -35,12 +35,7 @@ def generator(seed: int, *parts: int | str) -> torch.Generator:
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Seed torch's own generators for a while; the CPU's, and a GPU's that is named, are put back.
-
-    Args:
-        seed: For all of them.
-        device: Where work goes on meanwhile.
-    """
+    """Seed torch's generators for a while; the CPU's, and those of a GPU given, are put back."""
     with torch.random.fork_rng([device] if device is not None and device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

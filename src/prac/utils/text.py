@@ -18,13 +18,12 @@ def printable(text: str) -> str:
     >>> print(printable("caf\u00e9 [red]\x1b[31m\nnext"))
     café [red]\x1b[31m\nnext
     """
-    return "".join(map(_shown, text))
-
-
-def _shown(character: str) -> str:
-    if unicodedata.category(character) in _HIDDEN:
-        return character.encode("unicode_escape").decode("ascii")
-    return character
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in _HIDDEN
+        else character
+        for character in text
+    )
 
 
 def one_line(error: object) -> str:

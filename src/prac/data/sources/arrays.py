@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,38 +11,23 @@ from prac.errors import PracError
 
 
 def resized(images: Tensor, image_size: int | None) -> Tensor:
-    """Resize decoded pictures as `decode_images` does encoded ones.
-
-    Args:
-        images: uint8 (n, c, h, w).
-        image_size: pixels a side; None, or the size they have, changes nothing.
-
-    Returns:
-        uint8 (n, c, image_size, image_size).
-    """
+    """Resize uint8 (n, c, h, w) as `decode_images` does encoded images; None keeps their size."""
     if image_size is None or tuple(images.shape[2:]) == (image_size, image_size):
         return images
     from prac.data.sources.images_decode import fit_plane
 
-    count, channels = images.shape[:2]
-    planes = images.reshape(count * channels, *images.shape[2:]).numpy()
+    planes = images.flatten(0, 1).numpy()
     result = np.empty((len(planes), image_size, image_size), dtype=np.uint8)
     for index, plane in enumerate(planes):
         result[index] = fit_plane(plane, image_size)
-    return torch.from_numpy(result).reshape(count, channels, image_size, image_size)
+    return torch.from_numpy(result).reshape(*images.shape[:2], image_size, image_size)
 
 
 def as_images(array: NDArray[np.generic], where: str, image_size: int | None) -> Tensor:
-    """Read an array as pictures (integers) or as features (floats).
+    """Read an array, `where` in messages, as pictures (integers) or as features (floats).
 
-    Args:
-        array: uint8, or other integers within 0..255, of shape (n, h, w), (n, h, w, c) or
-            (n, c, h, w) with 1 or 3 channels; or floats of shape (n, ...).
-        where: the array's name in messages.
-        image_size: as for `resized`; refused for floats.
-
-    Returns:
-        uint8 (n, c, h, w), or float32 (n, ...).
+    Integers within 0..255 of shape (n, h, w), (n, h, w, c) or (n, c, h, w) with 1 or 3 channels
+    become uint8 (n, c, h, w), resized; floats of shape (n, ...) become float32, and have no size.
 
     Raises:
         PracError: the shape or values are neither.
@@ -60,7 +43,8 @@ def as_images(array: NDArray[np.generic], where: str, image_size: int | None) ->
             f"{where} holds integers from {array.min()} to {array.max()}, pictures are 0..255: "
             "store other values as floats"
         )
-    return resized(_tensor(_channels_first(array.astype(np.uint8), where)), image_size)
+    pictures = np.ascontiguousarray(_channels_first(array.astype(np.uint8), where))
+    return resized(torch.from_numpy(pictures), image_size)
 
 
 def _as_features(array: NDArray[np.generic], where: str, image_size: int | None) -> Tensor:
@@ -69,12 +53,12 @@ def _as_features(array: NDArray[np.generic], where: str, image_size: int | None)
     if image_size is not None:
         raise PracError(f"{where} holds floats: --image-size applies to pictures (uint8) only")
     with np.errstate(over="ignore"):
-        features = array.astype(np.float32)
+        features = array.astype(np.float32, order="C")
     # Checked after the narrowing: a float64 too large for float32 is infinite now.
     bad = np.flatnonzero(~np.isfinite(features).reshape(len(features), -1).all(axis=1))
     if len(bad):
         raise PracError(f"{where}, row {bad[0]}: a value is not finite as float32")
-    return _tensor(features)
+    return torch.from_numpy(features)
 
 
 def _channels_first(array: NDArray[np.uint8], where: str) -> NDArray[np.uint8]:
@@ -92,7 +76,3 @@ def _channels_first(array: NDArray[np.uint8], where: str) -> NDArray[np.uint8]:
         f"{where} has shape {array.shape}, expected pictures as (n, h, w), (n, h, w, c) "
         "or (n, c, h, w) with 1 or 3 channels"
     )
-
-
-def _tensor(array: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))

@@ -21,26 +21,15 @@ from prac.errors import PracError
 _SHOWN = (bool, float, str, bytes)
 
 # What a split may be called, and which it then is.
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-}
+SPLIT_NAMES = {"train": "train", "test": "test"}
+SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
 
 
 @dataclass(frozen=True)
 class RawSplit:
-    """A split as read, before its labels are checked.
+    """A split as read: labels (n,) of whatever was stored, None standing for a missing one.
 
-    Attributes:
-        images: as in `Source`.
-        labels: (n,) of whatever was stored; None stands for a missing one.
-        origin: the split's name in messages.
-        labels_origin: the labels' name in messages, e.g. file and column.
-        damaged: as in `Source`.
+    `origin` and `labels_origin`, such as file and column, name split and labels in messages.
     """
 
     images: Tensor | LazyImages
@@ -53,17 +42,11 @@ class RawSplit:
 def check_labels(
     labels: NDArray[Any], classes: Sequence[str], *, images: int, where: str
 ) -> Tensor:
-    """Return the labels as int64 (n,), after checking each of them.
-
-    Args:
-        labels: (n,) integers, or objects where some may be None.
-        classes: the class names; a label is an index into them.
-        images: how many images the labels are for.
-        where: the labels' name in messages.
+    """Return (n,) labels as int64, each checked to be an index into `classes`.
 
     Raises:
-        PracError: the lengths differ; a label is missing, no integer, or names no class. The first
-            bad row, counted from 0, and its value are named.
+        PracError: there are not as many as `images`; a label is missing, no integer, or names no
+            class. It names `where`, the first bad row, counted from 0, and its value.
     """
     integers = _integers(labels, where)
     if len(integers) != images:
@@ -80,13 +63,10 @@ def check_labels(
 def assemble(
     name: str, raw: Mapping[str, RawSplit], classes: Sequence[str] | None = None
 ) -> Splits:
-    """Check raw splits and put them together.
+    """Check raw splits, `train` and perhaps `val` and `test`, and put them together.
 
-    Args:
-        name: the data set's name.
-        raw: splits by the names `train`, `val` and `test`; train is required. A `val` without a
-            `test` serves as the test split.
-        classes: the class names; None numbers them up to the largest label in any split.
+    A `val` without a `test` serves as the test split. Without names classes are numbered, up to the
+    largest label in any split.
 
     Raises:
         PracError: a split is empty, its labels are at fault, fewer than two classes are there, or
@@ -96,7 +76,12 @@ def assemble(
         if len(split.images) == 0:
             raise PracError(f"{split.origin}: the split is empty, expected at least one example")
     names = tuple(classes) if classes is not None else _numbered_classes(raw)
-    _check_class_names(names, raw["train"].labels_origin)
+    where = raw["train"].labels_origin
+    if len(names) < 2:
+        raise PracError(f"{where}: {len(names)} class, expected at least two")
+    if len(set(names)) < len(names):
+        repeated = Counter(names).most_common(1)[0][0]
+        raise PracError(f"{where}: two classes are named {repeated!r}, expected distinct names")
     sources = {
         key: Source(
             split.images,
@@ -110,19 +95,13 @@ def assemble(
     if len(torch.unique(sources["train"].labels)) < 2:
         only = names[int(sources["train"].labels[0])]
         raise PracError(
-            f"{raw['train'].labels_origin}: every training example has the class {only!r}, "
-            "expected at least two classes"
+            f"{where}: every training example has the class {only!r}, expected at least two classes"
         )
     sources = _same_shape(sources)
     if "test" not in sources and "val" in sources:
         sources["test"] = sources.pop("val")
-    return Splits(
-        train=sources["train"],
-        val=sources.get("val"),
-        test=sources.get("test"),
-        name=name,
-        statistics=known_statistics(name, sources["train"].shape, len(names)),
-    )
+    statistics = known_statistics(name, sources["train"].shape, len(names))
+    return Splits(sources["train"], sources.get("val"), sources.get("test"), name, statistics)
 
 
 def _integers(labels: NDArray[Any], where: str) -> NDArray[np.integer[Any]]:
@@ -161,15 +140,7 @@ def _numbered_classes(raw: Mapping[str, RawSplit]) -> tuple[str, ...]:
                 "examples, expected class indices counted from 0"
             )
         top = max(top, int(labels[row]))
-    return tuple(str(index) for index in range(top + 1))
-
-
-def _check_class_names(names: Sequence[str], where: str) -> None:
-    if len(names) < 2:
-        raise PracError(f"{where}: {len(names)} class, expected at least two")
-    if len(set(names)) < len(names):
-        repeated = Counter(names).most_common(1)[0][0]
-        raise PracError(f"{where}: two classes are named {repeated!r}, expected distinct names")
+    return tuple(map(str, range(top + 1)))
 
 
 def _same_shape(sources: dict[str, Source]) -> dict[str, Source]:
@@ -196,6 +167,4 @@ def _in_colour(source: Source) -> Source:
     images = source.images
     if isinstance(images, LazyImages):
         return replace(source, images=replace(images, mode="RGB"))
-    if images.shape[1] == 3:
-        return source
     return replace(source, images=images.expand(-1, 3, -1, -1).contiguous())

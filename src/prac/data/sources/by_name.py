@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 
 from prac.config import DATA_NAMES, DataConfig
-from prac.data.sources.types import LazyImages, Source, Splits, Statistics
+from prac.data.sources.types import Splits
 from prac.errors import PracError, unknown_name
-
-__all__ = ["LazyImages", "Source", "Splits", "Statistics", "load", "load_splits"]
 
 _LAYOUTS = (
     "parquet files (train.parquet, train-00000-of-00001.parquet, also in data/)",

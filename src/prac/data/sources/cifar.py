@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,17 @@ _MAX_MEMBERS = 1000
 class _Version:
     """One of the four distributions: which files it has and where its labels are.
 
-    `labels` is the key of the labels in a pickle; `label_byte` their place in the `header_bytes`
-    that precede the pixels of a binary record.
+    `label` begins the keys of labels and class names in a pickle; in a binary record the label is
+    the last of the `header_bytes`, which precede the pixels.
     """
 
     name: str
+    folder: str
     train: tuple[str, ...]
     test: str
     names: str
-    folder: str
-    labels: str = ""
-    label_names: str = ""
-    header_bytes: int = 0
-    label_byte: int = 0
+    header_bytes: int
+    label: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -53,67 +52,33 @@ class _Version:
 
 
 _BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
+_BINARY = tuple(f"{name}.bin" for name in _BATCHES)
 _VERSIONS = (
-    _Version(
-        "cifar10",
-        _BATCHES,
-        "test_batch",
-        "batches.meta",
-        "cifar-10-batches-py",
-        labels="labels",
-        label_names="label_names",
-    ),
-    _Version(
-        "cifar100",
-        ("train",),
-        "test",
-        "meta",
-        "cifar-100-python",
-        labels="fine_labels",
-        label_names="fine_label_names",
-    ),
-    _Version(
-        "cifar10",
-        tuple(f"{name}.bin" for name in _BATCHES),
-        "test_batch.bin",
-        "batches.meta.txt",
-        "cifar-10-batches-bin",
-        header_bytes=1,
-    ),
-    _Version(
-        "cifar100",
-        ("train.bin",),
-        "test.bin",
-        "fine_label_names.txt",
-        "cifar-100-binary",
-        header_bytes=2,
-        label_byte=1,
-    ),
+    _Version("cifar10", "cifar-10-batches-py", _BATCHES, "test_batch", "batches.meta", 0, "label"),
+    _Version("cifar100", "cifar-100-python", ("train",), "test", "meta", 0, "fine_label"),
+    _Version("cifar10", "cifar-10-batches-bin", _BINARY, "test_batch.bin", "batches.meta.txt", 1),
+    _Version("cifar100", "cifar-100-binary", ("train.bin",), "test.bin", "fine_label_names.txt", 2),
 )
 
 
 def load_folder(folder: Path, config: DataConfig) -> Splits | None:
-    """Load an unpacked distribution that lies in a folder or in its usual subfolder there.
-
-    Returns:
-        The splits; None where no file of any version is there.
+    """Load an unpacked distribution from a folder or its usual subfolder there; None without any.
 
     Raises:
         PracError: a file is missing, damaged, or not what its name says.
     """
-    found = _find(folder)
-    if found is None:
-        return None
-    version, folder = found
-    _require(version, [p.name for p in folder.iterdir()], folder)
+    version = _best(p.name for p in folder.iterdir() if p.is_file())
+    if version is None:
+        version = next((known for known in _VERSIONS if (folder / known.folder).is_dir()), None)
+        if version is None:
+            return None
+        folder /= version.folder
     contents = {}
     for name in (*version.files, version.names):
-        try:
+        with suppress(FileNotFoundError):  # What must not be missing is told below.
             if (folder / name).stat().st_size > _MAX_BYTES:
                 raise PracError(f"{folder / name}: is too large for a file of CIFAR")
             contents[name] = (folder / name).read_bytes()
-        except FileNotFoundError:
-            continue  # Only the class names can be missing here.
     return _splits(version, contents, folder, config)
 
 
@@ -130,16 +95,14 @@ def load_archive(path: Path, config: DataConfig) -> Splits:
     except (PracError, MemoryError):
         raise
     except Exception as error:
-        raise PracError(
-            f"{path}: not a readable .tar.gz ({one_line(error)}): download it again"
-        ) from error
+        reason = one_line(error)
+        raise PracError(f"{path}: not a readable .tar.gz ({reason}): download it again") from error
     version = _best(contents)
     if version is None:
         raise PracError(
             f"{path}: no file of CIFAR-10 or CIFAR-100 is in this archive "
             "(looked for data_batch_1, train, and both with .bin)"
         )
-    _require(version, contents, path)
     return _splits(version, contents, path, config)
 
 
@@ -155,18 +118,14 @@ def _archived_files(path: Path) -> dict[str, bytes]:
         while piece := unpacked.read(1 << 20):
             data.write(piece)
             if data.tell() > _MAX_BYTES:
-                raise PracError(
-                    f"{path}: unpacks to more than {_MAX_BYTES / 1e6:.0f} MB, which is too large "
-                    "for CIFAR"
-                )
+                limit = f"{_MAX_BYTES / 1e6:.0f} MB"
+                raise PracError(f"{path}: unpacks to more than {limit}, too large for CIFAR")
     data.seek(0)
     contents: dict[str, bytes] = {}
     with tarfile.open(fileobj=data, mode="r:") as archive:
         for number, member in enumerate(archive):
             if number == _MAX_MEMBERS:
-                raise PracError(
-                    f"{path}: holds more than {_MAX_MEMBERS} files, which are too many for CIFAR"
-                )
+                raise PracError(f"{path}: holds more than {_MAX_MEMBERS} files, too many for CIFAR")
             if member.size > _MAX_BYTES:
                 raise PracError(f"{path}: {member.name} is too large for a file of CIFAR")
             name = Path(member.name).name
@@ -177,16 +136,6 @@ def _archived_files(path: Path) -> dict[str, bytes]:
     return contents
 
 
-def _find(folder: Path) -> tuple[_Version, Path] | None:
-    version = _best(p.name for p in folder.iterdir() if p.is_file())
-    if version is not None:
-        return version, folder
-    for version in _VERSIONS:
-        if (folder / version.folder).is_dir():
-            return version, folder / version.folder
-    return None
-
-
 def _best(names: Iterable[str]) -> _Version | None:
     """The version that the most of these files belong to."""
     there = set(names)
@@ -194,18 +143,15 @@ def _best(names: Iterable[str]) -> _Version | None:
     return best if there & set(best.files) else None
 
 
-def _require(version: _Version, names: Iterable[str], where: Path) -> None:
-    missing = sorted(set(version.files) - set(names))
+def _splits(
+    version: _Version, contents: Mapping[str, bytes], where: Path, config: DataConfig
+) -> Splits:
+    missing = sorted(set(version.files) - contents.keys())
     if missing:
         raise PracError(
             f"{where}: the {version.name} distribution is incomplete, "
             f"{', '.join(missing)} missing: download it again"
         )
-
-
-def _splits(
-    version: _Version, contents: Mapping[str, bytes], where: Path, config: DataConfig
-) -> Splits:
     read = _read_binary if version.header_bytes else _read_python
     classes = _label_names(version, contents, where)
     raw = {}
@@ -223,10 +169,11 @@ def _read_python(
     version: _Version, data: bytes, where: str
 ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     batch = load_plain(data, where)
-    missing = sorted({"data", version.labels} - set(batch))
+    key = f"{version.label}s"
+    missing = sorted({"data", key} - set(batch))
     if missing:
         raise PracError(f"{where}: no entry {missing[0]!r}, expected a batch of {version.name}")
-    pixels, labels = batch["data"], batch[version.labels]
+    pixels, labels = batch["data"], batch[key]
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
         raise PracError(f"{where}: 'data' is no uint8 array, expected (n, {_PIXELS})")
     if pixels.ndim != 2 or pixels.shape[1] != _PIXELS:
@@ -234,16 +181,13 @@ def _read_python(
     if isinstance(labels, np.ndarray) and labels.ndim == 1:
         labels = labels.tolist()
     if not isinstance(labels, list):
-        raise PracError(f"{where}: {version.labels!r} is no list, expected one label an image")
+        raise PracError(f"{where}: {key!r} is no list, expected one label an image")
+    if len(labels) != len(pixels):
+        # Checked for each batch: across batches two mistakes could cancel out.
+        raise PracError(f"{where}: {len(labels)} labels for {len(pixels)} images")
     # Objects keep what was stored, so that a bad label is reported as it is. One by one: NumPy
     # would look into lists of lists, which may refer to each other without end.
-    stored = np.empty(len(labels), dtype=object)
-    for row, label in enumerate(labels):
-        stored[row] = label
-    if len(stored) != len(pixels):
-        # Checked for each batch: across batches two mistakes could cancel out.
-        raise PracError(f"{where}: {len(stored)} labels for {len(pixels)} images")
-    return pixels, stored
+    return pixels, np.fromiter(labels, dtype=object, count=len(labels))
 
 
 def _read_binary(
@@ -256,7 +200,7 @@ def _read_binary(
             f"{version.name}'s binary version: the file is truncated or another one"
         )
     records = np.frombuffer(data, dtype=np.uint8).reshape(-1, record)
-    return records[:, version.header_bytes :], records[:, version.label_byte]
+    return records[:, version.header_bytes :], records[:, version.header_bytes - 1]
 
 
 def _label_names(
@@ -268,7 +212,8 @@ def _label_names(
     if version.header_bytes:
         lines = data.decode("utf-8", errors="replace").splitlines()
         return tuple(line.strip() for line in lines if line.strip())
-    names = load_plain(data, f"{where}/{version.names}").get(version.label_names)
+    key = f"{version.label}_names"
+    names = load_plain(data, f"{where}/{version.names}").get(key)
     if not isinstance(names, list) or not all(isinstance(n, bytes | str) for n in names):
-        raise PracError(f"{where}/{version.names}: no list {version.label_names!r} of class names")
+        raise PracError(f"{where}/{version.names}: no list {key!r} of class names")
     return tuple(n.decode("utf-8", errors="replace") if isinstance(n, bytes) else n for n in names)

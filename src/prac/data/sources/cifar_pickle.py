@@ -19,18 +19,16 @@ from numpy.typing import NDArray
 from prac.errors import PracError
 from prac.utils import one_line
 
-# Opcodes that build plain values, by what they build or do.
-_NUMBERS = "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT"
-_BYTES = "STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8"
-_TEXTS = "UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
-_MADE_CONTAINERS = "EMPTY_LIST LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT BUILD"
-_FILLING = "APPEND APPENDS SETITEM SETITEMS"
-_MEMO_PUTS = "PUT BINPUT LONG_BINPUT"
-_OTHERS = "PROTO FRAME STOP MARK POP MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE"
-_CONTAINERS, _PUTS = frozenset(_MADE_CONTAINERS.split()), frozenset(_MEMO_PUTS.split())
-_OPCODES = _CONTAINERS.union(
-    _PUTS, *(names.split() for names in (_NUMBERS, _BYTES, _TEXTS, _FILLING, _OTHERS))
-)
+# Opcodes that build plain values.
+_MADE = "EMPTY_LIST LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT BUILD"
+_CONTAINERS, _PUTS = frozenset(_MADE.split()), frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
+_OTHERS = """
+    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
+    STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8
+    UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 APPEND APPENDS SETITEM SETITEMS
+    PROTO FRAME STOP MARK POP MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE
+"""
+_OPCODES = _CONTAINERS.union(_PUTS, _OTHERS.split())
 # The real files hold about ten containers. The bound keeps nests too shallow to exhaust the stack.
 _MAX_CONTAINERS = 1000
 # The largest, CIFAR-100's training batch, has about 300,000.
@@ -89,12 +87,6 @@ class _Global:
         raise _Refused("a change to a function")
 
 
-class _NdarrayType(_Global):
-    """Stands in for the type `numpy.ndarray`, which is named but never called."""
-
-    __slots__ = ()
-
-
 class _Reconstruct(_Global):
     """Stands in for numpy's maker of empty arrays, whose content the state then brings."""
 
@@ -140,7 +132,7 @@ class _PlainUnpickler(pickle.Unpickler):
         super().__init__(io.BytesIO(data), encoding="bytes")
         # Instances, not classes: a pickle can call them, and instantiate or inherit nothing.
         self._allowed: dict[tuple[str, str], object] = {
-            ("numpy", "ndarray"): _NdarrayType(),
+            ("numpy", "ndarray"): _Global(),  # Named but never called.
             ("numpy", "dtype"): _MakeDType(),
             ("numpy.core.multiarray", "_reconstruct"): _Reconstruct(),
             ("numpy._core.multiarray", "_reconstruct"): _Reconstruct(),
@@ -160,12 +152,7 @@ class _PlainUnpickler(pickle.Unpickler):
 def load_plain(data: bytes, where: str) -> dict[str, Any]:
     """Unpickle a dict of plain values: numbers, strings, bytes, lists, tuples, dicts, numpy arrays.
 
-    Args:
-        data: the pickle.
-        where: its name in messages.
-
-    Returns:
-        The dict, its keys as text. Arrays are found at the top level only.
+    Its keys are text; arrays are found at the top level only. `where` names the pickle in messages.
 
     Raises:
         PracError: the pickle is damaged, or asks for anything but plain values. No code named by it
@@ -183,9 +170,8 @@ def load_plain(data: bytes, where: str) -> dict[str, Any]:
             "it is refused and nothing of it was run; take the file from its official source"
         ) from error
     except Exception as error:
-        raise PracError(
-            f"{where}: the pickle is damaged or incomplete ({one_line(error)})"
-        ) from error
+        reason = one_line(error)
+        raise PracError(f"{where}: the pickle is damaged or incomplete ({reason})") from error
     if not isinstance(value, dict):
         raise PracError(f"{where}: the pickle holds a {type(value).__name__}, expected a dict")
     return value

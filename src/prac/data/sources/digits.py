@@ -35,4 +35,4 @@ def load_digits(config: DataConfig) -> Splits:
         indices = np.flatnonzero(chosen)
         origin = f"digits ({split})"
         raw[split] = RawSplit(images[torch.from_numpy(indices)], labels[indices], origin, origin)
-    return assemble("digits", raw, tuple(str(digit) for digit in range(10)))
+    return assemble("digits", raw, tuple(map(str, range(10))))

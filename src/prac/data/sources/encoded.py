@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -21,38 +20,22 @@ class EncodedImages(Protocol):
 
     def where(self, index: int, /) -> str:
         """The name of an image in messages: its file, or its table and row."""
-        ...
 
 
-class ImageFiles:
+class ImageFiles(list[Path]):
     """Encoded images that are files on disk."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> Path:
-        return self._paths[index]
 
     def where(self, index: int) -> str:
         """The path."""
-        return str(self._paths[index])
+        return str(self[index])
 
 
 @dataclass(frozen=True)
 class DamagedImage:
-    """An image that cannot be decoded.
+    """An image that cannot be decoded."""
 
-    Attributes:
-        index: its position in the split as shipped.
-        name: its file, or its table and row.
-        reason: what is wrong with it.
-    """
-
-    index: int
-    name: str
+    index: int  # In the split as shipped.
+    name: str  # Its file, or its table and row.
     reason: str
 
     def error(self) -> PracError:

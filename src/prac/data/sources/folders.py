@@ -88,9 +88,8 @@ def load_tiny_imagenet(folder: Path, config: DataConfig) -> Splits:
     train = {wnid: _images(folder / "train" / wnid / "images") for wnid in wnids}
     empty = next((wnid for wnid, files in train.items() if not files), None)
     if empty is not None:
-        raise PracError(
-            f"{folder / 'train' / empty / 'images'}: no image here, but wnids.txt names the class"
-        )
+        place = folder / "train" / empty / "images"
+        raise PracError(f"{place}: no image here, but wnids.txt names the class")
     val = _annotated(folder / "val", wnids)
     raw = {
         "train": _by_class(train, wnids, str(folder / "train"), config),
@@ -108,7 +107,7 @@ def _by_class(
     files = [(path, index[name]) for name in sorted(groups) for path in groups[name]]
     if not files:
         raise PracError(f"{origin}: the split is empty, expected folders of images, one a class")
-    images, damaged = decode_images(ImageFiles([path for path, _ in files]), config)
+    images, damaged = decode_images(ImageFiles(path for path, _ in files), config)
     labels = np.array([label for _, label in files], dtype=np.int64)
     return RawSplit(images, labels, origin, origin, damaged)
 

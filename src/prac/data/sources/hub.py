@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +19,26 @@ from prac.utils import needed
 HUB_PREFIX = "hf:"
 
 
-@dataclass(frozen=True)
-class _HubEntry:
-    hub_id: str
-    label_column: str | None = None
-
-
-# CIFAR-100 has two columns of class labels, the other holding 20 coarse classes.
 KNOWN = {
-    "cifar10": _HubEntry("uoft-cs/cifar10"),
-    "cifar100": _HubEntry("uoft-cs/cifar100", "fine_label"),
-    "mnist": _HubEntry("ylecun/mnist"),
-    "fashion_mnist": _HubEntry("zalando-datasets/fashion_mnist"),
-    "tiny_imagenet": _HubEntry("zh-plus/tiny-imagenet"),
+    "cifar10": "uoft-cs/cifar10",
+    "cifar100": "uoft-cs/cifar100",
+    "mnist": "ylecun/mnist",
+    "fashion_mnist": "zalando-datasets/fashion_mnist",
+    "tiny_imagenet": "zh-plus/tiny-imagenet",
 }
 
 
 def load_hub(config: DataConfig) -> Splits:
-    """Load a data set from the hub, or from its cache when it was loaded before.
-
-    Args:
-        config: its name is a key of `KNOWN`, or `hf:owner/name`.
+    """Load a data set of `KNOWN`, or `hf:owner/name`, from the hub or what it cached before.
 
     Raises:
         PracError: the hub cannot be reached or knows no such data set, it has no train split, or
             its columns, images or labels are at fault.
     """
-    known = KNOWN.get(config.name) or _HubEntry(config.name.removeprefix(HUB_PREFIX))
-    hub_id = known.hub_id
-    if config.label_column is None:
-        config = replace(config, label_column=known.label_column)
+    hub_id = KNOWN.get(config.name) or config.name.removeprefix(HUB_PREFIX)
+    if config.name == "cifar100" and config.label_column is None:
+        # Of its two columns of class labels the other holds 20 coarse classes.
+        config = replace(config, label_column="fine_label")
     shipped = _download(hub_id)
     named = {SPLIT_NAMES[key]: key for key in shipped if key in SPLIT_NAMES}
     if "train" not in named:
@@ -68,12 +58,8 @@ def load_hub(config: DataConfig) -> Splits:
         read = raw_split(table, columns, config, origin=origin, parts=[(0, origin)], folder=Path())
         if split != "test" or not unlabelled(read):
             raw[split] = read
-    return assemble(_short_name(hub_id), raw, classes)
-
-
-def _short_name(hub_id: str) -> str:
-    by_id = {entry.hub_id: name for name, entry in KNOWN.items()}
-    return by_id.get(hub_id, hub_id.rpartition("/")[2])
+    names = {known: name for name, known in KNOWN.items()}
+    return assemble(names.get(hub_id, hub_id.rpartition("/")[2]), raw, classes)
 
 
 def _download(hub_id: str) -> Any:
@@ -81,22 +67,20 @@ def _download(hub_id: str) -> Any:
     # Whatever goes wrong on the way (network, name, permission, disk), the remedies are the same.
     try:
         with _quiet(datasets):
-            shipped = datasets.load_dataset(hub_id)
+            return datasets.load_dataset(hub_id)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise PracError(
             f"data set {HUB_PREFIX + hub_id!r} cannot be loaded from the Hugging Face hub "
             f"({reason}): check the name and the network, or give the path of a local copy"
         ) from error
-    return shipped
 
 
 @contextmanager
 def _quiet(datasets: Any) -> Iterator[None]:
     """Keep progress bars and retry notices off the terminal; what matters comes as the error."""
     logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    enabled = not datasets.are_progress_bars_disabled()
+    level, enabled = logger.level, not datasets.are_progress_bars_disabled()
     logger.setLevel(logging.ERROR)
     datasets.disable_progress_bars()
     try:

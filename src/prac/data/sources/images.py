@@ -35,16 +35,14 @@ def decode_images(
 ) -> tuple[Tensor | LazyImages, tuple[DamagedImage, ...]]:
     """Decode images to uint8 (n, c, h, w), with one channel when all are grey and three otherwise.
 
-    Args:
-        encoded: at least one image.
-        config: without an `image_size` all images must have one size; with one, every image is
-            resized so that its short side has that many pixels, and cropped to the centre square.
-            Beyond `memory_limit` images are decoded on access instead. With `skip_corrupt` damaged
-            images pass: each image is decoded once to find them, also where memory is short.
+    Without an `image_size` all images must have one size; with one, every image is resized so that
+    its short side has that many pixels, and cropped to the centre square. Beyond `memory_limit`
+    images are decoded on access instead. With `skip_corrupt` damaged images pass: each image is
+    decoded once to find them, also where memory is short.
 
     Returns:
-        (images, damaged): n images, where a damaged one is black, or is not to be accessed where
-        images are decoded on access; and the damaged ones in order, none unless they are let pass.
+        n images, of which a damaged one is black, or not to be accessed where it would be decoded
+        on access; and the damaged ones in order, none unless they are let pass.
 
     Raises:
         PracError: an image is damaged, all of them are, or sizes differ and no `image_size` is
@@ -77,14 +75,15 @@ def decode_images(
 
 def _first_whole(encoded: EncodedImages) -> int:
     """The first image that can be decoded: its header alone could lie about its size."""
+    faults = []
     for index in range(len(encoded)):
-        if not isinstance(try_decode(encoded, index, None, None), DamagedImage):
+        found = try_decode(encoded, index, None, None)
+        if not isinstance(found, DamagedImage):
             return index
-    fault = try_decode(encoded, 0, None, None)
-    reason = fault.reason if isinstance(fault, DamagedImage) else "it changes while it is read"
+        faults.append(found)
     raise PracError(
-        f"{encoded.where(0)}: {reason}; so is every one of the split's {len(encoded)} images: "
-        "expected some that can be decoded"
+        f"{faults[0].name}: {faults[0].reason}; so is every one of the split's {len(faults)} "
+        "images: expected some that can be decoded"
     )
 
 
@@ -133,24 +132,17 @@ class _Decoding:
                         raise pixels.error()
                     damaged[index] = pixels
                     continue
-                found = (pixels.shape[0], pixels.shape[1])
+                found = pixels.shape[:2]
                 if found != self.size:
-                    raise size_error(self.encoded, self.first, self.size, index, found)
+                    raise size_error(self.encoded, (self.first, self.size), (index, found))
                 take(index, pixels)
 
-        _for_each(decode_chunk, range(0, count, _CHUNK), threaded=self.threaded)
+        starts = range(0, count, _CHUNK)
+        if self.threaded and len(starts) > 1:
+            # The error of the lowest start that failed is the one raised; then no more are begun.
+            with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+                list(pool.map(decode_chunk, starts))
+        else:
+            for start in starts:
+                decode_chunk(start)
         return tuple(damaged[index] for index in sorted(damaged))
-
-
-def _for_each(task: Callable[[int], None], starts: range, *, threaded: bool) -> None:
-    """Run the task for each start; the error of the lowest start that failed is the one raised."""
-    if not threaded or len(starts) == 1:
-        for start in starts:
-            task(start)
-        return
-    pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1))
-    try:
-        for future in [pool.submit(task, start) for start in starts]:
-            future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -63,17 +63,11 @@ def is_grey(image: Image.Image) -> bool:
 def try_decode(
     encoded: EncodedImages, index: int, mode: Mode | None, image_size: int | None
 ) -> NDArray[np.uint8] | DamagedImage:
-    """Decode an image to uint8 (h, w, c), c being 1 for mode L and 3 for RGB.
+    """Decode an image to uint8 (h, w, c), c being 1 for mode L and 3 for RGB, or say what ails it.
 
-    Args:
-        encoded: the images.
-        index: which of them.
-        mode: the mode to convert to; None keeps grey as L and makes all else RGB.
-        image_size: None keeps the size; otherwise the centre square is resized to this many
-            pixels a side.
-
-    Returns:
-        Its pixels; or, where the image is missing, corrupt or of an unsupported kind, the fault.
+    Without a mode grey stays L and all else becomes RGB. With an `image_size` the centre square is
+    resized to that many pixels a side. An image that is missing, corrupt or of an unsupported kind
+    is damaged.
 
     Raises:
         PracError: it is not the image that is at fault, but a permission or the machine.
@@ -134,10 +128,9 @@ def _converted(image: Image.Image, mode: Mode | None) -> Image.Image:
 
 
 def _damaged(encoded: EncodedImages, index: int, error: Exception) -> DamagedImage:
-    """What an error in reading an image says about it.
+    """What an error in reading an image says about it; raises a PracError where that is nothing.
 
-    Raises:
-        PracError: it says nothing about the image: leaving that out would hide another fault.
+    Leaving the image out would then hide another fault.
     """
     name = encoded.where(index)
     if isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -150,8 +143,6 @@ def _damaged(encoded: EncodedImages, index: int, error: Exception) -> DamagedIma
         raise PracError(f"{name}: cannot be read ({error.strerror})") from error
     # PIL's own message repeats the buffer's address, which tells the user nothing.
     reason = "not an image of a known format" if "identify" in str(error) else one_line(error)
-    return DamagedImage(
-        index,
-        name,
-        f"cannot decode this image ({reason}), which is damaged or not one of {', '.join(FORMATS)}",
-    )
+    kinds = ", ".join(FORMATS)
+    fault = f"cannot decode this image ({reason}), which is damaged or not one of {kinds}"
+    return DamagedImage(index, name, fault)

@@ -30,15 +30,10 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
     """Load the arrays of a `.npz` file.
 
     The arrays are `x_train`, `y_train` and, where there, `x_test`, `y_test`, `x_val`, `y_val`; or
-    `train_images`, `train_labels` and so on; or `x`, `y` alone. Pictures are uint8 of shape
-    (n, h, w), (n, h, w, c) or (n, c, h, w); features are floats of shape (n, ...). Labels are
-    integers of shape (n,) or (n, 1). An array of strings called `classes` names the classes.
-    Arrays of other names are not read.
-
-    Args:
-        path: the file.
-        config: `memory_limit` is what the arrays of a compressed file may unpack to. One that is
-            not compressed is read whatever its size.
+    `train_images`, `train_labels` and so on; or `x`, `y` alone. Images are as for `as_images`,
+    labels integers of shape (n,) or (n, 1). An array of strings called `classes` names the classes.
+    Arrays of other names are not read. What a compressed file may unpack to is `memory_limit`; one
+    that is not compressed is read whatever its size.
 
     Raises:
         PracError: the file is damaged or unpacks to too much, an array is missing or not as above.
@@ -65,7 +60,11 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
             f"{path} ({split})",
             f"{path}, array {labels!r}",
         )
-    return assemble(path.stem, raw, _class_names(arrays, path))
+    classes = arrays.get("classes")
+    if classes is not None and (classes.dtype.kind != "U" or classes.ndim != 1):
+        found = f"{classes.dtype} {classes.shape}"
+        raise PracError(f"{path}, array 'classes': {found}, expected strings")
+    return assemble(path.stem, raw, None if classes is None else classes.tolist())
 
 
 def _read_arrays(path: Path, memory_limit: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
@@ -111,12 +110,3 @@ def _check_size(
             f"{path}: its arrays unpack to {claimed / 1e9:.3g} GB, more than the memory limit of "
             f"{memory_limit / 1e9:.3g} GB: raise it with --memory-limit if you trust the file"
         )
-
-
-def _class_names(arrays: dict[str, NDArray[Any]], path: Path) -> tuple[str, ...] | None:
-    names = arrays.get("classes")
-    if names is None:
-        return None
-    if names.dtype.kind != "U" or names.ndim != 1:
-        raise PracError(f"{path}, array 'classes': {names.dtype} {names.shape}, expected strings")
-    return tuple(names.tolist())

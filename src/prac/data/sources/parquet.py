@@ -35,11 +35,6 @@ _ROWS_AT_ONCE = 1024
 def load_parquet(folder: Path, config: DataConfig, *, name: str) -> Splits:
     """Load `train.parquet` beside `test.parquet` and `validation.parquet`, or shards of each.
 
-    Args:
-        folder: where the files lie.
-        config: how to read them.
-        name: the data set's name.
-
     Raises:
         PracError: a file is damaged, a shard missing, a column not to be found, or an image or a
             label at fault.
@@ -49,9 +44,7 @@ def load_parquet(folder: Path, config: DataConfig, *, name: str) -> Splits:
     raw: dict[str, RawSplit] = {}
     classes: tuple[str, ...] | None = None
     for split, files in _split_files(folder).items():
-        schema = _schema(files[0])
-        features = _features(schema, files[0])
-        columns = choose_columns(schema, features, config, where=str(files[0]))
+        columns = choose_columns(*_declared(files[0]), config, where=str(files[0]))
         if split != "train" and columns.classes != classes:
             raise PracError(
                 f"{files[0]}, column {columns.label!r}: the class names differ from train's, "
@@ -94,28 +87,23 @@ def _split_files(folder: Path) -> dict[str, list[Path]]:
         raise PracError(
             f"{folder}: no train.parquet and no train-00000-of-00001.parquet (found {there})"
         )
-    order = ["train", *sorted(set(found) - {"train"})]
+    order = sorted(found, key=lambda split: (split != "train", split))
     return {split: [found[split][i] for i in sorted(found[split])] for split in order}
 
 
-def _schema(path: Path) -> pa.Schema:
+def _declared(path: Path) -> tuple[pa.Schema, dict[str, Any]]:
+    """A file's columns and, where it declares any, their Hugging Face features."""
     try:
         schema = pq.read_schema(path)
         _ = schema.names  # Decoded from bytes only here.
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
-    return schema
-
-
-def _features(schema: pa.Schema, path: Path) -> dict[str, Any]:
     stored = (schema.metadata or {}).get(b"huggingface")
-    if stored is None:
-        return {}
     try:
-        features = json.loads(stored)["info"]["features"]
+        features = json.loads(stored)["info"]["features"] if stored is not None else {}
     except (ValueError, KeyError, TypeError) as error:
         raise PracError(f"{path}: its Hugging Face metadata is malformed ({error!r})") from error
-    return features if isinstance(features, dict) else {}
+    return schema, features if isinstance(features, dict) else {}
 
 
 def _read_shards(
@@ -130,18 +118,17 @@ def _read_shards(
             table = _unpacked_table(path, columns, memory_limit)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise _unreadable(path, error) from error
-        if table.column_names and set(columns) - set(table.column_names):
-            lacking = sorted(set(columns) - set(table.column_names))[0]
-            raise PracError(f"{path}: no column {lacking!r}, which {files[0].name} has")
+        lacking = sorted(set(columns) - set(table.column_names))
+        if table.column_names and lacking:
+            raise PracError(f"{path}: no column {lacking[0]!r}, which {files[0].name} has")
         tables.append(table.select(columns).replace_schema_metadata(None))
         parts.append((rows, str(path)))
         rows += table.num_rows
     try:
         return pa.concat_tables(tables), parts
     except pa.ArrowException as error:
-        raise PracError(
-            f"{files[0].parent}: shards differ in their columns ({one_line(error)})"
-        ) from error
+        place, reason = files[0].parent, one_line(error)
+        raise PracError(f"{place}: shards differ in their columns ({reason})") from error
 
 
 def _unpacked_table(path: Path, columns: list[str], memory_limit: int) -> pa.Table:

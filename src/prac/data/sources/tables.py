@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ else:
     pc = needed("pyarrow.compute", "data", "reading tables")
 
 Features = Mapping[str, Any]
+_LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
 
 @dataclass(frozen=True)
@@ -38,27 +40,23 @@ class Columns:
 
 
 class EncodedColumn:
-    """Encoded images that are rows of a table.
+    """Encoded images that are rows of a table: binary, or structs of `bytes` and `path`.
 
-    Args:
-        column: binary, or structs of `bytes` and `path`.
-        parts: (first row, name) of each file that the rows came from, in order.
-        folder: what relative paths are relative to.
+    `parts` are (first row, name) of each file that the rows came from, in order; `folder` is what
+    relative paths are relative to.
     """
 
     def __init__(
         self, column: pa.ChunkedArray, parts: Sequence[tuple[int, str]], folder: Path
     ) -> None:
-        is_struct = pa.types.is_struct(column.type)
-        fields = {field.name for field in column.type} if is_struct else set()
-        self._bytes = pc.struct_field(column, "bytes") if "bytes" in fields else None
-        self._paths = pc.struct_field(column, "path") if "path" in fields else None
-        if not is_struct:
-            self._bytes = column
-        self._length = len(column)
-        self._starts = [start for start, _ in parts]
-        self._names = [name for _, name in parts]
-        self._folder = folder
+        self._bytes, self._paths = column, None
+        if pa.types.is_struct(column.type):
+            fields = {field.name for field in column.type}
+            self._bytes, self._paths = (
+                pc.struct_field(column, name) if name in fields else None
+                for name in ("bytes", "path")
+            )
+        self._length, self._parts, self._folder = len(column), parts, folder
 
     def __len__(self) -> int:
         return self._length
@@ -74,8 +72,9 @@ class EncodedColumn:
 
     def where(self, index: int) -> str:
         """The file and the row in it, counted from 0."""
-        part = bisect.bisect_right(self._starts, index) - 1
-        return f"{self._names[part]}, row {index - self._starts[part]}"
+        part = bisect.bisect_right(self._parts, index, key=operator.itemgetter(0)) - 1
+        start, name = self._parts[part]
+        return f"{name}, row {index - start}"
 
 
 def choose_columns(
@@ -84,13 +83,8 @@ def choose_columns(
     """Find the image and the label column: those that `config` names, else the only candidates.
 
     Candidates are columns declared as images and class labels; failing that, columns of encoded
-    images or of nested lists of numbers, and columns of integers.
-
-    Args:
-        schema: the table's schema.
-        features: its Hugging Face features by column, empty when it declares none.
-        config: may name them.
-        where: the table's name in messages.
+    images or of nested lists of numbers, and columns of integers. `features` are the table's
+    Hugging Face features by column, empty when it declares none; `where` is its name in messages.
 
     Raises:
         PracError: a given column is absent, or none or several could be meant.
@@ -120,15 +114,9 @@ def raw_split(
     parts: Sequence[tuple[int, str]],
     folder: Path,
 ) -> RawSplit:
-    """Read the two columns of a table.
+    """Read the two columns of a table; `origin` is the split's name in messages.
 
-    Args:
-        table: rows that hold both columns.
-        columns: their names.
-        config: as for `decode_images`.
-        origin: the split's name in messages.
-        parts: as for `EncodedColumn`.
-        folder: as for `EncodedColumn`.
+    The rest is as for `decode_images` and `EncodedColumn`.
 
     Raises:
         PracError: the split is empty, or an image is at fault.
@@ -162,18 +150,16 @@ def unlabelled(split: RawSplit) -> bool:
 def _chosen(
     role: str, given: str | None, candidates: Sequence[str], names: Sequence[str], where: str
 ) -> str:
+    listed = f"(columns: {', '.join(names)})"
     if given is not None:
         if given not in names:
-            raise PracError(
-                f"{where}: no column {given!r} to take the {role} from (columns: "
-                f"{', '.join(names)})"
-            )
+            raise PracError(f"{where}: no column {given!r} to take the {role} from {listed}")
         return given
     if len(candidates) != 1:
         found = f"several could be ({', '.join(candidates)})" if candidates else "none could be"
         raise PracError(
             f"{where}: cannot tell which column is the {role}, {found}: "
-            f"name it with --{role}-column (columns: {', '.join(names)})"
+            f"name it with --{role}-column {listed}"
         )
     return candidates[0]
 
@@ -189,18 +175,12 @@ def _is_encoded(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
-
-
 def _is_nested(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
-    if not _is_list(kind):
+    if not isinstance(kind, _LISTS):
         return False
-    while _is_list(kind):
+    while isinstance(kind, _LISTS):
         kind = kind.value_type
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
@@ -213,7 +193,7 @@ def _nested(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
         )
     values: pa.ChunkedArray = column
     shape = [len(column)]
-    while _is_list(values.type):
+    while isinstance(values.type, _LISTS):
         if values.null_count:
             raise PracError(f"{where}: a list is missing (null), expected numbers throughout")
         lengths = pc.unique(pc.list_value_length(values))
@@ -233,6 +213,6 @@ def _nested(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
 def _labels(column: pa.ChunkedArray) -> NDArray[Any]:
     if column.null_count or not pa.types.is_integer(column.type):
         # Integers with nulls would turn into floats, and a bad value would not be shown as it is.
-        return np.array([*column.to_pylist(), None], dtype=object)[:-1]
+        return np.fromiter(column.to_pylist(), dtype=object, count=len(column))
     array: NDArray[Any] = column.to_numpy()
     return array

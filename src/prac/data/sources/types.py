@@ -25,12 +25,8 @@ class Statistics:
 class LazyImages(Dataset[Tensor]):
     """Images that are decoded when asked for, because all of them decoded would not fit.
 
-    Attributes:
-        encoded: the n encoded images.
-        mode: `"L"` for one channel, `"RGB"` for three.
-        size: (height, width) in pixels that every image must have.
-        resize: whether an image of another size is brought to `size` (then a square).
-        first: the image whose size `size` is, for messages.
+    Every image must have `size`, (height, width) in pixels, that of the image `first`; or it is
+    brought to it where `resize` says so, and then it is a square.
     """
 
     encoded: EncodedImages
@@ -48,10 +44,7 @@ class LazyImages(Dataset[Tensor]):
         return len(self.encoded)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Decode one image.
-
-        Returns:
-            A uint8 (c, h, w) tensor.
+        """Decode one image to uint8 (c, h, w).
 
         Raises:
             IndexError: the index is outside the images.
@@ -68,25 +61,18 @@ class LazyImages(Dataset[Tensor]):
         if isinstance(pixels, DamagedImage):
             raise pixels.error()
         if pixels.shape[:2] != self.size:
-            raise size_error(self.encoded, self.first, self.size, position, pixels.shape[:2])
+            raise size_error(self.encoded, (self.first, self.size), (position, pixels.shape[:2]))
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[index] for index in range(len(self)))
+        return map(self.__getitem__, range(len(self)))
 
 
-def size_error(
-    encoded: EncodedImages,
-    one: int,
-    one_size: tuple[int, ...],
-    other: int,
-    other_size: tuple[int, ...],
-) -> PracError:
-    """The error for two images of different (height, width)."""
-    first = f"{encoded.where(one)} is {one_size[0]} x {one_size[1]}"
-    second = f"{encoded.where(other)} is {other_size[0]} x {other_size[1]}"
+def size_error(encoded: EncodedImages, *sizes: tuple[int, tuple[int, ...]]) -> PracError:
+    """The error for images that differ; each is given by its index and (height, width)."""
+    told = ", ".join(f"{encoded.where(i)} is {high} x {wide}" for i, (high, wide) in sizes)
     return PracError(
-        f"images differ in size (height x width): {first}, {second}: "
+        f"images differ in size (height x width): {told}: "
         "pass --image-size N to bring all of them to N x N"
     )
 
@@ -95,14 +81,9 @@ def size_error(
 class Source:
     """One split: images or feature arrays with labels.
 
-    Attributes:
-        images: uint8 (n, c, h, w) for pictures, decoded or decoded on access; float32 (n, ...)
-            for arrays of floats.
-        labels: int64 (n,), each an index into `classes`.
-        classes: the class names.
-        origin: where the split came from, for messages.
-        damaged: the examples that hold no image, in order; they are counted among the n, so that
-            the positions of the others are those of the split as shipped.
+    Images are uint8 (n, c, h, w), arrays of floats float32 (n, ...); labels are int64 (n,), indices
+    into `classes`. `origin` says in messages where the split came from. The `damaged`, which hold
+    no image, count among the n: the positions of the others are those of the split as shipped.
     """
 
     images: Tensor | LazyImages
@@ -125,14 +106,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set as it was shipped.
+    """A data set as it was shipped; a lone validation split serves as the test split.
 
-    Attributes:
-        train: the training split.
-        val: the validation split, only where one is shipped beside a test split.
-        test: the test split; a lone validation split serves as one.
-        name: a short name, e.g. `"cifar10"`.
-        statistics: the published channel statistics where the data set is a known one, else None.
+    `statistics` are the published ones of the channels, where the data set is a known one.
     """
 
     train: Source
