@@ -130,11 +130,11 @@ def total(sections: Figures) -> str:
 def missed(sections: Figures) -> str:
     """Return the missed goals as a list."""
     lines = [
-        f"- {row['what']}: {number(row['value'], row['unit'])}, the goal being {goal(row)}"
+        f"- {row['what']}: {number(row['value'], row['unit'])}, goal {goal(row)}"
         for row in _with_goals(sections)
         if not row["met"]
     ]
-    return "Missed are:\n\n" + "\n".join(lines) if lines else "None is missed."
+    return "Missed goals:\n\n" + "\n".join(lines) if lines else "No goal is missed."
 
 
 def loop_facts(section: Figures | None) -> str:
@@ -168,7 +168,7 @@ def cuda(sections: Figures, gpu: Figures | None) -> str:
     lines = [
         f"On {facts.get('gpu') or 'a GPU'}, torch {facts['torch']}, {facts['date']}."
         if facts
-        else "No GPU was at hand, so the last column is empty.",
+        else "No GPU was available, so the last column is empty.",
         "",
         "| what | CPU | CUDA |\n|---|--:|--:|",
     ]
@@ -183,7 +183,7 @@ def cuda(sections: Figures, gpu: Figures | None) -> str:
 def about(facts: Figures) -> str:
     """Return what the figures were made with."""
     return (
-        "Command, threads, processor, date and commit stand below each table. The newest: "
+        "Command, threads, processor, date and commit are below each table. The newest run: "
         f"seed {facts['seed']}; {facts['processor']}, {facts['cores']} cores, torch using "
         f"{facts['capability']}; {facts['memory_gib']} GiB of memory; "
         f"{facts['system']}. prac {facts['prac']}, torch {facts['torch']}, Python "

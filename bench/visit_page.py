@@ -91,9 +91,9 @@ def page_of(figures: Figures | None) -> str:
     lines = [
         "# On a GPU: what was measured",
         "",
-        "`python -m bench.visit` checks in some minutes what a GPU computes, measures how fast it "
-        "is, and goes on with the paper's protocol where the visit before it stopped. "
-        "`python -m bench.visit_page --notes FILE` makes this page of its notes.",
+        "`python -m bench.visit` checks in a few minutes what a GPU computes, measures how fast it "
+        "is, and continues the paper's protocol where the last visit stopped. "
+        "`python -m bench.visit_page --notes FILE` makes this page from its notes.",
         "",
         *([] if found["sections"] or found.get("visits") else [_NONE, ""]),
         "## Goals",
@@ -110,7 +110,7 @@ def page_of(figures: Figures | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-_NONE = "No GPU has been measured yet: none was at hand. All of it has been rehearsed on CPUs."
+_NONE = "No GPU has been measured yet: none was available. All of it has been rehearsed on CPUs."
 
 
 def _goals(found: Figures) -> Iterator[list[str]]:
@@ -226,7 +226,7 @@ def _paper(progress: Figures) -> Iterator[str]:
             f"{search['of']} levels trained, {search['iterations']:,} iterations in "
             f"{search['seconds']:.0f} s."
         )
-    yield f"  - {trainings['ended']} tickets were trained alone."
+    yield f"  - {trainings['ended']} tickets have been trained alone."
 
 
 if __name__ == "__main__":

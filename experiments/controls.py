@@ -52,19 +52,20 @@ def found(arguments: list[str], data: str, runs: str) -> dict[str, Any]:
 def page(results: dict[str, Any]) -> str:
     """Return the page of the results."""
     lines = [
-        "# Are they winning tickets? MNIST's tickets beside controls",
+        "# Are they winning tickets? MNIST's tickets and controls",
         "",
         "The tickets that [one search](rivals-mnist.md) found with LeNet-300-100 on "
-        "MNIST (seed 0), trained alone with three seeds of order and augmentation, beside the "
-        "dense network and three controls that share ever less with them:",
+        "MNIST (seed 0), trained alone with three seeds of order and augmentation, compared with "
+        "the dense network and three controls that share less and less with them:",
         "",
         *(f"- **{name}**: {about}" for name, about in CONTROLS.items()),
         "",
-        "The dense network and the tickets start from one initialisation here, so the spread is "
-        "of order alone. Figures are mean test accuracies in % with half of their 95 % intervals; "
+        "The dense network and the tickets share one initialisation here, so the spread comes only "
+        "from the order. Figures are mean test accuracies in % with half of their 95 % intervals; "
         "a control marked = does as well as the ticket (within one standard deviation of its runs, "
         "or above them). The barrier is the highest error on the line between the networks of the "
-        "first two seeds, less that of its ends, in points; below 2 counts as linearly connected.",
+        "first two seeds, minus the mean of its ends, in points; below 2 counts as "
+        "linearly connected.",
     ]
     for search, title in SEARCHES.items():
         if search in results["verdicts"]:

@@ -87,20 +87,20 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         "# First results",
         "",
-        "PrAC beside iterative magnitude pruning (IMP) on two small problems. Made by "
+        "PrAC compared with iterative magnitude pruning (IMP) on two small problems. Made by "
         "`python -m experiments.first --data DIR`, which runs the commands below and writes this "
         "page and `first.json` from their summaries.",
         "",
         f"Hardware: CPU ({machine['processor']}), {machine['threads']} threads, no GPU. "
-        f"torch {machine['torch']}, Python {machine['python']}. One seed (0): these runs do not "
-        "say how much another seed would change, so "
-        "small differences in accuracy mean nothing here.",
+        f"torch {machine['torch']}, Python {machine['python']}. There is one seed (0): "
+        "these runs do not show how much another seed would change, so small differences in "
+        "accuracy mean nothing here.",
         "",
-        "*Saved* counts training iterations up to that ticket, the paper's way. *Only scored* are "
-        "examples predicted without training on them, for validation and for the CEP passes: the "
-        "part of the cost that iterations leave out. Seconds are wall time on a shared machine. "
-        "The IMP runs share the dense network's retraining with the PrAC runs: same weights, "
-        "seed and data.",
+        "*Saved* counts training iterations up to that ticket, as the paper does. *Only scored* "
+        "are examples predicted without training on them, for validation and for the CEP passes: "
+        "the part of the cost that iterations leave out. Seconds are wall time on a shared "
+        "machine. The IMP runs share the dense network's retraining with the PrAC runs: same "
+        "weights, seed and data.",
     ]
     for problem, methods in results.items():
         spec = PROBLEMS[problem]
@@ -194,11 +194,11 @@ def reading(methods: dict[str, Any]) -> list[str]:
     if min(over) > 3:
         text += [
             "",
-            f"The tickets of both methods are far over the dense network ({over[0]:+.1f} and "
-            f"{over[1]:+.1f} points). That is no praise of them: on so short a schedule the dense "
-            "network, which starts from its initialisation, is far from converged, while tickets "
-            "start from its weights after the first epoch and, in these runs, learned faster. "
-            "What the table shows of the methods is their costs and the distance between them.",
+            f"The tickets of both methods are far above the dense network ({over[0]:+.1f} and "
+            f"{over[1]:+.1f} points). This does not make them good: on so short a schedule the "
+            "dense network, which starts from its initialisation, is far from converged, while "
+            "tickets start from its weights after the first epoch and, in these runs, learned "
+            "faster. The table shows the methods' costs and the difference between them, no more.",
         ]
     return text
 

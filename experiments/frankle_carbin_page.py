@@ -89,21 +89,22 @@ def page(results: dict[str, Any]) -> str:
         "# Lottery tickets of LeNet-300-100 on MNIST",
         "",
         "The first experiment of Frankle and Carbin ([arXiv 1803.03635]"
-        "(https://arxiv.org/abs/1803.03635)) done again: iterative magnitude pruning from "
-        "initialisation, Adam at 1.2e-3, batches of 60, 50,000 iterations a level; at each level "
-        "20 % of the weights left in each layer are pruned, 10 % in the output layer. Networks of "
-        "the same masks and newly drawn initial weights are trained beside the tickets.",
+        "(https://arxiv.org/abs/1803.03635)), repeated: iterative magnitude pruning from "
+        "initialisation, Adam at 1.2e-3, batches of 60, 50,000 iterations per level; at each level "
+        "20 % of the remaining weights in each layer are pruned, 10 % in the output layer. "
+        "Networks with the same masks and new initial weights are trained for comparison.",
         "",
-        f"{trials} trials, each with its own initial weights; of 60,000 training images 5,000 are "
-        "held out, the same for all. Networks are tested all along the way on the held-out and on "
-        "the 10,000 test images. *Early stopping* is where the loss on the held-out images is the "
-        "lowest. Figures are means with half of their 95 % intervals (Student's t over trials).",
+        f"There are {trials} trials, each with its own initial weights. Of 60,000 training images "
+        "5,000 are held out, the same for all. Networks are tested throughout training on the "
+        "held-out and on the 10,000 test images. *Early stopping* is where the loss on the "
+        "held-out images is lowest. Figures are means with half of their 95 % intervals "
+        "(Student's t over trials).",
         "",
         "![Test accuracy by iteration](frankle-carbin-curves.svg)",
         "",
         "![Early stopping and accuracy by density](frankle-carbin-densities.svg)",
         "",
-        "## What was published, and what came out",
+        "## Published claims, and results here",
         "",
         *claims(trainings),
         "",
@@ -117,11 +118,11 @@ def page(results: dict[str, Any]) -> str:
         "",
         "## Made by",
         "",
-        "`python -m experiments.frankle_carbin --data DIR/mnist`, which goes on where it was cut "
-        f"off; all curves are in `frankle-carbin.json`. {len(results['trainings'])} trainings, "
-        f"{seconds / 3600:.1f} hours in all on one core each of a shared machine (x86_64, no "
-        f"GPU), torch {results['torch']}. Trial n draws its initial weights and its order from the "
-        "seed n.",
+        "`python -m experiments.frankle_carbin --data DIR/mnist`, which continues where it was "
+        f"interrupted; all curves are in `frankle-carbin.json`. {len(results['trainings'])} "
+        f"trainings, {seconds / 3600:.1f} hours in all on one core each of a shared machine "
+        f"(x86_64, no GPU), torch {results['torch']}. Trial n draws its initial weights and its "
+        "order from seed n.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -157,7 +158,7 @@ def claims(trainings: Trainings) -> list[str]:
         if trainings.of["reinitialised", level]
         for row in (_slower_anew(trainings, level), _worse_anew(trainings, level))
     ]
-    return table(["published", "here", "p", "came out"], rows)
+    return table(["published", "here", "p", "confirmed"], rows)
 
 
 def _dense(trainings: Trainings) -> list[str]:
@@ -172,7 +173,7 @@ def _compared(smaller: Sequence[float], larger: Sequence[float]) -> tuple[str, s
     if p is None:
         return "", "one trial"
     lower = mean(smaller) < mean(larger)
-    return f"{p:.2g}", "yes" if p < 0.05 else "in the mean only" if lower else "no"
+    return f"{p:.2g}", "yes" if p < 0.05 else "only in the mean" if lower else "no"
 
 
 def _faster(trainings: Trainings, level: int) -> list[str]:

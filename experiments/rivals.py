@@ -104,7 +104,7 @@ PROBLEMS = {
         LENET,
         about="What finds tickets as good as IMP's for a twentieth of its iterations? `frugal` is "
         "the preset of that name; `prac-light` is PrAC with a dense network that sees a tenth of "
-        "the data and with levels cut short. The others are what these were chosen among.",
+        "the data and with levels cut short. The others are the alternatives.",
         shares="mnist",
     ),
     "cifar10": Problem(
@@ -115,11 +115,11 @@ PROBLEMS = {
         "--model resnet20s --limit 5000 --levels 6 --judged 6 --epochs 12 --milestones 7,10 "
         "--lr 0.1 --batch-size 64 --crop 4 --flip --rewind iteration:70 --arm at-once "
         "--precision bf16 --execution compiled",
-        about="A size that two cores finish in two hours: the schedule is short, and the dense "
+        about="This size takes two cores two hours: the schedule is short, and the dense "
         "network, which starts from its initialisation, is far from converged. Tickets start from "
-        "its weights at iteration 70, and are ahead of it where their masks come of long training. "
-        "So matching dense says little here; what tells the methods apart is the distance between "
-        "them. `one-shot:level-budget=0.6` is the preset `frugal` with twice its budget.",
+        "its weights at iteration 70, and are ahead of it if their masks come from long training. "
+        "So matching dense says little here; compare the methods by the differences between them. "
+        "`one-shot:level-budget=0.6` is the preset `frugal` with twice its budget.",
     ),
     "paper": paper("0,1,2", ",".join(map(str, PAPER_JUDGED))),
 }

@@ -36,18 +36,18 @@ def page(results: Mapping[str, Any]) -> str:
         f"Data: {results['data']}. Each method searches with {len(seeds)} seed"
         f"{'s' if len(seeds) > 1 else ''}; some of each search's tickets are then trained alone on "
         "all data at full length and tested once, at the epoch with the best validation accuracy. "
-        "A seed gives initialisation, order and augmentation to all methods alike. `NAME@OTHER` "
-        "takes, level by level, the iterations and set sizes of OTHER's search of the same seed. "
+        "A seed sets the same initialisation, order and augmentation for all methods. `NAME@OTHER` "
+        "uses, level by level, the iterations and set sizes of OTHER's search with the same seed. "
         "Figures are means with half of their 95 % intervals (Student's t).",
         "",
         *_unfinished(results),
         f"![Accuracy by density and by iterations]({results['name']}.svg)",
         "",
-        "## What finding the tickets cost",
+        "## Cost of finding the tickets",
         "",
         *_costs(results),
         "",
-        "## What the tickets are worth",
+        "## Accuracy of the tickets",
         "",
         *_accuracies(results),
         "",
@@ -92,8 +92,8 @@ def _unfinished(results: Mapping[str, Any]) -> list[str]:
     if not due:
         return []
     return [
-        f"**This is how far it has come: {len(asked & here)} of {len(asked)} trainings of tickets "
-        f"have ended. What is missing is blank, and means are of the seeds that are there.**",
+        f"**This comparison is not finished: {len(asked & here)} of {len(asked)} trainings of "
+        f"tickets have ended. What is missing is blank, and means are over the seeds so far.**",
         "",
     ]
 
@@ -192,7 +192,7 @@ def _against(results: Mapping[str, Any], one: str, other: str) -> Iterator[str]:
     if not rows:
         return
     head = ["density", f"`{one}`", f"`{other}`", "difference, points", "p: lower", "p: higher"]
-    yield f"`{one}` beside `{other}`, paired by seed (one-sided t tests):"
+    yield f"`{one}` against `{other}`, paired by seed (one-sided t tests):"
     yield ""
     yield from table(head, rows)
     yield ""
@@ -220,7 +220,7 @@ def _beside_the_paper(results: Mapping[str, Any]) -> Iterator[str]:
             row += [figure, here]
         rows.append(row)
     head = ["", "sparsity", "IMP, published", "`imp`", "PrAC, published", "`prac`"]
-    yield "Beside the published figures:"
+    yield "Compared with the published figures:"
     yield ""
     yield from table(head, rows)
     yield ""

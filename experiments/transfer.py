@@ -33,7 +33,7 @@ OPTIONS = (
     "--arm at-once --precision bf16 --execution channels-last"
 )
 KINDS = {
-    "own": "Conv-4's own PrAC sets, found on the way",
+    "own": "Conv-4's own PrAC sets, from its own search",
     "transferred": "the last PrAC set of ResNet-20s, at every level",
     "random": "a random set of that size, at every level",
 }
@@ -94,20 +94,20 @@ def page(results: dict[str, Any]) -> str:
     dense = [run["dense"] for run in searches["own"]]
     machine = searches["own"][0]["machine"]
     lines = [
-        "# A PrAC set of one network serves another?",
+        "# Does one network's PrAC set serve another?",
         "",
         f"Conv-4 on 5,000 CIFAR-10 images (JPEG 75; 4,500 for training), {LEVELS} prunings of "
         f"36 % to a density of {searches['own'][0]['density']:.2%}, on three kinds of sets; the "
-        f"last ticket trained alone on all 4,500. {len(dense)} seeds; means with half of their "
+        f"last ticket is trained alone on all 4,500. {len(dense)} seeds; means with half of their "
         "95 % intervals. "
         f"Conv-4, dense: {percent(dense)} %.",
         "",
         *table(
-            ["set", "examples at last", "iterations", "saved", "test, %", "p: lower than own"],
+            ["set", "examples, last level", "iterations", "saved", "test, %", "p: lower than own"],
             rows,
         ),
         "",
-        "p: of a paired, one-sided t test over seeds. The cost of finding the transferred set, "
+        "p is from a paired, one-sided t test over seeds. The cost of finding the transferred set, "
         "with ResNet-20s, is not counted.",
         "",
         "## Made by",

@@ -30,7 +30,7 @@ def table(rows: Sequence[Mapping[str, Any]], untried: Sequence[str]) -> str:
             f"| {row['kind']} | {row['tried']:,} | {row['survived']:,} "
             f"| {f'{seconds:.1f} s' if seconds else ''} | {f'{peak:,.0f} MiB' if peak else ''} |"
         )
-    lines += [f"\nNot tried there: {line}." for line in dict.fromkeys(untried)]
+    lines += [f"\nNot tested: {line}." for line in dict.fromkeys(untried)]
     return "\n".join(lines)
 
 
@@ -41,7 +41,7 @@ def total(found: Mapping[str, Any]) -> str:
     kills = sum(row["tried"] for row in struck if row["kind"].startswith("kill -9"))
     wrong = sum(row["tried"] - row["survived"] for row in (*struck, *read))
     return (
-        f"runs were struck {_sum(struck):,} times, {kills:,} of them with `kill -9`, and\n"
+        f"runs were disturbed {_sum(struck):,} times, {kills:,} of them with `kill -9`, and\n"
         f"{_sum(read):,} hostile files were read; {wrong} times the outcome was not as promised"
     )
 

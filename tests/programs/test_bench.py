@@ -308,7 +308,7 @@ def test_the_page_shows_missed_goals_and_figures_of_a_gpu():
     text = page.of(figures, none)
     line = "| a ratio | 0.600 | 0.550 to 0.650 | 0.500 to 0.700 | at least 0.9 | **missed** |"
     assert line in text
-    assert "0 of 1 goals are met. Missed are:\n\n- a ratio: 0.600" in text
+    assert "0 of 1 goals are met. Missed goals:\n\n- a ratio: 0.600" in text
     assert "A remark." in text
     there = {**section, "rows": [{**row, "value": 0.95}]}
     measured: dict[str, Any] = {"about": {**about, "gpu": "H100"}, "sections": {"loop": there}}

@@ -227,7 +227,7 @@ def test_the_papers_protocol_is_rehearsed(cifar, tmp_path):
     assert {(run["method"], run["seed"]) for run in results["runs"]} == {
         (method, 0) for method in rivals.PAPER_METHODS
     }
-    assert "how far it has come" not in text
+    assert "not finished" not in text
     assert all(run["error"] is None for run in results["runs"])
     assert shlex.split(results["command"])[:2] == ["prac", "compare"]
     assert (tmp_path / "rivals-paper.svg").read_text().startswith("<svg")
@@ -238,7 +238,7 @@ def test_the_papers_protocol_is_rehearsed(cifar, tmp_path):
     results["summary"][1] |= {"iterations": None, "saved": None, "seconds": None}
     results["summary"][1]["accuracies"].pop()
     partial = rivals_page.page(results)
-    assert "**This is how far it has come: 3 of 6 trainings of tickets have ended." in partial
+    assert "**This comparison is not finished: 3 of 6 trainings of tickets have ended." in partial
     imp = next(line for line in partial.splitlines() if line.startswith("| `imp` |"))
     assert imp.startswith("| `imp` |  |  |")
     assert f"| `imp` | {dense:.2f} |  |" in partial
@@ -267,7 +267,7 @@ def test_a_comparison_is_told_while_it_goes_on(tmp_path):
     results = rivals.results("paper", tmp_path, command)
     rivals.publish(results, tmp_path, tmp_path)
     text = (tmp_path / "rivals-paper.md").read_text()
-    assert "This is how far it has come: 2 of 6 trainings" in text
+    assert "This comparison is not finished: 2 of 6 trainings" in text
     assert "H100, 1 torch thread" in text
     assert "--judged 7" in text
     shown = (tmp_path / "rivals-paper.json").read_text()

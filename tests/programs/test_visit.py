@@ -471,7 +471,7 @@ def test_a_visit_goes_on_where_another_was_cut(tmp_path, absent, capfd):
     assert max(out.values()) <= 2**24
     page = (tmp_path / "out-1" / "rivals-paper.md").read_text()
     assert "through `python -m bench.visit`" in page
-    assert "how far it has come" not in page
+    assert "not finished" not in page
     assert str(tmp_path) not in page + (tmp_path / "out-1" / "rivals-paper.json").read_text()
 
     whole = tmp_path / "whole"
