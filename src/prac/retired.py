@@ -58,6 +58,22 @@ def current_name(module: str, name: str) -> str:
     return new
 
 
+class Attribute:
+    """An attribute or a method by its old name, in the class that has it: `old = Attribute("new")`."""
+
+    def __init__(self, new: str) -> None:
+        self._new = new
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._old = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self
+        warn(f"{owner.__name__}.{self._old}", self._new, stacklevel=3)
+        return getattr(instance, self._new)
+
+
 def warn(old: str, new: str, *, stacklevel: int) -> None:
     """Warn of an old name.
 
