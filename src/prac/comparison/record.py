@@ -17,7 +17,6 @@ class JudgedTicket:
     """One ticket of one search, trained alone on all data.
 
     Attributes:
-        level: Prunings that it had.
         density: Share of the prunable weights that it keeps.
         accuracy: On test data, of the epoch with the best validation accuracy.
         folder: Where that training is kept.

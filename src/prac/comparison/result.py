@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from prac.comparison.entries import in_order
 from prac.comparison.pairwise import (
     ONE_SEED,
     REFERENCE,
@@ -19,7 +21,7 @@ from prac.comparison.record import JudgedTicket, Run, read_run
 from prac.config import Rewind
 from prac.errors import Damaged
 from prac.evaluation import DEFINITION, LevelVerdict, half_width, mean
-from prac.io import Fields, damaged, read_json, write_json
+from prac.io import Fields, check_same, damaged, has_trained, read_json, write_json
 
 BASELINE = "imp"
 """The method that iterations are saved against."""
@@ -73,11 +75,9 @@ class Comparison:
         runs = [run for run in self.of(method) if run.ticket(level) and run.ticket(0)]
         if not runs:
             return None
-        ticket, dense = trials_of(runs, level), trials_of(runs, 0)
-        of_level = runs[0].ticket(level)
-        assert of_level is not None, "only runs with the ticket were taken"
-        rewind = Rewind.parse(runs[0].rewind)
-        return LevelVerdict(level, of_level.density, rewind.is_initialisation, ticket, dense)
+        density = next(ticket.density for ticket in runs[0].tickets if ticket.level == level)
+        from_init = Rewind.parse(runs[0].rewind).is_initialisation
+        return LevelVerdict(level, density, from_init, trials_of(runs, level), trials_of(runs, 0))
 
     @property
     def pairs(self) -> list[PairedComparison]:
@@ -120,17 +120,14 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values: what was measured, and what follows from it."""
+        rivals = [pair.to_json() for pair in self.pairs]
         return {
             "definition": DEFINITION,
             "seeds": list(self.seeds),
             "judged": list(self.judged),
             "settings": self.settings,
             "summary": [asdict(row) for row in summary(self)],
-            "against": {
-                "method": REFERENCE,
-                "rivals": [pair.to_json() for pair in self.pairs],
-                "findings": self.findings,
-            },
+            "against": {"method": REFERENCE, "rivals": rivals, "findings": self.findings},
             "runs": [asdict(run) for run in self.runs],
         }
 
@@ -162,18 +159,44 @@ class Comparison:
         return found
 
 
+def known_runs(path: Path, settings: dict[str, Any]) -> dict[tuple[str, int], Run]:
+    """Return what the folder of a comparison by these settings has found so far.
+
+    Raises:
+        PracError: If something was trained in it with others, or comparison.json is damaged.
+    """
+    if not (path / COMPARISON_FILE).exists():
+        return {}
+    known = Comparison.load(path)
+    if any(map(has_trained, path.glob("runs/*/seed-*"))):
+        check_same(path, known.settings, settings)
+    if known.settings != json.loads(json.dumps(settings)):
+        return {}
+    return {(run.method, run.seed): run for run in known.runs}
+
+
+def gathered(
+    path: Path,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    judged: tuple[int, ...],
+    settings: dict[str, Any],
+    runs: Mapping[tuple[str, int], Run],
+) -> Comparison:
+    """Return the comparison of those of the runs, by method and seed, that are asked for."""
+    names = dict.fromkeys((*methods, *in_order(methods)))
+    asked = (runs[name, seed] for name in names for seed in seeds if (name, seed) in runs)
+    return Comparison(path, tuple(seeds), judged, settings, tuple(asked))
+
+
 @dataclass(frozen=True)
 class Row:
-    """One method in short.
+    """One method in short; costs are means, to the last judged ticket.
 
     Attributes:
-        method: Its name.
         n: Searches that did not fail.
         failed: Searches that did.
-        iterations: Mean training iterations to the last judged ticket.
-        examples_scored: Mean examples only scored to that ticket.
-        seconds: Mean wall time to that ticket.
-        saved: Share of IMP's iterations saved to that ticket.
+        saved: Share of IMP's iterations.
         accuracies: By judged level: mean, half-width of its 95 % interval, verdict, p-value.
         matching: Sparsest level that matches dense; None where none does.
         both_match: Sparsest level at which IMP matches too.

@@ -34,22 +34,9 @@ def retrain_cached(
 ) -> tuple[History, Path]:
     """Return the history and the folder of a training, which is done only if it never was.
 
-    `retrain` with a folder named for all that its outcome depends on. A training that was cut off
-    goes on. Sets of examples are best passed as `prac.data` examples: these
-    remember their fingerprints.
-
-    Args:
-        cache: The folder that trainings are kept in.
-        ticket: As the others, what `retrain` takes.
-        model: As there; left as it was where nothing has to be trained.
-        train: As there.
-        config: As there.
-        val: As there.
-        test: As there.
-        seed: As there.
-        start: As there.
-        task: As there.
-        options: How the training runs, if it does.
+    `retrain` with a folder in `cache` that is named for all that its outcome depends on. A training
+    that was cut off goes on; where nothing has to be trained the model is left as it was. Sets of
+    examples are best passed as `prac.data` examples: these remember their fingerprints.
 
     Raises:
         PracError: As `retrain`, or where what is kept is damaged.
@@ -70,7 +57,8 @@ def retrain_cached(
         "task": task.own_parts(),
     }
     path = kept_path(Path(cache), about, {**about, "task": task.own_parts(by_source=False)})
-    if not is_finished(path):
+    # Finished is what has nothing left to do, not even to remove states.
+    if not (path / "summary.json").exists() or any(state_paths(path)):
         retrain(
             ticket,
             model,
@@ -108,21 +96,12 @@ def content_key(about: Any) -> str:
 
 
 def kept_path(cache: Path, about: Any, of_old: Any, prefix: str = "") -> Path:
-    """Return where a content is kept.
+    """Return where a content is kept, by a name made of JSON values that tell what it is.
 
-    Args:
-        cache: The folder that holds it.
-        about: What its name is made of, JSON values.
-        of_old: What prac 0.1 would have made it of; where only that is there, it is taken.
-        prefix: The name's beginning.
+    Where there is only the name that prac 0.1 would have made, of the values `of_old`, it is taken.
     """
     path, old = (cache / f"{prefix}{content_key(one)}" for one in (about, of_old))
     return old if old.exists() and not path.exists() else path
-
-
-def is_finished(path: Path) -> bool:
-    """Say whether a training is there with nothing left to do, not even to remove states."""
-    return (path / "summary.json").exists() and not any(state_paths(path))
 
 
 def trained_weights(path: Path) -> dict[str, Tensor]:
