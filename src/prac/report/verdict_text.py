@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prac.evaluation import DEFINITION, RELIABLE, LevelVerdict, Trials, Verdict, listed
-from prac.report.tables import new_table
+from prac.report.tables import cell, new_table
 
 if TYPE_CHECKING:
     from prac.evaluation import RewindPoint
@@ -40,11 +40,11 @@ SCATTER = 0.02
 
 def verdict_text(verdict: Verdict) -> RenderableType:
     """Return a verdict laid out for a person, for 80 columns and more."""
-    parts: list[RenderableType] = [Text(headline(verdict)), levels_table(verdict)]
+    tables = [levels_table(verdict)]
     if any(level.controls for level in verdict.levels):
-        parts.append(controls_table(verdict))
-    parts.append(Text(MEANING, style="dim"))
-    return Group(*parts, *(Text(f"\n{sentence}") for sentence in sentences(verdict)))
+        tables.append(controls_table(verdict))
+    meaning = Text(MEANING, style="dim"), *(Text(f"\n{line}") for line in sentences(verdict))
+    return Group(Text(headline(verdict)), *tables, *meaning)
 
 
 def headline(verdict: Verdict) -> str:
@@ -153,7 +153,7 @@ def level_cells(level: LevelVerdict, unknown: str = "-") -> list[str]:
         f"{level.density:.2%}",
         accuracy_text(level.ticket),
         f"{100 * level.difference:+.2f}" if level.index else unknown,
-        unknown if level.p_value is None else f"{level.p_value:.3f}",
+        cell(level.p_value, ".3f", unknown=unknown),
     ]
 
 

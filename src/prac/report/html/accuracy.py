@@ -25,7 +25,7 @@ def accuracy(facts: RunFacts) -> vega.Chart | None:
         {
             "density": 100 * found["density"],
             "accuracy": 100 * found["test_accuracy"],
-            "network": f"ticket {level}" if level else "dense",
+            "network": _network(level, "ticket"),
         }
         for level, found in facts.retrained.items()
         if found["test_accuracy"] is not None
@@ -50,7 +50,7 @@ def _judged(verdict: Verdict) -> vega.Chart:
     rows = [
         _row(level, what, trials)
         for level in verdict.levels
-        for what, trials in (("ticket", level.ticket), *level.controls.items())
+        for what, trials in {"ticket": level.ticket, **level.controls}.items()
     ]
     kinds = [kind for kind in KIND_COLOURS if any(row["what"] == kind for row in rows)]
     legend = {"orient": "top", "symbolOpacity": 1}
@@ -63,15 +63,13 @@ def _judged(verdict: Verdict) -> vega.Chart:
     layers = _held_against(dense)
     if has_intervals:
         ends = {"y": vega.quantity("low"), "y2": {"field": "high"}}
-        layers.append(
-            vega.layer({"type": "rule", "opacity": 0.6}, vega.on_density(), ends, colour, told)
-        )
+        rule = {"type": "rule", "opacity": 0.6}
+        layers.append(vega.layer(rule, vega.on_density(), ends, colour, told))
     line = {"type": "line", "point": {"size": 60, "filled": True}}
     layers.append(vega.layer(line, vega.on_density(), vega.on_accuracy(), colour, shape, told))
     what, drawn = "Test accuracy by density, one run each", "one run each, dashed: dense"
     if has_intervals:
-        runs = f"{len(verdict.seeds)} runs each"
-        what = f"Mean test accuracy by density with 95 % intervals, {runs}"
+        what = f"Mean test accuracy by density with 95 % intervals, {len(verdict.seeds)} runs each"
         drawn = "grey: within a standard deviation below dense"
     reached = [f"{level.density:.1%} {level.verdict}" for level in verdict.levels if level.index]
     controls = [kind for kind in kinds if kind != "ticket"]
@@ -110,9 +108,8 @@ def _said(level: LevelVerdict, what: str) -> str:
         return "what the others are held against"
     if what == "ticket":
         return level.verdict
-    beside = {True: "as good as the ticket", False: "not as good as the ticket"}
-    within_one_std = level.within_one_std(what)
-    return "undecided" if within_one_std is None else beside[within_one_std]
+    beside = {True: "as good as the ticket", False: "not as good as the ticket", None: "undecided"}
+    return beside[level.within_one_std(what)]
 
 
 def _held_against(dense: Trials) -> list[dict[str, Any]]:

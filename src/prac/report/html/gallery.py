@@ -26,13 +26,7 @@ MOST = 20
 
 @dataclass(frozen=True)
 class Picture:
-    """One example.
-
-    Attributes:
-        uri: The image itself, as a data URI.
-        alt: What it is, in words.
-        caption: Its class and place in the data set.
-    """
+    """One example: the image itself as a data URI, and what it is in words."""
 
     uri: str
     alt: str
@@ -51,22 +45,18 @@ class Gallery:
 def galleries(search: Search, fingerprint: object) -> list[Gallery]:
     """Return a run's examples of each kind as pictures, from the data that it recorded.
 
-    Args:
-        search: The run.
-        fingerprint: Of the data that it was made on.
-
     Raises:
-        PracError: If the data set is not there any more or not the same, holds no images, or the
-            run's own files are damaged.
+        PracError: If the data set is not there any more, has another fingerprint or no images, or
+            the run's own files are damaged.
     """
     name = search.settings.get("data")
     if not isinstance(name, str):
         raise PracError(
             "The run was made from Python and does not name its data: no example is shown."
         )
-    known = {key: search.settings[key] for key in flat(DataConfig()) if key in search.settings}
     from prac.data import load_data
 
+    known = {key: search.settings[key] for key in flat(DataConfig()) if key in search.settings}
     data = load_data(from_flat(DataConfig, known))
     if data.train.fingerprint != fingerprint:
         raise PracError(f"The data set {name} is not the one of the run: no example is shown.")
@@ -123,8 +113,8 @@ def _tensors(search: Search, level: int, data: LoadedData) -> dict[str, Tensor] 
     if not path.exists():
         return None
     tensors = read_examples(path)
-    if len(tensors["events"]) != len(data.train):
-        count = len(tensors["events"])
+    count = len(tensors["events"])
+    if count != len(data.train):
         raise damaged(path, f"it is of {count} examples: the data set has {len(data.train)}")
     return tensors
 
@@ -141,9 +131,8 @@ def _pictures(data: LoadedData, ids: Tensor, notes: dict[int, str]) -> tuple[Pic
     for position, image in zip(chosen, pixels, strict=True):
         name = "" if labels is None else data.classes[int(labels[position])]
         place = f"example {int(data.train.source_indices[position])}"
-        note = notes.get(position, "")
-        words = ", ".join(part for part in (name, note) if part)
-        found.append(Picture(_uri(image), f"{place}: {words}", f"{words or place}"))
+        words = ", ".join(filter(None, (name, notes.get(position))))
+        found.append(Picture(_uri(image), f"{place}: {words}", words or place))
     return tuple(found)
 
 

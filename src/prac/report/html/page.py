@@ -16,6 +16,7 @@ from prac.report.html.facts import RunFacts
 from prac.report.html.gallery import Gallery
 from prac.report.html.words import answer, numbers
 from prac.report.pictures import renderer
+from prac.report.tables import cell
 from prac.report.vega import Chart
 from prac.report.verdict_text import AS_GOOD, MEANING, control_text, level_cells, sentences
 from prac.utils import printable
@@ -33,17 +34,10 @@ def page(
     collapsed: dict[int, list[str]],
     missing: Sequence[str],
 ) -> str:
-    """Return a run's report.
-
-    Args:
-        facts: The run.
-        charts: What is drawn.
-        galleries: Its examples as pictures.
-        collapsed: Layers of which nothing is left, by level.
-        missing: What could not be shown, and why.
-    """
+    """Return a run's report; `collapsed` names the layers of which nothing is left, by level."""
+    title = f"Lottery tickets: {facts.search.path.name or facts.search.path}"
     body = [
-        f"<h1>Lottery tickets: {text(facts.name)}</h1>",
+        f"<h1>{text(title)}</h1>",
         f'<p class="verdict">{sentence(answer(facts))}</p>',
         *_numbers(facts),
         *missing_section([*facts.missing, *missing]),
@@ -57,7 +51,7 @@ def page(
         "<h2>How it was made</h2>",
         *_made(facts),
     ]
-    return document(f"Lottery tickets: {facts.name}", body, charts)
+    return document(title, body, charts)
 
 
 def document(title: str, body: Iterable[str], charts: Sequence[Chart]) -> str:
@@ -109,11 +103,9 @@ def _numbers(facts: RunFacts) -> Iterator[str]:
     found = numbers(facts)
     if found:
         yield '<dl class="numbers">'
-        for number in found:
-            yield (
-                f"<div><dt>{text(number.name)}</dt><dd>{text(number.value)}"
-                f"<small>{text(number.about)}</small></dd></div>"
-            )
+        for one in found:
+            value = f"{text(one.value)}<small>{text(one.about)}</small>"
+            yield f"<div><dt>{text(one.name)}</dt><dd>{value}</dd></div>"
         yield "</dl>"
 
 
@@ -134,12 +126,8 @@ def _judged(facts: RunFacts) -> Iterator[str]:
     yield "<h2>The verdict by level</h2>"
     yield from table(["level", "density", "test, %", "vs dense", "p", *controls, "verdict"], rows)
     count = len(facts.verdict.seeds)
-    notes = [
-        f"Test: mean of {count} runs ± half the width of its 95 % interval"
-        if count > 1
-        else "Test: of one run each",
-        "vs dense: in points",
-    ]
+    mean = f"mean of {count} runs ± half the width of its 95 % interval"
+    notes = [f"Test: {mean if count > 1 else 'of one run each'}", "vs dense: in points"]
     if any(level.within_one_std(name) for level in levels for name in level.controls):
         notes.append("=: the control does as well as its ticket, within a standard deviation of it")
     yield f'<p class="note">{text("; ".join(notes))}. {text(MEANING)}</p>'
@@ -194,17 +182,17 @@ def _galleries(galleries: Sequence[Gallery]) -> Iterator[str]:
         yield f"<h3>{text(gallery.title)}</h3>"
         yield f'<p class="hint">{text(gallery.about)}</p>'
         yield '<ul class="examples">'
-        for picture in gallery.pictures:
-            yield (
-                f'<li><img src="{picture.uri}" alt="{text(picture.alt)}">'
-                f"{text(picture.caption)}</li>"
-            )
+        for of in gallery.pictures:
+            yield f'<li><img src="{of.uri}" alt="{text(of.alt)}">{text(of.caption)}</li>'
         yield "</ul>"
 
 
 def _ledger(facts: RunFacts) -> Iterator[str]:
     head = ["ticket", "density", "set", "CET", "CEP", "epochs", "iterations", "IMP's", "saved"]
     head += ["trained on", "IMP's", "only scored", "seconds", "IMP's*"]
+    if not facts.levels:
+        yield "<p>No level is complete yet.</p>"
+        return
     rows = []
     for level in facts.levels:
         spent = facts.cost(level.index)
@@ -215,7 +203,7 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
                 level.index,
                 f"{level.density:.2%}",
                 f"{level.set_size:,} ({level.set_size / level.total:.0%})",
-                *("" if size is None else f"{size:,}" for size in parts),
+                *(cell(size, ",", unknown="") for size in parts),
                 f"{level.epochs}/{level.planned_epochs}" if level.epochs else "",
                 f"{cost.iterations:,}",
                 f"{imp.iterations:,}",
@@ -227,9 +215,6 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
                 f"{imp.seconds:.1f}",
             ]
         )
-    if not rows:
-        yield "<p>No level is complete yet.</p>"
-        return
     yield from table(head, rows)
     yield (
         '<p class="note">Of finding each ticket, all levels before it added up. IMP\'s is its '
@@ -242,10 +227,8 @@ def _made(facts: RunFacts) -> Iterator[str]:
     config = shlex.quote(printable(f"{facts.search.path}/config.yaml"))
     yield f'<pre tabindex="0">prac find --config {text(config)} --out NEW-FOLDER</pre>'
     yield '<p class="hint">makes the run again, in another folder.</p>'
-    for title, values in (
-        ("Settings", facts.search.settings),
-        ("Environment and data", facts.environment),
-    ):
+    both = {"Settings": facts.search.settings, "Environment and data": facts.environment}
+    for title, values in both.items():
         rows = [[name, _plain(value)] for name, value in values.items() if value not in (None, [])]
         if rows:
             yield f"<details><summary>{title}</summary>"
