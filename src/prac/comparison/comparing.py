@@ -223,17 +223,13 @@ class Comparing:
         """Return a ticket trained alone on all data, now or before."""
         ticket, cost = search.tickets[level], search.cost(level)
         self.options.tell("judging", level, seed=seed)
+        config, options, cache = self.config.train, self.options, self.path / "trained"
+        runtime = options.runtime(config.precision)
+        problem = Problem(
+            self.model(seed), self.train, self.val, self.task, runtime, config.batch_size
+        )
         history, folder = retrain_cached(
-            self.path / "trained",
-            ticket,
-            self.model(seed),
-            self.train,
-            self.config.train,
-            val=self.val,
-            test=self.test,
-            seed=seed,
-            task=self.task,
-            options=self.options,
+            cache, ticket, problem, config, self.test, options, seed=seed
         )
         accuracy = tested(history, folder)
         return JudgedTicket(level, ticket.density, accuracy, str(folder), cost.cost, cost.imp)

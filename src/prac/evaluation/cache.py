@@ -10,61 +10,54 @@ from typing import Any
 from torch import Tensor, nn
 
 from prac.config import TrainConfig, flat
-from prac.data import Examples, as_examples
+from prac.data import Examples
 from prac.errors import Damaged, PracError
 from prac.evaluation.retraining import History, read_history, retrain
 from prac.io import read_tensors, state_paths
 from prac.runs import Ticket
-from prac.training import CLASSIFICATION, RunOptions, Task
+from prac.training import Problem, RunOptions
 
 
 def retrain_cached(
-    cache: str | Path,
+    cache: Path,
     ticket: Ticket,
-    model: nn.Module,
-    train: Any,
+    problem: Problem,
     config: TrainConfig,
+    test: Examples | None,
+    options: RunOptions,
     *,
-    val: Any = None,
-    test: Any = None,
     seed: int = 0,
     start: int = 0,
-    task: Task = CLASSIFICATION,
-    options: RunOptions | None = None,
 ) -> tuple[History, Path]:
     """Return the history and the folder of a training, which is done only if it never was.
 
     `retrain` with a folder in `cache` that is named for all that its outcome depends on. A training
-    that was cut off goes on; where nothing has to be trained the model is left as it was. Sets of
-    examples are best passed as `prac.data` examples: these remember their fingerprints.
+    that was cut off goes on; where nothing has to be trained the model is left as it was.
 
     Raises:
         PracError: As `retrain`, or where what is kept is damaged.
         Interrupted: If the run control says to stop; the same call continues.
     """
-    train = as_examples(train)
-    val, test = (None if data is None else as_examples(data) for data in (val, test))
-    options = options or RunOptions()
-    runtime = options.runtime(config.precision)
+    task = problem.task
     about = {
         "ticket": ticket.digest,
         "fine_tuned": ticket.is_fine_tuned,
-        "network": _network(model),
-        "train": flat(config) | {"precision": runtime.precision},
+        "network": _network(problem.model),
+        "train": flat(config) | {"precision": problem.runtime.precision},
         "seed": seed,
         "start": start,
-        "data": [_content(train), _content(val), _content(test)],
+        "data": [_content(data) for data in (problem.train, problem.val, test)],
         "task": task.own_parts(),
     }
-    path = kept_path(Path(cache), about, {**about, "task": task.own_parts(by_source=False)})
+    path = kept_path(cache, about, {**about, "task": task.own_parts(by_source=False)})
     # Finished is what has nothing left to do, not even to remove states.
     if not (path / "summary.json").exists() or any(state_paths(path)):
         retrain(
             ticket,
-            model,
-            train,
+            problem.model,
+            problem.train,
             config,
-            val=val,
+            val=problem.val,
             test=test,
             seed=seed,
             start=start,

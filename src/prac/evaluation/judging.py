@@ -194,16 +194,7 @@ class Judging:
     def trial(self, ticket: Ticket, seed: int) -> Trial:
         """Train a ticket, or read what was trained before."""
         history, folder = retrain_cached(
-            self.cache,
-            ticket,
-            self.problem.model,
-            self.problem.train,
-            self.config,
-            val=self.problem.val,
-            test=self.test,
-            seed=seed,
-            task=self.problem.task,
-            options=self.options,
+            self.cache, ticket, self.problem, self.config, self.test, self.options, seed=seed
         )
         return Trial(seed, tested(history, folder), str(folder))
 

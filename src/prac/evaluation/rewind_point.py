@@ -126,18 +126,8 @@ def find_rewind_point(
         for number, order in enumerate(seeds, 1):
             what = f"copy {number} from iteration {at}"
             options.tell("trial", number=number, of=2, what=what, seed=order)
-            copy = retrain_cached(
-                cache,
-                start,
-                model,
-                problem.train,
-                config,
-                test=examples,
-                seed=order,
-                start=at,
-                task=task,
-                options=options,
-            )
+            place = {"seed": order, "start": at}
+            copy = retrain_cached(cache, start, problem, config, examples, options, **place)
             copies.append(copy)
         options.tell("barrier", what=f"iteration {at}")
         (one, its_folder), (other, folder) = copies

@@ -13,7 +13,6 @@ from prac.evaluation import LevelVerdict, Verdict
 from prac.io import read_environment
 from prac.runs import Ledger, Level, Search, read_metrics, read_retraining, search_settings
 
-A = TypeVar("A")
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -79,7 +78,7 @@ class RunFacts:
         path = Path(path)
         damaged: list[str] = []
 
-        def tried(read: Callable[[A], T], argument: A, otherwise: U) -> T | U:
+        def tried(read: Callable[[Any], T], argument: object, otherwise: U) -> T | U:
             try:
                 return read(argument)
             except PracError as error:
@@ -93,11 +92,9 @@ class RunFacts:
         # Behind a gap no cost is known.
         levels = [found[index] for index in takewhile(found.__contains__, count())]
         search = Search(path, settings, levels)
-        retrained = {}
-        for file in sorted((path / "retrain").glob("[0-9]*/summary.json")):
-            summary = tried(read_retraining, file, None)
-            if summary is not None:
-                retrained[int(file.parent.name)] = summary
+        files = sorted((path / "retrain").glob("[0-9]*/summary.json"))
+        ends = ((int(file.parent.name), tried(read_retraining, file, None)) for file in files)
+        retrained = {level: summary for level, summary in ends if summary is not None}
         environment: dict[str, Any] = tried(read_environment, path, {})
         epochs: list[dict[str, Any]] = tried(read_metrics, path, [])
         verdict = tried(Verdict.load, search, None)

@@ -11,7 +11,6 @@ from importlib import resources
 from typing import Any
 
 from prac._version import __version__
-from prac.evaluation import Verdict
 from prac.report.html.facts import RunFacts
 from prac.report.html.gallery import Gallery
 from prac.report.html.words import answer, numbers
@@ -42,7 +41,6 @@ def page(
         *_numbers(facts),
         *missing_section([*facts.missing, *missing]),
         *_judged(facts),
-        *_findings(facts.verdict),
         *_collapsed(collapsed),
         *figures(charts),
         *_galleries(galleries),
@@ -110,7 +108,7 @@ def _numbers(facts: RunFacts) -> Iterator[str]:
 
 
 def _judged(facts: RunFacts) -> Iterator[str]:
-    """Yield the verdict level by level, controls beside their tickets."""
+    """Yield the verdict level by level, controls beside their tickets, and what follows."""
     if facts.verdict is None:
         return
     levels = facts.verdict.levels
@@ -131,10 +129,7 @@ def _judged(facts: RunFacts) -> Iterator[str]:
     if any(level.within_one_std(name) for level in levels for name in level.controls):
         notes.append("=: the control does as well as its ticket, within a standard deviation of it")
     yield f'<p class="note">{text("; ".join(notes))}. {text(MEANING)}</p>'
-
-
-def _findings(verdict: Verdict | None) -> Iterator[str]:
-    meanings = [] if verdict is None else list(sentences(verdict))
+    meanings = list(sentences(facts.verdict))
     if meanings:
         yield "<h2>What the figures mean</h2>"
         yield f"<ul>{''.join(f'<li>{text(meaning)}</li>' for meaning in meanings)}</ul>"
