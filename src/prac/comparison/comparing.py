@@ -103,7 +103,6 @@ class Comparing:
     """A comparison under way: what all its searches share.
 
     Attributes:
-        path: The comparison's folder.
         config: What the methods share; its training is that of every ticket judged.
         judged: Levels whose tickets are trained alone.
         recipe: Settings that model and data were made from.

@@ -34,7 +34,6 @@ class Comparison:
     """Methods on one problem, over seeds.
 
     Attributes:
-        path: The comparison's folder.
         seeds: One search each of every method.
         judged: Levels whose tickets were trained alone, 0 (the dense network) among them.
         settings: What all methods share, by flat name.
@@ -116,7 +115,7 @@ class Comparison:
         """
         found = self.tickets(method, level)
         shares = [1 - t.cost.iterations / t.imp.iterations for t in found if t.imp.iterations]
-        return mean(shares) if shares else None
+        return _mean(shares)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values: what was measured, and what follows from it."""
@@ -242,13 +241,11 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _accuracies(comparison: Comparison, method: str) -> Iterator[dict[str, Any]]:
-    for level in comparison.judged:
-        found = comparison.verdict(method, level)
-        if found is None:
-            continue
-        spent = comparison.iterations(method, level)
+    verdicts = (comparison.verdict(method, level) for level in comparison.judged)
+    for found in filter(None, verdicts):
+        spent = comparison.iterations(method, found.index)
         yield {
-            "level": level,
+            "level": found.index,
             "density": found.density,
             "n": len(found.ticket.runs),
             "mean": found.ticket.mean,

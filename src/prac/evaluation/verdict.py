@@ -120,12 +120,10 @@ class LevelVerdict:
     """What retraining says of one level's ticket.
 
     Attributes:
-        index: The level.
         density: Share of prunable weights that its ticket keeps.
         from_initialisation: Whether the ticket's weights are those of the initialisation.
         ticket: Its trainings.
         dense: The dense network's, with the same seeds.
-        controls: The trainings of controls, by name.
         barrier: Between the networks of the first two seeds; None where not asked for.
     """
 

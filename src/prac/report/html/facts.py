@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from prac.errors import PracError
 from prac.evaluation import LevelVerdict, Verdict
 from prac.io import read_environment
-from prac.runs import Ledger, Level, Search, read_metrics, read_retraining, search_settings
+from prac.runs import Level, Search, read_metrics, read_retraining, search_settings
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -22,7 +22,6 @@ class RunFacts:
     """A run as a report sees it.
 
     Attributes:
-        search: Settings and complete levels.
         environment: Versions, hardware, fingerprints.
         epochs: The lines of metrics.jsonl, of all levels.
         retrained: Summaries of `prac find --retrain`, by level.
@@ -63,10 +62,6 @@ class RunFacts:
         """Return the verdict on a level's ticket; None where it was not judged."""
         levels = () if self.verdict is None else self.verdict.levels
         return next((one for one in levels if one.index == level), None)
-
-    def cost(self, level: int) -> Ledger:
-        """Return what finding a level's ticket cost, beside IMP's cost for it."""
-        return self.search.cost(level)
 
     @classmethod
     def read(cls, path: str | Path) -> RunFacts:

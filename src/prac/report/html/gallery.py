@@ -63,13 +63,12 @@ def galleries(search: Search, fingerprint: object) -> list[Gallery]:
     if len(data.shape) != 3 or data.shape[0] not in (1, 3):
         raise PracError("The examples are no images: none is shown.")
     return [
-        Gallery(*kind, _pictures(data, ids, notes)) for kind, ids, notes in _kinds(search, data)
+        Gallery(title, about, _pictures(data, ids, notes))
+        for title, about, ids, notes in _kinds(search, data)
     ]
 
 
-def _kinds(
-    search: Search, data: LoadedData
-) -> Iterator[tuple[tuple[str, str], Tensor, dict[int, str]]]:
+def _kinds(search: Search, data: LoadedData) -> Iterator[tuple[str, str, Tensor, dict[int, str]]]:
     """Yield title and words, examples with the telling ones first, and what to note of each."""
     first = _tensors(search, 0, data)
     if first is None:
@@ -78,13 +77,15 @@ def _kinds(
     events, learned = first["events"][members].long(), first["learned"][members].bool()
     by_events = events.argsort(descending=True, stable=True)
     often = by_events[(learned & (events > 0))[by_events]]
-    notes = {int(members[i]): f"forgotten {_times(int(events[i]))}" for i in often[:2000]}
+    times = {1: "once", 2: "twice"}
+    counts = ((int(members[i]), int(events[i])) for i in often[:2000])
+    notes = {which: f"forgotten {times.get(count, f'{count} times')}" for which, count in counts}
     if len(often):
         about = "Learned, and forgotten again most often while the dense network trained."
-        yield ("The hardest", about), members[often], notes
+        yield "The hardest", about, members[often], notes
     never = members[~learned]
     if len(never):
-        yield ("Never learned", "Never predicted right in training the dense network."), never, {}
+        yield "Never learned", "Never predicted right in training the dense network.", never, {}
     last = max(level for level in range(len(search.levels)) if _path(search, level).exists())
     if last:
         found = _tensors(search, last, data) or {}
@@ -93,14 +94,10 @@ def _kinds(
                 f"Predicted differently by the dense network and by that of level {last}: this is "
                 f"what pruning has changed."
             )
-            yield ("Critical for pruning (CEP)", about), found["cep"], {}
+            yield "Critical for pruning (CEP)", about, found["cep"], {}
     easy = members[learned & (events == 0)]
     if len(easy):
-        yield ("Unforgettable", "Learned once and never forgotten: for contrast."), easy, {}
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+        yield "Unforgettable", "Learned once and never forgotten: for contrast.", easy, {}
 
 
 def _path(search: Search, level: int) -> Path:

@@ -190,7 +190,7 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
         return
     rows = []
     for level in facts.levels:
-        spent = facts.cost(level.index)
+        spent = facts.search.cost(level.index)
         cost, imp = spent.cost, spent.imp
         parts = (level.set_parts.get(part) for part in ("cet", "cep"))
         rows.append(

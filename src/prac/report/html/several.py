@@ -75,28 +75,28 @@ def _accuracy(runs: Named) -> vega.Chart | None:
 
 
 def _spent(runs: Named) -> vega.Chart | None:
-    rows = [
-        {"run": name, "level": level.index, "iterations": run.cost(level.index).cost.iterations}
+    spent = [
+        (name, [run.search.cost(level.index).cost.iterations for level in run.levels])
         for name, run in runs
-        for level in run.levels
     ]
-    totals = [f"{name} {run.cost(len(run.levels) - 1).cost.iterations:,}" for name, run in runs]
-    return _by_level("iterations", "Iterations to each ticket", rows, runs, ", ".join(totals))
+    last = ", ".join(f"{name} {of[-1] if of else 0:,}" for name, of in spent)
+    return _by_level("iterations", "Iterations to each ticket", spent, runs, last)
 
 
 def _sets(runs: Named) -> vega.Chart | None:
-    rows = [
-        {"run": name, "level": level.index, "examples": level.set_size}
-        for name, run in runs
-        for level in run.levels
-    ]
-    last = [f"{name} {run.levels[-1].set_size:,}" for name, run in runs if run.levels]
-    return _by_level("examples", "Examples in each level's set", rows, runs, ", ".join(last))
+    sizes = [(name, [level.set_size for level in run.levels]) for name, run in runs]
+    last = ", ".join(f"{name} {of[-1]:,}" for name, of in sizes if of)
+    return _by_level("examples", "Examples in each level's set", sizes, runs, last)
 
 
 def _by_level(
-    field: str, title: str, rows: list[dict[str, Any]], runs: Named, last: str
+    field: str, title: str, found: list[tuple[str, list[int]]], runs: Named, last: str
 ) -> vega.Chart | None:
+    rows = [
+        {"run": name, "level": level, field: value}
+        for name, values in found
+        for level, value in enumerate(values)
+    ]
     if not rows:
         return None
     line, y = {"type": "line", "point": {"size": 40}}, {"y": vega.quantity(field)}

@@ -27,7 +27,7 @@ def answer(facts: RunFacts) -> str:
     if level is None:
         return "No ticket yet."
     ours, dense = accuracies(facts, level)
-    cost = cost_sentence(facts.cost(level).iterations_saved)
+    cost = cost_sentence(facts.search.cost(level).iterations_saved)
     density = f"Ticket {level} keeps {facts.levels[level].density:.2%} of the weights"
     if ours is None:
         return f"{density}; how it does alone was not measured. {cost}"
@@ -59,7 +59,7 @@ def numbers(facts: RunFacts) -> list[Number]:
         about = f"points: {ours:.2%} and {dense:.2%}, {runs}"
         beside = f"{100 * (ours - dense):+.2f}"
         found.append(Number("test accuracy beside the dense network's", beside, about))
-    cost = facts.cost(level)
+    cost = facts.search.cost(level)
     about = f"{cost.cost.iterations:,} instead of {cost.imp.iterations:,}"
     return [*found, Number("of IMP's iterations saved", f"{cost.iterations_saved:.1%}", about)]
 
@@ -104,7 +104,7 @@ def in_short(facts: RunFacts) -> dict[str, Any]:
     if level is None:
         return found
     ours, dense = accuracies(facts, level)
-    cost, judged = facts.cost(level), facts.judged(level)
+    cost, judged = facts.search.cost(level), facts.judged(level)
     return found | {
         "density": facts.levels[level].density,
         "accuracy": ours,
