@@ -82,9 +82,21 @@ class MethodSpec:
         return cls(name, made, other if at else None, "rewind" in own, uses_fraction)
 
     def with_seed(self, seed: int, like: Search | None) -> SearchConfig:
-        """Return the settings of one search, at the cost of `like` where it is given."""
+        """Return the settings of one search: no level takes more iterations than one of `like`.
+
+        Where sets have a size that is set, they get those of `like` too. Schedules are cut, not
+        scaled: learning rates stay what they would have been.
+        """
         config = replace(self.config, seed=seed)
-        return config if like is None else match_budget(config, like)
+        if like is None:
+            return config
+        trained = like.levels[:-1]
+        stop = StopConfig(rule="never", after=tuple(level.iterations for level in trained))
+        subset = config.subset
+        if subset.is_sized:
+            sizes = tuple(level.set_size for level in trained)
+            subset = replace(subset, kept_fraction=None, dense_fraction=None, sizes=sizes)
+        return replace(config, stop=stop, subset=subset)
 
 
 def settings_of(variant: str, fraction: float | None = None) -> dict[str, Any]:
@@ -171,21 +183,6 @@ def levels_to_judge(levels: int, judged: Sequence[int] | None) -> tuple[int, ...
             f"{levels}"
         )
     return tuple(sorted({0, *judged}))
-
-
-def match_budget(config: SearchConfig, other: Search) -> SearchConfig:
-    """Return settings under which no level takes more iterations than another search's took.
-
-    Where sets have a size that is set, they get the other's sizes too. Schedules are cut, not
-    scaled: learning rates stay what they would have been.
-    """
-    trained = other.levels[:-1]
-    stop = StopConfig(rule="never", after=tuple(level.iterations for level in trained))
-    subset = config.subset
-    if subset.is_sized:
-        sizes = tuple(level.set_size for level in trained)
-        subset = replace(subset, kept_fraction=None, dense_fraction=None, sizes=sizes)
-    return replace(config, stop=stop, subset=subset)
 
 
 def shared_settings(config: SearchConfig) -> dict[str, Any]:

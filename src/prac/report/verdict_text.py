@@ -195,18 +195,14 @@ def rewind_point_text(point: RewindPoint) -> RenderableType:
         "barrier: highest test error on the line between the two networks less the mean of its "
         "ends, in points; stable below 2"
     )
-    return Group(Text(point_headline(point)), table)
-
-
-def point_headline(point: RewindPoint) -> str:
-    """Return in one sentence what to rewind to."""
-    if point.at is None:
-        last = max(point.barriers)
-        return (
-            f"From no point up to iteration {last} of {point.iterations} is the dense network "
-            f"stable: try later ones with --points, or a lower learning rate or a warm-up."
-        )
-    return (
+    told = (
         f"The dense network is stable from iteration {point.at} of {point.iterations} on: "
         f"search with --rewind {point.setting}."
     )
+    if point.at is None:
+        told = (
+            f"From no point up to iteration {max(point.barriers)} of {point.iterations} is the "
+            f"dense network stable: try later ones with --points, or a lower learning rate or a "
+            f"warm-up."
+        )
+    return Group(Text(told), table)

@@ -25,7 +25,7 @@ def accuracy(facts: RunFacts) -> vega.Chart | None:
         {
             "density": 100 * found["density"],
             "accuracy": 100 * found["test_accuracy"],
-            "network": _network(level, "ticket"),
+            "network": f"ticket {level}" if level else "dense",
         }
         for level, found in facts.retrained.items()
         if found["test_accuracy"] is not None
@@ -82,34 +82,27 @@ def _judged(verdict: Verdict) -> vega.Chart:
 
 
 def _row(level: LevelVerdict, what: str, trials: Trials) -> dict[str, Any]:
+    """Return a point: what was trained, how well it did, and the verdict or how it compares."""
     width = trials.half_width or 0.0
+    if not level.index:
+        network, said = "dense", "what the others are held against"
+    elif what == "ticket":
+        network, said = f"ticket {level.index}", level.verdict
+    else:
+        network = f"{what} control of ticket {level.index}"
+        ways = {True: "as good as the ticket", False: "not as good as the ticket"}
+        within_one_std = level.within_one_std(what)
+        said = "undecided" if within_one_std is None else ways[within_one_std]
     return {
         "what": what,
-        "network": _network(level.index, what),
+        "network": network,
         "density": 100 * level.density,
         "accuracy": 100 * trials.mean,
         "low": 100 * max(trials.mean - width, 0.0),
         "high": 100 * min(trials.mean + width, 1.0),
         "runs": len(trials.runs),
-        "verdict": _said(level, what),
+        "verdict": said,
     }
-
-
-def _network(level: int, what: str) -> str:
-    """Return what was trained, as its point tells it."""
-    if not level:
-        return "dense"
-    return f"ticket {level}" if what == "ticket" else f"{what} control of ticket {level}"
-
-
-def _said(level: LevelVerdict, what: str) -> str:
-    """Return the verdict on a ticket, or how its control does beside it."""
-    if not level.index:
-        return "what the others are held against"
-    if what == "ticket":
-        return level.verdict
-    beside = {True: "as good as the ticket", False: "not as good as the ticket", None: "undecided"}
-    return beside[level.within_one_std(what)]
 
 
 def _held_against(dense: Trials) -> list[dict[str, Any]]:

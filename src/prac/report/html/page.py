@@ -183,16 +183,16 @@ def _galleries(galleries: Sequence[Gallery]) -> Iterator[str]:
 
 
 def _ledger(facts: RunFacts) -> Iterator[str]:
-    head = ["ticket", "density", "set", "CET", "CEP", "epochs", "iterations", "IMP's", "saved"]
-    head += ["trained on", "IMP's", "only scored", "seconds", "IMP's*"]
     if not facts.levels:
         yield "<p>No level is complete yet.</p>"
         return
+    head = ["ticket", "density", "set", "CET", "CEP", "epochs", "iterations", "IMP's", "saved"]
+    head += ["trained on", "IMP's", "only scored", "seconds", "IMP's*"]
     rows = []
     for level in facts.levels:
         spent = facts.search.cost(level.index)
         cost, imp = spent.cost, spent.imp
-        parts = (level.set_parts.get(part) for part in ("cet", "cep"))
+        parts = level.set_parts.get("cet"), level.set_parts.get("cep")
         rows.append(
             [
                 level.index,
@@ -200,14 +200,11 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
                 f"{level.set_size:,} ({level.set_size / level.total:.0%})",
                 *(cell(size, ",", unknown="") for size in parts),
                 f"{level.epochs}/{level.planned_epochs}" if level.epochs else "",
-                f"{cost.iterations:,}",
-                f"{imp.iterations:,}",
+                *(f"{of.iterations:,}" for of in (cost, imp)),
                 f"{spent.iterations_saved:.1%}" if level.index else "",
-                f"{cost.examples_trained:,}",
-                f"{imp.examples_trained:,}",
+                *(f"{of.examples_trained:,}" for of in (cost, imp)),
                 f"{cost.examples_scored:,}",
-                f"{cost.seconds:.1f}",
-                f"{imp.seconds:.1f}",
+                *(f"{of.seconds:.1f}" for of in (cost, imp)),
             ]
         )
     yield from table(head, rows)
