@@ -14,8 +14,8 @@ from torch import nn
 
 import prac
 from prac.cli import main
-from prac.comparison import compare, in_order, levels_to_judge, method_specs
-from prac.comparison.entries import MethodSpec
+from prac.comparison import compare, levels_to_judge, method_specs
+from prac.comparison.entries import MethodSpec, in_order
 from prac.config import StopConfig, SubsetConfig
 from prac.io import read_settings
 from prac.search.parts import GradientScore

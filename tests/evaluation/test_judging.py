@@ -19,6 +19,7 @@ from prac.data.augment import Pipeline
 from prac.evaluation import retrain_cached
 from prac.evaluation.cache import trained_weights
 from prac.runs import RunFolder
+from prac.training import Problem, RunOptions, Runtime
 
 QUICK = [
     "--model", "lenet_300_100", "--layers", "linear", "--data", "digits", "--limit", "200",
@@ -216,10 +217,11 @@ class TestInterruption:
                 raise KeyboardInterrupt
 
         monkeypatch.setattr(RunFolder, "commit", counting)
-        call = ("cache", ticket, small_net(), train, config)
+        problem = Problem.of(small_net(), train, val, runtime=Runtime.choose("cpu", "fp32"))
+        call = (Path("cache"), ticket, problem, config, None, RunOptions())
         with pytest.raises(KeyboardInterrupt):
-            retrain_cached(*call, val=val)
-        _, path = retrain_cached(*call, val=val)
+            retrain_cached(*call)
+        _, path = retrain_cached(*call)
         assert committed == [6, 12, 18]
         alone, _ = prac.retrain(ticket, small_net(), train, config, val=val)
         assert all(torch.equal(w, alone.state_dict()[n]) for n, w in trained_weights(path).items())
@@ -231,10 +233,15 @@ class TestCache:
     @pytest.fixture
     def cached(self, search, small_net, train):
         def call(**options) -> Path:
+            place = {name: options.pop(name) for name in ("seed", "start") if name in options}
             given = {"ticket": search.tickets[1], "model": small_net(), "data": train, **options}
             ticket, model, data = (given.pop(name) for name in ("ticket", "model", "data"))
-            settings = given.pop("config", SHORT)
-            return retrain_cached("cache", ticket, model, data, settings, **given)[1]
+            settings, test = given.pop("config", SHORT), given.pop("test", None)
+            test = None if test is None else TensorExamples(*test)
+            given["runtime"] = Runtime.choose("cpu", "fp32")
+            problem = Problem.of(model, data, **given)
+            call = (Path("cache"), ticket, problem, settings, test, RunOptions())
+            return retrain_cached(*call, **place)[1]
 
         return call
 

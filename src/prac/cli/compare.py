@@ -24,7 +24,7 @@ from prac.cli.options import (
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
 from prac.cli.recorded import load_examples, named_settings, names_of, problem_name
-from prac.comparison import OWN, in_order, levels_to_judge, method_specs, shared_settings
+from prac.comparison import OWN, levels_to_judge, method_specs, shared_settings
 from prac.config import METHODS, Recipe, flat
 from prac.errors import PracError
 from prac.monitor import Progress
@@ -183,26 +183,16 @@ def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
     Raises:
         PracError: If the folder was begun with other settings.
     """
-    from prac.comparison import COMPARISON_FILE, Comparison, read_run
-    from prac.io import check_same, has_trained
+    from prac.comparison import COMPARISON_FILE, gathered, known_runs, read_run
 
-    given = {**shared_settings(recipe.search), **names_of(recipe)}
-    shared = json.loads(json.dumps(given))
-    runs = {}
-    if (out / COMPARISON_FILE).exists():
-        known = Comparison.load(out)
-        if any(map(has_trained, out.glob("runs/*/seed-*"))):
-            check_same(out, known.settings, shared)
-        if known.settings == shared:
-            runs = {(run.method, run.seed): run for run in known.runs}
-    names = tuple(dict.fromkeys((*options.methods, *in_order(options.methods))))
+    shared = json.loads(json.dumps({**shared_settings(recipe.search), **names_of(recipe)}))
+    runs = known_runs(out, shared)
     levels = levels_to_judge(recipe.search.levels, options.judged)
 
     def take(line: str) -> None:
         run = read_run(out / COMPARISON_FILE, json.loads(line))
         runs[run.method, run.seed] = run
-        asked = (runs[name, s] for name in names for s in options.seeds if (name, s) in runs)
-        Comparison(out, options.seeds, levels, shared, tuple(asked)).write()
+        gathered(out, options.methods, options.seeds, levels, shared, runs).write()
 
     return take
 

@@ -111,9 +111,9 @@ def run(arguments: Sequence[str]) -> int:
         with run_control_of(options, progress).listening() as run_control:
             _search(out, recipe, retrain, options, progress, run_control)
     if options.report:
-        from prac.report import REPORT_FILE, Report
+        from prac.report import REPORT_FILE, Report, write_page
 
-        progress.say(Report.of(out).write(out / REPORT_FILE))
+        progress.say(write_page(out / REPORT_FILE, Report.of(out).html()))
     return _show(out, options.json)
 
 

@@ -1,7 +1,6 @@
 from .comparing import Comparing as Comparing
 from .comparing import compare as compare
 from .entries import OWN as OWN
-from .entries import in_order as in_order
 from .entries import levels_to_judge as levels_to_judge
 from .entries import method_specs as method_specs
 from .entries import shared_settings as shared_settings
@@ -14,4 +13,6 @@ from .result import BASELINE as BASELINE
 from .result import COMPARISON_FILE as COMPARISON_FILE
 from .result import Comparison as Comparison
 from .result import Row as Row
+from .result import gathered as gathered
+from .result import known_runs as known_runs
 from .result import summary as summary

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from torch import nn
 
 from prac.comparison.entries import MethodSpec, levels_to_judge, method_specs, shared_settings
 from prac.comparison.record import JudgedTicket, Run, SearchedLevel
-from prac.comparison.result import COMPARISON_FILE, Comparison
+from prac.comparison.result import Comparison, gathered, known_runs
 from prac.config import SearchConfig, flat
 from prac.data import Examples, as_examples
 from prac.errors import FolderError, PracError
@@ -22,7 +21,7 @@ from prac.io import check_same, has_trained, read_settings, write_atomic
 from prac.runs import Search
 from prac.search import check_search, find
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, check_device
-from prac.utils import seeded
+from prac.utils import one_line, seeded
 
 
 def compare(
@@ -84,27 +83,17 @@ def compare(
             "set that has a test split"
         )
     val = None if val is None else as_examples(val)
+    train, test = as_examples(train), as_examples(test)
     comparing = Comparing(
-        Path(out),
-        make_model,
-        as_examples(train),
-        val,
-        as_examples(test),
-        config,
-        levels,
-        task,
-        dict(recipe or {}),
-        options,
+        Path(out), make_model, train, val, test, config, levels, task, dict(recipe or {}), options
     )
     comparing.check(competing, seeds)
-    names = tuple(dict.fromkeys((*methods, *(one.name for one in competing))))
-    runs = comparing.known_runs()
+    runs = known_runs(comparing.path, comparing.shared)
     todo = [(seed, spec) for seed in seeds for spec in competing]
     for number, (seed, spec) in enumerate(todo, 1):
         options.tell("contest", number=number, of=len(todo), method=spec.name, seed=seed)
         runs[spec.name, seed] = comparing.run(spec, seed)
-        asked = tuple(runs[name, s] for name in names for s in seeds if (name, s) in runs)
-        comparison = Comparison(Path(out), tuple(seeds), levels, comparing.shared, asked)
+        comparison = gathered(comparing.path, methods, seeds, levels, comparing.shared, runs)
         comparison.write()
     return comparison
 
@@ -114,16 +103,9 @@ class Comparing:
     """A comparison under way: what all its searches share.
 
     Attributes:
-        path: The comparison's folder.
-        make_model: Makes a fresh network.
-        train: All training examples.
-        val: Held-out examples, or None.
-        test: What accuracies are measured on.
         config: What the methods share; its training is that of every ticket judged.
         judged: Levels whose tickets are trained alone.
-        task: Loss and correctness.
         recipe: Settings that model and data were made from.
-        options: How it runs.
     """
 
     path: Path
@@ -147,7 +129,7 @@ class Comparing:
         return self.path / "runs" / method / f"seed-{seed}"
 
     def model(self, seed: int) -> nn.Module:
-        """Return a network initialised from a seed; torch's generator is left as it was."""
+        """Return a network initialised from a seed."""
         with seeded(seed):
             return self.make_model()
 
@@ -155,47 +137,32 @@ class Comparing:
         """Raise a PracError for what would stop every search, or one of them, on its way."""
         if (self.path / "config.yaml").exists():
             raise FolderError(f"{self.path}: is a run folder: choose another folder for --out")
-        self._check_begun_alike(competing, seeds)
+        known_runs(self.path, self.shared)
+        for spec in competing:
+            self._check_begun_alike(spec, seeds)
+        train, model = self.config.train, self.model(seeds[0])
+        runtime, size = self.options.runtime(train.precision), train.batch_size
         problem = Problem.of(
-            self.model(seeds[0]),
-            self.train,
-            self.val,
-            task=self.task,
-            runtime=self.options.runtime(self.config.train.precision),
-            batch_size=self.config.train.batch_size,
+            model, self.train, self.val, task=self.task, runtime=runtime, batch_size=size
         )
         problem.check("test", self.test.to(problem.runtime.device))
-        check_device(self.config.train.execution, problem.runtime.device)
+        check_device(train.execution, problem.runtime.device)
         for spec in competing:
             try:
                 check_search(problem, spec.config)
             except PracError as error:
                 raise PracError(f"method {spec.name!r}: {error}") from error
 
-    def _check_begun_alike(self, competing: Sequence[MethodSpec], seeds: Sequence[int]) -> None:
-        """Raise a FolderError where something was trained here with other settings."""
-        trained = [path for path in self.path.glob("runs/*/seed-*") if has_trained(path)]
-        if trained and (self.path / COMPARISON_FILE).exists():
-            check_same(self.path, Comparison.load(self.path).settings, self.shared)
-        for spec in competing:
-            wanted = {**flat(spec.config), **self.recipe}
-            derived = {"seed"} if spec.like is None else {
-                "seed", "stop_after", "set_sizes", "kept_fraction", "dense_fraction",
-            }  # fmt: skip
-            for seed in seeds:
-                folder = self.folder(spec.name, seed)
-                if folder in trained:
-                    same = {name: wanted[name] for name in wanted.keys() - derived}
-                    check_same(folder, read_settings(folder), same)
-
-    def known_runs(self) -> dict[tuple[str, int], Run]:
-        """Return what was found before, so that what is stopped early tells it too."""
-        if not (self.path / COMPARISON_FILE).exists():
-            return {}
-        known = Comparison.load(self.path)
-        if known.settings != json.loads(json.dumps(self.shared)):
-            return {}  # Nothing was trained then, or other settings would have been refused.
-        return {(run.method, run.seed): run for run in known.runs}
+    def _check_begun_alike(self, spec: MethodSpec, seeds: Sequence[int]) -> None:
+        """Raise a FolderError where a method was trained here with other settings."""
+        derived = {"seed"}
+        if spec.like is not None:
+            derived |= {"stop_after", "set_sizes", "kept_fraction", "dense_fraction"}
+        wanted = {**flat(spec.config), **self.recipe}
+        same = {name: wanted[name] for name in wanted.keys() - derived}
+        for folder in (self.folder(spec.name, seed) for seed in seeds):
+            if has_trained(folder):
+                check_same(folder, read_settings(folder), same)
 
     def run(self, spec: MethodSpec, seed: int) -> Run:
         """Search, and train the tickets alone; what fails is told in the run, and in a file.
@@ -207,12 +174,12 @@ class Comparing:
         folder = self.folder(spec.name, seed)
         report = folder.parent / f"{folder.name}-error.txt"
         try:
-            search = self.searched(spec, seed)
+            search = self._searched(spec, seed)
             tickets = tuple(self.ticket(search, level, seed) for level in self.judged)
         except (FolderError, OSError):
             raise
         except Exception as error:  # One method's failure is not the others'.
-            line = " ".join(str(error).split()) or type(error).__name__
+            line = one_line(error) or type(error).__name__
             if spec.like is not None:
                 line += f" (its levels take the iterations of {spec.like})"
             self.options.note(f"{spec.name}, seed {seed} failed: {line}")
@@ -220,17 +187,26 @@ class Comparing:
             return Run(spec.name, seed, str(folder), error=line)
         report.unlink(missing_ok=True)
         levels = tuple(
-            SearchedLevel(
-                level.index, level.set_size, level.set_parts, level.iterations, level.stopped_early
-            )
-            for level in search.levels
+            SearchedLevel(of.index, of.set_size, of.set_parts, of.iterations, of.stopped_early)
+            for of in search.levels
         )
         rewind = str(search.settings["rewind"])
         return Run(spec.name, seed, str(folder), rewind, levels, tickets)
 
-    def searched(self, spec: MethodSpec, seed: int) -> Search:
-        """Return a method's search, done or read."""
-        like = None if spec.like is None else self.finished(spec.like, seed)
+    def _searched(self, spec: MethodSpec, seed: int) -> Search:
+        """Return a method's search, done or read.
+
+        Raises:
+            PracError: If one at whose cost it works did not come to its end.
+        """
+        like = None
+        if spec.like is not None:
+            folder = self.folder(spec.like, seed)
+            like = Search.load(folder) if (folder / "config.yaml").exists() else None
+            if like is None or not like.finished:
+                raise PracError(
+                    f"the search by {spec.like} with the same seed did not come to its end"
+                )
         return find(
             self.model(seed),
             self.train,
@@ -242,33 +218,17 @@ class Comparing:
             **self.options.keywords,
         )
 
-    def finished(self, method: str, seed: int) -> Search:
-        """Return the search at whose cost another works.
-
-        Raises:
-            PracError: If it did not come to its end.
-        """
-        folder = self.folder(method, seed)
-        search = Search.load(folder) if (folder / "config.yaml").exists() else None
-        if search is None or not search.finished:
-            raise PracError(f"the search by {method} with the same seed did not come to its end")
-        return search
-
     def ticket(self, search: Search, level: int, seed: int) -> JudgedTicket:
         """Return a ticket trained alone on all data, now or before."""
         ticket, cost = search.tickets[level], search.cost(level)
         self.options.tell("judging", level, seed=seed)
+        config, options, cache = self.config.train, self.options, self.path / "trained"
+        runtime = options.runtime(config.precision)
+        problem = Problem(
+            self.model(seed), self.train, self.val, self.task, runtime, config.batch_size
+        )
         history, folder = retrain_cached(
-            self.path / "trained",
-            ticket,
-            self.model(seed),
-            self.train,
-            self.config.train,
-            val=self.val,
-            test=self.test,
-            seed=seed,
-            task=self.task,
-            options=self.options,
+            cache, ticket, problem, config, self.test, options, seed=seed
         )
         accuracy = tested(history, folder)
         return JudgedTicket(level, ticket.density, accuracy, str(folder), cost.cost, cost.imp)

@@ -42,7 +42,7 @@ class MethodSpec:
     """A method as it searches.
 
     Attributes:
-        name: As asked for: METHOD, a variant METHOD:OPTION=VALUE, and @OTHER behind either.
+        name: METHOD, a variant METHOD:OPTION=VALUE, and @OTHER behind either.
         config: Its settings, but for the seed and what another's cost gives.
         like: The method at whose cost it works; None for its own.
         own_rewind: Whether it says itself what levels start from.
@@ -57,12 +57,7 @@ class MethodSpec:
 
     @classmethod
     def of(cls, name: str, config: SearchConfig, fraction: float | None = None) -> MethodSpec:
-        """Return a method by name.
-
-        Args:
-            name: Of METHODS, a variant of one, or either with @OTHER.
-            config: What the methods share.
-            fraction: As `method_settings` takes it.
+        """Return a method by name, from what the methods share.
 
         Raises:
             PracError: If there is none of that name, it cannot work at another's cost, or the
@@ -70,13 +65,13 @@ class MethodSpec:
         """
         variant, at, other = name.partition("@")
         own = settings_of(variant, fraction)
-        if at:
-            _check_cost(name, variant, other)
-        plain = {name: value for name, value in flat(SearchConfig()).items() if name in OWN}
-        settings = {**flat(config), **plain, **own}
+        plain = flat(SearchConfig())
+        settings = {**flat(config), **{key: plain[key] for key in OWN if key in plain}, **own}
         if own["subset_rule"] not in ("prac", "cet"):
             settings["threshold"] = 0  # There is no CET that it would be of.
-        if at:  # The other says when levels end: none of the rule's settings is looked at.
+        if at:
+            _check_cost(name, variant, other)
+            # The other says when levels end: none of the rule's settings is looked at.
             settings |= flat(StopConfig(rule="never"))
         try:
             made = from_flat(SearchConfig, settings)
@@ -87,17 +82,27 @@ class MethodSpec:
         return cls(name, made, other if at else None, "rewind" in own, uses_fraction)
 
     def with_seed(self, seed: int, like: Search | None) -> SearchConfig:
-        """Return the settings of one search, at the cost of `like` where it is given."""
+        """Return the settings of one search: no level takes more iterations than one of `like`.
+
+        Where sets have a size that is set, they get those of `like` too. Schedules are cut, not
+        scaled: learning rates stay what they would have been.
+        """
         config = replace(self.config, seed=seed)
-        return config if like is None else match_budget(config, like)
+        if like is None:
+            return config
+        trained = like.levels[:-1]
+        stop = StopConfig(rule="never", after=tuple(level.iterations for level in trained))
+        subset = config.subset
+        if subset.is_sized:
+            sizes = tuple(level.set_size for level in trained)
+            subset = replace(subset, kept_fraction=None, dense_fraction=None, sizes=sizes)
+        return replace(config, stop=stop, subset=subset)
 
 
 def settings_of(variant: str, fraction: float | None = None) -> dict[str, Any]:
-    """Return the settings of a method, or of a variant of it, by flat name.
+    """Return the settings of METHOD, by flat name.
 
-    Args:
-        variant: METHOD, with `:OPTION=VALUE` behind it for each option of `prac find` that differs.
-        fraction: As `method_settings` takes it.
+    Behind it there may be `:OPTION=VALUE` for each option of `prac find` that differs.
 
     Raises:
         PracError: If there is no such method or option, or the option is not a variant's to choose.
@@ -108,17 +113,16 @@ def settings_of(variant: str, fraction: float | None = None) -> dict[str, Any]:
     method, *changes = variant.split(":")
     settings = method_settings(method, fraction)
     hints = {flag_of(field): hint for _, field, hint in leaves(SearchConfig)}
+    where = f"method {variant!r}"
     for change in changes:
         option, equals, value = change.partition("=")
         name = option.removeprefix("--").replace("-", "_")
         if name not in hints:
             raise unknown_name(f"option of {variant!r}", name, hints.keys() - COMMON)
         if name in COMMON:
-            raise PracError(
-                f"method {variant!r}: {name} is the same for all methods: give it as an option"
-            )
+            raise PracError(f"{where}: {name} is the same for all methods: give it as an option")
         if not equals:
-            raise PracError(f"method {variant!r}: {change} has no value: write {change}=VALUE")
+            raise PracError(f"{where}: {change} has no value: write {change}=VALUE")
         settings[name] = parsed(value, hints[name])
     return settings
 
@@ -152,14 +156,11 @@ def in_order(methods: Sequence[str]) -> list[str]:
     >>> in_order(["rs2@prac", "imp"])
     ['prac', 'rs2@prac', 'imp']
     """
-    ordered: list[str] = []
+    ordered: dict[str, None] = {}
     for name in methods:
         _, at, other = name.partition("@")
-        if at and other not in ordered:
-            ordered.append(other)
-        if name not in ordered:
-            ordered.append(name)
-    return ordered
+        ordered |= dict.fromkeys((other, name) if at else (name,))
+    return list(ordered)
 
 
 def levels_to_judge(levels: int, judged: Sequence[int] | None) -> tuple[int, ...]:
@@ -182,21 +183,6 @@ def levels_to_judge(levels: int, judged: Sequence[int] | None) -> tuple[int, ...
             f"{levels}"
         )
     return tuple(sorted({0, *judged}))
-
-
-def match_budget(config: SearchConfig, other: Search) -> SearchConfig:
-    """Return settings under which no level takes more iterations than another search's took.
-
-    Where sets have a size that is set, they get the other's sizes too. Schedules are cut, not
-    scaled: learning rates stay what they would have been.
-    """
-    trained = other.levels[:-1]
-    stop = StopConfig(rule="never", after=tuple(level.iterations for level in trained))
-    subset = config.subset
-    if subset.is_sized:
-        sizes = tuple(level.set_size for level in trained)
-        subset = replace(subset, kept_fraction=None, dense_fraction=None, sizes=sizes)
-    return replace(config, stop=stop, subset=subset)
 
 
 def shared_settings(config: SearchConfig) -> dict[str, Any]:

@@ -20,13 +20,7 @@ CONTROL = f"random-subset@{REFERENCE}"
 class PairedComparison:
     """A method's tickets of one level beside those of PrAC, paired by seed.
 
-    Attributes:
-        method: Its name.
-        level: Of the tickets.
-        ticket: Its trainings.
-        reference: PrAC's, of the same seeds.
-        iterations: What finding its tickets took, a mean.
-        reference_iterations: What PrAC's took.
+    Iterations are those of finding the tickets, means.
     """
 
     method: str

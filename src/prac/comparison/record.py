@@ -17,7 +17,6 @@ class JudgedTicket:
     """One ticket of one search, trained alone on all data.
 
     Attributes:
-        level: Prunings that it had.
         density: Share of the prunable weights that it keeps.
         accuracy: On test data, of the epoch with the best validation accuracy.
         folder: Where that training is kept.
@@ -57,7 +56,6 @@ class Run:
     """One method's search with one seed.
 
     Attributes:
-        method: Its name.
         seed: Of initialisation, order and augmentation, in the search and for its tickets alone.
         path: The search's run folder.
         rewind: What its levels start from, as the setting says it.
@@ -91,8 +89,7 @@ def read_run(file: Path, values: Any) -> Run:
     except PracError as error:
         raise damaged(file, f"of a run {error}") from error
     for ticket in run.tickets:
-        if ticket.accuracy > 1 or ticket.density > 1:
-            raise damaged(
-                file, f"its ticket of level {ticket.level} has more than all of something"
-            )
+        if max(ticket.accuracy, ticket.density) > 1:
+            what = f"its ticket of level {ticket.level} has more than all of something"
+            raise damaged(file, what)
     return run

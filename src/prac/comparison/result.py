@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from prac.comparison.entries import in_order
 from prac.comparison.pairwise import (
     ONE_SEED,
     REFERENCE,
@@ -19,7 +21,7 @@ from prac.comparison.record import JudgedTicket, Run, read_run
 from prac.config import Rewind
 from prac.errors import Damaged
 from prac.evaluation import DEFINITION, LevelVerdict, half_width, mean
-from prac.io import Fields, damaged, read_json, write_json
+from prac.io import Fields, check_same, damaged, has_trained, read_json, write_json
 
 BASELINE = "imp"
 """The method that iterations are saved against."""
@@ -32,7 +34,6 @@ class Comparison:
     """Methods on one problem, over seeds.
 
     Attributes:
-        path: The comparison's folder.
         seeds: One search each of every method.
         judged: Levels whose tickets were trained alone, 0 (the dense network) among them.
         settings: What all methods share, by flat name.
@@ -73,11 +74,9 @@ class Comparison:
         runs = [run for run in self.of(method) if run.ticket(level) and run.ticket(0)]
         if not runs:
             return None
-        ticket, dense = trials_of(runs, level), trials_of(runs, 0)
-        of_level = runs[0].ticket(level)
-        assert of_level is not None, "only runs with the ticket were taken"
-        rewind = Rewind.parse(runs[0].rewind)
-        return LevelVerdict(level, of_level.density, rewind.is_initialisation, ticket, dense)
+        density = next(ticket.density for ticket in runs[0].tickets if ticket.level == level)
+        from_init = Rewind.parse(runs[0].rewind).is_initialisation
+        return LevelVerdict(level, density, from_init, trials_of(runs, level), trials_of(runs, 0))
 
     @property
     def pairs(self) -> list[PairedComparison]:
@@ -116,21 +115,18 @@ class Comparison:
         """
         found = self.tickets(method, level)
         shares = [1 - t.cost.iterations / t.imp.iterations for t in found if t.imp.iterations]
-        return mean(shares) if shares else None
+        return _mean(shares)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values: what was measured, and what follows from it."""
+        rivals = [pair.to_json() for pair in self.pairs]
         return {
             "definition": DEFINITION,
             "seeds": list(self.seeds),
             "judged": list(self.judged),
             "settings": self.settings,
             "summary": [asdict(row) for row in summary(self)],
-            "against": {
-                "method": REFERENCE,
-                "rivals": [pair.to_json() for pair in self.pairs],
-                "findings": self.findings,
-            },
+            "against": {"method": REFERENCE, "rivals": rivals, "findings": self.findings},
             "runs": [asdict(run) for run in self.runs],
         }
 
@@ -162,18 +158,44 @@ class Comparison:
         return found
 
 
+def known_runs(path: Path, settings: dict[str, Any]) -> dict[tuple[str, int], Run]:
+    """Return what the folder of a comparison by these settings has found so far.
+
+    Raises:
+        PracError: If something was trained in it with others, or comparison.json is damaged.
+    """
+    if not (path / COMPARISON_FILE).exists():
+        return {}
+    known = Comparison.load(path)
+    if any(map(has_trained, path.glob("runs/*/seed-*"))):
+        check_same(path, known.settings, settings)
+    if known.settings != json.loads(json.dumps(settings)):
+        return {}
+    return {(run.method, run.seed): run for run in known.runs}
+
+
+def gathered(
+    path: Path,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    judged: tuple[int, ...],
+    settings: dict[str, Any],
+    runs: Mapping[tuple[str, int], Run],
+) -> Comparison:
+    """Return the comparison of those of the runs, by method and seed, that are asked for."""
+    names = dict.fromkeys((*methods, *in_order(methods)))
+    asked = (runs[name, seed] for name in names for seed in seeds if (name, seed) in runs)
+    return Comparison(path, tuple(seeds), judged, settings, tuple(asked))
+
+
 @dataclass(frozen=True)
 class Row:
-    """One method in short.
+    """One method in short; costs are means, to the last judged ticket.
 
     Attributes:
-        method: Its name.
         n: Searches that did not fail.
         failed: Searches that did.
-        iterations: Mean training iterations to the last judged ticket.
-        examples_scored: Mean examples only scored to that ticket.
-        seconds: Mean wall time to that ticket.
-        saved: Share of IMP's iterations saved to that ticket.
+        saved: Share of IMP's iterations.
         accuracies: By judged level: mean, half-width of its 95 % interval, verdict, p-value.
         matching: Sparsest level that matches dense; None where none does.
         both_match: Sparsest level at which IMP matches too.
@@ -219,13 +241,11 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _accuracies(comparison: Comparison, method: str) -> Iterator[dict[str, Any]]:
-    for level in comparison.judged:
-        found = comparison.verdict(method, level)
-        if found is None:
-            continue
-        spent = comparison.iterations(method, level)
+    verdicts = (comparison.verdict(method, level) for level in comparison.judged)
+    for found in filter(None, verdicts):
+        spent = comparison.iterations(method, found.index)
         yield {
-            "level": level,
+            "level": found.index,
             "density": found.density,
             "n": len(found.ticket.runs),
             "mean": found.ticket.mean,

@@ -10,73 +10,54 @@ from typing import Any
 from torch import Tensor, nn
 
 from prac.config import TrainConfig, flat
-from prac.data import Examples, as_examples
+from prac.data import Examples
 from prac.errors import Damaged, PracError
 from prac.evaluation.retraining import History, read_history, retrain
 from prac.io import read_tensors, state_paths
 from prac.runs import Ticket
-from prac.training import CLASSIFICATION, RunOptions, Task
+from prac.training import Problem, RunOptions
 
 
 def retrain_cached(
-    cache: str | Path,
+    cache: Path,
     ticket: Ticket,
-    model: nn.Module,
-    train: Any,
+    problem: Problem,
     config: TrainConfig,
+    test: Examples | None,
+    options: RunOptions,
     *,
-    val: Any = None,
-    test: Any = None,
     seed: int = 0,
     start: int = 0,
-    task: Task = CLASSIFICATION,
-    options: RunOptions | None = None,
 ) -> tuple[History, Path]:
     """Return the history and the folder of a training, which is done only if it never was.
 
-    `retrain` with a folder named for all that its outcome depends on. A training that was cut off
-    goes on. Sets of examples are best passed as `prac.data` examples: these
-    remember their fingerprints.
-
-    Args:
-        cache: The folder that trainings are kept in.
-        ticket: As the others, what `retrain` takes.
-        model: As there; left as it was where nothing has to be trained.
-        train: As there.
-        config: As there.
-        val: As there.
-        test: As there.
-        seed: As there.
-        start: As there.
-        task: As there.
-        options: How the training runs, if it does.
+    `retrain` with a folder in `cache` that is named for all that its outcome depends on. A training
+    that was cut off goes on; where nothing has to be trained the model is left as it was.
 
     Raises:
         PracError: As `retrain`, or where what is kept is damaged.
         Interrupted: If the run control says to stop; the same call continues.
     """
-    train = as_examples(train)
-    val, test = (None if data is None else as_examples(data) for data in (val, test))
-    options = options or RunOptions()
-    runtime = options.runtime(config.precision)
+    task = problem.task
     about = {
         "ticket": ticket.digest,
         "fine_tuned": ticket.is_fine_tuned,
-        "network": _network(model),
-        "train": flat(config) | {"precision": runtime.precision},
+        "network": _network(problem.model),
+        "train": flat(config) | {"precision": problem.runtime.precision},
         "seed": seed,
         "start": start,
-        "data": [_content(train), _content(val), _content(test)],
+        "data": [_content(data) for data in (problem.train, problem.val, test)],
         "task": task.own_parts(),
     }
-    path = kept_path(Path(cache), about, {**about, "task": task.own_parts(by_source=False)})
-    if not is_finished(path):
+    path = kept_path(cache, about, {**about, "task": task.own_parts(by_source=False)})
+    # Finished is what has nothing left to do, not even to remove states.
+    if not (path / "summary.json").exists() or any(state_paths(path)):
         retrain(
             ticket,
-            model,
-            train,
+            problem.model,
+            problem.train,
             config,
-            val=val,
+            val=problem.val,
             test=test,
             seed=seed,
             start=start,
@@ -108,21 +89,12 @@ def content_key(about: Any) -> str:
 
 
 def kept_path(cache: Path, about: Any, of_old: Any, prefix: str = "") -> Path:
-    """Return where a content is kept.
+    """Return where a content is kept, by a name made of JSON values that tell what it is.
 
-    Args:
-        cache: The folder that holds it.
-        about: What its name is made of, JSON values.
-        of_old: What prac 0.1 would have made it of; where only that is there, it is taken.
-        prefix: The name's beginning.
+    Where there is only the name that prac 0.1 would have made, of the values `of_old`, it is taken.
     """
     path, old = (cache / f"{prefix}{content_key(one)}" for one in (about, of_old))
     return old if old.exists() and not path.exists() else path
-
-
-def is_finished(path: Path) -> bool:
-    """Say whether a training is there with nothing left to do, not even to remove states."""
-    return (path / "summary.json").exists() and not any(state_paths(path))
 
 
 def trained_weights(path: Path) -> dict[str, Tensor]:

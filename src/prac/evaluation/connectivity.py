@@ -34,31 +34,24 @@ def error_barrier(
     other: Mapping[str, Tensor],
     *,
     points: int = POINTS,
-    norm_batches: int = NORM_BATCHES,
     between: Callable[[], None] = nothing,
 ) -> Barrier:
-    """Return the test errors along the line between two networks of one architecture.
+    """Return the test errors at points along the line between two `state_dict`s.
 
     BatchNorm's running means and variances are those of no network in between, so they are
-    estimated anew at every point, the ends included: as averages over at most `norm_batches`
+    estimated anew at every point, the ends included: as averages over at most `NORM_BATCHES`
     training batches, augmented as in training, always the same ones. A few dozen batches settle
     them to well below what two points of error hang on; a whole epoch at each point would cost as
     much as training. Buffers that are no floating-point numbers are the first network's.
 
-    Args:
-        problem: The network, whose weights are replaced, and its training data.
-        test: What errors are counted on.
-        one: Its `state_dict` at one end.
-        other: At the other end.
-        points: Evenly spaced on the line, the ends included; at least 2.
-        norm_batches: Batches for BatchNorm, at most.
-        between: Called before each batch of a test pass; what it raises ends the work.
+    The points, at least 2, are evenly spaced, the ends among them. The problem's own weights are
+    replaced. `between` is called before each batch of a test pass; what it raises ends the work.
     """
     errors = []
     with problem.runtime.reproducible():
         for number in range(points):
             restore_(problem.model, interpolated(one, other, number / (points - 1)))
-            _estimate_norms_(problem, norm_batches)
+            _estimate_norms_(problem)
             accuracy, _ = accuracy_and_loss(problem, test, between)
             errors.append(1 - accuracy)
     return Barrier(tuple(errors))
@@ -82,19 +75,19 @@ def interpolated(
 
 
 @torch.no_grad()
-def _estimate_norms_(problem: Problem, batches: int) -> None:
+def _estimate_norms_(problem: Problem) -> None:
     """Replace BatchNorm's running statistics by those of the weights as they are now."""
     # Dropout draws too.
     with seeded(derive_seed("norms"), problem.runtime.device), problem.runtime.autocast():
-        update_bn(_inputs(problem, batches), problem.model)
+        update_bn(_inputs(problem), problem.model)
 
 
-def _inputs(problem: Problem, batches: int) -> Iterator[Tensor]:
+def _inputs(problem: Problem) -> Iterator[Tensor]:
     count, size = len(problem.train), problem.batch_size
     order = torch.randperm(count, generator=generator(derive_seed("norms", "order")))
-    ids = order[: batches * size]
+    parts = order[: NORM_BATCHES * size].split(size)
     # No batch of few: it would weigh as much as the others.
-    parts = [part for part in ids.split(size) if len(part) == min(size, count)]
+    parts = [part for part in parts if len(part) == min(size, count)]
     seeds = [derive_seed("norms", number) for number in range(len(parts))]
     for x, _ in problem.train.stream(parts, seeds=seeds):
         yield problem.runtime.to_memory_format(x)
@@ -105,13 +98,7 @@ def cached_barrier(
 ) -> Barrier:
     """Return the barrier between the networks of two kept trainings, measured only once.
 
-    Args:
-        cache: The folder that it is kept in.
-        problem: As in `error_barrier`.
-        test: As there.
-        one: A training's folder, whose name stands for its content.
-        other: Another's.
-        run_control: When to stop.
+    The trainings are given by their folders, whose names stand for their contents.
 
     Raises:
         PracError: If what is kept is damaged.

@@ -26,13 +26,9 @@ def reinitialised(ticket: Ticket, make_model: MakeModel, seed: int) -> Ticket:
 
     New are all weights, also those that are never pruned: biases, norms, the classifier.
 
-    Args:
-        ticket: Whose masks are kept.
-        make_model: Makes a network that draws its weights from torch's generator.
-        seed: Of the new weights.
-
     Raises:
-        PracError: If it makes the same weights whatever the seed, or another architecture.
+        PracError: If `make_model` gives the same weights whatever the seed, which it must draw from
+            torch's generator, or another architecture.
     """
     weights = initial_weights(make_model, derive_seed(seed, "control", "reinitialised"), ticket)
     return _control("reinitialised", ticket, weights, ticket.masks, seed)
@@ -52,11 +48,6 @@ def randomised(ticket: Ticket, make_model: MakeModel, seed: int) -> Ticket:
     """Return random masks of the ticket's layerwise densities over new initial weights.
 
     Nothing of the ticket is left but how many weights each layer keeps.
-
-    Args:
-        ticket: Whose layerwise densities are kept.
-        make_model: As in `reinitialised`.
-        seed: Of masks and weights.
 
     Raises:
         PracError: As `reinitialised`.
@@ -94,7 +85,10 @@ def initial_weights(make_model: MakeModel, seed: int, like: Ticket) -> Weights:
     Raises:
         PracError: If the network is the same under another seed, or the ticket is not for it.
     """
-    model, other = (_made(make_model, drawn) for drawn in (seed, derive_seed(seed, "another")))
+    with seeded(seed):
+        model = make_model()
+    with seeded(derive_seed(seed, "another")):
+        other = make_model()
     check_masks(model, like.masks)
     weights, others = snapshot(model), snapshot(other)
     if all(torch.equal(weights[name], others[name]) for name in like.masks):
@@ -103,11 +97,6 @@ def initial_weights(make_model: MakeModel, seed: int, like: Ticket) -> Weights:
             "it must draw them from torch's generator; leave torch.manual_seed out of it"
         )
     return weights
-
-
-def _made(make_model: MakeModel, seed: int) -> nn.Module:
-    with seeded(seed):
-        return make_model()
 
 
 def _control(name: str, ticket: Ticket, weights: Weights, masks: Masks, seed: int) -> Ticket:

@@ -34,13 +34,9 @@ class DenseRun:
     """The dense training from which copies branch off, trained no further than asked for.
 
     Attributes:
-        problem: The network and its training data.
-        config: How to train.
-        plan: Length and learning rates.
         first: The network at its initialisation, all masks True.
         seed: The search's.
         cache: The folder that its own is in.
-        options: How it runs.
     """
 
     problem: Problem
@@ -56,34 +52,32 @@ class DenseRun:
         if point == 0:
             return self.first.weights
         settings = {**flat(self.config), "seed": self.seed}
-        identity = {"ticket": self.first.digest, **self.problem.identity()}
-        pipeline = repr(getattr(self.problem.train, "pipeline", None))
-        of_old = self.problem.task.own_parts(by_source=False)
+        problem, options = self.problem, self.options
+        runtime = problem.runtime
+        identity = {"ticket": self.first.digest, **problem.identity()}
+        pipeline = repr(getattr(problem.train, "pipeline", None))
+        of_old = problem.task.own_parts(by_source=False)
         about, about_of_old = (
-            ["trunk", settings, one, pipeline, self.problem.runtime.precision]
+            ["trunk", settings, one, pipeline, runtime.precision]
             for one in (identity, {**identity, **of_old})
         )
         path = kept_path(self.cache, about, about_of_old, "trunk-")
         kept = path / f"iteration_{point:08d}.safetensors"
         if not kept.exists():
-            self.options.tell("trunk", iteration=point)
-            with self.problem.runtime.reproducible():
-                options = self.options
-                problem = select_execution(self.problem, self.config, point, path, options.note)
-                folder = options.open_folder(
-                    path, settings, identity, problem.runtime, of_old=of_old
-                )
+            options.tell("trunk", iteration=point)
+            with runtime.reproducible():
+                tuned = select_execution(problem, self.config, point, path, options.note)
+                folder = options.open_folder(path, settings, identity, tuned.runtime, of_old=of_old)
                 with folder, options.run_control.working():
-                    weights = self._train(problem, folder, point)
+                    weights = self._train(tuned, folder, point)
                     write_tensors(kept, weights, "weights", {"iteration": point})
-            self.problem.runtime.prepare_(self.problem.model)  # In the usual layout.
+            runtime.prepare_(problem.model)  # In the usual layout.
         return read_tensors(kept, "weights")[0]
 
     def _train(self, problem: Problem, folder: RunFolder, point: int) -> Weights:
         """Train on from the folder's newest state to a point, which becomes its newest state."""
         total = len(problem.train)
-        first = self.first
-        begun = RunState.start(first.weights, first.masks, torch.arange(total), total)
+        begun = RunState.start(self.first.weights, self.first.masks, torch.arange(total), total)
         state = folder.resume(begun) or begun
         if state.step > point:  # A point between those of an earlier call.
             state = begun

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -83,23 +83,18 @@ def judge(
         )
     options = RunOptions.of(run)
     if config is None:
-        config = recorded_training(search, options.device)
+        names = flat(TrainConfig())
+        own = {name: value for name, value in search.settings.items() if name in names}
+        config = as_executed(from_flat(TrainConfig, own), search, options.device)
     runtime = options.runtime(config.precision)
-    model = make_model()
-    val = None if val is None else as_examples(val)
-    judging = Judging(
-        Problem.of(model, train, val, task=task, runtime=runtime, batch_size=config.batch_size),
-        as_examples(test).to(runtime.device),
-        search,
-        make_model,
-        config,
-        Path(cache if cache is not None else search.path / JUDGED),
-        options,
+    problem = Problem.of(
+        make_model(), train, val, task=task, runtime=runtime, batch_size=config.batch_size
     )
+    test = as_examples(test).to(runtime.device)
+    folder = Path(cache if cache is not None else search.path / JUDGED)
+    judging = Judging(problem, test, search, make_model, config, folder, options)
     judging.note_other_data()
-    trials = judging.trials(tuple(seeds), wanted, tuple(dict.fromkeys(controls)))
-    found = judging.barriers(trials, wanted) if barriers else {}
-    verdict = judging.verdict(tuple(seeds), wanted, trials, found)
+    verdict = judging.verdict(seeds, wanted, tuple(dict.fromkeys(controls)), barriers)
     write_json(search.path / JUDGED / "verdict.json", verdict.to_json())
     return verdict
 
@@ -117,7 +112,9 @@ def check_seeds(seeds: Sequence[int], barriers: bool = False) -> None:
 
 
 def judged_levels(search: Search, levels: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the levels to judge, ascending; all that have a ticket unless some are named.
+    """Return the levels to judge, ascending, the dense network's always among them.
+
+    They are all that have a ticket unless some are named.
 
     Raises:
         PracError: If one has no ticket, or none is left.
@@ -130,21 +127,7 @@ def judged_levels(search: Search, levels: Sequence[int] | None) -> tuple[int, ..
             raise PracError(f"{search.path}: has no ticket of level {level}: has 0 to {count - 1}")
     if levels is not None and not levels:
         raise PracError(f"levels is empty: name some of 0 to {count - 1}")
-    return tuple(sorted(set(range(count) if levels is None else levels)))
-
-
-def recorded_training(search: Search, device: str = "auto") -> TrainConfig:
-    """Return how a search trained, in the execution that it ran in.
-
-    Args:
-        search: The search.
-        device: Where its tickets are to be trained, by name.
-
-    Raises:
-        PracError: If its recorded settings are out of range, or the device is not there.
-    """
-    own = {name: search.settings[name] for name in flat(TrainConfig()) if name in search.settings}
-    return as_executed(from_flat(TrainConfig, own), search, device)
+    return tuple(range(count)) if levels is None else tuple(sorted({0, *levels}))
 
 
 def as_executed(config: TrainConfig, search: Search, device: str = "auto") -> TrainConfig:
@@ -168,14 +151,7 @@ Key = tuple[int, str]
 class Judging:
     """A judgement under way: what all its trainings share.
 
-    Attributes:
-        problem: A network, training and validation data on the device, the task.
-        test: On the device.
-        search: Whose tickets are judged.
-        make_model: Makes a fresh network.
-        config: How to train.
-        cache: The folder that trainings are kept in.
-        options: How it runs.
+    All examples are on the device; `cache` is the folder that trainings are kept in.
     """
 
     problem: Problem
@@ -190,70 +166,51 @@ class Judging:
         """Say so where the data is not that of the search: tickets may be judged on other data."""
         known = read_environment(self.search.path)
         for name, value in self.problem.identity().items():
-            if name in known and known[name] != value:
+            if known.get(name, value) != value:
                 self.options.note(f"{name} is not the search's: this is judged on something else")
 
     def trials(
-        self, seeds: tuple[int, ...], levels: tuple[int, ...], controls: tuple[str, ...]
+        self, seeds: Sequence[int], levels: Sequence[int], controls: Sequence[str]
     ) -> dict[Key, Trials]:
         """Return all trainings, done or read.
 
         A seed after the other, and in each the dense network first, then the tickets, then the
         controls: what is stopped early has told the most.
         """
-        sparse = [level for level in levels if level]
-        keys: list[Key] = [(level, "ticket") for level in (0, *sparse)]
-        keys += [(level, control) for control in controls for level in sparse]
+        keys: list[Key] = [(level, "ticket") for level in levels]
+        keys += [(level, control) for control in controls for level in levels if level]
         runs: dict[Key, list[Trial]] = {key: [] for key in keys}
         todo = [(seed, key) for seed in seeds for key in keys]
         for number, (seed, (level, name)) in enumerate(todo, 1):
             what = f"ticket {level}" if name == "ticket" else f"{name} control of ticket {level}"
             self.options.tell("trial", level, number=number, of=len(todo), what=what, seed=seed)
-            runs[level, name].append(self.trial(self.contender(level, name, seed), seed))
+            ticket = self.search.tickets[level]
+            if name != "ticket":
+                ticket = CONTROLS[name](ticket, self.make_model, seed)
+            runs[level, name].append(self.trial(ticket, seed))
             self.options.run_control.check(f"after {number} of {len(todo)} trainings")
         return {key: Trials(tuple(found)) for key, found in runs.items()}
-
-    def contender(self, level: int, name: str, seed: int) -> Ticket:
-        """Return a level's ticket, or a control of it."""
-        ticket = self.search.tickets[level]
-        return ticket if name == "ticket" else CONTROLS[name](ticket, self.make_model, seed)
 
     def trial(self, ticket: Ticket, seed: int) -> Trial:
         """Train a ticket, or read what was trained before."""
         history, folder = retrain_cached(
-            self.cache,
-            ticket,
-            self.problem.model,
-            self.problem.train,
-            self.config,
-            val=self.problem.val,
-            test=self.test,
-            seed=seed,
-            task=self.problem.task,
-            options=self.options,
+            self.cache, ticket, self.problem, self.config, self.test, self.options, seed=seed
         )
         return Trial(seed, tested(history, folder), str(folder))
 
-    def barriers(self, trials: Mapping[Key, Trials], levels: Sequence[int]) -> dict[int, Barrier]:
-        """Return the barrier between the first two seeds' networks of each level and of dense."""
-        found = {}
-        for level in sorted({0, *levels}):
-            one, other, *_ = (Path(run.folder) for run in trials[level, "ticket"].runs)
-            self.options.tell("barrier", level, what=f"ticket {level}")
-            found[level] = cached_barrier(
-                self.cache, self.problem, self.test, one, other, self.options.run_control
-            )
-        return found
+    def barrier(self, level: int, ticket: Trials) -> Barrier:
+        """Return the barrier between the networks of the first two seeds."""
+        one, other, *_ = (Path(run.folder) for run in ticket.runs)
+        self.options.tell("barrier", level, what=f"ticket {level}")
+        control = self.options.run_control
+        return cached_barrier(self.cache, self.problem, self.test, one, other, control)
 
     def verdict(
-        self,
-        seeds: tuple[int, ...],
-        levels: tuple[int, ...],
-        trials: Mapping[Key, Trials],
-        barriers: Mapping[int, Barrier],
+        self, seeds: Sequence[int], levels: Sequence[int], controls: Sequence[str], barriers: bool
     ) -> Verdict:
-        """Return what all of it says; the dense network is always among the levels."""
+        """Return what all trainings say, and the barriers if they are asked for."""
         rewind = Rewind.parse(str(self.search.settings.get("rewind", "init")))
+        trials = self.trials(seeds, levels, controls)
         judged = [
             LevelVerdict(
                 level,
@@ -261,13 +218,9 @@ class Judging:
                 rewind.is_initialisation,
                 trials[level, "ticket"],
                 trials[0, "ticket"],
-                _controls(trials, level),
-                barriers.get(level),
+                {name: trials[level, name] for name in controls if level},
+                self.barrier(level, trials[level, "ticket"]) if barriers else None,
             )
-            for level in sorted({0, *levels})
+            for level in levels
         ]
-        return Verdict(self.search, seeds, tuple(judged))
-
-
-def _controls(trials: Mapping[Key, Trials], level: int) -> dict[str, Trials]:
-    return {name: runs for (of, name), runs in trials.items() if of == level and name != "ticket"}
+        return Verdict(self.search, tuple(seeds), tuple(judged))

@@ -138,14 +138,9 @@ def retrain(
             )
             stack.enter_context(options.run_control.working())
             if not (path / "summary.json").exists():
-                first = RunState.start(
-                    ticket.masked_weights(),
-                    ticket.masks,
-                    torch.arange(total),
-                    total,
-                    level=ticket.level,
-                    step=start,
-                )
+                weights, members = ticket.masked_weights(), torch.arange(total)
+                place = {"level": ticket.level, "step": start}
+                first = RunState.start(weights, ticket.masks, members, total, **place)
                 _train(first, problem, test_examples, training, folder, options)
             folder.forget_states()
             trained, _ = read_tensors(path / "trained.safetensors", "trained")
@@ -162,14 +157,15 @@ def read_history(path: Path) -> History:
 
 
 def _train(
-    first: RunState,
+    state: RunState,
     problem: Problem,
     test: Examples | None,
     training: Training,
     folder: RunFolder,
     options: RunOptions,
 ) -> None:
-    state = folder.resume(first) or first
+    """Train on from the folder's newest state, or the one given, and write what came of it."""
+    state = folder.resume(state) or state
     options.tell(
         "retrain",
         state.level,

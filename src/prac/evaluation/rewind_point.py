@@ -63,12 +63,8 @@ class RewindPoint:
             {"iteration": at, **barrier.to_json(), "accuracies": list(self.accuracies[at])}
             for at, barrier in self.barriers.items()
         ]
-        return {
-            "iterations": self.iterations,
-            "points": points,
-            "at": self.at,
-            "setting": self.setting,
-        }
+        found = {"at": self.at, "setting": self.setting}
+        return {"iterations": self.iterations, "points": points, **found}
 
 
 def find_rewind_point(
@@ -120,36 +116,24 @@ def find_rewind_point(
     problem = Problem.of(model, train, task=task, runtime=runtime, batch_size=config.batch_size)
     examples = as_examples(test).to(runtime.device)
     plan = plan_for(config, len(problem.train), len(problem.train))
-    dense_run = DenseRun(problem, config, plan, first, seed, Path(cache), options)
+    cache = Path(cache)
+    dense_run = DenseRun(problem, config, plan, first, seed, cache, options)
     barriers: dict[int, Barrier] = {}
     accuracies: dict[int, tuple[float, float]] = {}
     for at in _checked(points, plan.iterations):
         start = replace(first, weights=dense_run.weights_at(at))
-        folders: list[Path] = []
-        reached: list[float] = []
+        copies = []
         for number, order in enumerate(seeds, 1):
             what = f"copy {number} from iteration {at}"
             options.tell("trial", number=number, of=2, what=what, seed=order)
-            history, folder = retrain_cached(
-                cache,
-                start,
-                model,
-                problem.train,
-                config,
-                test=examples,
-                seed=order,
-                start=at,
-                task=task,
-                options=options,
-            )
-            folders.append(folder)
-            reached.append(history.test_accuracy or 0.0)
+            place = {"seed": order, "start": at}
+            copy = retrain_cached(cache, start, problem, config, examples, options, **place)
+            copies.append(copy)
         options.tell("barrier", what=f"iteration {at}")
-        one, other = folders
-        barriers[at] = cached_barrier(
-            Path(cache), problem, examples, one, other, options.run_control
-        )
-        accuracies[at] = (reached[0], reached[1])
+        (one, its_folder), (other, folder) = copies
+        ends = its_folder, folder
+        barriers[at] = cached_barrier(cache, problem, examples, *ends, options.run_control)
+        accuracies[at] = one.test_accuracy or 0.0, other.test_accuracy or 0.0
         height = f"{100 * barriers[at].height:.2f}"
         options.note(f"iteration {at} of {plan.iterations}: error barrier {height} points")
         if barriers[at].is_stable:
@@ -158,11 +142,7 @@ def find_rewind_point(
 
 
 def _checked(points: Sequence[int] | None, iterations: int) -> list[int]:
-    """Return the points to try, ascending.
-
-    Raises:
-        PracError: If one is not before the end of the training, or none is given.
-    """
+    """Return the points to try, ascending; raise a PracError where one is not of the training."""
     if points is None:
         points = [round(share * iterations) for share in SHARES]
     for point in points:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.errors import PracError
@@ -87,13 +86,8 @@ class Trials:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {
-            "n": len(self.runs),
-            "mean": self.mean,
-            "deviation": self.deviation,
-            "half_width": self.half_width,
-            "runs": [vars(run) for run in self.runs],
-        }
+        of_all = {name: getattr(self, name) for name in ("mean", "deviation", "half_width")}
+        return {"n": len(self.runs), **of_all, "runs": [vars(run) for run in self.runs]}
 
 
 @dataclass(frozen=True)
@@ -126,12 +120,10 @@ class LevelVerdict:
     """What retraining says of one level's ticket.
 
     Attributes:
-        index: The level.
         density: Share of prunable weights that its ticket keeps.
         from_initialisation: Whether the ticket's weights are those of the initialisation.
         ticket: Its trainings.
         dense: The dense network's, with the same seeds.
-        controls: The trainings of controls, by name.
         barrier: Between the networks of the first two seeds; None where not asked for.
     """
 
@@ -217,13 +209,7 @@ class LevelVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What retraining says of a search's tickets.
-
-    Attributes:
-        search: The search.
-        seeds: Of the trainings.
-        levels: The levels judged, ascending.
-    """
+    """What retraining says of a search's tickets: of the levels judged, ascending."""
 
     search: Search
     seeds: tuple[int, ...]
@@ -285,16 +271,12 @@ class Verdict:
         if not levels or levels[0].index:
             raise damaged(path, "it judges no dense network")
         for level in levels:
-            _check(path, level)
+            trials = level.ticket, level.dense, *level.controls.values()
+            if not all(one.runs for one in trials):
+                raise damaged(path, "it has trials without runs")
+            if level.barrier is not None and len(level.barrier.errors) < 2:
+                raise damaged(path, "its barrier has no two ends")
         return cls(search, seeds, levels)
-
-
-def _check(path: Path, level: LevelVerdict) -> None:
-    """Raise a Damaged where a level has trials without runs, or a barrier without two ends."""
-    if not all(trials.runs for trials in (level.ticket, level.dense, *level.controls.values())):
-        raise damaged(path, "it has trials without runs")
-    if level.barrier is not None and len(level.barrier.errors) < 2:
-        raise damaged(path, "its barrier has no two ends")
 
 
 def listed(levels: Iterable[int]) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prac.comparison import BASELINE, Comparison, Row, summary
-from prac.report.tables import new_table
+from prac.report.tables import cell, new_table
 from prac.report.verdict_text import MEANING
 from prac.utils import printable
 
@@ -21,10 +21,9 @@ LONG = 24  # Methods' names may be so long without being folded.
 def comparison_text(comparison: Comparison, width: int = 80) -> RenderableType:
     """Return a comparison laid out for a person, for terminals of 80 columns and more."""
     rows = list(summary(comparison))
-    parts: list[RenderableType] = [cost_table(comparison, rows)]
-    parts += accuracy_tables(comparison, rows, width)
-    parts += [Text(f"\n{printable(line)}") for line in lines(comparison)]
-    return Group(*parts, Text(f"\n{MEANING}", style="dim"))
+    tables = cost_table(comparison, rows), *accuracy_tables(comparison, rows, width)
+    told = (Text(f"\n{printable(line)}") for line in lines(comparison))
+    return Group(*tables, *told, Text(f"\n{MEANING}", style="dim"))
 
 
 def cost_table(comparison: Comparison, rows: list[Row]) -> Table:
@@ -37,11 +36,11 @@ def cost_table(comparison: Comparison, rows: list[Row]) -> Table:
             Text(row.method),
             f"{row.n}/{row.n + row.failed}" if row.failed else str(row.n),
             short(row.iterations),
-            _share(row.saved),
+            cell(row.saved, ".1%"),
             short(row.examples_scored),
             short(row.seconds),
-            "-" if row.matching is None else f"{densities[row.matching]:.1%}",
-            _share(row.saved_where_both_match),
+            cell(None if row.matching is None else densities[row.matching], ".1%"),
+            cell(row.saved_where_both_match, ".1%"),
         )
     table.caption = (
         f"to ticket {max(comparison.judged)}, means over seeds. saved: of IMP's iterations. "
@@ -55,23 +54,19 @@ def cost_table(comparison: Comparison, rows: list[Row]) -> Table:
 def accuracy_tables(comparison: Comparison, rows: list[Row], width: int) -> Iterator[Table]:
     """Yield the methods' mean test accuracies by density, as many densities as fit beside it."""
     densities = _densities(rows)
-    by_method = [
-        (row.method, {of["level"]: _accuracy(of) for of in row.accuracies}) for row in rows
-    ]
-    cells = [cell for _, found in by_method for cell in found.values()]
+    by_method = {row.method: {of["level"]: _accuracy(of) for of in row.accuracies} for row in rows}
+    widest = max((len(text) for found in by_method.values() for text in found.values()), default=0)
     levels = [level for level in comparison.judged if level in densities]
     names = comparison.methods
-    for shown in _parts(levels, _fitting(width, _width_of(names), cells)):
-        table = _table_by_method(
-            names, *(f"{densities[level]:.1%}" if level else "dense" for level in shown)
-        )
-        for method, found in by_method:
+    beside = width - _width_of(names) - COLUMN_GAP
+    for shown in _parts(levels, max(1, beside // (max(widest, 6) + COLUMN_GAP))):
+        heads = (f"{densities[level]:.1%}" if level else "dense" for level in shown)
+        table = _table_by_method(names, *heads)
+        for method, found in by_method.items():
             table.add_row(Text(method), *(found.get(level, "-") for level in shown))
         if shown[-1] == levels[-1]:
-            table.caption = (
-                "test accuracy in % by density, ± half of the 95 % interval; !: does not match "
-                "dense"
-            )
+            interval = "± half of the 95 % interval"
+            table.caption = f"test accuracy in % by density, {interval}; !: does not match dense"
         yield table
 
 
@@ -114,12 +109,6 @@ def _densities(rows: list[Row]) -> dict[int, float]:
     return {found["level"]: found["density"] for row in rows for found in row.accuracies}
 
 
-def _fitting(width: int, name: int, cells: list[str]) -> int:
-    """Return how many columns of accuracies fit beside one of names, which is so wide."""
-    cell = max(map(len, cells), default=0)
-    return max(1, (width - name - COLUMN_GAP) // (max(cell, 6) + COLUMN_GAP))
-
-
 def _parts(levels: list[int], most: int) -> Iterator[list[int]]:
     """Yield the levels in as few parts as they fit into, none much shorter than the others.
 
@@ -137,7 +126,3 @@ def _accuracy(found: dict[str, Any]) -> str:
     if found["half_width"] is not None:
         text += f"±{100 * found['half_width']:.2f}"
     return text + ("!" if found["verdict"] == "not" else " ")
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

@@ -30,26 +30,24 @@ def describe(config: DataConfig) -> dict[str, Any]:
     path = Path(config.name)
     if (path / "config.yaml").is_file():
         search = Search.load(path)
-        return search_summary(search) if "levels" in search.settings else retraining(path)
-    if path.suffix == ".safetensors":
-        return describe_file(path)
-    return describe_data(config)
+        return search_summary(search) if "levels" in search.settings else _retraining(path)
+    return _file(path) if path.suffix == ".safetensors" else _data(config)
 
 
 def search_summary(search: Search) -> dict[str, Any]:
     """Return a run's levels, costs, retrained accuracies, settings and environment."""
-    dense = search.retrained(0)
+    dense = (search.retrained(0) or {}).get("test_accuracy")
     levels = []
     for level in search.levels:
         retrained = search.retrained(level.index)
-        cost = search.cost(level.index)
-        row = level.to_json() | {"ledger": cost.to_json(), "retrained": retrained}
-        row["ticket"] = str(search.level_path(level.index) / "ticket.safetensors")
-        sparse_accuracy, dense_accuracy = (
-            None if known is None else known["test_accuracy"] for known in (retrained, dense)
-        )
-        if sparse_accuracy is not None and dense_accuracy is not None:
-            row["against_dense"] = sparse_accuracy - dense_accuracy
+        row = level.to_json() | {
+            "ledger": search.cost(level.index).to_json(),
+            "retrained": retrained,
+            "ticket": str(search.level_path(level.index) / "ticket.safetensors"),
+        }
+        sparse = (retrained or {}).get("test_accuracy")
+        if sparse is not None and dense is not None:
+            row["against_dense"] = sparse - dense
         levels.append(row)
     return {
         "kind": "run",
@@ -61,7 +59,7 @@ def search_summary(search: Search) -> dict[str, Any]:
     }
 
 
-def retraining(path: Path) -> dict[str, Any]:
+def _retraining(path: Path) -> dict[str, Any]:
     """Return what a retraining's folder holds, finished or not."""
     summary = path / "summary.json"
     return {
@@ -75,24 +73,20 @@ def retraining(path: Path) -> dict[str, Any]:
     }
 
 
-def describe_file(path: Path) -> dict[str, Any]:
-    """Return what a tensor file of prac's holds.
-
-    Raises:
-        PracError: If it is none, or damaged.
-    """
+def _file(path: Path) -> dict[str, Any]:
+    """Return what a tensor file holds; raise a PracError if it is none of prac's, or damaged."""
     from prac.io import kind_of
     from prac.runs import Subset, Ticket
 
     kind = kind_of(path)
     if kind == "ticket":
-        return describe_ticket(Ticket.load(path)) | {"path": str(path)}
+        return _ticket(Ticket.load(path)) | {"path": str(path)}
     if kind == "subset":
-        return describe_subset(Subset.load(path)) | {"path": str(path)}
+        return _subset(Subset.load(path)) | {"path": str(path)}
     raise PracError(f"{path}: holds {kind}: expected a ticket or a subset; its run tells the rest")
 
 
-def describe_ticket(ticket: Ticket) -> dict[str, Any]:
+def _ticket(ticket: Ticket) -> dict[str, Any]:
     """Return a ticket's densities by layer and its provenance."""
     layers = [
         {
@@ -117,7 +111,7 @@ def describe_ticket(ticket: Ticket) -> dict[str, Any]:
     }
 
 
-def describe_subset(subset: Subset) -> dict[str, Any]:
+def _subset(subset: Subset) -> dict[str, Any]:
     """Return a set's size, its size by class where classes are known, and its provenance."""
     return {
         "kind": "subset",
@@ -130,24 +124,21 @@ def describe_subset(subset: Subset) -> dict[str, Any]:
     }
 
 
-def describe_data(config: DataConfig) -> dict[str, Any]:
-    """Return a data set's splits, their sizes by class, its faults, and how it is normalised.
-
-    Raises:
-        PracError: If the data set is not known or is at fault.
-    """
+def _data(config: DataConfig) -> dict[str, Any]:
+    """Return a data set's splits, their sizes by class, its faults, and how it is normalised."""
     from prac.data import class_counts, load_data
 
     data = load_data(config)
     splits = {"train": data.train, "validation": data.val, "test": data.test}
-    rows = {}
-    for name, examples in splits.items():
-        if examples is not None:
-            rows[name] = {
-                "examples": len(examples),
-                "by_class": class_counts(examples),
-                "fingerprint": examples.fingerprint,
-            }
+    rows = {
+        name: {
+            "examples": len(examples),
+            "by_class": class_counts(examples),
+            "fingerprint": examples.fingerprint,
+        }
+        for name, examples in splits.items()
+        if examples is not None
+    }
     return {
         "kind": "data",
         "name": config.name,

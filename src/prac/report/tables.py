@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from rich import box
@@ -18,20 +18,19 @@ from prac.utils import printable
 def table_of(facts: Mapping[str, Any]) -> RenderableType:
     """Return a description, as `prac.report.describe` makes them, laid out for a person."""
     makers = {
-        "run": run_tables,
-        "retraining": retraining_tables,
-        "ticket": ticket_tables,
-        "subset": subset_tables,
-        "data": data_tables,
+        "run": _run,
+        "retraining": _retraining,
+        "ticket": _ticket,
+        "subset": _subset,
+        "data": _data,
     }
-    return makers[facts["kind"]](facts)
+    return Group(*makers[facts["kind"]](facts))
 
 
 def search_table(facts: Mapping[str, Any]) -> Table:
     """Return the table of a search: a line a level, what it trained on, cost and was worth."""
-    table = new_table(
-        "level", "density", "set", "epochs", "iterations", "saved", "test", "vs dense"
-    )
+    names = "level", "density", "set", "epochs", "iterations", "saved", "test", "vs dense"
+    table = new_table(*names)
     for level in facts["levels"]:
         trained = level["epochs"] > 0
         retrained = level["retrained"] or {}
@@ -42,8 +41,8 @@ def search_table(facts: Mapping[str, Any]) -> Table:
             f"{level['epochs']}/{level['planned_epochs']}" if trained else "-",
             str(level["iterations"]) if trained else "-",
             f"{level['ledger']['iterations_saved']:.1%}" if level["index"] else "-",
-            _percent(retrained.get("test_accuracy")),
-            _points(level.get("against_dense")),
+            cell(retrained.get("test_accuracy"), ".2%"),
+            cell(level.get("against_dense"), "+.2f", 100),
         )
     table.caption = (
         "set: examples the level trains on; epochs: trained of planned; saved: training iterations "
@@ -53,67 +52,55 @@ def search_table(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def run_tables(facts: Mapping[str, Any]) -> RenderableType:
+def _run(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return a run's levels, sets, cost ledger and provenance."""
-    parts: list[RenderableType] = [
-        _line(f"run {facts['path']}: {'finished' if facts['finished'] else 'not finished'}"),
-        search_table(facts),
-        set_table(facts),
-        ledger_table(facts),
-    ]
-    return Group(*parts, *_provenance(facts))
+    title = f"run {facts['path']}: {'finished' if facts['finished'] else 'not finished'}"
+    tables = search_table(facts), *_sets(facts), _ledger(facts)
+    return [_line(title), *tables, *_provenance(facts)]
 
 
-def retraining_tables(facts: Mapping[str, Any]) -> RenderableType:
+def _retraining(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return a retraining's outcome, or how far it is, and its provenance."""
     summary = facts["summary"]
     outcome = "not finished"
     if summary:
         outcome = (
             f"density {summary['density']:.2%}, best epoch {summary['best_epoch']}: "
-            f"validation accuracy {_percent(summary['val_accuracy'])}, "
-            f"test accuracy {_percent(summary['test_accuracy'])}"
+            f"validation accuracy {cell(summary['val_accuracy'], '.2%')}, "
+            f"test accuracy {cell(summary['test_accuracy'], '.2%')}"
         )
     title = f"retraining {facts['path']}: {len(facts['epochs'])} epochs trained"
-    return Group(_line(title), _line(outcome), *_provenance(facts))
+    return [_line(title), _line(outcome), *_provenance(facts)]
 
 
 LEVELS_ABREAST = 9
 """Columns of a level each that fit a terminal of 80 columns."""
 
 
-def set_table(facts: Mapping[str, Any]) -> RenderableType:
-    """Return the sizes of the levels' sets, by part and by class: a column a level."""
-    levels = facts["levels"]
-    counts = [level["set_by_class"] for level in levels]
-    classes = max(map(len, counts)) if counts and all(counts) else 0
-    parts = sorted({part for level in levels for part in level["set_parts"]})
-    names = _names(facts["environment"], classes)
-    starts = range(0, max(len(levels), 1), LEVELS_ABREAST)
-    return Group(*(_sets(levels[i : i + LEVELS_ABREAST], parts, names) for i in starts))
+def _sets(facts: Mapping[str, Any]) -> Iterator[Table]:
+    """Yield the sizes of the levels' sets, by part and by class: a column a level."""
+    counts = [level["set_by_class"] for level in facts["levels"]]
+    classes = _names(facts["environment"], max(map(len, counts)) if counts and all(counts) else 0)
+    parts = sorted({part for level in facts["levels"] for part in level["set_parts"]})
+    for start in range(0, max(len(counts), 1), LEVELS_ABREAST):
+        levels = facts["levels"][start : start + LEVELS_ABREAST]
+        table = new_table("set of level", *(str(level["index"]) for level in levels))
+        table.add_row("examples", *(str(level["set_size"]) for level in levels))
+        for part in parts:
+            sizes = (level["set_parts"].get(part) for level in levels)
+            table.add_row(_line(part.upper()), *(cell(size, "d") for size in sizes))
+        table.add_section()
+        for label, name in enumerate(classes):
+            by_level = counts[start : start + LEVELS_ABREAST]
+            row = (of[label] if label < len(of) else 0 for of in by_level)
+            table.add_row(_line(name), *map(str, row))
+        yield table
 
 
-def _sets(
-    levels: Sequence[Mapping[str, Any]], parts: Sequence[str], classes: Sequence[str]
-) -> Table:
-    table = new_table("set of level", *(str(level["index"]) for level in levels))
-    table.add_row("examples", *(str(level["set_size"]) for level in levels))
-    for part in parts:
-        sizes = (level["set_parts"].get(part) for level in levels)
-        table.add_row(_line(part.upper()), *("-" if size is None else str(size) for size in sizes))
-    table.add_section()
-    for label, name in enumerate(classes):
-        counts = (level["set_by_class"] for level in levels)
-        row = (by_class[label] if label < len(by_class) else 0 for by_class in counts)
-        table.add_row(_line(name), *map(str, row))
-    return table
-
-
-def ledger_table(facts: Mapping[str, Any]) -> Table:
+def _ledger(facts: Mapping[str, Any]) -> Table:
     """Return what each ticket cost to find, beside iterative magnitude pruning's cost for it."""
-    table = new_table(
-        "ticket", "iterations", "IMP's", "trained on", "IMP's", "only scored", "seconds", "IMP's*"
-    )
+    names = "ticket", "iterations", "IMP's", "trained on", "IMP's", "only scored"
+    table = new_table(*names, "seconds", "IMP's*")
     for level in facts["levels"]:
         costs = level["ledger"]["cost"], level["ledger"]["imp"]
         counts = [of[name] for name in ("iterations", "examples_trained") for of in costs]
@@ -124,7 +111,7 @@ def ledger_table(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def ticket_tables(facts: Mapping[str, Any]) -> RenderableType:
+def _ticket(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return a ticket's layers and provenance."""
     table = new_table("layer", "shape", "kept", "of", "density")
     for layer in facts["layers"]:
@@ -134,23 +121,21 @@ def ticket_tables(facts: Mapping[str, Any]) -> RenderableType:
     table.add_section()
     table.add_row("all", "", str(facts["kept"]), str(facts["prunable"]), f"{facts['density']:.2%}")
     title = _line(f"ticket of level {facts['level']}, digest {facts['digest'][:12]}")
-    return Group(title, table, *_provenance(facts["provenance"]))
+    return [title, table, *_provenance(facts["provenance"])]
 
 
-def subset_tables(facts: Mapping[str, Any]) -> RenderableType:
+def _subset(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return a set's size by class and its provenance."""
-    title = _line(
+    title = (
         f"subset of {facts['size']} of {facts['total']} examples ({facts['share']:.1%}), "
         f"for data {facts['fingerprint'][:12]}"
     )
-    parts: list[RenderableType] = [title]
-    if facts["by_class"]:
-        names = _names(facts["provenance"], len(facts["by_class"]))
-        parts.append(_counts(names, facts["by_class"]))
-    return Group(*parts, *_provenance(facts["provenance"]))
+    counts = facts["by_class"] or []
+    tables = [_counts(_names(facts["provenance"], len(counts)), counts)] if counts else []
+    return [_line(title), *tables, *_provenance(facts["provenance"])]
 
 
-def data_tables(facts: Mapping[str, Any]) -> RenderableType:
+def _data(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return a data set's splits and their classes."""
     shape = "x".join(map(str, facts["input_shape"]))
     title = _line(f"data set {facts['name']}: inputs {shape}, {len(facts['classes'])} classes")
@@ -164,8 +149,7 @@ def data_tables(facts: Mapping[str, Any]) -> RenderableType:
     if train:
         parts.append(_counts(facts["classes"], train))
     if facts["mean"]:
-        mean = ", ".join(f"{m:.4f}" for m in facts["mean"])
-        std = ", ".join(f"{s:.4f}" for s in facts["std"])
+        mean, std = (", ".join(f"{v:.4f}" for v in facts[name]) for name in ("mean", "std"))
         parts.append(Text(f"normalised by mean {mean} and deviation {std}"))
     for split, images in facts["damaged"].items():
         if images:
@@ -173,8 +157,7 @@ def data_tables(facts: Mapping[str, Any]) -> RenderableType:
         parts += [
             _line(f"  {image['index']}  {image['name']}: {image['reason']}") for image in images
         ]
-    parts += [_line(f"warning: {warning}") for warning in facts["warnings"]]
-    return Group(*parts)
+    return parts + [_line(f"warning: {warning}") for warning in facts["warnings"]]
 
 
 def _counts(names: Iterable[str], counts: Iterable[int]) -> Table:
@@ -195,8 +178,7 @@ def _provenance(facts: Mapping[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for name in ("settings", "environment", "versions"):
         values = facts.get(name) or {}
-        known = {key: value for key, value in values.items() if value is not None}
-        pairs = (f"{key}: {json.dumps(value)}" for key, value in known.items())
+        pairs = (f"{key}: {json.dumps(of)}" for key, of in values.items() if of is not None)
         if values:
             parts += [Text(f"\n{name}"), Text(printable(", ".join(pairs)), style="dim")]
     return parts
@@ -204,9 +186,8 @@ def _provenance(facts: Mapping[str, Any]) -> list[RenderableType]:
 
 def new_table(*columns: str) -> Table:
     """Return an empty table in the one look that all have, its first column to the left."""
-    table = Table(
-        box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, caption_justify="left"
-    )
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table.caption_justify = "left"
     for number, column in enumerate(columns):
         # Folded, never cut: a figure without its end is another figure.
         justify: Literal["left", "right"] = "left" if number == 0 else "right"
@@ -219,9 +200,6 @@ def _line(text: str) -> Text:
     return Text(printable(text))
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:+.2f}"
+def cell(value: float | None, form: str, factor: float = 1, unknown: str = "-") -> str:
+    """Return a number times a factor, in a form, or what stands for one that is not known."""
+    return unknown if value is None else format(factor * value, form)

@@ -37,13 +37,11 @@ TOOLTIPS = {
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart.
+    """One chart, in Vega-Lite.
 
     Attributes:
         name: Of its file and its place in the page.
-        title: What it shows.
         alt: What it shows in words, with the figures that matter, for who cannot see it.
-        spec: Vega-Lite.
     """
 
     name: str
@@ -77,13 +75,7 @@ def heat(
 ) -> dict[str, Any]:
     """Return a layer of squares: a value for each x and y, as colour.
 
-    Args:
-        x: Field.
-        y: Field.
-        value: Field.
-        title: Of the colours.
-        more: Further fields to tell.
-        order: Of the y, from above.
+    The title is that of the colours; y goes by `order`, from above; `more` are told where pointed.
     """
     return layer(
         {"type": "rect"},
@@ -124,7 +116,7 @@ def tips(*fields: str) -> dict[str, Any]:
     tips = []
     for field in fields:
         title, form = TOOLTIPS.get(field, (field, None))
-        number = {} if form is None else {"type": "quantitative", "format": form}
+        number = {"type": "quantitative", "format": form} if form else {}
         tips.append({"field": field, "title": title, **number})
     return {"tooltip": tips}
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prac.evaluation import DEFINITION, RELIABLE, LevelVerdict, Trials, Verdict, listed
-from prac.report.tables import new_table
+from prac.report.tables import cell, new_table
 
 if TYPE_CHECKING:
     from prac.evaluation import RewindPoint
@@ -40,11 +40,11 @@ SCATTER = 0.02
 
 def verdict_text(verdict: Verdict) -> RenderableType:
     """Return a verdict laid out for a person, for 80 columns and more."""
-    parts: list[RenderableType] = [Text(headline(verdict)), levels_table(verdict)]
+    tables = [levels_table(verdict)]
     if any(level.controls for level in verdict.levels):
-        parts.append(controls_table(verdict))
-    parts.append(Text(MEANING, style="dim"))
-    return Group(*parts, *(Text(f"\n{sentence}") for sentence in sentences(verdict)))
+        tables.append(controls_table(verdict))
+    meaning = Text(MEANING, style="dim"), *(Text(f"\n{line}") for line in sentences(verdict))
+    return Group(Text(headline(verdict)), *tables, *meaning)
 
 
 def headline(verdict: Verdict) -> str:
@@ -153,7 +153,7 @@ def level_cells(level: LevelVerdict, unknown: str = "-") -> list[str]:
         f"{level.density:.2%}",
         accuracy_text(level.ticket),
         f"{100 * level.difference:+.2f}" if level.index else unknown,
-        unknown if level.p_value is None else f"{level.p_value:.3f}",
+        cell(level.p_value, ".3f", unknown=unknown),
     ]
 
 
@@ -195,18 +195,14 @@ def rewind_point_text(point: RewindPoint) -> RenderableType:
         "barrier: highest test error on the line between the two networks less the mean of its "
         "ends, in points; stable below 2"
     )
-    return Group(Text(point_headline(point)), table)
-
-
-def point_headline(point: RewindPoint) -> str:
-    """Return in one sentence what to rewind to."""
-    if point.at is None:
-        last = max(point.barriers)
-        return (
-            f"From no point up to iteration {last} of {point.iterations} is the dense network "
-            f"stable: try later ones with --points, or a lower learning rate or a warm-up."
-        )
-    return (
+    told = (
         f"The dense network is stable from iteration {point.at} of {point.iterations} on: "
         f"search with --rewind {point.setting}."
     )
+    if point.at is None:
+        told = (
+            f"From no point up to iteration {max(point.barriers)} of {point.iterations} is the "
+            f"dense network stable: try later ones with --points, or a lower learning rate or a "
+            f"warm-up."
+        )
+    return Group(Text(told), table)

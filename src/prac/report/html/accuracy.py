@@ -50,7 +50,7 @@ def _judged(verdict: Verdict) -> vega.Chart:
     rows = [
         _row(level, what, trials)
         for level in verdict.levels
-        for what, trials in (("ticket", level.ticket), *level.controls.items())
+        for what, trials in {"ticket": level.ticket, **level.controls}.items()
     ]
     kinds = [kind for kind in KIND_COLOURS if any(row["what"] == kind for row in rows)]
     legend = {"orient": "top", "symbolOpacity": 1}
@@ -63,15 +63,13 @@ def _judged(verdict: Verdict) -> vega.Chart:
     layers = _held_against(dense)
     if has_intervals:
         ends = {"y": vega.quantity("low"), "y2": {"field": "high"}}
-        layers.append(
-            vega.layer({"type": "rule", "opacity": 0.6}, vega.on_density(), ends, colour, told)
-        )
+        rule = {"type": "rule", "opacity": 0.6}
+        layers.append(vega.layer(rule, vega.on_density(), ends, colour, told))
     line = {"type": "line", "point": {"size": 60, "filled": True}}
     layers.append(vega.layer(line, vega.on_density(), vega.on_accuracy(), colour, shape, told))
     what, drawn = "Test accuracy by density, one run each", "one run each, dashed: dense"
     if has_intervals:
-        runs = f"{len(verdict.seeds)} runs each"
-        what = f"Mean test accuracy by density with 95 % intervals, {runs}"
+        what = f"Mean test accuracy by density with 95 % intervals, {len(verdict.seeds)} runs each"
         drawn = "grey: within a standard deviation below dense"
     reached = [f"{level.density:.1%} {level.verdict}" for level in verdict.levels if level.index]
     controls = [kind for kind in kinds if kind != "ticket"]
@@ -84,35 +82,27 @@ def _judged(verdict: Verdict) -> vega.Chart:
 
 
 def _row(level: LevelVerdict, what: str, trials: Trials) -> dict[str, Any]:
+    """Return a point: what was trained, how well it did, and the verdict or how it compares."""
     width = trials.half_width or 0.0
+    if not level.index:
+        network, said = "dense", "what the others are held against"
+    elif what == "ticket":
+        network, said = f"ticket {level.index}", level.verdict
+    else:
+        network = f"{what} control of ticket {level.index}"
+        ways = {True: "as good as the ticket", False: "not as good as the ticket"}
+        within_one_std = level.within_one_std(what)
+        said = "undecided" if within_one_std is None else ways[within_one_std]
     return {
         "what": what,
-        "network": _network(level.index, what),
+        "network": network,
         "density": 100 * level.density,
         "accuracy": 100 * trials.mean,
         "low": 100 * max(trials.mean - width, 0.0),
         "high": 100 * min(trials.mean + width, 1.0),
         "runs": len(trials.runs),
-        "verdict": _said(level, what),
+        "verdict": said,
     }
-
-
-def _network(level: int, what: str) -> str:
-    """Return what was trained, as its point tells it."""
-    if not level:
-        return "dense"
-    return f"ticket {level}" if what == "ticket" else f"{what} control of ticket {level}"
-
-
-def _said(level: LevelVerdict, what: str) -> str:
-    """Return the verdict on a ticket, or how its control does beside it."""
-    if not level.index:
-        return "what the others are held against"
-    if what == "ticket":
-        return level.verdict
-    beside = {True: "as good as the ticket", False: "not as good as the ticket"}
-    within_one_std = level.within_one_std(what)
-    return "undecided" if within_one_std is None else beside[within_one_std]
 
 
 def _held_against(dense: Trials) -> list[dict[str, Any]]:

@@ -15,16 +15,8 @@ TOP = {"orient": "top"}
 
 def charts(facts: RunFacts, inside: Inside) -> list[vega.Chart]:
     """Return all charts of a run that have something to show, in the order of the page."""
-    found = (
-        accuracy(facts),
-        iterations(facts),
-        sets(facts, inside),
-        distances(facts),
-        validation(facts),
-        forgetting(inside),
-        classes(facts),
-        densities(inside),
-    )
+    found = [accuracy(facts), iterations(facts), sets(facts, inside), distances(facts)]
+    found += [validation(facts), forgetting(inside), classes(facts), densities(inside)]
     return [chart for chart in found if chart is not None]
 
 
@@ -35,12 +27,12 @@ def iterations(facts: RunFacts) -> vega.Chart | None:
         trained = trained[:-1]
     if not trained:
         return None
-    rows = [
-        {"level": level.index, "iterations": count, "method": method}
-        for level in trained
-        for method, count in (("IMP", level.imp.iterations), ("this search", level.cost.iterations))
-    ]
     methods = ["IMP", "this search"]
+    rows = [
+        {"level": level.index, "iterations": cost.iterations, "method": method}
+        for level in trained
+        for method, cost in zip(methods, (level.imp, level.cost), strict=True)
+    ]
     bar = vega.layer(
         {"type": "bar"},
         {"x": vega.categories("level"), "xOffset": {"field": "method", "sort": methods}},
@@ -57,6 +49,7 @@ def iterations(facts: RunFacts) -> vega.Chart | None:
 def sets(facts: RunFacts, inside: Inside) -> vega.Chart | None:
     """Sizes of the levels' sets, by what put the examples there."""
     names = {"both": "CET and CEP", "cet": "CET only", "cep": "CEP only", "other": "others"}
+    colours = [vega.GREEN, vega.BLUE, vega.ORANGE, vega.GREY]
     rows = [
         {"level": level, "examples": count, "part": names[part]}
         for level, parts in inside.sets.items()
@@ -68,12 +61,7 @@ def sets(facts: RunFacts, inside: Inside) -> vega.Chart | None:
     bar = vega.layer(
         {"type": "bar"},
         {"x": vega.categories("level"), "y": vega.quantity("examples", stack=True)},
-        vega.by_name(
-            "part",
-            list(names.values()),
-            legend=TOP,
-            color=[vega.GREEN, vega.BLUE, vega.ORANGE, vega.GREY],
-        ),
+        vega.by_name("part", list(names.values()), legend=TOP, color=colours),
         {"order": {"field": "part", "sort": "ascending"}},
         vega.tips("level", "part", "examples"),
     )
@@ -120,11 +108,9 @@ def distances(facts: RunFacts) -> vega.Chart | None:
         rule = {"type": "rule", "strokeDash": [5, 4], "color": vega.GREY}
         y = {"y": vega.quantity("epsilon")}
         layers.append(vega.layer(rule, y, vega.tips("epsilon"), rows=[{"epsilon": epsilon}]))
-    told_stops = ", ".join(f"level {stop['level']} after epoch {stop['epoch']}" for stop in stops)
-    alt = (
-        f"Distance between the masks of one epoch and the next, by level. Stopped early: "
-        f"{told_stops or 'none'}."
-    )
+    early = ", ".join(f"level {stop['level']} after epoch {stop['epoch']}" for stop in stops)
+    what = "Distance between the masks of one epoch and the next, by level."
+    alt = f"{what} Stopped early: {early or 'none'}."
     title = "Mask distance by epoch; diamonds: stopped, dashed: epsilon"
     return vega.chart("distances", title, alt, rows, layers)
 
@@ -132,15 +118,10 @@ def distances(facts: RunFacts) -> vega.Chart | None:
 def validation(facts: RunFacts) -> vega.Chart | None:
     """Validation accuracy by epoch of every level."""
     rows = [
-        {
-            "level": line["level"],
-            "epoch": line["epoch"],
-            "accuracy": 100 * line["val_accuracy"],
-        }
+        {"level": line["level"], "epoch": line["epoch"], "accuracy": 100 * line["val_accuracy"]}
         for line in facts.epochs
         if isinstance(line.get("val_accuracy"), int | float)
-        and isinstance(line.get("level"), int)
-        and isinstance(line.get("epoch"), int)
+        and all(isinstance(line.get(name), int) for name in ("level", "epoch"))
     ]
     if not rows:
         return None
@@ -167,43 +148,36 @@ def forgetting(inside: Inside) -> vega.Chart | None:
     x["axis"]["labelOverlap"] = True
     # A few are forgotten often, and most never.
     y = vega.quantity("examples", scale={"type": "symlog"})
-    bar = vega.layer(
-        {"type": "bar", "color": vega.BLUE}, {"x": x, "y": y}, vega.tips("events", "examples")
-    )
-    never = inside.forgotten.get("never learned", 0)
+    told = vega.tips("events", "examples")
+    bar = vega.layer({"type": "bar", "color": vega.BLUE}, {"x": x, "y": y}, told)
+    kept, never = (inside.forgotten.get(name, 0) for name in ("0", "never learned"))
     alt = (
-        f"Training examples by forgetting events in level 0: {inside.forgotten.get('0', 0)} were "
-        f"learned and never forgotten, {never} never learned."
+        f"Training examples by forgetting events in level 0: {kept} were learned and never "
+        f"forgotten, {never} never learned."
     )
     return vega.chart("forgetting", "Forgetting events in level 0", alt, rows, [bar], zooms=False)
 
 
 def classes(facts: RunFacts) -> vega.Chart | None:
     """How much of each class every level's set has."""
-    known = [level for level in facts.levels if level.set_by_class]
-    if len(known) < 2 or not known[0].set_by_class:
+    known = [(level, level.set_by_class) for level in facts.levels if level.set_by_class]
+    if len(known) < 2:
         return None
+    number = len(known[0][1])
     names = [str(name) for name in facts.environment.get("classes") or []]
-    names += [str(number) for number in range(len(names), len(known[0].set_by_class))]
+    names += map(str, range(len(names), number))
     rows = [
-        {
-            "level": level.index,
-            "class": names[label],
-            "examples": count,
-            "share": 100 * count / max(level.set_size, 1),
-        }
-        for level in known
-        for label, count in enumerate(level.set_by_class or [])
-        if label < len(names)
+        {"level": level.index, "class": name, "examples": count, "share": 100 * count / size}
+        for level, counts in known
+        for size in [max(level.set_size, 1)]
+        for name, count in zip(names, counts, strict=False)
     ]
     squares = vega.heat("level", "class", "share", "% of the set", ["examples"], names)
-    last = known[-1]
-    shares = [count / max(last.set_size, 1) for count in last.set_by_class or []]
-    alt = (
-        f"Share of each class in every level's set. In the last one it is {min(shares):.1%} to "
-        f"{max(shares):.1%}."
-    )
-    height = max(14 * min(len(known[0].set_by_class), 40), 90)
+    last, counts = known[-1]
+    least, most = (pick(counts) / max(last.set_size, 1) for pick in (min, max))
+    every = "Share of each class in every level's set."
+    alt = f"{every} In the last one it is {least:.1%} to {most:.1%}."
+    height = max(14 * min(number, 40), 90)
     return vega.chart("classes", "Classes in the levels' sets", alt, rows, [squares], False, height)
 
 

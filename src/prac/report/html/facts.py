@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prac.errors import PracError
-from prac.evaluation import Verdict
+from prac.evaluation import LevelVerdict, Verdict
 from prac.io import read_environment
-from prac.runs import Ledger, Level, Search, read_metrics, read_retraining, search_settings
+from prac.runs import Level, Search, read_metrics, read_retraining, search_settings
 
-A = TypeVar("A")
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -23,13 +22,11 @@ class RunFacts:
     """A run as a report sees it.
 
     Attributes:
-        search: Settings and complete levels.
         environment: Versions, hardware, fingerprints.
         epochs: The lines of metrics.jsonl, of all levels.
         retrained: Summaries of `prac find --retrain`, by level.
         verdict: What `prac judge` found last; None where nothing was judged.
         damaged: What could not be read, a line each.
-        unfinished: What a finished and judged run would have, and this one has not.
     """
 
     search: Search
@@ -38,7 +35,6 @@ class RunFacts:
     retrained: dict[int, dict[str, Any]]
     verdict: Verdict | None
     damaged: tuple[str, ...]
-    unfinished: tuple[str, ...]
 
     @property
     def levels(self) -> list[Level]:
@@ -46,18 +42,26 @@ class RunFacts:
         return self.search.levels
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """All that a page cannot show."""
-        return (*self.damaged, *self.unfinished)
+    def missing(self) -> list[str]:
+        """What is damaged, and what a finished and judged run would have, and this one has not."""
+        missing = list(self.damaged)
+        complete, wanted = len(self.levels), int(self.search.settings["levels"]) + 1
+        if complete < wanted:
+            missing.append(
+                f"The search is not finished: {complete} of {wanted} levels are complete. The same "
+                f"prac find command goes on with it."
+            )
+        if self.verdict is None:
+            missing.append(
+                "No verdict yet: prac judge retrains the tickets over several seeds, beside the "
+                "dense network and controls."
+            )
+        return missing
 
-    @property
-    def name(self) -> str:
-        """The run's folder, in short."""
-        return self.search.path.name or str(self.search.path)
-
-    def cost(self, level: int) -> Ledger:
-        """Return what finding a level's ticket cost, beside IMP's cost for it."""
-        return self.search.cost(level)
+    def judged(self, level: int) -> LevelVerdict | None:
+        """Return the verdict on a level's ticket; None where it was not judged."""
+        levels = () if self.verdict is None else self.verdict.levels
+        return next((one for one in levels if one.index == level), None)
 
     @classmethod
     def read(cls, path: str | Path) -> RunFacts:
@@ -69,7 +73,7 @@ class RunFacts:
         path = Path(path)
         damaged: list[str] = []
 
-        def tried(read: Callable[[A], T], argument: A, otherwise: U) -> T | U:
+        def tried(read: Callable[[Any], T], argument: object, otherwise: U) -> T | U:
             try:
                 return read(argument)
             except PracError as error:
@@ -77,38 +81,16 @@ class RunFacts:
                 return otherwise
 
         settings = search_settings(path)
-        found = {}
-        for file in sorted((path / "levels").glob("*/summary.json")):
-            level = tried(Level.read, file, None)
-            if level is not None:
-                found[level.index] = level
+        summaries = sorted((path / "levels").glob("*/summary.json"))
+        readable = (tried(Level.read, file, None) for file in summaries)
+        found = {level.index: level for level in readable if level is not None}
         # Behind a gap no cost is known.
         levels = [found[index] for index in takewhile(found.__contains__, count())]
         search = Search(path, settings, levels)
-        retrained = {}
-        for file in sorted((path / "retrain").glob("[0-9]*/summary.json")):
-            summary = tried(read_retraining, file, None)
-            if summary is not None:
-                retrained[int(file.parent.name)] = summary
+        files = sorted((path / "retrain").glob("[0-9]*/summary.json"))
+        ends = ((int(file.parent.name), tried(read_retraining, file, None)) for file in files)
+        retrained = {level: summary for level, summary in ends if summary is not None}
         environment: dict[str, Any] = tried(read_environment, path, {})
         epochs: list[dict[str, Any]] = tried(read_metrics, path, [])
         verdict = tried(Verdict.load, search, None)
-        unfinished = tuple(_not_there(search, verdict))
-        return cls(search, environment, epochs, retrained, verdict, tuple(damaged), unfinished)
-
-
-def _not_there(search: Search, verdict: Verdict | None) -> list[str]:
-    """Return what a finished and judged run would have, and this one has not."""
-    told = []
-    complete, wanted = len(search.levels), int(search.settings["levels"]) + 1
-    if complete < wanted:
-        told.append(
-            f"The search is not finished: {complete} of {wanted} levels are complete. The same "
-            f"prac find command goes on with it."
-        )
-    if verdict is None:
-        told.append(
-            "No verdict yet: prac judge retrains the tickets over several seeds, beside the dense "
-            "network and controls."
-        )
-    return told
+        return cls(search, environment, epochs, retrained, verdict, tuple(damaged))

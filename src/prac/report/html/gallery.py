@@ -26,13 +26,7 @@ MOST = 20
 
 @dataclass(frozen=True)
 class Picture:
-    """One example.
-
-    Attributes:
-        uri: The image itself, as a data URI.
-        alt: What it is, in words.
-        caption: Its class and place in the data set.
-    """
+    """One example: the image itself as a data URI, and what it is in words."""
 
     uri: str
     alt: str
@@ -51,35 +45,30 @@ class Gallery:
 def galleries(search: Search, fingerprint: object) -> list[Gallery]:
     """Return a run's examples of each kind as pictures, from the data that it recorded.
 
-    Args:
-        search: The run.
-        fingerprint: Of the data that it was made on.
-
     Raises:
-        PracError: If the data set is not there any more or not the same, holds no images, or the
-            run's own files are damaged.
+        PracError: If the data set is not there any more, has another fingerprint or no images, or
+            the run's own files are damaged.
     """
     name = search.settings.get("data")
     if not isinstance(name, str):
         raise PracError(
             "The run was made from Python and does not name its data: no example is shown."
         )
-    known = {key: search.settings[key] for key in flat(DataConfig()) if key in search.settings}
     from prac.data import load_data
 
+    known = {key: search.settings[key] for key in flat(DataConfig()) if key in search.settings}
     data = load_data(from_flat(DataConfig, known))
     if data.train.fingerprint != fingerprint:
         raise PracError(f"The data set {name} is not the one of the run: no example is shown.")
     if len(data.shape) != 3 or data.shape[0] not in (1, 3):
         raise PracError("The examples are no images: none is shown.")
     return [
-        Gallery(*kind, _pictures(data, ids, notes)) for kind, ids, notes in _kinds(search, data)
+        Gallery(title, about, _pictures(data, ids, notes))
+        for title, about, ids, notes in _kinds(search, data)
     ]
 
 
-def _kinds(
-    search: Search, data: LoadedData
-) -> Iterator[tuple[tuple[str, str], Tensor, dict[int, str]]]:
+def _kinds(search: Search, data: LoadedData) -> Iterator[tuple[str, str, Tensor, dict[int, str]]]:
     """Yield title and words, examples with the telling ones first, and what to note of each."""
     first = _tensors(search, 0, data)
     if first is None:
@@ -88,13 +77,15 @@ def _kinds(
     events, learned = first["events"][members].long(), first["learned"][members].bool()
     by_events = events.argsort(descending=True, stable=True)
     often = by_events[(learned & (events > 0))[by_events]]
-    notes = {int(members[i]): f"forgotten {_times(int(events[i]))}" for i in often[:2000]}
+    times = {1: "once", 2: "twice"}
+    counts = ((int(members[i]), int(events[i])) for i in often[:2000])
+    notes = {which: f"forgotten {times.get(count, f'{count} times')}" for which, count in counts}
     if len(often):
         about = "Learned, and forgotten again most often while the dense network trained."
-        yield ("The hardest", about), members[often], notes
+        yield "The hardest", about, members[often], notes
     never = members[~learned]
     if len(never):
-        yield ("Never learned", "Never predicted right in training the dense network."), never, {}
+        yield "Never learned", "Never predicted right in training the dense network.", never, {}
     last = max(level for level in range(len(search.levels)) if _path(search, level).exists())
     if last:
         found = _tensors(search, last, data) or {}
@@ -103,14 +94,10 @@ def _kinds(
                 f"Predicted differently by the dense network and by that of level {last}: this is "
                 f"what pruning has changed."
             )
-            yield ("Critical for pruning (CEP)", about), found["cep"], {}
+            yield "Critical for pruning (CEP)", about, found["cep"], {}
     easy = members[learned & (events == 0)]
     if len(easy):
-        yield ("Unforgettable", "Learned once and never forgotten: for contrast."), easy, {}
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+        yield "Unforgettable", "Learned once and never forgotten: for contrast.", easy, {}
 
 
 def _path(search: Search, level: int) -> Path:
@@ -123,8 +110,8 @@ def _tensors(search: Search, level: int, data: LoadedData) -> dict[str, Tensor] 
     if not path.exists():
         return None
     tensors = read_examples(path)
-    if len(tensors["events"]) != len(data.train):
-        count = len(tensors["events"])
+    count = len(tensors["events"])
+    if count != len(data.train):
         raise damaged(path, f"it is of {count} examples: the data set has {len(data.train)}")
     return tensors
 
@@ -141,9 +128,8 @@ def _pictures(data: LoadedData, ids: Tensor, notes: dict[int, str]) -> tuple[Pic
     for position, image in zip(chosen, pixels, strict=True):
         name = "" if labels is None else data.classes[int(labels[position])]
         place = f"example {int(data.train.source_indices[position])}"
-        note = notes.get(position, "")
-        words = ", ".join(part for part in (name, note) if part)
-        found.append(Picture(_uri(image), f"{place}: {words}", f"{words or place}"))
+        words = ", ".join(filter(None, (name, notes.get(position))))
+        found.append(Picture(_uri(image), f"{place}: {words}", words or place))
     return tuple(found)
 
 

@@ -69,31 +69,28 @@ def _densities(path: Path) -> dict[str, float]:
 
 
 def _examples(path: Path) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the parts of the set that a level's examples make, and its forgetting events.
-
-    Raises:
-        PracError: If the file is damaged.
-    """
+    """Return the parts of the set that a level's examples make, and its forgetting events."""
     import torch
 
     tensors = read_examples(path)
     members, events, learned = (tensors[name] for name in ("members", "events", "learned"))
     total = len(events)
-    counts: dict[str, int] = {}
     events, learned = events[members].long(), learned[members].bool()
     most = int(events.max()) if len(events) else -1
-    for number in range(min(most, OFTEN) + 1):
-        counts[str(number)] = int(((events == number) & learned).sum())
+    counts = {
+        str(number): int(((events == number) & learned).sum())
+        for number in range(min(most, OFTEN) + 1)
+    }
     if most > OFTEN:
         counts[f"over {OFTEN}"] = int(((events > OFTEN) & learned).sum())
     counts["never learned"] = int((~learned).sum())
     parts = {}
     if "cet" in tensors or "cep" in tensors:
-        of = {name: torch.zeros(total, dtype=torch.bool) for name in ("cet", "cep", "chosen")}
-        for name, mark in of.items():
+        marks = torch.zeros(3, total, dtype=torch.bool)
+        for mark, name in zip(marks, ("chosen", "cet", "cep"), strict=True):
             if name in tensors:
                 mark[tensors[name]] = True
-        cet, cep, chosen = (of[name] & of["chosen"] for name in ("cet", "cep", "chosen"))
+        chosen, cet, cep = marks & marks[0]
         parts = {
             "both": int((cet & cep).sum()),
             "cet": int((cet & ~cep).sum()),

@@ -11,11 +11,11 @@ from importlib import resources
 from typing import Any
 
 from prac._version import __version__
-from prac.evaluation import Verdict
 from prac.report.html.facts import RunFacts
 from prac.report.html.gallery import Gallery
 from prac.report.html.words import answer, numbers
 from prac.report.pictures import renderer
+from prac.report.tables import cell
 from prac.report.vega import Chart
 from prac.report.verdict_text import AS_GOOD, MEANING, control_text, level_cells, sentences
 from prac.utils import printable
@@ -33,22 +33,14 @@ def page(
     collapsed: dict[int, list[str]],
     missing: Sequence[str],
 ) -> str:
-    """Return a run's report.
-
-    Args:
-        facts: The run.
-        charts: What is drawn.
-        galleries: Its examples as pictures.
-        collapsed: Layers of which nothing is left, by level.
-        missing: What could not be shown, and why.
-    """
+    """Return a run's report; `collapsed` names the layers of which nothing is left, by level."""
+    title = f"Lottery tickets: {facts.search.path.name or facts.search.path}"
     body = [
-        f"<h1>Lottery tickets: {text(facts.name)}</h1>",
+        f"<h1>{text(title)}</h1>",
         f'<p class="verdict">{sentence(answer(facts))}</p>',
         *_numbers(facts),
         *missing_section([*facts.missing, *missing]),
         *_judged(facts),
-        *_findings(facts.verdict),
         *_collapsed(collapsed),
         *figures(charts),
         *_galleries(galleries),
@@ -57,7 +49,7 @@ def page(
         "<h2>How it was made</h2>",
         *_made(facts),
     ]
-    return document(f"Lottery tickets: {facts.name}", body, charts)
+    return document(title, body, charts)
 
 
 def document(title: str, body: Iterable[str], charts: Sequence[Chart]) -> str:
@@ -109,16 +101,14 @@ def _numbers(facts: RunFacts) -> Iterator[str]:
     found = numbers(facts)
     if found:
         yield '<dl class="numbers">'
-        for number in found:
-            yield (
-                f"<div><dt>{text(number.name)}</dt><dd>{text(number.value)}"
-                f"<small>{text(number.about)}</small></dd></div>"
-            )
+        for one in found:
+            value = f"{text(one.value)}<small>{text(one.about)}</small>"
+            yield f"<div><dt>{text(one.name)}</dt><dd>{value}</dd></div>"
         yield "</dl>"
 
 
 def _judged(facts: RunFacts) -> Iterator[str]:
-    """Yield the verdict level by level, controls beside their tickets."""
+    """Yield the verdict level by level, controls beside their tickets, and what follows."""
     if facts.verdict is None:
         return
     levels = facts.verdict.levels
@@ -134,19 +124,12 @@ def _judged(facts: RunFacts) -> Iterator[str]:
     yield "<h2>The verdict by level</h2>"
     yield from table(["level", "density", "test, %", "vs dense", "p", *controls, "verdict"], rows)
     count = len(facts.verdict.seeds)
-    notes = [
-        f"Test: mean of {count} runs ± half the width of its 95 % interval"
-        if count > 1
-        else "Test: of one run each",
-        "vs dense: in points",
-    ]
+    mean = f"mean of {count} runs ± half the width of its 95 % interval"
+    notes = [f"Test: {mean if count > 1 else 'of one run each'}", "vs dense: in points"]
     if any(level.within_one_std(name) for level in levels for name in level.controls):
         notes.append("=: the control does as well as its ticket, within a standard deviation of it")
     yield f'<p class="note">{text("; ".join(notes))}. {text(MEANING)}</p>'
-
-
-def _findings(verdict: Verdict | None) -> Iterator[str]:
-    meanings = [] if verdict is None else list(sentences(verdict))
+    meanings = list(sentences(facts.verdict))
     if meanings:
         yield "<h2>What the figures mean</h2>"
         yield f"<ul>{''.join(f'<li>{text(meaning)}</li>' for meaning in meanings)}</ul>"
@@ -194,42 +177,36 @@ def _galleries(galleries: Sequence[Gallery]) -> Iterator[str]:
         yield f"<h3>{text(gallery.title)}</h3>"
         yield f'<p class="hint">{text(gallery.about)}</p>'
         yield '<ul class="examples">'
-        for picture in gallery.pictures:
-            yield (
-                f'<li><img src="{picture.uri}" alt="{text(picture.alt)}">'
-                f"{text(picture.caption)}</li>"
-            )
+        for of in gallery.pictures:
+            yield f'<li><img src="{of.uri}" alt="{text(of.alt)}">{text(of.caption)}</li>'
         yield "</ul>"
 
 
 def _ledger(facts: RunFacts) -> Iterator[str]:
+    if not facts.levels:
+        yield "<p>No level is complete yet.</p>"
+        return
     head = ["ticket", "density", "set", "CET", "CEP", "epochs", "iterations", "IMP's", "saved"]
     head += ["trained on", "IMP's", "only scored", "seconds", "IMP's*"]
     rows = []
     for level in facts.levels:
-        spent = facts.cost(level.index)
+        spent = facts.search.cost(level.index)
         cost, imp = spent.cost, spent.imp
-        parts = (level.set_parts.get(part) for part in ("cet", "cep"))
+        parts = level.set_parts.get("cet"), level.set_parts.get("cep")
         rows.append(
             [
                 level.index,
                 f"{level.density:.2%}",
                 f"{level.set_size:,} ({level.set_size / level.total:.0%})",
-                *("" if size is None else f"{size:,}" for size in parts),
+                *(cell(size, ",", unknown="") for size in parts),
                 f"{level.epochs}/{level.planned_epochs}" if level.epochs else "",
-                f"{cost.iterations:,}",
-                f"{imp.iterations:,}",
+                *(f"{of.iterations:,}" for of in (cost, imp)),
                 f"{spent.iterations_saved:.1%}" if level.index else "",
-                f"{cost.examples_trained:,}",
-                f"{imp.examples_trained:,}",
+                *(f"{of.examples_trained:,}" for of in (cost, imp)),
                 f"{cost.examples_scored:,}",
-                f"{cost.seconds:.1f}",
-                f"{imp.seconds:.1f}",
+                *(f"{of.seconds:.1f}" for of in (cost, imp)),
             ]
         )
-    if not rows:
-        yield "<p>No level is complete yet.</p>"
-        return
     yield from table(head, rows)
     yield (
         '<p class="note">Of finding each ticket, all levels before it added up. IMP\'s is its '
@@ -242,10 +219,8 @@ def _made(facts: RunFacts) -> Iterator[str]:
     config = shlex.quote(printable(f"{facts.search.path}/config.yaml"))
     yield f'<pre tabindex="0">prac find --config {text(config)} --out NEW-FOLDER</pre>'
     yield '<p class="hint">makes the run again, in another folder.</p>'
-    for title, values in (
-        ("Settings", facts.search.settings),
-        ("Environment and data", facts.environment),
-    ):
+    both = {"Settings": facts.search.settings, "Environment and data": facts.environment}
+    for title, values in both.items():
         rows = [[name, _plain(value)] for name, value in values.items() if value not in (None, [])]
         if rows:
             yield f"<details><summary>{title}</summary>"

@@ -20,15 +20,7 @@ REPORT_FILE = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """A run as it is shown.
-
-    Attributes:
-        facts: What its folder says.
-        inside: What its tensor files hold.
-        charts: What is drawn.
-        galleries: Its examples as pictures.
-        missing: What could not be shown, and why.
-    """
+    """A run as it is shown: what its folder says, what its tensor files hold, and what is drawn."""
 
     facts: RunFacts
     inside: Inside
@@ -40,9 +32,7 @@ class Report:
     def of(cls, path: str | Path, *, examples: bool = True) -> Report:
         """Return the report of a run folder, finished or not; what is damaged is left out.
 
-        Args:
-            path: The run folder.
-            examples: Whether to show examples, for which its data set is loaded.
+        To show examples, its data set is loaded.
 
         Raises:
             PracError: If the folder is no search's.
@@ -61,14 +51,6 @@ class Report:
     def html(self) -> str:
         """Return the page."""
         return page(self.facts, self.charts, self.galleries, self.inside.collapsed, self.missing)
-
-    def write(self, path: Path) -> str:
-        """Write the page and return a line that says where it is.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
-        return write_page(path, self.html())
 
 
 def write_page(path: Path, html: str) -> str:

@@ -23,23 +23,22 @@ def comparison_charts(runs: Sequence[RunFacts]) -> list[vega.Chart]:
 
 def comparison_page(runs: Sequence[RunFacts]) -> str:
     """Return a page that sets runs side by side."""
-    drawn = comparison_charts(runs)
+    drawn, named = comparison_charts(runs), with_names(runs)
     title = f"Lottery tickets: {len(runs)} runs"
     body = [
         f"<h1>{title}</h1>",
-        *table(
-            ["run", *RUN_COLUMNS], ([name, *row(run).values()] for name, run in with_names(runs))
-        ),
+        *table(["run", *RUN_COLUMNS], ([name, *row(run).values()] for name, run in named)),
         '<p class="note">Of each run the sparsest ticket that matches the dense network, or, where '
         "that is not known, the sparsest that was trained alone. vs dense: in points; saved: of "
         "IMP's iterations to that ticket.</p>",
         *figures(drawn),
     ]
-    for name, run in with_names(runs):
+    for name, run in named:
         body += [f"<h2>{text(name)}</h2>", f"<p>{sentence(answer(run))}</p>"]
         body += missing_section(run.missing)
-    body += ["<h2>Settings that differ</h2>", *_differences(with_names(runs))]
-    return document(title, body, drawn)
+    rows = differences([run.search.settings for run in runs])
+    different = table(["setting", *(name for name, _ in named)], rows) if rows else ["<p>None.</p>"]
+    return document(title, [*body, "<h2>Settings that differ</h2>", *different], drawn)
 
 
 def with_names(runs: Sequence[RunFacts]) -> list[tuple[str, RunFacts]]:
@@ -76,35 +75,34 @@ def _accuracy(runs: Named) -> vega.Chart | None:
 
 
 def _spent(runs: Named) -> vega.Chart | None:
-    rows = [
-        {"run": name, "level": level.index, "iterations": run.cost(level.index).cost.iterations}
+    spent = [
+        (name, [run.search.cost(level.index).cost.iterations for level in run.levels])
         for name, run in runs
-        for level in run.levels
     ]
-    totals = [f"{name} {run.cost(len(run.levels) - 1).cost.iterations:,}" for name, run in runs]
-    return _by_level("iterations", "Iterations to each ticket", rows, runs, ", ".join(totals))
+    last = ", ".join(f"{name} {of[-1] if of else 0:,}" for name, of in spent)
+    return _by_level("iterations", "Iterations to each ticket", spent, runs, last)
 
 
 def _sets(runs: Named) -> vega.Chart | None:
-    rows = [
-        {"run": name, "level": level.index, "examples": level.set_size}
-        for name, run in runs
-        for level in run.levels
-    ]
-    last = [f"{name} {run.levels[-1].set_size:,}" for name, run in runs if run.levels]
-    return _by_level("examples", "Examples in each level's set", rows, runs, ", ".join(last))
+    sizes = [(name, [level.set_size for level in run.levels]) for name, run in runs]
+    last = ", ".join(f"{name} {of[-1]:,}" for name, of in sizes if of)
+    return _by_level("examples", "Examples in each level's set", sizes, runs, last)
 
 
 def _by_level(
-    field: str, title: str, rows: list[dict[str, Any]], runs: Named, last: str
+    field: str, title: str, found: list[tuple[str, list[int]]], runs: Named, last: str
 ) -> vega.Chart | None:
+    rows = [
+        {"run": name, "level": level, field: value}
+        for name, values in found
+        for level, value in enumerate(values)
+    ]
     if not rows:
         return None
     line, y = {"type": "line", "point": {"size": 40}}, {"y": vega.quantity(field)}
-    layers = [
-        vega.layer(line, vega.on_whole("level"), y, _by_run(runs), vega.tips("run", "level", field))
-    ]
-    return vega.chart(field, title, f"{title}, by level. At the last: {last}.", rows, layers)
+    told = vega.tips("run", "level", field)
+    lines = vega.layer(line, vega.on_whole("level"), y, _by_run(runs), told)
+    return vega.chart(field, title, f"{title}, by level. At the last: {last}.", rows, [lines])
 
 
 def _by_run(runs: Named) -> dict[str, Any]:
@@ -116,23 +114,14 @@ def _by_run(runs: Named) -> dict[str, Any]:
     }
 
 
-def _differences(runs: Named) -> list[str]:
-    """Return a table of the settings that are not the same in all runs."""
-    rows = differences([run.search.settings for _, run in runs])
-    if not rows:
-        return ["<p>None.</p>"]
-    return table(["setting", *(name for name, _ in runs)], rows)
-
-
 def differences(settings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return the settings that are not the same in all of several runs: a name, a value a run.
 
     >>> differences([{"lr": 0.1, "seed": 0}, {"lr": 0.2, "seed": 0}])
     [['lr', '0.1', '0.2']]
     """
-    rows = []
-    for key in sorted({key for one in settings for key in one}):
-        values = [json.dumps(one.get(key), ensure_ascii=False) for one in settings]
-        if len(set(values)) > 1:
-            rows.append([key, *values])
-    return rows
+    rows = (
+        [key, *(json.dumps(one.get(key), ensure_ascii=False) for one in settings)]
+        for key in sorted({key for one in settings for key in one})
+    )
+    return [row for row in rows if len(set(row[1:])) > 1]

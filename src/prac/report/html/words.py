@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prac.report.html.facts import RunFacts
+from prac.report.tables import cell
 from prac.report.verdict_text import headline
 
 
@@ -25,14 +26,14 @@ def answer(facts: RunFacts) -> str:
     level = shown_level(facts)
     if level is None:
         return "No ticket yet."
-    found, dense = facts.retrained.get(level), facts.retrained.get(0)
-    cost = cost_sentence(facts.cost(level).iterations_saved)
+    ours, dense = accuracies(facts, level)
+    cost = cost_sentence(facts.search.cost(level).iterations_saved)
     density = f"Ticket {level} keeps {facts.levels[level].density:.2%} of the weights"
-    if found is None or found["test_accuracy"] is None:
+    if ours is None:
         return f"{density}; how it does alone was not measured. {cost}"
-    text = f"{density} and, trained alone, reaches {found['test_accuracy']:.2%} on test data"
-    if dense is not None and dense["test_accuracy"] is not None:
-        text += f", the dense network {dense['test_accuracy']:.2%} (one run each: no verdict)"
+    text = f"{density} and, trained alone, reaches {ours:.2%} on test data"
+    if dense is not None:
+        text += f", the dense network {dense:.2%} (one run each: no verdict)"
     return f"{text}. {cost}"
 
 
@@ -49,40 +50,26 @@ def numbers(facts: RunFacts) -> list[Number]:
     level = shown_level(facts)
     if level is None:
         return []
-    cost = facts.cost(level)
-    return [
-        Number("of the weights kept", f"{facts.levels[level].density:.2%}", f"ticket {level}"),
-        *_against_dense(facts, level),
-        Number(
-            "of IMP's iterations saved",
-            f"{cost.iterations_saved:.1%}",
-            f"{cost.cost.iterations:,} instead of {cost.imp.iterations:,}",
-        ),
-    ]
-
-
-def _against_dense(facts: RunFacts, level: int) -> list[Number]:
+    density = f"{facts.levels[level].density:.2%}"
+    found = [Number("of the weights kept", density, f"ticket {level}")]
     ours, dense = accuracies(facts, level)
-    if ours is None or dense is None:
-        return []
-    count = 1 if facts.verdict is None else len(facts.verdict.seeds)
-    runs = "one run each" if count == 1 else f"means of {count} runs"
-    return [
-        Number(
-            "test accuracy beside the dense network's",
-            f"{100 * (ours - dense):+.2f}",
-            f"points: {ours:.2%} and {dense:.2%}, {runs}",
-        )
-    ]
+    if ours is not None and dense is not None:
+        count = 1 if facts.verdict is None else len(facts.verdict.seeds)
+        runs = "one run each" if count == 1 else f"means of {count} runs"
+        about = f"points: {ours:.2%} and {dense:.2%}, {runs}"
+        beside = f"{100 * (ours - dense):+.2f}"
+        found.append(Number("test accuracy beside the dense network's", beside, about))
+    cost = facts.search.cost(level)
+    about = f"{cost.cost.iterations:,} instead of {cost.imp.iterations:,}"
+    return [*found, Number("of IMP's iterations saved", f"{cost.iterations_saved:.1%}", about)]
 
 
 def accuracies(facts: RunFacts, level: int) -> tuple[float | None, float | None]:
     """Return the test accuracies of a level's ticket and of the dense network, where known."""
-    if facts.verdict is not None:
-        judged = next(one for one in facts.verdict.levels if one.index == level)
+    judged = facts.judged(level)
+    if judged is not None:
         return judged.ticket.mean, judged.dense.mean
-    alone = [facts.retrained.get(one, {}) for one in (level, 0)]
-    ours, dense = (found.get("test_accuracy") for found in alone)
+    ours, dense = (facts.retrained.get(one, {}).get("test_accuracy") for one in (level, 0))
     return ours, dense
 
 
@@ -94,8 +81,9 @@ def shown_level(facts: RunFacts) -> int | None:
     """
     known = range(1, len(facts.levels))
     if facts.verdict is not None:
-        if facts.verdict.best_level is not None:
-            return facts.verdict.best_level if facts.verdict.best_level in known else None
+        best = facts.verdict.best_level
+        if best is not None:
+            return best if best in known else None
         judged = [one.index for one in facts.verdict.levels if one.index in known]
         return max(judged, default=None)
     retrained = [level for level in facts.retrained if level in known]
@@ -116,15 +104,14 @@ def in_short(facts: RunFacts) -> dict[str, Any]:
     if level is None:
         return found
     ours, dense = accuracies(facts, level)
-    cost = facts.cost(level)
-    verdicts = () if facts.verdict is None else facts.verdict.levels
+    cost, judged = facts.search.cost(level), facts.judged(level)
     return found | {
         "density": facts.levels[level].density,
         "accuracy": ours,
         "difference": None if ours is None or dense is None else ours - dense,
         "iterations": cost.cost.iterations,
         "saved": cost.iterations_saved,
-        "verdict": next((one.verdict for one in verdicts if one.index == level), None),
+        "verdict": judged and judged.verdict,
     }
 
 
@@ -132,20 +119,16 @@ RUN_COLUMNS = ("levels", "ticket", "density", "test", "vs dense", "verdict", "it
 
 
 def row(facts: RunFacts) -> dict[str, str]:
-    """Return a run in short, as the cells of a table by COLUMNS."""
+    """Return a run in short, as the cells of a table by RUN_COLUMNS."""
     found = in_short(facts)
-
-    def shown(name: str, form: str, factor: float = 1) -> str:
-        return "" if found[name] is None else format(factor * found[name], form)
-
     cells = (
         f"{found['levels']}/{found['of']}",
-        shown("ticket", "d"),
-        shown("density", ".2%"),
-        shown("accuracy", ".2%"),
-        shown("difference", "+.2f", 100),
+        cell(found["ticket"], "d", unknown=""),
+        cell(found["density"], ".2%", unknown=""),
+        cell(found["accuracy"], ".2%", unknown=""),
+        cell(found["difference"], "+.2f", 100, unknown=""),
         found["verdict"] or "",
-        shown("iterations", ",d"),
-        shown("saved", ".1%"),
+        cell(found["iterations"], ",d", unknown=""),
+        cell(found["saved"], ".1%", unknown=""),
     )
     return dict(zip(RUN_COLUMNS, cells, strict=True))
