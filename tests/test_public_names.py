@@ -137,6 +137,16 @@ def test_names_of_retired_modules_are_imported_too(monkeypatch):
     assert Level is Present
 
 
+def test_old_names_of_attributes_work_and_warn():
+    class Pair:
+        old = retired.Attribute("new")
+        new = 3
+
+    with pytest.warns(DeprecationWarning, match=r"Pair\.old is now called new: ") as warnings:
+        assert Pair().old == 3
+    assert warnings[0].filename == __file__
+
+
 def test_keyword_arguments_by_their_old_names_work_and_warn():
     def told(event):
         pass

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prac import retired
 from prac.comparison.record import Run
 from prac.evaluation import RELIABLE, Trial, Trials, listed, mean, worse
 
@@ -29,6 +30,9 @@ class PairedComparison:
     reference: Trials
     iterations: float
     reference_iterations: float
+
+    as_good = retired.Attribute("within_one_std")
+    is_no_dearer = retired.Attribute("costs_no_more")
 
     @property
     def within_one_std(self) -> bool | None:

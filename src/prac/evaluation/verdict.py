@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from prac import retired
 from prac.errors import PracError
 from prac.evaluation.statistics import ROUNDING, deviation, half_width, mean, worse
 from prac.io import Fields, damaged, read_dataclass, read_json
@@ -176,6 +177,8 @@ class LevelVerdict:
     def control_p_value(self, control: str) -> float | None:
         """Return the p-value of the paired test that a control is worse than the ticket."""
         return worse(self.controls[control].accuracies, self.ticket.accuracies)
+
+    as_good = retired.Attribute("within_one_std")
 
     def within_one_std(self, control: str) -> bool | None:
         """Say whether a control does as well as the ticket; None where two runs are not there.
