@@ -59,7 +59,7 @@ def current_name(module: str, name: str) -> str:
 
 
 class Attribute:
-    """An attribute or a method by its old name, in the class that has it: `old = Attribute("new")`."""
+    """The old name of an attribute or a method, in its class: `old = Attribute("new")`."""
 
     def __init__(self, new: str) -> None:
         self._new = new

@@ -238,9 +238,9 @@ class Terminal:
         process, master = pty.fork()
         if not process:
             # No more than it needs: what readline puts into C's environment fixes the size.
-            runtime = {"TERM": "xterm-256color", "PYTHONPATH": source, "PATH": os.environ["PATH"]}
+            variables = {"TERM": "xterm-256color", "PYTHONPATH": source, "PATH": os.environ["PATH"]}
             command = [sys.executable, "-c", CHILD, str(reader), str(folder)]
-            os.execve(sys.executable, command, runtime)
+            os.execve(sys.executable, command, variables)
         os.close(reader)
         screen = pyte.Screen(columns, rows)
         terminal = cls(process, master, orders, screen, pyte.ByteStream(screen))
@@ -255,16 +255,17 @@ class Terminal:
         os.write(self.orders, b"\n")
 
     def until(self, pattern: str) -> list[str]:
-        """Return the lines shown once one of them matches."""
+        """Return the lines shown once one of them matches and the frame is whole."""
         end = time.monotonic() + 60
         while time.monotonic() < end:
-            if select.select([self.master], [], [], 0.1)[0]:
+            is_drawing = bool(select.select([self.master], [], [], 0.1)[0])
+            if is_drawing:
                 try:
                     self.stream.feed(os.read(self.master, 2**16))
                 except OSError:  # The child has ended.
-                    end = 0
+                    is_drawing, end = False, 0
             lines = [line.rstrip() for line in self.screen.display]
-            if any(re.search(pattern, line) for line in lines):
+            if not is_drawing and any(re.search(pattern, line) for line in lines):
                 return lines
         raise AssertionError(f"no line matches {pattern!r}: {self.screen.display}")
 

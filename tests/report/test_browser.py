@@ -175,7 +175,7 @@ def ticks(page: Any, chart: str) -> list[str]:
     A chart that is being drawn anew has none for a moment.
     """
     labels = page.locator(f"[data-name={chart}] .role-axis-label text")
-    for _ in range(60):
+    for _ in range(400):
         if found := labels.all_text_contents():
             return sorted(found)
         page.wait_for_timeout(50)
