@@ -297,7 +297,7 @@ def test_a_run_keeps_the_names_that_trackers_know_it_by(tmp_path):
 def offline(tmp_path_factory) -> Path:
     """A run that Weights & Biases and MLflow were handed without a network, MLflow twice."""
     folder = tmp_path_factory.mktemp("offline")
-    runtime = {
+    variables = {
         **os.environ,
         "WANDB_MODE": "offline",
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
@@ -306,7 +306,7 @@ def offline(tmp_path_factory) -> Path:
     command = [sys.executable, "-m", "prac", "find", *TINY, "--out", "run", "--retrain", "1"]
     for trackers in ("wandb,mlflow", "mlflow"):
         done = subprocess.run(
-            [*command, "--track", trackers], env=runtime, cwd=folder, capture_output=True
+            [*command, "--track", trackers], env=variables, cwd=folder, capture_output=True
         )
         assert done.returncode == 0, done.stderr.decode()
         assert b"failed" not in done.stderr, done.stderr.decode()
