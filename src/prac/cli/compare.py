@@ -23,7 +23,7 @@ from prac.cli.options import (
 )
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_examples, named_settings, names_of, problem_name
+from prac.cli.recorded import load_examples, named_settings, names_of, plain, problem_names
 from prac.comparison import OWN, in_order, levels_to_judge, method_specs, shared_settings
 from prac.config import METHODS, Recipe, flat
 from prac.errors import PracError
@@ -106,7 +106,7 @@ def run(arguments: Sequence[str]) -> int:
     made = parser(named_settings(arguments))
     options, recipe = options_and_recipe(made, arguments, Recipe)
     _check_asked(arguments, options, recipe)
-    out = Path(options.out or f"runs/compare-{problem_name(recipe, options.preset)}")
+    out = Path(options.out or f"runs/compare-{folder_name(recipe, options.preset)}")
     progress = Progress(quiet=options.quiet)
     if ahead_since is not None:
         options.max_seconds = left(options.max_seconds, ahead_since)
@@ -122,6 +122,14 @@ def run(arguments: Sequence[str]) -> int:
             work_ahead(command, parts, options, progress, run_control, started=started, take=take)
         comparison = _compare(out, recipe, options, progress, run_control)
     return _show(comparison, options.json)
+
+
+def folder_name(recipe: Recipe, preset: str | None) -> str:
+    """Return what someone would call the problem, in plain letters.
+
+    Where letters are lost it is not `prac find`'s name, but the one of folders that are there.
+    """
+    return plain(preset or "-".join(problem_names(recipe))) or "problem"
 
 
 def _check_left_to_methods(arguments: Sequence[str]) -> None:

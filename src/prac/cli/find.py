@@ -20,7 +20,7 @@ from prac.cli.options import (
 )
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_examples, named_settings, names_of, problem_name
+from prac.cli.recorded import load_examples, named_settings, names_of, plain, problem_names
 from prac.config import METHODS, PRESETS, Recipe, combined, flat
 from prac.errors import PracError
 from prac.io import check_same, has_trained, read_environment, read_settings, state_paths
@@ -130,12 +130,11 @@ def _defaults(arguments: Sequence[str]) -> dict[str, Any]:
 
 def run_name(recipe: Recipe, options: Any) -> str:
     """Return a run folder's name: what someone would call the run, in plain letters."""
-    parts = (
-        problem_name(recipe, options.preset),
-        options.method,
-        "subset" if options.subset else "",
-    )
-    return "-".join(filter(None, parts))
+    data, model = map(plain, problem_names(recipe))
+    problem = f"{data or 'data'}-{model or 'model'}"
+    if options.preset is not None:
+        problem = plain(options.preset)
+    return f"{problem}-{options.method}{'-subset' if options.subset else ''}"
 
 
 def _levels(levels: Sequence[int], last: int, *, given: bool) -> tuple[int, ...]:

@@ -69,16 +69,13 @@ def own_settings(
     return own
 
 
-def problem_name(recipe: Recipe, preset: str | None) -> str:
-    """Return what someone would call the problem, in plain letters, as part of a folder's name."""
-    if preset is not None:
-        return _plain(preset)
+def problem_names(recipe: Recipe) -> tuple[str, str]:
+    """Return what someone would call the data and the model, for a folder's name."""
     data = Path(recipe.data.name).name.lstrip(".").partition(".")[0]
-    model = recipe.model.name.rpartition(":")[2]
-    return f"{_plain(data) or 'data'}-{_plain(model) or 'model'}"
+    return data, recipe.model.name.rpartition(":")[2]
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Return a name in letters that no shell, terminal or file system takes for anything else."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
 
