@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import check_used, early_value
-from prac.cli.memory import keep_freed_memory
 from prac.cli.options import (
     METHODS_LISTED,
     add_preset,
     add_run_options,
     add_settings,
     options_and_recipe,
-    run_control_of,
+    running,
+    tracked,
     trackers_of,
 )
-from prac.cli.output import print_json
+from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_examples, named_settings, names_of, plain, problem_names
+from prac.cli.recorded import load_problem, named_settings, names_of, plain, problem_names
 from prac.config import METHODS, PRESETS, Recipe, combined, flat
 from prac.errors import PracError
 from prac.io import check_same, has_trained, read_environment, read_settings, state_paths
 from prac.monitor import Progress
 from prac.report import search_summary
 from prac.runs import Search
-from prac.training import RunControl
 from prac.utils import printable
+
+if TYPE_CHECKING:
+    from prac.training import RunOptions
 
 EPILOG = (
     METHODS_LISTED
@@ -107,9 +109,8 @@ def run(arguments: Sequence[str]) -> int:
     if options.subset is None and _is_finished(out, retrain) and not trackers_of(options):
         progress.say(f"{out}: already finished")
     else:
-        keep_freed_memory()
-        with run_control_of(options, progress).listening() as run_control:
-            _search(out, recipe, retrain, options, progress, run_control)
+        with running(options, progress) as run_options:
+            _search(out, recipe, retrain, options, progress, run_options)
     if options.report:
         from prac.report import REPORT_FILE, Report
 
@@ -164,21 +165,16 @@ def _search(
     retrain: Sequence[int],
     options: Any,
     progress: Progress,
-    run_control: RunControl,
+    run_options: RunOptions,
 ) -> None:
     from prac.evaluation import retrain as retrain_ticket
-    from prac.events import chain_callbacks
-    from prac.models import load_model
-    from prac.monitor import Tracking
     from prac.runs import Subset
     from prac.search import find
 
     subset = Subset.load(options.subset) if options.subset is not None else None
-    data = load_examples(recipe, options.workers, progress)
-    model = load_model(recipe.model, data.shape, len(data.classes), recipe.search.seed)
-    tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
-    watch = chain_callbacks(progress, tracking)
-    with tracking, progress:
+    data, make_model = load_problem(recipe, options.workers, progress)
+    model = make_model(recipe.search.seed)
+    with tracked(run_options, options, progress, out, data.train) as keywords:
         search = find(
             model,
             data.train,
@@ -186,11 +182,8 @@ def _search(
             val=data.val,
             out=out,
             subset=subset,
-            device=options.device,
             recipe=names_of(recipe),
-            callback=watch,
-            run_control=run_control,
-            accept_changes=options.accept_changes,
+            **keywords,
         )
         # As the search was, whatever measuring would choose by now. One that trained nothing has
         # measured nothing.
@@ -207,12 +200,8 @@ def _search(
                 test=data.test,
                 seed=recipe.search.seed,
                 out=search.retrain_path(level),
-                device=options.device,
-                callback=watch,
-                run_control=run_control,
-                accept_changes=options.accept_changes,
+                **keywords,
             )
-        tracking.catch_up()  # Where nothing was left to do.
 
 
 def _show(out: Path, as_json: bool) -> int:
@@ -220,10 +209,8 @@ def _show(out: Path, as_json: bool) -> int:
     if as_json:
         print_json(search_summary(search))
     else:
-        from rich.console import Console
-
         from prac.report import search_table
 
-        Console(highlight=False).print(search_table(search_summary(search)))
+        print_text(search_table(search_summary(search)))
         print(f"tickets: {printable(str(out))}/levels/*/ticket.safetensors")
     return 0

@@ -276,10 +276,10 @@ def followed(arguments: Sequence[str]) -> tuple[Sequence[str], float | None]:
     return arguments[3:], started
 
 
-def left(max_seconds: float | None, started: float) -> float | None:
-    """Return what is left of a limit that another process began to count."""
-    if max_seconds is None:
-        return None
+def left(max_seconds: float | None, started: float | None) -> float | None:
+    """Return what is left of a limit that another process began to count, if one did."""
+    if max_seconds is None or started is None:
+        return max_seconds
     return max(max_seconds - (time.monotonic() - started), 0.001)
 
 

@@ -19,19 +19,14 @@ from prac.errors import PracError
 class Parser(argparse.ArgumentParser):
     """An argument parser whose every complaint is one PracError line.
 
+    Abbreviations are off, since a new option could change their meaning.
+
     Attributes:
         actions: Options and arguments by destination, in the order of `--help`.
         names: Values that these are known to take, by destination, for completion.
     """
 
     def __init__(self, *, examples: Sequence[str], epilog: str = "", **more: Any) -> None:
-        """Make a parser; abbreviations are off, since a new option could change their meaning.
-
-        Args:
-            examples: Command lines that end `--help`.
-            epilog: What stands before them.
-            more: As argparse takes it.
-        """
         shown = "\n".join(["examples:", *(f"  {example}" for example in examples)])
         super().__init__(
             allow_abbrev=False,
@@ -42,19 +37,26 @@ class Parser(argparse.ArgumentParser):
         )
         self.actions: dict[str, argparse.Action] = {}
         self.names: dict[str, tuple[str, ...]] = {}
-        self.argument_group = self.add_argument_group("arguments")
-        self.option_group = self.add_argument_group("options")
+        self._arguments = self.add_argument_group("arguments")
+        self._groups: dict[str, Any] = {}
+        self.group("options")
         about = "show this help message and exit"
-        self.option_group.add_argument("-h", "--help", action="help", help=about)
+        self._group.add_argument("-h", "--help", action="help", help=about)
+
+    def group(self, title: str) -> None:
+        """Add the options that follow to a group of `--help`, a new one or one that is there."""
+        if title not in self._groups:
+            self._groups[title] = self.add_argument_group(title)
+        self._group = self._groups[title]
 
     def argument(
         self, name: str, *, metavar: str, help: str, names: Sequence[str] = (), **more: Any
     ) -> None:
         """Add an argument that is known by its place; the rest is as of `option`."""
-        read = reader(name, str)
-        self.add(
-            self.argument_group, name, help=help, names=names, metavar=metavar, type=read, **more
+        action = self._arguments.add_argument(
+            name, help=_wrapped(help), metavar=metavar, type=reader(name, str), **more
         )
+        self._keep(action, names)
 
     def option(
         self,
@@ -66,7 +68,6 @@ class Parser(argparse.ArgumentParser):
         default: Any = None,
         short: str | None = None,
         names: Sequence[str] = (),
-        group: Any = None,
         **bounds: float | None,
     ) -> None:
         """Add an option with a value, checked as settings are.
@@ -79,11 +80,9 @@ class Parser(argparse.ArgumentParser):
             default: Where it is not given.
             short: A letter that says the same.
             names: Values for completion.
-            group: Where `--help` shows it, other than among the first options.
             bounds: As `prac.config.settings.setting` takes them.
         """
         self.add(
-            group,
             *([] if short is None else [f"-{short}"]),
             f"--{flag}",
             help=help,
@@ -93,28 +92,25 @@ class Parser(argparse.ArgumentParser):
             type=reader(flag.replace("-", "_"), hint, bounds),
         )
 
-    def flag(self, flag: str, help: str, *, group: Any = None, default: Any = None) -> None:
+    def flag(self, flag: str, help: str, *, default: Any = None) -> None:
         """Add an option without a value; with a default, `--no-FLAG` says the contrary."""
         if default is None:
-            self.add(group, f"--{flag}", help=help, action="store_true")
+            self.add(f"--{flag}", help=help, action="store_true")
             return
         # With a default, argparse's own action would add it to the help a second time.
-        self.add(group, f"--{flag}", help=help, action=argparse.BooleanOptionalAction)
+        self.add(f"--{flag}", help=help, action=argparse.BooleanOptionalAction)
         self.set_defaults(**{flag.replace("-", "_"): default})
 
-    def add(
-        self, group: Any, *flags: str, help: str, names: Sequence[str] = (), **more: Any
-    ) -> None:
-        """Add what argparse is to know, in a group of `--help`, by default the first options'."""
-        place = self.option_group if group is None else group
-        action = place.add_argument(*flags, help=_wrapped(help), **more)
-        self.actions[action.dest] = action
-        self.names[action.dest] = tuple(names)
+    def add(self, *flags: str, help: str, names: Sequence[str] = (), **more: Any) -> None:
+        """Add an option by what argparse is to know of it."""
+        self._keep(self._group.add_argument(*flags, help=_wrapped(help), **more), names)
+
+    def _keep(self, action: argparse.Action, names: Sequence[str]) -> None:
+        self.actions[action.dest], self.names[action.dest] = action, tuple(names)
 
     def config_file(self) -> None:
         """Add `--config FILE`, YAML of options by name, and `--print-config`, which prints it."""
         self.add(
-            None,
             "--config",
             action=_FromFile,
             metavar="FILE",

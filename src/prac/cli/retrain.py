@@ -5,29 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import check_used
-from prac.cli.memory import keep_freed_memory
-from prac.cli.options import (
-    add_run_options,
-    add_settings,
-    options_and_recipe,
-    run_control_of,
-    trackers_of,
-)
+from prac.cli.options import add_run_options, add_settings, options_and_recipe, running, tracked
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_examples, names_of, own_settings
+from prac.cli.recorded import load_problem, names_of, own_settings
 from prac.config import RetrainRecipe, flat
 from prac.monitor import Progress
-from prac.training import RunControl
 from prac.utils import printable
 
 if TYPE_CHECKING:
-    from prac.evaluation import History
     from prac.runs import Ticket
+    from prac.training import RunOptions
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -66,10 +59,9 @@ def run(arguments: Sequence[str]) -> int:
     check_used(arguments, flat(recipe))
     out = Path(options.out or f"runs/retrain-{_digest(ticket, recipe)}")
     progress = Progress(quiet=options.quiet)
-    keep_freed_memory()
-    with run_control_of(options, progress).listening() as run_control:
-        history = _train(ticket, recipe, out, options, progress, run_control)
-    _show(history, out, options.json)
+    with running(options, progress) as run_options:
+        _train(ticket, recipe, out, options, progress, run_options)
+    _show(out, options.json)
     return 0
 
 
@@ -85,17 +77,13 @@ def _train(
     out: Path,
     options: Any,
     progress: Progress,
-    run_control: RunControl,
-) -> History:
-    from prac.evaluation import read_history, retrain
-    from prac.events import chain_callbacks
-    from prac.models import load_model
-    from prac.monitor import Tracking
+    run_options: RunOptions,
+) -> None:
+    from prac.evaluation import retrain
 
-    data = load_examples(recipe, options.workers, progress)
-    model = load_model(recipe.model, data.shape, len(data.classes), recipe.seed)
-    tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
-    with tracking, progress:
+    data, make_model = load_problem(recipe, options.workers, progress)
+    model = make_model(recipe.seed)
+    with tracked(run_options, options, progress, out, data.train) as keywords:
         retrain(
             ticket,
             model,
@@ -105,19 +93,15 @@ def _train(
             test=data.test,
             seed=recipe.seed,
             out=out,
-            device=options.device,
             recipe=names_of(recipe),
-            callback=chain_callbacks(progress, tracking),
-            run_control=run_control,
-            accept_changes=options.accept_changes,
+            **keywords,
         )
-        tracking.catch_up()  # Where nothing was left to do.
-    return read_history(out)
 
 
-def _show(history: History, out: Path, as_json: bool) -> None:
-    from dataclasses import asdict
+def _show(out: Path, as_json: bool) -> None:
+    from prac.evaluation import read_history
 
+    history = read_history(out)
     if as_json:
         print_json({"out": str(out), **asdict(history)})
         return
