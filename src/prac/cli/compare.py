@@ -57,7 +57,6 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "methods",
         tuple[str, ...],
         default=("imp", "prac", "random-subset@prac"),
-        metavar="NAME,...",
         help="methods; NAME@OTHER works with the iterations and set sizes of OTHER's levels "
         "(default: imp,prac,random-subset@prac)",
         names=tuple(METHODS),
@@ -66,33 +65,25 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "seeds",
         tuple[int, ...],
         default=(0, 1, 2),
-        metavar="N,...",
         help="seeds of initialisation, order and augmentation (default: 0,1,2)",
         at_least=0,
     )
     made.option(
         "judged",
         tuple[int, ...] | None,
-        metavar="N,...",
         help="levels whose tickets are trained alone (default: four, evenly spaced to the last)",
         at_least=0,
     )
     made.option(
         "fraction",
         float | None,
-        metavar="X",
         help="share of the data of random-subset, rs2, el2n and el2n-ccs (default: 0.3)",
         above=0,
         at_most=1,
     )
     add_jobs(made)
     made.config_file()
-    made.option(
-        "out",
-        str | None,
-        metavar="DIR",
-        help="the comparison's folder (default: runs/compare-NAME)",
-    )
+    made.option("out", metavar="DIR", help="the comparison's folder (default: runs/compare-NAME)")
     add_run_options(made)
     # Hidden are those that a run's config.yaml has, but that are of no use here.
     add_settings(made, Recipe, "search", defaults, hidden=OWN)
@@ -118,16 +109,27 @@ def run(arguments: Sequence[str]) -> int:
         if len(parts) > 1:
             check_found(recipe, options.device)
             command, take = ("compare", *arguments), _taker(out, recipe, options)
-            work_ahead(
-                command,
-                parts,
-                options,
-                progress,
-                run_options.run_control,
-                started=started,
-                take=take,
+            control = run_options.run_control
+            work_ahead(command, parts, options, progress, control, started=started, take=take)
+
+        from prac.comparison import compare
+
+        data, make_model = load_problem(recipe, options.workers, progress)
+        with progress:
+            comparison = compare(
+                make_model,
+                data.train,
+                recipe.search,
+                out=out,
+                methods=options.methods,
+                seeds=options.seeds,
+                judged=options.judged,
+                fraction=options.fraction,
+                val=data.val,
+                test=data.test,
+                recipe=names_of(recipe),
+                **run_options.keywords,
             )
-        comparison = _compare(out, recipe, options, progress, run_options)
     return _show(comparison, options.json)
 
 
@@ -150,29 +152,6 @@ def _check_asked(arguments: Sequence[str], options: Any, recipe: Recipe) -> None
     from prac.evaluation import check_seeds
 
     check_seeds(options.seeds)
-
-
-def _compare(
-    out: Path, recipe: Recipe, options: Any, progress: Progress, run_options: RunOptions
-) -> Comparison:
-    from prac.comparison import compare
-
-    data, make_model = load_problem(recipe, options.workers, progress)
-    with progress:
-        return compare(
-            make_model,
-            data.train,
-            recipe.search,
-            out=out,
-            methods=options.methods,
-            seeds=options.seeds,
-            judged=options.judged,
-            fraction=options.fraction,
-            val=data.val,
-            test=data.test,
-            recipe=names_of(recipe),
-            **run_options.keywords,
-        )
 
 
 def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:

@@ -32,16 +32,7 @@ from prac.utils import printable
 if TYPE_CHECKING:
     from prac.training import RunOptions
 
-EPILOG = (
-    METHODS_LISTED
-    + "\n\npresets:\n"
-    + "\n".join(f"  {name:<26} {preset.about}" for name, preset in PRESETS.items())
-)
-EXAMPLES = (
-    "prac find --preset quickstart --report",
-    "prac find --preset cifar10-resnet20s --data data/cifar10 --method imp",
-    "prac find --model package.module:Net --data photos --image-size 64",
-)
+PRESETS_LISTED = "presets:\n" + "\n".join(f"  {n:<26} {p.about}" for n, p in PRESETS.items())
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -51,32 +42,29 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         usage="%(prog)s [--preset NAME,...] [OPTION ...]",
         description="Search for tickets. The same command again resumes, or says it is done.\n"
         "With --preset or --method, --help shows what they set as defaults.",
-        epilog=EPILOG,
-        examples=EXAMPLES,
+        epilog=f"{METHODS_LISTED}\n\n{PRESETS_LISTED}",
+        examples=(
+            "prac find --preset quickstart --report",
+            "prac find --preset cifar10-resnet20s --data data/cifar10 --method imp",
+            "prac find --model package.module:Net --data photos --image-size 64",
+        ),
     )
     add_preset(made)
     made.option(
         "method",
         str,
         default="prac",
-        metavar="NAME",
         help="one of the methods listed below (default: prac)",
         names=tuple(METHODS),
     )
     made.config_file()
-    made.option("out", str | None, metavar="DIR", help="run folder (default: runs/NAME)")
-    made.option(
-        "subset",
-        str | None,
-        metavar="FILE",
-        help="search on a set of examples found before",
-    )
+    made.option("out", metavar="DIR", help="run folder (default: runs/NAME)")
+    made.option("subset", metavar="FILE", help="search on a set of examples found before")
     retrained = ",".join(map(str, (defaults or {}).get("retrain", ()))) or "none"
     made.option(
         "retrain",
         tuple[int, ...],
         default=(),
-        metavar="N,...",
         help=f"levels whose tickets are retrained at the end, on all data (default: {retrained})",
         at_least=0,
     )
@@ -103,8 +91,7 @@ def run(arguments: Sequence[str]) -> int:
         renderer()  # Before the search, which may take days.
     out = Path(options.out or f"runs/{run_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
-    if has_trained(out):
-        # Before any data is loaded, which may take long.
+    if has_trained(out):  # Before any data is loaded, which may take long.
         check_same(out, read_settings(out), flat(recipe))
     if options.subset is None and _is_finished(out, retrain) and not trackers_of(options):
         progress.say(f"{out}: already finished")

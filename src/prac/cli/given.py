@@ -29,11 +29,9 @@ OPTIONS_LIMIT = 2**16  # Bytes of a --config file.
 def read_options(path: str) -> dict[str, Any]:
     """Return the options of a `--config` file."""
     try:
-        if not Path(path).exists():
-            raise PracError(f"{path}: there is no such file: expected a YAML file for --config")
-        if not Path(path).is_file():
-            # A pipe would be waited for, and a device has no end.
-            raise PracError(f"{path}: is not a file: expected a YAML file for --config")
+        if not Path(path).is_file():  # A pipe would be waited for, and a device has no end.
+            why = "is not a file" if Path(path).exists() else "there is no such file"
+            raise PracError(f"{path}: {why}: expected a YAML file for --config")
         with open(path, "rb") as file:
             content = file.read(OPTIONS_LIMIT + 1)
     except (OSError, ValueError) as error:
@@ -129,21 +127,22 @@ UNUSED: tuple[tuple[tuple[str, ...], str, Callable[[Mapping[str, Any]], bool]], 
 """Settings that nothing looks at, why, and whether it is so."""
 
 
+def not_used(name: str, why: str) -> PracError:
+    """Return the error for an option that is given though nothing looks at it."""
+    return PracError(f"{_option(name)} is given but not used: {why}: leave it out")
+
+
 def check_not_given(arguments: Sequence[str], name: str, why: str) -> None:
     """Raise a PracError where an option with a value is on the command line, though unused."""
     if _last_given(arguments, name) is not None:
-        raise PracError(f"{_option(name)} is given but not used: {why}: leave it out")
+        raise not_used(name, why)
 
 
 def check_used(arguments: Sequence[str], *values: Mapping[str, Any]) -> None:
-    """Raise a PracError where an option on the command line would change nothing.
+    """Raise a PracError where an option on the command line would change none of the searches.
 
-    A `--config` file is left alone, as are presets: a run's own config.yaml has every setting.
-
-    Args:
-        arguments: As typed.
-        values: All settings by flat name, as they came out; of several searches, an option must
-            change one.
+    Of each of these, `values` are all settings by flat name, as they came out. A `--config` file is
+    left alone, as are presets: a run's own config.yaml has every setting.
     """
     for names, why, is_unused in UNUSED:
         if all(map(is_unused, values)):

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.cli.given import check_used, early_value
+from prac.cli.given import check_used, early_value, not_used
 from prac.cli.jobs import add_jobs, check_found, followed, left, shares, work_ahead
 from prac.cli.options import add_run_options, add_settings, options_and_recipe, running
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
 from prac.cli.recorded import load_problem, own_settings
 from prac.config import JudgeRecipe, flat
-from prac.errors import PracError
+from prac.io import write_json
 from prac.monitor import Progress
 from prac.runs import Search
 from prac.utils import printable
@@ -51,42 +51,32 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.argument("run", metavar="RUN", help="a run folder")
     made.config_file()
     made.option(
-        "levels",
-        NUMBERS,
-        metavar="N,...",
-        help="levels whose tickets are judged (default: all)",
-        at_least=0,
+        "levels", NUMBERS, help="levels whose tickets are judged (default: all)", at_least=0
     )
     made.option(
         "seeds",
         NUMBERS,
-        metavar="N,...",
         help="seeds of order and augmentation, for each of which all is trained (default: 0,1,2)",
         at_least=0,
     )
-    for flag, about in (
-        ("reinit", "control: the same mask with re-initialised weights"),
-        ("shuffle", "control: the mask shuffled within each layer"),
-        ("random", "control: a random mask of the same layerwise densities, and new weights"),
-        ("barriers", "error barrier between the first two seeds' networks of each level"),
-        (
-            "find-rewind-point",
-            "judge nothing; find the earliest point to rewind to, from which the dense network "
-            "is stable",
-        ),
-    ):
-        made.flag(flag, about)
+    made.flag("reinit", "control: the same mask with re-initialised weights")
+    made.flag("shuffle", "control: the mask shuffled within each layer")
+    made.flag("random", "control: a random mask of the same layerwise densities, and new weights")
+    made.flag("barriers", "error barrier between the first two seeds' networks of each level")
+    made.flag(
+        "find-rewind-point",
+        "judge nothing; find the earliest point to rewind to, from which the dense network is "
+        "stable",
+    )
     made.option(
         "points",
         NUMBERS,
-        metavar="N,...",
         help="iterations to try as rewind points (default: 0, then 0.1 to 50 % of the schedule)",
         at_least=0,
     )
     add_jobs(made)
     made.option(
         "cache",
-        str | None,
         metavar="DIR",
         help="folder of the trainings, which runs may share (default: RUN/judged)",
     )
@@ -109,7 +99,12 @@ def run(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     with running(options, progress) as run_options:
         if ahead_since is None and not options.find_rewind_point:
-            options.seeds = _checked_seeds(search, options)
+            from prac.evaluation import SEEDS, check_seeds, judged_levels
+
+            # Before data is loaded, or seeds are shared out.
+            options.seeds = SEEDS if options.seeds is None else options.seeds
+            check_seeds(options.seeds, options.barriers)
+            judged_levels(search, options.levels)
             parts = shares(options.seeds, options.jobs, progress.say)
             if len(parts) > 1:
                 check_found(recipe, options.device)
@@ -126,13 +121,9 @@ def run(arguments: Sequence[str]) -> int:
         with progress:
             if ahead_since is not None:
                 return work.ahead()
-            if options.find_rewind_point:
-                point = work.rewind_point()
-            else:
-                verdict = work.verdict()
-    if options.find_rewind_point:
-        return _show_point(point, search, options.json)
-    return _show_verdict(verdict, options.json)
+            found = work.rewind_point() if options.find_rewind_point else work.verdict()
+    _show(found, search, options)
+    return 0
 
 
 def _check_meant(options: Any) -> None:
@@ -141,19 +132,7 @@ def _check_meant(options: Any) -> None:
     for name in for_verdict if options.find_rewind_point else ("points",):
         if getattr(options, name) not in (None, False):
             why = "judges nothing" if options.find_rewind_point else "is not given"
-            raise PracError(
-                f"--{name} is given but not used: --find-rewind-point {why}: leave it out"
-            )
-
-
-def _checked_seeds(search: Search, options: Any) -> tuple[int, ...]:
-    """Return the seeds, what is asked for being there: asked before data is loaded, or shared."""
-    from prac.evaluation import SEEDS, check_seeds, judged_levels
-
-    seeds: tuple[int, ...] = SEEDS if options.seeds is None else options.seeds
-    check_seeds(seeds, options.barriers)
-    judged_levels(search, options.levels)
-    return seeds
+            raise not_used(name, f"--find-rewind-point {why}")
 
 
 @dataclass(frozen=True)
@@ -236,27 +215,18 @@ class _Work:
         )
 
 
-def _show_verdict(verdict: Verdict, as_json: bool) -> int:
-    if as_json:
-        print_json(verdict.to_json())
-        return 0
-    from prac.report import verdict_text
+def _show(found: Any, search: Search, options: Any) -> None:
+    """Show a verdict, or a rewind point, which is written too."""
+    from prac.evaluation import JUDGED
+    from prac.report import rewind_point_text, verdict_text
 
-    print_text(verdict_text(verdict))
-    print(f"\nverdict: {printable(str(verdict.search.path))}/judged/verdict.json")
-    return 0
-
-
-def _show_point(point: RewindPoint, search: Search, as_json: bool) -> int:
-    from prac.io import write_json
-
-    path = search.path / "judged" / "rewind_point.json"
-    write_json(path, point.to_json())
-    if as_json:
-        print_json(point.to_json())
-        return 0
-    from prac.report import rewind_point_text
-
-    print_text(rewind_point_text(point))
-    print(f"\npoints: {printable(str(path))}")
-    return 0
+    text: Any = verdict_text
+    kind, name = "verdict", "verdict.json"
+    if options.find_rewind_point:
+        kind, name, text = "points", "rewind_point.json", rewind_point_text
+        write_json(search.path / JUDGED / name, found.to_json())
+    if options.json:
+        print_json(found.to_json())
+    else:
+        print_text(text(found))
+        print(f"\n{kind}: {printable(str(search.path / JUDGED / name))}")

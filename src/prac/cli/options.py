@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import typing
 from argparse import Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prac.cli.given import check_exclusive
 from prac.cli.memory import keep_freed_memory
 from prac.cli.parser import Parser
-from prac.config import ABOUT_METHODS, PRESETS, Settings, flag_of, from_flat, leaves, without_none
+from prac.config import ABOUT_METHODS, PRESETS, Settings, flag_of, from_flat, leaves
 from prac.monitor import TRACKERS, Progress
 from prac.training import Interval, RunControl
 
@@ -39,13 +38,9 @@ def add_settings(
 ) -> None:
     """Add an option for every setting below `cls`, in a help group for each class of settings.
 
-    Args:
-        parser: Gets the options.
-        cls: The settings.
-        title: Of the group of those directly in `cls`.
-        defaults: By flat name, what takes the place of the fields' own, as `--help` tells.
-        recorded: Whether a run or a ticket has the defaults, so that `--help` shows none.
-        hidden: Settings, by flat name, that `--help` leaves out.
+    The title is of the group of those directly in `cls`; defaults, by flat name, take the place of
+    the fields' own. `--help` tells them, unless they are recorded by a run or a ticket, and leaves
+    the hidden settings out.
     """
     defaults = defaults or {}
     for path, field, hint in leaves(cls):
@@ -64,10 +59,10 @@ def add_settings(
         parser.option(
             option,
             hint,
-            metavar=field.metadata["unit"] or _metavar(hint),
+            metavar=field.metadata["unit"],
             help=text,
             default=field.default,
-            names=field.metadata["names"] or _choices(hint),
+            names=field.metadata["names"],
             **field.metadata["bounds"],
         )
     parser.set_defaults(**defaults)
@@ -81,7 +76,6 @@ def add_preset(parser: Parser) -> None:
     """Add `--preset NAME,...`, settings that all other options take the place of."""
     parser.option(
         "preset",
-        str | None,
         metavar="NAME,...",
         help="start from these settings; of several presets the later ones win",
         names=tuple(PRESETS),
@@ -89,18 +83,12 @@ def add_preset(parser: Parser) -> None:
 
 
 def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
-    """Add what says how a command runs and what it prints, none of it a setting.
-
-    Args:
-        parser: Of the command.
-        tracked: Whether what it trains can be tracked.
-    """
+    """Add what says how a command runs, tracks and prints, none of it a setting."""
     parser.group("how it runs")
     parser.option(
         "device",
         str,
         default="auto",
-        metavar="NAME",
         help="auto, cpu, cuda or cuda:N (default: auto)",
         names=("auto", "cpu", "cuda"),
     )
@@ -108,7 +96,6 @@ def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
         "workers",
         int,
         default=2,
-        metavar="N",
         help="processes that decode images that do not fit in memory (default: 2)",
         at_least=0,
     )
@@ -121,13 +108,11 @@ def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
     parser.option(
         "max-seconds",
         float | None,
-        metavar="X",
         help="save and stop before this limit; the same command continues (default: none)",
         above=0,
     )
     parser.flag(
-        "accept-changes",
-        "resume even under another torch, prac or device, though bits may differ",
+        "accept-changes", "resume even under another torch, prac or device, though bits may differ"
     )
     if tracked:
         parser.flag(
@@ -138,7 +123,6 @@ def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
             "track",
             tuple[str, ...],
             default=(),
-            metavar="NAME,...",
             help="send the same to wandb, mlflow or package.module:callable (default: none)",
             names=TRACKERS,
         )
@@ -182,22 +166,6 @@ def tracked(
     with tracking, progress:
         yield replace(run, callback=chain_callbacks(progress, tracking)).keywords
         tracking.catch_up()  # Where nothing was left to do.
-
-
-def _choices(hint: Any) -> tuple[str, ...]:
-    """Return the only values of a setting, where its type says them."""
-    inner = without_none(hint)
-    return typing.get_args(inner) if typing.get_origin(inner) is Literal else ()
-
-
-def _metavar(hint: Any) -> str:
-    inner = without_none(hint)
-    if choices := _choices(hint):
-        return "{" + ",".join(choices) + "}"
-    if typing.get_origin(inner) is tuple:
-        name = _metavar(typing.get_args(inner)[0])
-        return f"{name},..."
-    return {int: "N", float: "X", str: "NAME"}.get(inner, "VALUE")
 
 
 def _shown(value: Any) -> str:

@@ -7,12 +7,13 @@ import difflib
 import re
 import shutil
 import textwrap
+import typing
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NoReturn
 
 from prac.cli.given import read_options
-from prac.config import check_bounds, checked, parsed
+from prac.config import check_bounds, checked, parsed, without_none
 from prac.errors import PracError
 
 
@@ -37,8 +38,8 @@ class Parser(argparse.ArgumentParser):
         )
         self.actions: dict[str, argparse.Action] = {}
         self.names: dict[str, tuple[str, ...]] = {}
-        self._arguments = self.add_argument_group("arguments")
         self._groups: dict[str, Any] = {}
+        self.group("arguments")
         self.group("options")
         about = "show this help message and exit"
         self._group.add_argument("-h", "--help", action="help", help=about)
@@ -53,18 +54,16 @@ class Parser(argparse.ArgumentParser):
         self, name: str, *, metavar: str, help: str, names: Sequence[str] = (), **more: Any
     ) -> None:
         """Add an argument that is known by its place; the rest is as of `option`."""
-        action = self._arguments.add_argument(
-            name, help=_wrapped(help), metavar=metavar, type=reader(name, str), **more
-        )
-        self._keep(action, names)
+        read = reader(name, str)
+        self.add(name, help=help, names=names, metavar=metavar, type=read, **more)
 
     def option(
         self,
         flag: str,
-        hint: Any,
+        hint: Any = str | None,
         *,
-        metavar: str,
         help: str,
+        metavar: str | None = None,
         default: Any = None,
         short: str | None = None,
         names: Sequence[str] = (),
@@ -72,24 +71,18 @@ class Parser(argparse.ArgumentParser):
     ) -> None:
         """Add an option with a value, checked as settings are.
 
-        Args:
-            flag: Without its dashes.
-            hint: The value's type.
-            metavar: Placeholder in `--help`; FILE, TICKET, PATH, DIR and RUN are completed as such.
-            help: One phrase; `argparse.SUPPRESS` hides it.
-            default: Where it is not given.
-            short: A letter that says the same.
-            names: Values for completion.
-            bounds: As `prac.config.settings.setting` takes them.
+        Placeholder and values for completion are by default those of the type; FILE, TICKET, PATH,
+        DIR and RUN are completed as such. As a help `argparse.SUPPRESS` hides it. Bounds are as
+        `prac.config.settings.setting` takes them.
         """
         self.add(
             *([] if short is None else [f"-{short}"]),
             f"--{flag}",
             help=help,
-            names=names,
-            metavar=metavar,
+            names=names or _choices(hint),
+            metavar=metavar or _metavar(hint),
             default=default,
-            type=reader(flag.replace("-", "_"), hint, bounds),
+            type=reader(flag.replace("-", "_"), hint, **bounds),
         )
 
     def flag(self, flag: str, help: str, *, default: Any = None) -> None:
@@ -102,10 +95,9 @@ class Parser(argparse.ArgumentParser):
         self.set_defaults(**{flag.replace("-", "_"): default})
 
     def add(self, *flags: str, help: str, names: Sequence[str] = (), **more: Any) -> None:
-        """Add an option by what argparse is to know of it."""
-        self._keep(self._group.add_argument(*flags, help=_wrapped(help), **more), names)
-
-    def _keep(self, action: argparse.Action, names: Sequence[str]) -> None:
+        """Add an option or an argument by what argparse is to know of it."""
+        group = self._group if flags[0].startswith("-") else self._groups["arguments"]
+        action = group.add_argument(*flags, help=_wrapped(help), **more)
         self.actions[action.dest], self.names[action.dest] = action, tuple(names)
 
     def config_file(self) -> None:
@@ -123,15 +115,6 @@ class Parser(argparse.ArgumentParser):
         """Names of the options that a `--config` file may hold."""
         found = [name for name, action in self.actions.items() if action.option_strings]
         return [name for name in found if name not in ("config", "print_config")]
-
-    def take(self, values: Mapping[str, Any], options: Namespace) -> None:
-        """Set options to the values of a file, checked as those on the command line are."""
-        for given, value in values.items():
-            name = given.replace("-", "_")
-            if name not in self.in_files:
-                raise self.unknown_option(given)
-            read: Any = self.actions[name].type or reader(name, bool)
-            setattr(options, name, read(value))
 
     def parse(self, arguments: Sequence[str]) -> Namespace:
         """Return the options of a command line.
@@ -164,7 +147,27 @@ class _FromFile(argparse.Action):
     """Takes the options in a YAML file as if they stood on the command line in its place."""
 
     def __call__(self, parser: Any, namespace: Namespace, path: Any, flag: Any = None) -> None:
-        parser.take(read_options(path), namespace)
+        for given, value in read_options(path).items():
+            name = given.replace("-", "_")
+            if name not in parser.in_files:
+                raise parser.unknown_option(given)
+            read = parser.actions[name].type or reader(name, bool)
+            setattr(namespace, name, read(value))
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    """Return the only values of an option, where its type says them."""
+    inner = without_none(hint)
+    return typing.get_args(inner) if typing.get_origin(inner) is Literal else ()
+
+
+def _metavar(hint: Any) -> str:
+    inner = without_none(hint)
+    if choices := _choices(hint):
+        return "{" + ",".join(choices) + "}"
+    if typing.get_origin(inner) is tuple:
+        return f"{_metavar(typing.get_args(inner)[0])},..."
+    return {int: "N", float: "X", str: "NAME"}.get(inner, "VALUE")
 
 
 HELP_COLUMN = 24
@@ -184,14 +187,12 @@ def _wrapped(text: str) -> str:
     return "\n".join(lines).replace("\0", " ").replace("%", "%%")
 
 
-def reader(
-    name: str, hint: Any, bounds: Mapping[str, float | None] | None = None
-) -> Callable[[Any], Any]:
+def reader(name: str, hint: Any, **bounds: float | None) -> Callable[[Any], Any]:
     """Return what turns an option's text, or a YAML value, into a checked setting."""
 
     def read(given: Any) -> Any:
         value = checked(name, parsed(given, hint) if isinstance(given, str) else given, hint)
-        check_bounds(name, value, bounds or {})
+        check_bounds(name, value, bounds)
         return value
 
     return read

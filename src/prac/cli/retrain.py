@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prac.cli.given import check_used
 from prac.cli.options import add_run_options, add_settings, options_and_recipe, running, tracked
@@ -17,10 +17,6 @@ from prac.cli.recorded import load_problem, names_of, own_settings
 from prac.config import RetrainRecipe, flat
 from prac.monitor import Progress
 from prac.utils import printable
-
-if TYPE_CHECKING:
-    from prac.runs import Ticket
-    from prac.training import RunOptions
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -38,10 +34,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.argument("ticket", metavar="TICKET", help="a ticket file")
     made.config_file()
     made.option(
-        "out",
-        str | None,
-        metavar="DIR",
-        help="folder (default: runs/retrain-DIGEST, of ticket and settings)",
+        "out", metavar="DIR", help="folder (default: runs/retrain-DIGEST, of ticket and settings)"
     )
     add_run_options(made, tracked=True)
     add_settings(made, RetrainRecipe, "other", defaults, recorded=True)
@@ -57,45 +50,30 @@ def run(arguments: Sequence[str]) -> int:
     own = own_settings(path, ticket.provenance.get("settings", {}), RetrainRecipe, arguments)
     options, recipe = options_and_recipe(parser(own), arguments, RetrainRecipe)
     check_used(arguments, flat(recipe))
-    out = Path(options.out or f"runs/retrain-{_digest(ticket, recipe)}")
+    told = json.dumps([ticket.digest, flat(recipe)], sort_keys=True)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:12]
+    out = Path(options.out or f"runs/retrain-{digest}")
     progress = Progress(quiet=options.quiet)
     with running(options, progress) as run_options:
-        _train(ticket, recipe, out, options, progress, run_options)
+        from prac.evaluation import retrain
+
+        data, make_model = load_problem(recipe, options.workers, progress)
+        model = make_model(recipe.seed)
+        with tracked(run_options, options, progress, out, data.train) as keywords:
+            retrain(
+                ticket,
+                model,
+                data.train,
+                recipe.train,
+                val=data.val,
+                test=data.test,
+                seed=recipe.seed,
+                out=out,
+                recipe=names_of(recipe),
+                **keywords,
+            )
     _show(out, options.json)
     return 0
-
-
-def _digest(ticket: Ticket, recipe: RetrainRecipe) -> str:
-    """Return what tells this retraining from any other, for its folder's name."""
-    text = json.dumps([ticket.digest, flat(recipe)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _train(
-    ticket: Ticket,
-    recipe: RetrainRecipe,
-    out: Path,
-    options: Any,
-    progress: Progress,
-    run_options: RunOptions,
-) -> None:
-    from prac.evaluation import retrain
-
-    data, make_model = load_problem(recipe, options.workers, progress)
-    model = make_model(recipe.seed)
-    with tracked(run_options, options, progress, out, data.train) as keywords:
-        retrain(
-            ticket,
-            model,
-            data.train,
-            recipe.train,
-            val=data.val,
-            test=data.test,
-            seed=recipe.seed,
-            out=out,
-            recipe=names_of(recipe),
-            **keywords,
-        )
 
 
 def _show(out: Path, as_json: bool) -> None:
