@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from prac.cli import compare as compare_command
 from prac.cli import find as find_command
 from prac.cli import main
 from prac.config import Recipe, from_flat
@@ -213,6 +214,23 @@ def test_a_run_has_a_plain_name_unless_told(data, model):
 def test_the_name_of_a_run(data, model, name):
     recipe = from_flat(Recipe, {"data": data, "model": model})
     assert find_command.run_name(recipe, Namespace(preset=None, method="prac", subset=None)) == name
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "name"),
+    [
+        ("digits", "resnet20s", "digits-resnet20s"),
+        ("sets/my.npz", "mine:make", "my-make"),
+        ("データ", "conv2", "conv2"),
+        ("..", "conv2", "conv2"),
+        ("[red]x", "a:-b", "red-x--b"),
+        ("データ", "a:кот", "problem"),
+    ],
+)
+def test_the_name_of_a_comparison_is_that_of_earlier_releases(data, model, name):
+    recipe = from_flat(Recipe, {"data": data, "model": model})
+    assert compare_command.folder_name(recipe, None) == name
+    assert compare_command.folder_name(recipe, "quickstart,a b") == "quickstart-a-b"
 
 
 def test_a_run_folder_of_an_undecodable_name(capsys):

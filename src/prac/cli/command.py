@@ -36,37 +36,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SIGUSR1 or --max-seconds did, after saving.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _show_what_it_can(sys.stdout)
+    stream: Any = sys.stdout
+    if not (stream.encoding or "").lower().startswith("utf") and hasattr(stream, "reconfigure"):
+        # One of few letters, as in the C locale, shows the others as escapes and does not fail.
+        stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(given)
         sys.stdout.flush()  # A full disk behind it is told here, not by the interpreter's end.
         return status
-    except PracError as error:
-        return _refuse(str(error))
     except BrokenPipeError:
         # The reader of our output has gone, as `prac inspect ... | head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        # Data that has gone, output on a full disk: the user's to mend, and what is saved is whole.
-        where = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"{where}{error.strerror or error}")
-    except MemoryError as error:
-        detail = " ".join(str(error).split()) or "try smaller images or batches"
-        return _refuse(f"not enough memory: {detail}")
-    except RuntimeError as error:
-        # What else torch raises so is our mistake, not the user's.
-        if not is_out_of_memory(error):
+    except Exception as error:
+        mistake = _mistake(error)
+        if mistake is None:
             raise
-        return _refuse(
-            "not enough memory on the device: try a smaller --batch-size or --image-size, or "
-            "--precision bf16"
-        )
-    except ValueError as error:
-        # What else is wrong with a value is our mistake, not the user's.
-        if "embedded null" not in str(error):
-            raise
-        return _refuse("a path holds a NUL character, which no file's name can: leave it out")
+        print(f"prac: error: {printable(mistake)}", file=sys.stderr)
+        return USAGE_ERROR
     except Interrupted as stop:
         print(f"prac: {printable(str(stop))}; the same command continues", file=sys.stderr)
         return stop.status
@@ -75,16 +62,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _refuse(message: str) -> int:
-    """Say in one line what is wrong; names in it may hold anything."""
-    print(f"prac: error: {printable(message)}", file=sys.stderr)
-    return USAGE_ERROR
-
-
-def _show_what_it_can(stream: Any) -> None:
-    """Let a stream of few letters, as in the C locale, show the others as escapes, not fail."""
-    if not (stream.encoding or "").lower().startswith("utf") and hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="backslashreplace")
+def _mistake(error: Exception) -> str | None:
+    """Return what is wrong, where it is the user's to mend; None where it is our mistake."""
+    match error:
+        case PracError():
+            return str(error)
+        case OSError():  # Data that has gone, output on a full disk; what is saved is whole.
+            where = f"{error.filename}: " if error.filename else ""
+            return f"{where}{error.strerror or error}"
+        case MemoryError():
+            detail = " ".join(str(error).split()) or "try smaller images or batches"
+            return f"not enough memory: {detail}"
+        case RuntimeError() if is_out_of_memory(error):
+            smaller = "try a smaller --batch-size or --image-size, or --precision bf16"
+            return f"not enough memory on the device: {smaller}"
+        case ValueError() if "embedded null" in str(error):
+            return "a path holds a NUL character, which no file's name can: leave it out"
+    return None
 
 
 def _run(given: list[str]) -> int:

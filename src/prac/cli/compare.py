@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -10,29 +11,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.cli.given import check_used, is_given
+from prac.cli.given import check_not_given, check_used
 from prac.cli.jobs import add_jobs, check_found, followed, left, shares, told_to_parent, work_ahead
-from prac.cli.memory import keep_freed_memory
 from prac.cli.options import (
     METHODS_LISTED,
     add_preset,
     add_run_options,
     add_settings,
     options_and_recipe,
-    run_control_of,
+    running,
 )
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_examples, named_settings, names_of, problem_name
+from prac.cli.recorded import load_problem, named_settings, names_of, plain, problem_names
 from prac.comparison import OWN, levels_to_judge, method_specs, shared_settings
 from prac.config import METHODS, Recipe, flat
 from prac.errors import PracError
 from prac.monitor import Progress
-from prac.training import RunControl
 from prac.utils import printable
 
 if TYPE_CHECKING:
     from prac.comparison import Comparison
+    from prac.training import RunOptions
 
 FAILED = 1
 
@@ -57,7 +57,6 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "methods",
         tuple[str, ...],
         default=("imp", "prac", "random-subset@prac"),
-        metavar="NAME,...",
         help="methods; NAME@OTHER works with the iterations and set sizes of OTHER's levels "
         "(default: imp,prac,random-subset@prac)",
         names=tuple(METHODS),
@@ -66,73 +65,80 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "seeds",
         tuple[int, ...],
         default=(0, 1, 2),
-        metavar="N,...",
         help="seeds of initialisation, order and augmentation (default: 0,1,2)",
         at_least=0,
     )
     made.option(
         "judged",
         tuple[int, ...] | None,
-        metavar="N,...",
         help="levels whose tickets are trained alone (default: four, evenly spaced to the last)",
         at_least=0,
     )
     made.option(
         "fraction",
         float | None,
-        metavar="X",
         help="share of the data of random-subset, rs2, el2n and el2n-ccs (default: 0.3)",
         above=0,
         at_most=1,
     )
     add_jobs(made)
     made.config_file()
-    made.option(
-        "out",
-        str | None,
-        metavar="DIR",
-        help="the comparison's folder (default: runs/compare-NAME)",
-    )
+    made.option("out", metavar="DIR", help="the comparison's folder (default: runs/compare-NAME)")
     add_run_options(made)
     # Hidden are those that a run's config.yaml has, but that are of no use here.
-    add_settings(made, Recipe, "search", defaults, hidden=tuple(OWN))
+    add_settings(made, Recipe, "search", defaults, hidden=OWN)
     return made
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac compare`; its exit status is 1 where a search failed."""
     arguments, ahead_since = followed(arguments)
-    _check_left_to_methods(arguments)
+    for name, why in OWN.items():
+        check_not_given(arguments, name, why)
     made = parser(named_settings(arguments))
     options, recipe = options_and_recipe(made, arguments, Recipe)
     _check_asked(arguments, options, recipe)
-    out = Path(options.out or f"runs/compare-{problem_name(recipe, options.preset)}")
+    out = Path(options.out or f"runs/compare-{folder_name(recipe, options.preset)}")
     progress = Progress(quiet=options.quiet)
-    if ahead_since is not None:
-        options.max_seconds = left(options.max_seconds, ahead_since)
+    options.max_seconds = left(options.max_seconds, ahead_since)
     started = time.monotonic()
-    keep_freed_memory()
-    with run_control_of(options, progress).listening() as run_control:
+    with running(options, progress) as run_options:
         if ahead_since is not None:
-            return _work_ahead(out, recipe, options, progress, run_control)
+            return _work_ahead(out, recipe, options, progress, run_options)
         parts = shares(options.seeds, options.jobs, progress.say)
         if len(parts) > 1:
             check_found(recipe, options.device)
             command, take = ("compare", *arguments), _taker(out, recipe, options)
-            work_ahead(command, parts, options, progress, run_control, started=started, take=take)
-        comparison = _compare(out, recipe, options, progress, run_control)
+            control = run_options.run_control
+            work_ahead(command, parts, options, progress, control, started=started, take=take)
+
+        from prac.comparison import compare
+
+        data, make_model = load_problem(recipe, options.workers, progress)
+        with progress:
+            comparison = compare(
+                make_model,
+                data.train,
+                recipe.search,
+                out=out,
+                methods=options.methods,
+                seeds=options.seeds,
+                judged=options.judged,
+                fraction=options.fraction,
+                val=data.val,
+                test=data.test,
+                recipe=names_of(recipe),
+                **run_options.keywords,
+            )
     return _show(comparison, options.json)
 
 
-def _check_left_to_methods(arguments: Sequence[str]) -> None:
-    """Raise a PracError for an option that no method would take its value of.
+def folder_name(recipe: Recipe, preset: str | None) -> str:
+    """Return what someone would call the problem, in plain letters.
 
-    A `--config` file is left alone: a run's own config.yaml has every setting.
+    Where letters are lost it is not `prac find`'s name, but the one of folders that are there.
     """
-    for name, why in OWN.items():
-        option = f"--{name.replace('_', '-')}"
-        if is_given(arguments, option):
-            raise PracError(f"{option} is given but not used: {why}: leave it out")
+    return plain(preset or "-".join(problem_names(recipe))) or "problem"
 
 
 def _check_asked(arguments: Sequence[str], options: Any, recipe: Recipe) -> None:
@@ -140,41 +146,12 @@ def _check_asked(arguments: Sequence[str], options: Any, recipe: Recipe) -> None
     competing = method_specs(options.methods, recipe.search, options.fraction)
     levels_to_judge(recipe.search.levels, options.judged)
     check_used(arguments, *({**names_of(recipe), **flat(one.config)} for one in competing))
-    if all(one.own_rewind for one in competing) and is_given(arguments, "--rewind"):
-        raise PracError(
-            "--rewind is given but not used: each of these methods has its own: leave it out"
-        )
+    if all(one.own_rewind for one in competing):
+        check_not_given(arguments, "rewind", "each of these methods has its own")
 
     from prac.evaluation import check_seeds
 
     check_seeds(options.seeds)
-
-
-def _compare(
-    out: Path, recipe: Recipe, options: Any, progress: Progress, run_control: RunControl
-) -> Comparison:
-    from prac.comparison import compare
-    from prac.models import load_model
-
-    data = load_examples(recipe, options.workers, progress)
-    with progress:
-        return compare(
-            lambda: load_model(recipe.model, data.shape, len(data.classes)),
-            data.train,
-            recipe.search,
-            out=out,
-            methods=options.methods,
-            seeds=options.seeds,
-            judged=options.judged,
-            fraction=options.fraction,
-            val=data.val,
-            test=data.test,
-            device=options.device,
-            recipe=names_of(recipe),
-            callback=progress,
-            run_control=run_control,
-            accept_changes=options.accept_changes,
-        )
 
 
 def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
@@ -198,20 +175,19 @@ def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
 
 
 def _work_ahead(
-    out: Path, recipe: Recipe, options: Any, progress: Progress, run_control: RunControl
+    out: Path, recipe: Recipe, options: Any, progress: Progress, run_options: RunOptions
 ) -> int:
     """Do what `compare` would for these seeds, and tell the process that has all of them."""
     from prac.comparison import Comparing
-    from prac.models import load_model
-    from prac.training import CLASSIFICATION, RunOptions
+    from prac.training import CLASSIFICATION
 
     with told_to_parent() as lines:
-        data = load_examples(recipe, options.workers, progress)
+        data, make_model = load_problem(recipe, options.workers, progress)
         if data.test is None:
             return 0  # There is nothing to do ahead of being told so.
         comparing = Comparing(
             out,
-            lambda: load_model(recipe.model, data.shape, len(data.classes)),
+            make_model,
             data.train,
             data.val,
             data.test,
@@ -219,14 +195,13 @@ def _work_ahead(
             levels_to_judge(recipe.search.levels, options.judged),
             CLASSIFICATION,
             names_of(recipe),
-            RunOptions(options.device, progress, run_control, options.accept_changes),
+            run_options,
         )
         competing = method_specs(options.methods, recipe.search, options.fraction)
         comparing.check(competing, options.seeds)
-        for seed in options.seeds:
-            for spec in competing:
-                run = comparing.run(spec, seed)
-                print(json.dumps(asdict(run)), file=lines, flush=True)
+        for seed, spec in itertools.product(options.seeds, competing):
+            run = comparing.run(spec, seed)
+            print(json.dumps(asdict(run)), file=lines, flush=True)
     return 0
 
 

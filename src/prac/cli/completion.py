@@ -62,58 +62,34 @@ def program() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(metavar="COMMAND", help="what to do")
     for name, about in COMMANDS.items():
         made: Parser = importlib.import_module(f"prac.cli.{name}").parser()
-        for name_of_action, action in made.actions.items():
-            _complete_(action, made.names[name_of_action])
+        for action in made.actions.values():
+            _complete_(action, made.names[action.dest])
         commands.add_parser(name, help=about, description=about, parents=[made], add_help=False)
     return whole
 
 
 def _complete_(action: Any, names: Sequence[str]) -> None:
-    """Let an option carry what shtab completes it with.
-
-    Args:
-        action: An option or an argument, changed in place.
-        names: Values it is known to take.
-    """
+    """Let an option or an argument, changed in place, carry what shtab completes it with."""
     import shtab
 
     shown = action.metavar or ""
     kinds = set(shown.split("|"))
+    words = " ".join(names)
     action.help = " ".join(action.help.split())  # Lines are for a terminal.
-    if names and shown.endswith(",..."):
-        action.complete = _some_of(names, f"_prac_list_{action.dest}")
+    if names and shown.endswith(",..."):  # Several names between commas, in fish the first of them.
+        function = f"_prac_list_{action.dest}"
+        bash, zsh, fish = f'_prac_list "{words}" "$1"', f"_values -s , name {words}", words
     elif names and kinds & FILES:
-        # By "_file" shtab's script tells paths from words.
-        action.complete = _one_of_or_a_path(names, f"_prac_file_{action.dest}")
-    elif names:
-        action.choices = list(names)
-    elif kinds & FILES:
-        action.complete = shtab.FILE
-    elif kinds & FOLDERS:
-        action.complete = shtab.DIRECTORY
-
-
-def _some_of(names: Sequence[str], function: str) -> dict[str, Any]:
-    """Return what completes several names between commas, in fish the first of them.
-
-    Args:
-        names: To complete.
-        function: A name for the shells' function.
-    """
-    words = " ".join(names)
-    defined = {
-        "bash": f'{function}() {{ _prac_list "{words}" "$1"; }}',
-        "zsh": f"{function}() {{ _values -s , name {words}; }}",
-    }
-    return {"bash": function, "zsh": function, "fish": words, "preamble": defined}
-
-
-def _one_of_or_a_path(names: Sequence[str], function: str) -> dict[str, Any]:
-    """Return what completes a name or a path; arguments as of `_some_of`."""
-    words = " ".join(names)
-    defined = {
-        "bash": f'{function}() {{ compgen -f -W "{words}" -- "$1"; }}',
-        "zsh": f"{function}() {{ compadd -- {words}; _files; }}",
-    }
-    fish = f"{words} (__fish_complete_path (commandline -ct))"
-    return {"bash": function, "zsh": function, "fish": fish, "preamble": defined}
+        function = f"_prac_file_{action.dest}"  # By "_file" shtab's script tells paths from words.
+        bash, zsh = f'compgen -f -W "{words}" -- "$1"', f"compadd -- {words}; _files"
+        fish = f"{words} (__fish_complete_path (commandline -ct))"
+    else:
+        if names:
+            action.choices = list(names)
+        elif kinds & FILES:
+            action.complete = shtab.FILE
+        elif kinds & FOLDERS:
+            action.complete = shtab.DIRECTORY
+        return
+    defined = {"bash": f"{function}() {{ {bash}; }}", "zsh": f"{function}() {{ {zsh}; }}"}
+    action.complete = {"bash": function, "zsh": function, "fish": fish, "preamble": defined}

@@ -5,41 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import check_used, early_value
-from prac.cli.memory import keep_freed_memory
 from prac.cli.options import (
     METHODS_LISTED,
     add_preset,
     add_run_options,
     add_settings,
     options_and_recipe,
-    run_control_of,
+    running,
+    tracked,
     trackers_of,
 )
-from prac.cli.output import print_json
+from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_examples, named_settings, names_of, problem_name
+from prac.cli.recorded import load_problem, named_settings, names_of, plain, problem_names
 from prac.config import METHODS, PRESETS, Recipe, combined, flat
 from prac.errors import PracError
 from prac.io import check_same, has_trained, read_environment, read_settings, state_paths
 from prac.monitor import Progress
 from prac.report import search_summary
 from prac.runs import Search
-from prac.training import RunControl
 from prac.utils import printable
 
-EPILOG = (
-    METHODS_LISTED
-    + "\n\npresets:\n"
-    + "\n".join(f"  {name:<26} {preset.about}" for name, preset in PRESETS.items())
-)
-EXAMPLES = (
-    "prac find --preset quickstart --report",
-    "prac find --preset cifar10-resnet20s --data data/cifar10 --method imp",
-    "prac find --model package.module:Net --data photos --image-size 64",
-)
+if TYPE_CHECKING:
+    from prac.training import RunOptions
+
+PRESETS_LISTED = "presets:\n" + "\n".join(f"  {n:<26} {p.about}" for n, p in PRESETS.items())
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -49,32 +42,29 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         usage="%(prog)s [--preset NAME,...] [OPTION ...]",
         description="Search for tickets. The same command again resumes, or says it is done.\n"
         "With --preset or --method, --help shows what they set as defaults.",
-        epilog=EPILOG,
-        examples=EXAMPLES,
+        epilog=f"{METHODS_LISTED}\n\n{PRESETS_LISTED}",
+        examples=(
+            "prac find --preset quickstart --report",
+            "prac find --preset cifar10-resnet20s --data data/cifar10 --method imp",
+            "prac find --model package.module:Net --data photos --image-size 64",
+        ),
     )
     add_preset(made)
     made.option(
         "method",
         str,
         default="prac",
-        metavar="NAME",
         help="one of the methods listed below (default: prac)",
         names=tuple(METHODS),
     )
     made.config_file()
-    made.option("out", str | None, metavar="DIR", help="run folder (default: runs/NAME)")
-    made.option(
-        "subset",
-        str | None,
-        metavar="FILE",
-        help="search on a set of examples found before",
-    )
+    made.option("out", metavar="DIR", help="run folder (default: runs/NAME)")
+    made.option("subset", metavar="FILE", help="search on a set of examples found before")
     retrained = ",".join(map(str, (defaults or {}).get("retrain", ()))) or "none"
     made.option(
         "retrain",
         tuple[int, ...],
         default=(),
-        metavar="N,...",
         help=f"levels whose tickets are retrained at the end, on all data (default: {retrained})",
         at_least=0,
     )
@@ -101,15 +91,13 @@ def run(arguments: Sequence[str]) -> int:
         renderer()  # Before the search, which may take days.
     out = Path(options.out or f"runs/{run_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
-    if has_trained(out):
-        # Before any data is loaded, which may take long.
+    if has_trained(out):  # Before any data is loaded, which may take long.
         check_same(out, read_settings(out), flat(recipe))
     if options.subset is None and _is_finished(out, retrain) and not trackers_of(options):
         progress.say(f"{out}: already finished")
     else:
-        keep_freed_memory()
-        with run_control_of(options, progress).listening() as run_control:
-            _search(out, recipe, retrain, options, progress, run_control)
+        with running(options, progress) as run_options:
+            _search(out, recipe, retrain, options, progress, run_options)
     if options.report:
         from prac.report import REPORT_FILE, Report, write_page
 
@@ -130,12 +118,11 @@ def _defaults(arguments: Sequence[str]) -> dict[str, Any]:
 
 def run_name(recipe: Recipe, options: Any) -> str:
     """Return a run folder's name: what someone would call the run, in plain letters."""
-    parts = (
-        problem_name(recipe, options.preset),
-        options.method,
-        "subset" if options.subset else "",
-    )
-    return "-".join(filter(None, parts))
+    data, model = map(plain, problem_names(recipe))
+    problem = f"{data or 'data'}-{model or 'model'}"
+    if options.preset is not None:
+        problem = plain(options.preset)
+    return f"{problem}-{options.method}{'-subset' if options.subset else ''}"
 
 
 def _levels(levels: Sequence[int], last: int, *, given: bool) -> tuple[int, ...]:
@@ -165,21 +152,16 @@ def _search(
     retrain: Sequence[int],
     options: Any,
     progress: Progress,
-    run_control: RunControl,
+    run_options: RunOptions,
 ) -> None:
     from prac.evaluation import retrain as retrain_ticket
-    from prac.events import chain_callbacks
-    from prac.models import load_model
-    from prac.monitor import Tracking
     from prac.runs import Subset
     from prac.search import find
 
     subset = Subset.load(options.subset) if options.subset is not None else None
-    data = load_examples(recipe, options.workers, progress)
-    model = load_model(recipe.model, data.shape, len(data.classes), recipe.search.seed)
-    tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
-    watch = chain_callbacks(progress, tracking)
-    with tracking, progress:
+    data, make_model = load_problem(recipe, options.workers, progress)
+    model = make_model(recipe.search.seed)
+    with tracked(run_options, options, progress, out, data.train) as keywords:
         search = find(
             model,
             data.train,
@@ -187,11 +169,8 @@ def _search(
             val=data.val,
             out=out,
             subset=subset,
-            device=options.device,
             recipe=names_of(recipe),
-            callback=watch,
-            run_control=run_control,
-            accept_changes=options.accept_changes,
+            **keywords,
         )
         # As the search was, whatever measuring would choose by now. One that trained nothing has
         # measured nothing.
@@ -208,12 +187,8 @@ def _search(
                 test=data.test,
                 seed=recipe.search.seed,
                 out=search.retrain_path(level),
-                device=options.device,
-                callback=watch,
-                run_control=run_control,
-                accept_changes=options.accept_changes,
+                **keywords,
             )
-        tracking.catch_up()  # Where nothing was left to do.
 
 
 def _show(out: Path, as_json: bool) -> int:
@@ -221,10 +196,8 @@ def _show(out: Path, as_json: bool) -> int:
     if as_json:
         print_json(search_summary(search))
     else:
-        from rich.console import Console
-
         from prac.report import search_table
 
-        Console(highlight=False).print(search_table(search_summary(search)))
+        print_text(search_table(search_summary(search)))
         print(f"tickets: {printable(str(out))}/levels/*/ticket.safetensors")
     return 0

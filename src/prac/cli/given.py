@@ -16,12 +16,10 @@ def early_value(arguments: Sequence[str], name: str) -> str | None:
 
     The last one on the command line wins over one in a `--config` file.
     """
-    if last := _last_given(arguments, f"--{name.replace('_', '-')}"):
+    if last := _last_given(arguments, name):
         return last
-    path = _last_given(arguments, "--config")
-    if path is None:
-        return None
-    given = read_options(path).get(name)
+    path = _last_given(arguments, "config")
+    given = None if path is None else read_options(path).get(name)
     return None if given is None else str(given)
 
 
@@ -31,11 +29,9 @@ OPTIONS_LIMIT = 2**16  # Bytes of a --config file.
 def read_options(path: str) -> dict[str, Any]:
     """Return the options of a `--config` file."""
     try:
-        if not Path(path).exists():
-            raise PracError(f"{path}: there is no such file: expected a YAML file for --config")
-        if not Path(path).is_file():
-            # A pipe would be waited for, and a device has no end.
-            raise PracError(f"{path}: is not a file: expected a YAML file for --config")
+        if not Path(path).is_file():  # A pipe would be waited for, and a device has no end.
+            why = "is not a file" if Path(path).exists() else "there is no such file"
+            raise PracError(f"{path}: {why}: expected a YAML file for --config")
         with open(path, "rb") as file:
             content = file.read(OPTIONS_LIMIT + 1)
     except (OSError, ValueError) as error:
@@ -54,17 +50,18 @@ def read_options(path: str) -> dict[str, Any]:
     return values
 
 
-def _all_given(arguments: Sequence[str], option: str) -> list[str]:
-    values = []
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _last_given(arguments: Sequence[str], name: str) -> str | None:
+    """Return an option's last value on the command line itself, None where it has none."""
+    last = None
     for argument, after in itertools.zip_longest(arguments, arguments[1:]):
-        name, equals, value = argument.partition("=")
-        if name == option and (equals or after is not None):
-            values.append(value if equals else after)
-    return values
-
-
-def _last_given(arguments: Sequence[str], option: str) -> str | None:
-    return next(reversed(_all_given(arguments, option)), None)
+        option, equals, value = argument.partition("=")
+        if option == _option(name) and (equals or after is not None):
+            last = value if equals else after
+    return last
 
 
 EXCLUSIVE = (
@@ -78,9 +75,8 @@ EXCLUSIVE = (
 def check_exclusive(arguments: Sequence[str]) -> None:
     """Raise a PracError where two options are given that say the same thing in two ways."""
     for pair in EXCLUSIVE:
-        first, second = (f"--{name.replace('_', '-')}" for name in pair)
-        given = [_last_given(arguments, option) for option in (first, second)]
-        if all(value not in (None, "none") for value in given):
+        if all(_last_given(arguments, name) not in (None, "none") for name in pair):
+            first, second = map(_option, pair)
             raise PracError(f"{first} and {second} are both given: leave one out")
 
 
@@ -94,8 +90,8 @@ def _is_not(name: str, *values: Any) -> Callable[[Mapping[str, Any]], bool]:
 
 def _keeps_all(settings: Mapping[str, Any]) -> bool:
     """Say whether every level trains on all data."""
-    is_whole = settings["dense_fraction"] is None and settings["sampling"] != "fresh"
-    return settings.get("subset_rule") == "all" and is_whole
+    is_all = settings.get("subset_rule") == "all"
+    return is_all and settings["dense_fraction"] is None and settings["sampling"] != "fresh"
 
 
 def _draws_nothing(settings: Mapping[str, Any]) -> bool:
@@ -131,23 +127,24 @@ UNUSED: tuple[tuple[tuple[str, ...], str, Callable[[Mapping[str, Any]], bool]], 
 """Settings that nothing looks at, why, and whether it is so."""
 
 
-def is_given(arguments: Sequence[str], option: str) -> bool:
-    """Say whether an option with a value stands on the command line itself."""
-    return bool(_all_given(arguments, option))
+def not_used(name: str, why: str) -> PracError:
+    """Return the error for an option that is given though nothing looks at it."""
+    return PracError(f"{_option(name)} is given but not used: {why}: leave it out")
+
+
+def check_not_given(arguments: Sequence[str], name: str, why: str) -> None:
+    """Raise a PracError where an option with a value is on the command line, though unused."""
+    if _last_given(arguments, name) is not None:
+        raise not_used(name, why)
 
 
 def check_used(arguments: Sequence[str], *values: Mapping[str, Any]) -> None:
-    """Raise a PracError where an option on the command line would change nothing.
+    """Raise a PracError where an option on the command line would change none of the searches.
 
-    A `--config` file is left alone, as are presets: a run's own config.yaml has every setting.
-
-    Args:
-        arguments: As typed.
-        values: All settings by flat name, as they came out; of several searches, an option must
-            change one.
+    Of each of these, `values` are all settings by flat name, as they came out. A `--config` file is
+    left alone, as are presets: a run's own config.yaml has every setting.
     """
     for names, why, is_unused in UNUSED:
-        for name in names:
-            option = f"--{name.replace('_', '-')}"
-            if is_given(arguments, option) and all(map(is_unused, values)):
-                raise PracError(f"{option} is given but not used: {why}: leave it out")
+        if all(map(is_unused, values)):
+            for name in names:
+                check_not_given(arguments, name, why)

@@ -28,15 +28,12 @@ def parser() -> Parser:
     made.option(
         "image-size",
         int | None,
-        metavar="N",
         help="resize a data set's images to N x N pixels (default: none)",
         at_least=1,
     )
     for column in ("image", "label"):
         made.option(
             f"{column}-column",
-            str | None,
-            metavar="NAME",
             help=f"column of a table's {column}s (default: found by name and kind)",
         )
     made.flag(
@@ -60,8 +57,8 @@ def run(arguments: Sequence[str]) -> int:
     facts = describe(config)
     if options.json:
         print_json(facts)
-        return 0
-    from prac.report import table_of
+    else:
+        from prac.report import table_of
 
-    print_text(table_of(facts))
+        print_text(table_of(facts))
     return 0

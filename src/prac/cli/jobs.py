@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,6 @@ def add_jobs(parser: Parser) -> None:
     parser.option(
         "jobs",
         int | None,
-        metavar="N",
         help="processes that train in parallel, each on some of the seeds (default: 1)",
         at_least=1,
     )
@@ -49,10 +48,7 @@ def shares(
 ) -> list[tuple[int, ...]]:
     """Return each process's seeds, dealt out in turn, so that the first ones are done first.
 
-    Args:
-        seeds: All of them.
-        jobs: Processes asked for; None for one.
-        say: Shown a line where fewer start.
+    Where fewer processes than `jobs` (one by default) have a seed, a line says so.
 
     >>> shares((0, 1, 2, 3, 4), 2, print)
     [(0, 2, 4), (1, 3)]
@@ -78,8 +74,8 @@ def check_found(recipe: Recipe | JudgeRecipe, device: str) -> None:
         imported(recipe.model.name, "model")
     Runtime.choose(device, "fp32")
     name = recipe.data.name
-    is_known = name in DATA_NAMES or name.startswith("hf:")
-    if not is_known and not Path(name).expanduser().exists():
+    is_known = name in DATA_NAMES or name.startswith("hf:") or Path(name).expanduser().exists()
+    if not is_known:
         load_data(recipe.data)  # Says what is expected.
 
 
@@ -96,15 +92,8 @@ def work_ahead(
     """Have a process of a command work ahead with each part of the seeds, and wait for them.
 
     What one fails at is shown; the command meets it again when it goes on, and tells it as ever.
-
-    Args:
-        command: The command and its arguments, as typed.
-        parts: The seeds of each process.
-        options: The arguments, parsed.
-        progress: Shown a few lines.
-        run_control: As it was begun; where it stops, they are asked to save and stop.
-        started: When that was, as `time.monotonic` has it.
-        take: Given each line that one of them tells.
+    Where the run control stops, which was begun at the time `started` of `time.monotonic`, they are
+    asked to save and stop. `take` is given each line that one of them tells.
 
     Raises:
         Interrupted: If all is to stop; they have ended then.
@@ -120,23 +109,19 @@ def work_ahead(
         while jobs.look():
             run_control.check(where)
             time.sleep(LOOK_SECONDS)
-    run_control.check(
-        where
-    )  # They may have heard what stops this process, and have ended before it.
+    # They may have heard what stops this process, and have ended before it.
+    run_control.check(where)
     if options.max_seconds is not None and COME_AGAIN in jobs.statuses:
         raise Interrupted("max-seconds", where)
 
 
 class Jobs:
-    """Processes that work ahead; none is left at work when a `with` of them ends."""
+    """Processes that work ahead; none is left at work when a `with` of them ends.
+
+    A line is shown when one ends, and each line that one tells is taken.
+    """
 
     def __init__(self, progress: Progress, take: Callable[[str], None]) -> None:
-        """Begin with none.
-
-        Args:
-            progress: Shown a line when one ends.
-            take: Given each line that one tells.
-        """
         self._progress, self._take = progress, take
         self._jobs: list[_Job] = []
         self._files = ExitStack()
@@ -172,22 +157,19 @@ class Jobs:
         return [job.process.returncode for job in self._jobs]
 
     def __enter__(self) -> Jobs:
-        """Return the jobs."""
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Stop those that are at work, as it is asked for, and wait until they have saved."""
         with self._files:
-            if error is not None:
-                self._stop(error)
-                self.look()
-
-    def _stop(self, error: BaseException) -> None:
-        try:
-            self._end(_signal_of(error))
-        except KeyboardInterrupt:  # Ctrl-C for the second time: at once.
-            self._end(signal.SIGINT)
-            raise
+            if error is None:
+                return
+            try:
+                self._end(_signal_of(error))
+            except KeyboardInterrupt:  # Ctrl-C for the second time: at once.
+                self._end(signal.SIGINT)
+                raise
+            self.look()
 
     def _end(self, number: signal.Signals) -> None:
         for job in self._jobs:
@@ -207,14 +189,14 @@ class _Job:
     taken: int = 0
     is_known_to_end: bool = False
 
-    def lines(self) -> Iterator[str]:
-        """Yield the whole lines that it told since the last time."""
+    def lines(self) -> list[str]:
+        """Return the whole lines that it told since the last time."""
         # Unlike read, pread does not move the place where the process writes.
         descriptor = self.out.fileno()
         content = os.pread(descriptor, os.fstat(descriptor).st_size - self.taken, self.taken)
         whole = content[: content.rfind(b"\n") + 1]
         self.taken += len(whole)
-        yield from whole.decode().splitlines()
+        return whole.decode().splitlines()
 
     def outcome(self) -> str:
         """Return how it ended, in a line."""
@@ -276,10 +258,10 @@ def followed(arguments: Sequence[str]) -> tuple[Sequence[str], float | None]:
     return arguments[3:], started
 
 
-def left(max_seconds: float | None, started: float) -> float | None:
-    """Return what is left of a limit that another process began to count."""
-    if max_seconds is None:
-        return None
+def left(max_seconds: float | None, started: float | None) -> float | None:
+    """Return what is left of a limit that another process began to count, if one did."""
+    if max_seconds is None or started is None:
+        return max_seconds
     return max(max_seconds - (time.monotonic() - started), 0.001)
 
 

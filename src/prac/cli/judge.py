@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.cli.given import check_used, early_value
+from prac.cli.given import check_used, early_value, not_used
 from prac.cli.jobs import add_jobs, check_found, followed, left, shares, work_ahead
-from prac.cli.memory import keep_freed_memory
-from prac.cli.options import add_run_options, add_settings, options_and_recipe, run_control_of
+from prac.cli.options import add_run_options, add_settings, options_and_recipe, running
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_examples, own_settings
+from prac.cli.recorded import load_problem, own_settings
 from prac.config import JudgeRecipe, flat
-from prac.errors import PracError
+from prac.io import write_json
 from prac.monitor import Progress
 from prac.runs import Search
-from prac.training import RunControl
 from prac.utils import printable
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from prac.config import TrainConfig
+    from prac.data import LoadedData
     from prac.evaluation import RewindPoint, Verdict
+    from prac.training import RunOptions
 
 CONTROL_OPTIONS = {"reinit": "reinitialised", "shuffle": "shuffled", "random": "random"}
 """Controls by flag."""
@@ -47,42 +51,32 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.argument("run", metavar="RUN", help="a run folder")
     made.config_file()
     made.option(
-        "levels",
-        NUMBERS,
-        metavar="N,...",
-        help="levels whose tickets are judged (default: all)",
-        at_least=0,
+        "levels", NUMBERS, help="levels whose tickets are judged (default: all)", at_least=0
     )
     made.option(
         "seeds",
         NUMBERS,
-        metavar="N,...",
         help="seeds of order and augmentation, for each of which all is trained (default: 0,1,2)",
         at_least=0,
     )
-    for flag, about in (
-        ("reinit", "control: the same mask with re-initialised weights"),
-        ("shuffle", "control: the mask shuffled within each layer"),
-        ("random", "control: a random mask of the same layerwise densities, and new weights"),
-        ("barriers", "error barrier between the first two seeds' networks of each level"),
-        (
-            "find-rewind-point",
-            "judge nothing; find the earliest point to rewind to, from which the dense network "
-            "is stable",
-        ),
-    ):
-        made.flag(flag, about)
+    made.flag("reinit", "control: the same mask with re-initialised weights")
+    made.flag("shuffle", "control: the mask shuffled within each layer")
+    made.flag("random", "control: a random mask of the same layerwise densities, and new weights")
+    made.flag("barriers", "error barrier between the first two seeds' networks of each level")
+    made.flag(
+        "find-rewind-point",
+        "judge nothing; find the earliest point to rewind to, from which the dense network is "
+        "stable",
+    )
     made.option(
         "points",
         NUMBERS,
-        metavar="N,...",
         help="iterations to try as rewind points (default: 0, then 0.1 to 50 % of the schedule)",
         at_least=0,
     )
     add_jobs(made)
     made.option(
         "cache",
-        str | None,
         metavar="DIR",
         help="folder of the trainings, which runs may share (default: RUN/judged)",
     )
@@ -101,28 +95,35 @@ def run(arguments: Sequence[str]) -> int:
     check_used(arguments, flat(recipe))
     _check_meant(options)
     progress = Progress(quiet=options.quiet)
-    is_given = early_value(arguments, "execution") is not None
-    if ahead_since is not None:
-        options.max_seconds = left(options.max_seconds, ahead_since)
+    options.max_seconds = left(options.max_seconds, ahead_since)
     started = time.monotonic()
-    keep_freed_memory()
-    with run_control_of(options, progress).listening() as run_control:
-        if options.find_rewind_point:
-            point = _find_rewind_point(search, recipe, options, is_given, progress, run_control)
-        elif ahead_since is not None:
-            return _work_ahead(search, recipe, options, is_given, progress, run_control)
-        else:
-            seeds = _checked_seeds(search, options)
-            parts = shares(seeds, options.jobs, progress.say)
+    with running(options, progress) as run_options:
+        if ahead_since is None and not options.find_rewind_point:
+            from prac.evaluation import SEEDS, check_seeds, judged_levels
+
+            # Before data is loaded, or seeds are shared out.
+            options.seeds = SEEDS if options.seeds is None else options.seeds
+            check_seeds(options.seeds, options.barriers)
+            judged_levels(search, options.levels)
+            parts = shares(options.seeds, options.jobs, progress.say)
             if len(parts) > 1:
                 check_found(recipe, options.device)
-                work_ahead(
-                    ("judge", *arguments), parts, options, progress, run_control, started=started
-                )
-            verdict = _judge(search, recipe, options, is_given, progress, run_control)
-    if options.find_rewind_point:
-        return _show_point(point, search, options.json)
-    return _show_verdict(verdict, options.json)
+                command, control = ("judge", *arguments), run_options.run_control
+                work_ahead(command, parts, options, progress, control, started=started)
+
+        from prac.evaluation import as_executed
+
+        data, make_model = load_problem(recipe, options.workers, progress)
+        config = recipe.train
+        if early_value(arguments, "execution") is None:
+            config = as_executed(config, search, options.device)
+        work = _Work(search, data, make_model, config, options, run_options)
+        with progress:
+            if ahead_since is not None:
+                return work.ahead()
+            found = work.rewind_point() if options.find_rewind_point else work.verdict()
+    _show(found, search, options)
+    return 0
 
 
 def _check_meant(options: Any) -> None:
@@ -131,146 +132,101 @@ def _check_meant(options: Any) -> None:
     for name in for_verdict if options.find_rewind_point else ("points",):
         if getattr(options, name) not in (None, False):
             why = "judges nothing" if options.find_rewind_point else "is not given"
-            raise PracError(
-                f"--{name} is given but not used: --find-rewind-point {why}: leave it out"
-            )
+            raise not_used(name, f"--find-rewind-point {why}")
 
 
-def _common(
-    search: Search,
-    recipe: JudgeRecipe,
-    options: Any,
-    execution_is_given: bool,
-    progress: Progress,
-    run_control: RunControl,
-) -> tuple[Any, dict[str, Any]]:
-    """Return the loaded data, and what both jobs are told."""
-    from prac.evaluation import as_executed
+@dataclass(frozen=True)
+class _Work:
+    """What a judgement works on, and how."""
 
-    data = load_examples(recipe, options.workers, progress)
-    train = recipe.train
-    return data, {
-        "config": train if execution_is_given else as_executed(train, search, options.device),
-        "cache": options.cache,
-        "device": options.device,
-        "callback": progress,
-        "run_control": run_control,
-        "accept_changes": options.accept_changes,
-        **({} if options.seeds is None else {"seeds": options.seeds}),
-    }
+    search: Search
+    data: LoadedData
+    make_model: Callable[..., nn.Module]
+    config: TrainConfig
+    options: Any
+    run_options: RunOptions
 
+    @property
+    def controls(self) -> tuple[str, ...]:
+        return tuple(name for flag, name in CONTROL_OPTIONS.items() if getattr(self.options, flag))
 
-def _checked_seeds(search: Search, options: Any) -> tuple[int, ...]:
-    """Return the seeds, what is asked for being there: asked before data is loaded, or shared."""
-    from prac.evaluation import SEEDS, check_seeds, judged_levels
+    def verdict(self) -> Verdict:
+        from prac.evaluation import judge
 
-    seeds: tuple[int, ...] = SEEDS if options.seeds is None else options.seeds
-    check_seeds(seeds, options.barriers)
-    judged_levels(search, options.levels)
-    return seeds
-
-
-def _judge(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> Verdict:
-    from prac.evaluation import judge
-    from prac.models import load_model
-
-    data, common = _common(search, recipe, options, *rest)
-    with common["callback"]:
         return judge(
-            search,
-            lambda: load_model(recipe.model, data.shape, len(data.classes)),
-            data.train,
-            val=data.val,
-            test=data.test,
-            levels=options.levels,
-            controls=_controls(options),
-            barriers=options.barriers,
-            **common,
+            self.search,
+            self.make_model,
+            self.data.train,
+            val=self.data.val,
+            test=self.data.test,
+            seeds=self.options.seeds,
+            levels=self.options.levels,
+            controls=self.controls,
+            barriers=self.options.barriers,
+            cache=self.options.cache,
+            config=self.config,
+            **self.run_options.keywords,
         )
 
+    def ahead(self) -> int:
+        """Train what `judge` would with these seeds, and write no verdict."""
+        from prac.evaluation import JUDGED, Judging, judged_levels
+        from prac.training import CLASSIFICATION, Problem
 
-def _controls(options: Any) -> tuple[str, ...]:
-    return tuple(name for flag, name in CONTROL_OPTIONS.items() if getattr(options, flag))
+        if self.data.test is None:
+            return 0  # The command says so.
+        runtime = self.run_options.runtime(self.config.precision)
+        problem = Problem.of(
+            self.make_model(),
+            self.data.train,
+            self.data.val,
+            task=CLASSIFICATION,
+            runtime=runtime,
+            batch_size=self.config.batch_size,
+        )
+        judging = Judging(
+            problem,
+            self.data.test.to(runtime.device),
+            self.search,
+            self.make_model,
+            self.config,
+            Path(self.options.cache or self.search.path / JUDGED),
+            self.run_options,
+        )
+        levels = judged_levels(self.search, self.options.levels)
+        judging.trials(self.options.seeds, levels, self.controls)
+        return 0
 
+    def rewind_point(self) -> RewindPoint:
+        from prac.evaluation import JUDGED, find_rewind_point
 
-def _work_ahead(search: Search, recipe: JudgeRecipe, options: Any, *rest: Any) -> int:
-    """Train what `judge` would with these seeds, and write no verdict."""
-    from prac.evaluation import JUDGED, Judging, judged_levels
-    from prac.models import load_model
-    from prac.training import CLASSIFICATION, Problem, RunOptions, Runtime
-
-    data, common = _common(search, recipe, options, *rest)
-    if data.test is None:
-        return 0  # The command says so.
-    config = common["config"]
-    runtime = Runtime.choose(options.device, config.precision)
-    problem = Problem.of(
-        load_model(recipe.model, data.shape, len(data.classes)),
-        data.train,
-        data.val,
-        task=CLASSIFICATION,
-        runtime=runtime,
-        batch_size=config.batch_size,
-    )
-    judging = Judging(
-        problem,
-        data.test.to(runtime.device),
-        search,
-        lambda: load_model(recipe.model, data.shape, len(data.classes)),
-        config,
-        Path(options.cache or search.path / JUDGED),
-        RunOptions(
-            options.device, common["callback"], common["run_control"], options.accept_changes
-        ),
-    )
-    judging.trials(options.seeds, judged_levels(search, options.levels), _controls(options))
-    return 0
-
-
-def _find_rewind_point(
-    search: Search, recipe: JudgeRecipe, options: Any, *rest: Any
-) -> RewindPoint:
-    from prac.evaluation import find_rewind_point
-    from prac.models import load_model
-
-    data, common = _common(search, recipe, options, *rest)
-    seed = int(search.settings.get("seed", 0))
-    model = search.tickets[0].apply(load_model(recipe.model, data.shape, len(data.classes), seed))
-    cache = common.pop("cache") or search.path / "judged"
-    with common["callback"]:
+        seed = int(self.search.settings.get("seed", 0))
+        seeds = {} if self.options.seeds is None else {"seeds": self.options.seeds}
         return find_rewind_point(
-            model,
-            data.train,
-            common.pop("config"),
-            test=data.test,
+            self.search.tickets[0].apply(self.make_model(seed)),
+            self.data.train,
+            self.config,
+            test=self.data.test,
             seed=seed,
-            points=options.points,
-            cache=cache,
-            **common,
+            points=self.options.points,
+            cache=self.options.cache or self.search.path / JUDGED,
+            **seeds,
+            **self.run_options.keywords,
         )
 
 
-def _show_verdict(verdict: Verdict, as_json: bool) -> int:
-    if as_json:
-        print_json(verdict.to_json())
-        return 0
-    from prac.report import verdict_text
+def _show(found: Any, search: Search, options: Any) -> None:
+    """Show a verdict, or a rewind point, which is written too."""
+    from prac.evaluation import JUDGED
+    from prac.report import rewind_point_text, verdict_text
 
-    print_text(verdict_text(verdict))
-    print(f"\nverdict: {printable(str(verdict.search.path))}/judged/verdict.json")
-    return 0
-
-
-def _show_point(point: RewindPoint, search: Search, as_json: bool) -> int:
-    from prac.io import write_json
-
-    path = search.path / "judged" / "rewind_point.json"
-    write_json(path, point.to_json())
-    if as_json:
-        print_json(point.to_json())
-        return 0
-    from prac.report import rewind_point_text
-
-    print_text(rewind_point_text(point))
-    print(f"\npoints: {printable(str(path))}")
-    return 0
+    text: Any = verdict_text
+    kind, name = "verdict", "verdict.json"
+    if options.find_rewind_point:
+        kind, name, text = "points", "rewind_point.json", rewind_point_text
+        write_json(search.path / JUDGED / name, found.to_json())
+    if options.json:
+        print_json(found.to_json())
+    else:
+        print_text(text(found))
+        print(f"\n{kind}: {printable(str(search.path / JUDGED / name))}")

@@ -1,21 +1,27 @@
-"""Settings dataclasses as command-line options: names, defaults and help come from the fields."""
+"""Options that commands share: settings, made from their fields, and how a command runs."""
 
 from __future__ import annotations
 
 import argparse
-import typing
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prac.cli.given import check_exclusive
+from prac.cli.memory import keep_freed_memory
 from prac.cli.parser import Parser
-from prac.config import ABOUT_METHODS, PRESETS, Settings, flag_of, from_flat, leaves, without_none
+from prac.config import ABOUT_METHODS, PRESETS, Settings, flag_of, from_flat, leaves
 from prac.monitor import TRACKERS, Progress
 from prac.training import Interval, RunControl
 
-S = TypeVar("S", bound=Settings)
+if TYPE_CHECKING:
+    from prac.data import Examples
+    from prac.training import RunKeywords, RunOptions
 
+S = TypeVar("S", bound=Settings)
 
 TITLES = {"train": "training", "prune": "pruning", "sample": "sampling", "stop": "stopping"}
 """Settings by the names of their fields, as `--help` heads them."""
@@ -25,48 +31,41 @@ def add_settings(
     parser: Parser,
     cls: type[Settings],
     title: str,
-    defaults: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None,
     *,
     recorded: bool = False,
-    hidden: Sequence[str] = (),
+    hidden: Collection[str] = (),
 ) -> None:
     """Add an option for every setting below `cls`, in a help group for each class of settings.
 
-    Args:
-        parser: Gets the options.
-        cls: The settings.
-        title: Of the group of those directly in `cls`.
-        defaults: By flat name, what takes the place of the fields' own, as `--help` tells.
-        recorded: Whether a run or a ticket has the defaults, so that `--help` shows none.
-        hidden: Settings, by flat name, that `--help` leaves out.
+    The title is of the group of those directly in `cls`; defaults, by flat name, take the place of
+    the fields' own. `--help` tells them, unless they are recorded by a run or a ticket, and leaves
+    the hidden settings out.
     """
-    groups: dict[tuple[str, ...], Any] = {}
+    defaults = defaults or {}
     for path, field, hint in leaves(cls):
-        place = path[:-1]
-        if place not in groups:
-            name = (title, *place)[-1]
-            groups[place] = parser.add_argument_group(f"{TITLES.get(name, name)} settings")
+        name = (title, *path)[-2]
+        parser.group(f"{TITLES.get(name, name)} settings")
         flag = flag_of(field)
         option = flag.replace("_", "-")
         text = field.metadata["help"]
         if flag in hidden:
             text = argparse.SUPPRESS
         elif not recorded:
-            text += f" (default: {_shown((defaults or {}).get(flag, field.default))})"
+            text += f" (default: {_shown(defaults.get(flag, field.default))})"
         if hint is bool:
-            parser.flag(option, text, group=groups[place], default=field.default)
+            parser.flag(option, text, default=field.default)
             continue
         parser.option(
             option,
             hint,
-            metavar=field.metadata["unit"] or _metavar(hint),
+            metavar=field.metadata["unit"],
             help=text,
             default=field.default,
-            names=field.metadata["names"] or _choices(hint),
-            group=groups[place],
+            names=field.metadata["names"],
             **field.metadata["bounds"],
         )
-    parser.set_defaults(**(defaults or {}))
+    parser.set_defaults(**defaults)
 
 
 METHODS_LISTED = "methods:\n" + "\n".join(f"  {n:<15} {text}" for n, text in ABOUT_METHODS.items())
@@ -77,7 +76,6 @@ def add_preset(parser: Parser) -> None:
     """Add `--preset NAME,...`, settings that all other options take the place of."""
     parser.option(
         "preset",
-        str | None,
         metavar="NAME,...",
         help="start from these settings; of several presets the later ones win",
         names=tuple(PRESETS),
@@ -85,33 +83,23 @@ def add_preset(parser: Parser) -> None:
 
 
 def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
-    """Add what says how a command runs and what it prints, none of it a setting.
-
-    Args:
-        parser: Of the command.
-        tracked: Whether what it trains can be tracked.
-    """
-    group = parser.add_argument_group("how it runs")
+    """Add what says how a command runs, tracks and prints, none of it a setting."""
+    parser.group("how it runs")
     parser.option(
         "device",
         str,
         default="auto",
-        metavar="NAME",
         help="auto, cpu, cuda or cuda:N (default: auto)",
         names=("auto", "cpu", "cuda"),
-        group=group,
     )
     parser.option(
         "workers",
         int,
         default=2,
-        metavar="N",
         help="processes that decode images that do not fit in memory (default: 2)",
         at_least=0,
-        group=group,
     )
     parser.add(
-        group,
         "--save-every",
         type=_checked_interval,
         metavar="N|TIME",
@@ -120,39 +108,31 @@ def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
     parser.option(
         "max-seconds",
         float | None,
-        metavar="X",
         help="save and stop before this limit; the same command continues (default: none)",
         above=0,
-        group=group,
     )
     parser.flag(
-        "accept-changes",
-        "resume even under another torch, prac or device, though bits may differ",
-        group=group,
+        "accept-changes", "resume even under another torch, prac or device, though bits may differ"
     )
     if tracked:
         parser.flag(
             "tensorboard",
             "write curves, histograms and pictures into the run folder, for TensorBoard",
-            group=group,
         )
         parser.option(
             "track",
             tuple[str, ...],
             default=(),
-            metavar="NAME,...",
             help="send the same to wandb, mlflow or package.module:callable (default: none)",
             names=TRACKERS,
-            group=group,
         )
-    parser.flag("json", "print a summary as JSON", group=group)
-    parser.flag("quiet", "show no progress", group=group)
+    parser.flag("json", "print a summary as JSON")
+    parser.flag("quiet", "show no progress")
 
 
 def trackers_of(options: Namespace) -> tuple[str, ...]:
     """Return the trackers that a command line names, each once."""
-    named = (*(["tensorboard"] if options.tensorboard else []), *(options.track or ()))
-    return tuple(dict.fromkeys(named))
+    return tuple(dict.fromkeys((*["tensorboard"] * options.tensorboard, *(options.track or ()))))
 
 
 def _checked_interval(given: Any) -> Any:
@@ -161,27 +141,31 @@ def _checked_interval(given: Any) -> Any:
     return given
 
 
-def run_control_of(options: Namespace, progress: Progress) -> RunControl:
-    """Return when a command saves and stops, as its options say."""
-    return RunControl(
+@contextmanager
+def running(options: Namespace, progress: Progress) -> Iterator[RunOptions]:
+    """Hear signals, and yield how a command runs: when it saves and stops, as its options say."""
+    keep_freed_memory()
+    control = RunControl(
         save_every=options.save_every, max_seconds=options.max_seconds, tell=progress.say
     )
+    with control.listening():
+        from prac.training import RunOptions
+
+        yield RunOptions(options.device, progress, control, options.accept_changes)
 
 
-def _choices(hint: Any) -> tuple[str, ...]:
-    """Return the only values of a setting, where its type says them."""
-    inner = without_none(hint)
-    return typing.get_args(inner) if typing.get_origin(inner) is Literal else ()
+@contextmanager
+def tracked(
+    run: RunOptions, options: Namespace, progress: Progress, out: Path, examples: Examples
+) -> Iterator[RunKeywords]:
+    """Show and track what is trained in a folder; what is trained takes the keywords yielded."""
+    from prac.events import chain_callbacks
+    from prac.monitor import Tracking
 
-
-def _metavar(hint: Any) -> str:
-    inner = without_none(hint)
-    if choices := _choices(hint):
-        return "{" + ",".join(choices) + "}"
-    if typing.get_origin(inner) is tuple:
-        name = _metavar(typing.get_args(inner)[0])
-        return f"{name},..."
-    return {int: "N", float: "X", str: "NAME"}.get(inner, "VALUE")
+    tracking = Tracking(out, *trackers_of(options), examples=examples, note=progress.say)
+    with tracking, progress:
+        yield replace(run, callback=chain_callbacks(progress, tracking)).keywords
+        tracking.catch_up()  # Where nothing was left to do.
 
 
 def _shown(value: Any) -> str:

@@ -13,10 +13,8 @@ def print_json(value: Any) -> None:
     print()
 
 
-def print_text(*shown: Any) -> None:
+def print_text(shown: Any) -> None:
     """Print what rich can show, such as a table, as wide as the terminal."""
     from rich.console import Console  # Where it is used only: `--json` needs none of it.
 
-    console = Console(highlight=False)
-    for one in shown:
-        console.print(one)
+    Console(highlight=False).print(shown)

@@ -7,17 +7,20 @@ import difflib
 import re
 import shutil
 import textwrap
+import typing
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NoReturn
 
 from prac.cli.given import read_options
-from prac.config import check_bounds, checked, parsed
+from prac.config import check_bounds, checked, parsed, without_none
 from prac.errors import PracError
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose every complaint is one PracError line.
+
+    Abbreviations are off, since a new option could change their meaning.
 
     Attributes:
         actions: Options and arguments by destination, in the order of `--help`.
@@ -25,13 +28,6 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *, examples: Sequence[str], epilog: str = "", **more: Any) -> None:
-        """Make a parser; abbreviations are off, since a new option could change their meaning.
-
-        Args:
-            examples: Command lines that end `--help`.
-            epilog: What stands before them.
-            more: As argparse takes it.
-        """
         shown = "\n".join(["examples:", *(f"  {example}" for example in examples)])
         super().__init__(
             allow_abbrev=False,
@@ -42,79 +38,71 @@ class Parser(argparse.ArgumentParser):
         )
         self.actions: dict[str, argparse.Action] = {}
         self.names: dict[str, tuple[str, ...]] = {}
-        self.argument_group = self.add_argument_group("arguments")
-        self.option_group = self.add_argument_group("options")
+        self._groups: dict[str, Any] = {}
+        self.group("arguments")
+        self.group("options")
         about = "show this help message and exit"
-        self.option_group.add_argument("-h", "--help", action="help", help=about)
+        self._group.add_argument("-h", "--help", action="help", help=about)
+
+    def group(self, title: str) -> None:
+        """Add the options that follow to a group of `--help`, a new one or one that is there."""
+        if title not in self._groups:
+            self._groups[title] = self.add_argument_group(title)
+        self._group = self._groups[title]
 
     def argument(
         self, name: str, *, metavar: str, help: str, names: Sequence[str] = (), **more: Any
     ) -> None:
         """Add an argument that is known by its place; the rest is as of `option`."""
         read = reader(name, str)
-        self.add(
-            self.argument_group, name, help=help, names=names, metavar=metavar, type=read, **more
-        )
+        self.add(name, help=help, names=names, metavar=metavar, type=read, **more)
 
     def option(
         self,
         flag: str,
-        hint: Any,
+        hint: Any = str | None,
         *,
-        metavar: str,
         help: str,
+        metavar: str | None = None,
         default: Any = None,
         short: str | None = None,
         names: Sequence[str] = (),
-        group: Any = None,
         **bounds: float | None,
     ) -> None:
         """Add an option with a value, checked as settings are.
 
-        Args:
-            flag: Without its dashes.
-            hint: The value's type.
-            metavar: Placeholder in `--help`; FILE, TICKET, PATH, DIR and RUN are completed as such.
-            help: One phrase; `argparse.SUPPRESS` hides it.
-            default: Where it is not given.
-            short: A letter that says the same.
-            names: Values for completion.
-            group: Where `--help` shows it, other than among the first options.
-            bounds: As `prac.config.settings.setting` takes them.
+        Placeholder and values for completion are by default those of the type; FILE, TICKET, PATH,
+        DIR and RUN are completed as such. As a help `argparse.SUPPRESS` hides it. Bounds are as
+        `prac.config.settings.setting` takes them.
         """
         self.add(
-            group,
             *([] if short is None else [f"-{short}"]),
             f"--{flag}",
             help=help,
-            names=names,
-            metavar=metavar,
+            names=names or _choices(hint),
+            metavar=metavar or _metavar(hint),
             default=default,
-            type=reader(flag.replace("-", "_"), hint, bounds),
+            type=reader(flag.replace("-", "_"), hint, **bounds),
         )
 
-    def flag(self, flag: str, help: str, *, group: Any = None, default: Any = None) -> None:
+    def flag(self, flag: str, help: str, *, default: Any = None) -> None:
         """Add an option without a value; with a default, `--no-FLAG` says the contrary."""
         if default is None:
-            self.add(group, f"--{flag}", help=help, action="store_true")
+            self.add(f"--{flag}", help=help, action="store_true")
             return
         # With a default, argparse's own action would add it to the help a second time.
-        self.add(group, f"--{flag}", help=help, action=argparse.BooleanOptionalAction)
+        self.add(f"--{flag}", help=help, action=argparse.BooleanOptionalAction)
         self.set_defaults(**{flag.replace("-", "_"): default})
 
-    def add(
-        self, group: Any, *flags: str, help: str, names: Sequence[str] = (), **more: Any
-    ) -> None:
-        """Add what argparse is to know, in a group of `--help`, by default the first options'."""
-        place = self.option_group if group is None else group
-        action = place.add_argument(*flags, help=_wrapped(help), **more)
-        self.actions[action.dest] = action
-        self.names[action.dest] = tuple(names)
+    def add(self, *flags: str, help: str, names: Sequence[str] = (), **more: Any) -> None:
+        """Add an option or an argument by what argparse is to know of it."""
+        group = self._group if flags[0].startswith("-") else self._groups["arguments"]
+        action = group.add_argument(*flags, help=_wrapped(help), **more)
+        self.actions[action.dest], self.names[action.dest] = action, tuple(names)
 
     def config_file(self) -> None:
         """Add `--config FILE`, YAML of options by name, and `--print-config`, which prints it."""
         self.add(
-            None,
             "--config",
             action=_FromFile,
             metavar="FILE",
@@ -127,15 +115,6 @@ class Parser(argparse.ArgumentParser):
         """Names of the options that a `--config` file may hold."""
         found = [name for name, action in self.actions.items() if action.option_strings]
         return [name for name in found if name not in ("config", "print_config")]
-
-    def take(self, values: Mapping[str, Any], options: Namespace) -> None:
-        """Set options to the values of a file, checked as those on the command line are."""
-        for given, value in values.items():
-            name = given.replace("-", "_")
-            if name not in self.in_files:
-                raise self.unknown_option(given)
-            read: Any = self.actions[name].type or reader(name, bool)
-            setattr(options, name, read(value))
 
     def parse(self, arguments: Sequence[str]) -> Namespace:
         """Return the options of a command line.
@@ -168,7 +147,27 @@ class _FromFile(argparse.Action):
     """Takes the options in a YAML file as if they stood on the command line in its place."""
 
     def __call__(self, parser: Any, namespace: Namespace, path: Any, flag: Any = None) -> None:
-        parser.take(read_options(path), namespace)
+        for given, value in read_options(path).items():
+            name = given.replace("-", "_")
+            if name not in parser.in_files:
+                raise parser.unknown_option(given)
+            read = parser.actions[name].type or reader(name, bool)
+            setattr(namespace, name, read(value))
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    """Return the only values of an option, where its type says them."""
+    inner = without_none(hint)
+    return typing.get_args(inner) if typing.get_origin(inner) is Literal else ()
+
+
+def _metavar(hint: Any) -> str:
+    inner = without_none(hint)
+    if choices := _choices(hint):
+        return "{" + ",".join(choices) + "}"
+    if typing.get_origin(inner) is tuple:
+        return f"{_metavar(typing.get_args(inner)[0])},..."
+    return {int: "N", float: "X", str: "NAME"}.get(inner, "VALUE")
 
 
 HELP_COLUMN = 24
@@ -188,14 +187,12 @@ def _wrapped(text: str) -> str:
     return "\n".join(lines).replace("\0", " ").replace("%", "%%")
 
 
-def reader(
-    name: str, hint: Any, bounds: Mapping[str, float | None] | None = None
-) -> Callable[[Any], Any]:
+def reader(name: str, hint: Any, **bounds: float | None) -> Callable[[Any], Any]:
     """Return what turns an option's text, or a YAML value, into a checked setting."""
 
     def read(given: Any) -> Any:
         value = checked(name, parsed(given, hint) if isinstance(given, str) else given, hint)
-        check_bounds(name, value, bounds or {})
+        check_bounds(name, value, bounds)
         return value
 
     return read

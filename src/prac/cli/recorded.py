@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from prac.io import shown
 from prac.monitor import Progress
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from prac.data import LoadedData
 
 
@@ -40,13 +43,7 @@ def own_settings(
     cls: type[JudgeRecipe | RetrainRecipe],
     arguments: Sequence[str],
 ) -> dict[str, Any]:
-    """Return those settings of a search that a command takes over, as defaults of its options.
-
-    Args:
-        path: What recorded them, for messages.
-        known: All that it recorded, by flat name.
-        cls: The command's settings.
-        arguments: As typed, which come before what was recorded.
+    """Return which of the `known` settings, recorded in `path`, are defaults of a command's.
 
     Raises:
         PracError: If model or data is not known, or the model is code that only the file names.
@@ -69,33 +66,34 @@ def own_settings(
     return own
 
 
-def problem_name(recipe: Recipe, preset: str | None) -> str:
-    """Return what someone would call the problem, in plain letters, as part of a folder's name."""
-    if preset is not None:
-        return _plain(preset)
+def problem_names(recipe: Recipe) -> tuple[str, str]:
+    """Return what someone would call the data and the model, for a folder's name."""
     data = Path(recipe.data.name).name.lstrip(".").partition(".")[0]
-    model = recipe.model.name.rpartition(":")[2]
-    return f"{_plain(data) or 'data'}-{_plain(model) or 'model'}"
+    return data, recipe.model.name.rpartition(":")[2]
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Return a name in letters that no shell, terminal or file system takes for anything else."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
 
 
-def names_of(recipe: JudgeRecipe | Recipe | RetrainRecipe) -> dict[str, Any]:
+def names_of(recipe: JudgeRecipe | Recipe) -> dict[str, Any]:
     """Return the settings of model and data, which a run records beside those of its search."""
     return {**flat(recipe.model), **flat(recipe.data)}
 
 
-def load_examples(
-    recipe: JudgeRecipe | Recipe | RetrainRecipe, workers: int, progress: Progress
-) -> LoadedData:
-    """Return the data of a recipe, saying what a person should know of it."""
+def load_problem(
+    recipe: JudgeRecipe | Recipe, workers: int, progress: Progress
+) -> tuple[LoadedData, Callable[..., nn.Module]]:
+    """Return a recipe's data, and what makes its network, of a seed where it is called with one.
+
+    What a person should know of the data is said.
+    """
     from prac.data import load_data
+    from prac.models import load_model
 
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data, workers=workers)
     for line in data.notices():
         progress.say(line)
-    return data
+    return data, partial(load_model, recipe.model, data.shape, len(data.classes))

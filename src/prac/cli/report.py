@@ -25,12 +25,11 @@ def parser() -> Parser:
     made.argument("runs", nargs="+", metavar="RUN", help="run folders")
     made.option(
         "out",
-        str | None,
         metavar="FILE",
         help="the page (default: report.html in the run; of several runs, here)",
         short="o",
     )
-    made.option("png", str | None, metavar="DIR", help="write the charts there too, as PNG and SVG")
+    made.option("png", metavar="DIR", help="write the charts there too, as PNG and SVG")
     made.flag("no-examples", "leave out pictures of examples, which need the data set")
     return made
 

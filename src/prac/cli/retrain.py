@@ -5,29 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prac.cli.given import check_used
-from prac.cli.memory import keep_freed_memory
-from prac.cli.options import (
-    add_run_options,
-    add_settings,
-    options_and_recipe,
-    run_control_of,
-    trackers_of,
-)
+from prac.cli.options import add_run_options, add_settings, options_and_recipe, running, tracked
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_examples, names_of, own_settings
+from prac.cli.recorded import load_problem, names_of, own_settings
 from prac.config import RetrainRecipe, flat
 from prac.monitor import Progress
-from prac.training import RunControl
 from prac.utils import printable
-
-if TYPE_CHECKING:
-    from prac.evaluation import History
-    from prac.runs import Ticket
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -45,10 +34,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.argument("ticket", metavar="TICKET", help="a ticket file")
     made.config_file()
     made.option(
-        "out",
-        str | None,
-        metavar="DIR",
-        help="folder (default: runs/retrain-DIGEST, of ticket and settings)",
+        "out", metavar="DIR", help="folder (default: runs/retrain-DIGEST, of ticket and settings)"
     )
     add_run_options(made, tracked=True)
     add_settings(made, RetrainRecipe, "other", defaults, recorded=True)
@@ -64,60 +50,36 @@ def run(arguments: Sequence[str]) -> int:
     own = own_settings(path, ticket.provenance.get("settings", {}), RetrainRecipe, arguments)
     options, recipe = options_and_recipe(parser(own), arguments, RetrainRecipe)
     check_used(arguments, flat(recipe))
-    out = Path(options.out or f"runs/retrain-{_digest(ticket, recipe)}")
+    told = json.dumps([ticket.digest, flat(recipe)], sort_keys=True)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:12]
+    out = Path(options.out or f"runs/retrain-{digest}")
     progress = Progress(quiet=options.quiet)
-    keep_freed_memory()
-    with run_control_of(options, progress).listening() as run_control:
-        history = _train(ticket, recipe, out, options, progress, run_control)
-    _show(history, out, options.json)
+    with running(options, progress) as run_options:
+        from prac.evaluation import retrain
+
+        data, make_model = load_problem(recipe, options.workers, progress)
+        model = make_model(recipe.seed)
+        with tracked(run_options, options, progress, out, data.train) as keywords:
+            retrain(
+                ticket,
+                model,
+                data.train,
+                recipe.train,
+                val=data.val,
+                test=data.test,
+                seed=recipe.seed,
+                out=out,
+                recipe=names_of(recipe),
+                **keywords,
+            )
+    _show(out, options.json)
     return 0
 
 
-def _digest(ticket: Ticket, recipe: RetrainRecipe) -> str:
-    """Return what tells this retraining from any other, for its folder's name."""
-    text = json.dumps([ticket.digest, flat(recipe)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def _show(out: Path, as_json: bool) -> None:
+    from prac.evaluation import read_history
 
-
-def _train(
-    ticket: Ticket,
-    recipe: RetrainRecipe,
-    out: Path,
-    options: Any,
-    progress: Progress,
-    run_control: RunControl,
-) -> History:
-    from prac.evaluation import read_history, retrain
-    from prac.events import chain_callbacks
-    from prac.models import load_model
-    from prac.monitor import Tracking
-
-    data = load_examples(recipe, options.workers, progress)
-    model = load_model(recipe.model, data.shape, len(data.classes), recipe.seed)
-    tracking = Tracking(out, *trackers_of(options), examples=data.train, note=progress.say)
-    with tracking, progress:
-        retrain(
-            ticket,
-            model,
-            data.train,
-            recipe.train,
-            val=data.val,
-            test=data.test,
-            seed=recipe.seed,
-            out=out,
-            device=options.device,
-            recipe=names_of(recipe),
-            callback=chain_callbacks(progress, tracking),
-            run_control=run_control,
-            accept_changes=options.accept_changes,
-        )
-        tracking.catch_up()  # Where nothing was left to do.
-    return read_history(out)
-
-
-def _show(history: History, out: Path, as_json: bool) -> None:
-    from dataclasses import asdict
-
+    history = read_history(out)
     if as_json:
         print_json({"out": str(out), **asdict(history)})
         return

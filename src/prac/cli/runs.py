@@ -69,12 +69,11 @@ def run(arguments: Sequence[str]) -> int:
         raise PracError(f"{', '.join(options.folders)}: no run is there: name a folder of runs")
     runs = [RunFacts.read(path) for path in dict.fromkeys(paths)]
     chosen = [one for one in runs if _is_asked_for(one, options.where)]
-    runs = _sorted(chosen, options.sort.replace("-", "_"), options.reverse)
+    runs = _sorted(chosen, options.sort, options.reverse)
     if options.diff and len(runs) != 2:
         raise PracError(f"--diff compares two runs, but there are {len(runs)}: name the two")
     if options.json:
-        values = [{**in_short(one), "settings": one.search.settings} for one in runs]
-        print_json(values)
+        print_json([{**in_short(one), "settings": one.search.settings} for one in runs])
         return 0
     print_text(_differing(runs) if options.diff else _listed(runs))
     for one in runs:
@@ -83,37 +82,33 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _known(one: RunFacts) -> dict[str, Any]:
-    """Return what runs are sorted and chosen by: settings, and what was found, by name."""
-    return {**one.search.settings, **in_short(one)}
+def _known(one: RunFacts, name: str) -> Any:
+    """Return what runs are sorted and chosen by: a setting, or what was found."""
+    known, name = {**one.search.settings, **in_short(one)}, name.replace("-", "_")
+    if name not in known:
+        raise unknown_name("column or setting", name, known)
+    return known[name]
 
 
 def _is_asked_for(one: RunFacts, where: Sequence[str]) -> bool:
-    known = _known(one)
     for condition in where:
         name, equals, value = condition.partition("=")
-        name = name.replace("-", "_")
         if not equals:
             raise PracError(f"where has {condition!r}: expected NAME=VALUE")
-        if name not in known:
-            raise unknown_name("column or setting", name, known)
-        if value not in (str(known[name]), json.dumps(known[name])):
+        found = _known(one, name)
+        if value not in (str(found), json.dumps(found)):
             return False
     return True
 
 
 def _sorted(runs: list[RunFacts], name: str, reverse: bool) -> list[RunFacts]:
-    for one in runs:
-        if name not in _known(one):
-            raise unknown_name("column or setting", name, _known(one))
-
     def key(one: RunFacts) -> tuple[bool, Any]:
-        value = _known(one)[name]
+        value = _known(one, name)
         return (False, value) if isinstance(value, int | float) else (True, str(value))
 
     # What is not known comes last, whichever way the others go.
-    known = [one for one in runs if _known(one)[name] is not None]
-    rest = [one for one in runs if _known(one)[name] is None]
+    known = [one for one in runs if _known(one, name) is not None]
+    rest = [one for one in runs if _known(one, name) is None]
     return [*sorted(known, key=key, reverse=reverse), *rest]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any, Protocol
+from typing import Any
 
 from rich import live
 from rich.console import Console
@@ -18,20 +18,7 @@ from prac.utils import printable
 KEPT_LINES = 200  # Shown again where a terminal that was resized had to be cleared.
 
 
-class Live(Protocol):
-    """What shows a board."""
-
-    def say(self, line: str) -> None:
-        """Show a line that stays."""
-
-    def show(self, board: ProgressState) -> None:
-        """Show a board in place of the one before."""
-
-    def stop(self, board: ProgressState) -> None:
-        """Come to an end, this being the last board."""
-
-
-def live_on(console: Console) -> Live | None:
+def live_on(console: Console) -> Terminal | Notebook | None:
     """Return what shows boards on a console; None where nothing can be changed in place."""
     if console.is_jupyter:
         return Notebook()
@@ -56,7 +43,6 @@ class Terminal:
     """A screen below the lines that stay, drawn anew where the terminal's size has changed."""
 
     def __init__(self, console: Console) -> None:
-        """Begin with an empty screen."""
         self._console = console
         self._size = console.size
         self._lines: list[str] = []
@@ -101,7 +87,6 @@ class Notebook:
     HEIGHT = 60
 
     def __init__(self) -> None:
-        """Begin without an output."""
         self._handle: Any = None
         self._notes: list[str] = []
 
@@ -114,13 +99,6 @@ class Notebook:
         """Change the output."""
         from IPython.display import HTML, display
 
-        html = HTML(self._html(Screen(board)))
-        if self._handle is None:
-            self._handle = display(html, display_id=True)
-        else:
-            self._handle.update(html)
-
-    def _html(self, screen: Screen) -> str:
         console = Console(
             file=io.StringIO(),
             record=True,
@@ -131,9 +109,13 @@ class Notebook:
         )
         for note in self._notes:
             print_line(console, note)
-        console.print(screen)
+        console.print(Screen(board))
         code = '<pre style="line-height: 1.2; font-family: monospace">{code}</pre>'
-        return console.export_html(inline_styles=True, code_format=code)
+        html = HTML(console.export_html(inline_styles=True, code_format=code))
+        if self._handle is None:
+            self._handle = display(html, display_id=True)
+        else:
+            self._handle.update(html)
 
     def stop(self, board: ProgressState) -> None:
         """Show the last board."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from prac.monitor.progress_state import ProgressState
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from prac.events import Event
-    from prac.monitor.live import Live
+    from prac.monitor.live import Notebook, Terminal
 
 PLAIN_SECONDS = 10.0
 REFRESH_SECONDS = 0.2
@@ -42,7 +41,7 @@ class Progress:
 
         self.console = console or Console(stderr=True, highlight=False)
         self.quiet = quiet
-        self._live: Live | None = None
+        self._live: Terminal | Notebook | None = None
         self._board = ProgressState()
         self._last_plain = self._last_refresh = 0.0
 
@@ -58,18 +57,12 @@ class Progress:
             print_line(self.console, line)
 
     def __enter__(self) -> Progress:
-        """Start the screen where there is one."""
         from prac.monitor.live import live_on
 
         self._live = None if self.quiet else live_on(self.console)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Take a terminal's screen away; a notebook keeps the last one."""
         if self._live is not None:
             self._live.stop(self._board)
@@ -81,7 +74,7 @@ class Progress:
             return
         now = time.monotonic()
         self._board = self._board.after(event, now)
-        for line in self._lines(event):
+        if line := self._line(event):
             self.say(line)
         if self._live is not None:
             is_due = now - self._last_refresh >= REFRESH_SECONDS
@@ -94,39 +87,37 @@ class Progress:
             now - self._last_plain >= PLAIN_SECONDS
         ):
             self._last_plain = now
-            training, doing = self._board.training, self._board.doing
-            self.say("  " + (doing or (training.line() if training else "")))
+            self.say(f"  {self._board.activity}")
             sys.stderr.flush()
 
-    def _lines(self, event: Event) -> list[str]:
-        """Return what stays of an event."""
+    def _line(self, event: Event) -> str:
+        """Return what stays of an event, if anything."""
         facts: Any = event.facts
         board = self._board
-        if event.kind == "level":
-            line = f"level {event.level}/{facts['levels']}: density {facts['density']:.3f}, "
-            if facts["iterations"]:
+        match event.kind:
+            case "level":
+                line = f"level {event.level}/{facts['levels']}: density {facts['density']:.3f}, "
+                if not facts["iterations"]:
+                    return line + "not trained"
                 line += f"{facts['set_size']} of {facts['total']} examples, "
-                line += f"up to {facts['iterations']} iterations"
-            else:
-                line += "not trained"
-            return [line]
-        if event.kind == "retrain" and board.training is not None:
-            # One of many trainings, unless it belongs to the search whose levels are shown.
-            head = f"{board.heading}: " if board.heading and not board.rows else ""
-            schedule = f"all data, {facts['iterations']} iterations"
-            return [f"{head}{board.training.task}: density {facts['density']:.3f}, {schedule}"]
-        if event.kind == "pruned" and facts["trained"]:
-            saved = board.saved_before(event.level)
-            return [
-                f"  trained {facts['iterations']} iterations, {saved:.1%} saved so far; "
-                f"the next level's set has {facts['next_set_size']} examples"
-            ]
-        if event.kind == "trunk":
-            return [board.doing]
-        if event.kind == "contest":
-            return [board.heading]
-        if event.kind == "note":
-            return [f"note: {facts['text']}"]
-        if event.kind == "retrained" and facts["test_accuracy"] is not None:
-            return [f"  test accuracy {facts['test_accuracy']:.4f}"]
-        return []
+                return line + f"up to {facts['iterations']} iterations"
+            case "retrain" if board.training is not None:
+                # One of many trainings, unless it belongs to the search whose levels are shown.
+                head = f"{board.heading}: " if board.heading and not board.rows else ""
+                schedule = f"all data, {facts['iterations']} iterations"
+                return f"{head}{board.training.task}: density {facts['density']:.3f}, {schedule}"
+            case "pruned" if facts["trained"]:
+                saved = board.saved_before(event.level)
+                return (
+                    f"  trained {facts['iterations']} iterations, {saved:.1%} saved so far; "
+                    f"the next level's set has {facts['next_set_size']} examples"
+                )
+            case "trunk":
+                return board.doing
+            case "contest":
+                return board.heading
+            case "note":
+                return f"note: {facts['text']}"
+            case "retrained" if facts["test_accuracy"] is not None:
+                return f"  test accuracy {facts['test_accuracy']:.4f}"
+        return ""

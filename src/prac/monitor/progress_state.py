@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LevelRow:
-    """One level of a search, done, under way or to come.
+    """One level of a search, done, under way or to come; None stands for what is not known yet.
 
     Attributes:
         index: Prunings done before it.
         density: Share of the prunable weights that it trains.
-        trains: Whether it is trained at all.
-        set_size: Examples that it trains on; None until that is known.
-        epochs: Trained so far.
-        planned_epochs: Of its schedule; None until that is known.
-        iterations: Trained so far.
-        is_done: Whether it has come to its end.
+        set_size: Examples that it trains on.
+        epochs: Trained so far, of the `planned_epochs` of its schedule; as are `iterations`.
         accuracy: Of its ticket retrained, on test data.
     """
 
@@ -39,18 +36,15 @@ class LevelRow:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """A training under way.
+    """A training under way; times are in seconds of a clock that never goes back.
 
     Attributes:
         task: What is trained.
-        iterations: Of its schedule; an early stop comes sooner.
-        epochs: The same in epochs.
-        first: The iteration at which this process took it up.
-        since: When that was, in seconds.
-        iteration: The newest one known to be done.
-        now: When that was.
-        epoch: The newest epoch that is done.
-        remark: What its newest epoch told.
+        iterations: Of its schedule, as are the `epochs`; an early stop comes sooner.
+        first: The iteration at which this process took it up, at the time `since`.
+        iteration: The newest one known to be done, at the time `now`.
+        epoch: The newest one that is done.
+        remark: What that told.
     """
 
     task: str
@@ -88,12 +82,10 @@ class ProgressState:
 
     Attributes:
         heading: What the rest belongs to, such as one of several searches.
-        rows: The levels of the search, if it is one.
-        level: The one under way.
+        rows: The levels of the search, if it is one; `level` is under way.
         total: All training examples.
         imp_iterations: What iterative magnitude pruning trains at each level.
-        seconds_before: What the search took before this process.
-        since: When this process took it up, in seconds.
+        seconds_before: What the search took before this process, which took it up at `since`.
         now: The newest event's time, or the search's end.
         training: What is trained at the moment.
         doing: What else is done at the moment.
@@ -111,15 +103,87 @@ class ProgressState:
     doing: str = ""
 
     def after(self, event: Event, now: float) -> ProgressState:
-        """Return the board after an event.
-
-        Args:
-            event: What happened.
-            now: When, in seconds of a clock that never goes back.
-        """
-        change = CHANGES.get(event.kind)
-        board = self if change is None else change(self, event, now)
+        """Return the board after an event that came at the time `now`."""
+        board = self._changed(event, now)
         return board if board.is_finished else replace(board, now=now)
+
+    def _changed(self, event: Event, now: float) -> ProgressState:
+        facts, level = event.facts, event.level
+        idle = replace(self, training=None, doing="")
+        match event.kind:
+            case "search":
+                return self._searching(level, facts, now)
+            case "level":
+                told = {"density": facts["density"], "set_size": facts["set_size"]}
+                board = self._with_row(level, planned_epochs=facts["epochs"], **told)
+                training = _begun(f"level {level}/{facts['levels']}", facts, now)
+                return replace(board, level=level, training=training, doing="")
+            case "step" if self.training is not None:
+                training = replace(self.training, iteration=facts["iteration"], now=now)
+                return replace(self, training=training)
+            case "epoch" if self.training is not None:
+                training = replace(_after_epoch(self.training, facts), now=now)
+                board = replace(self, training=training)
+                if not training.task.startswith("level"):
+                    return board
+                return board._with_row(level, epochs=training.epoch, iterations=training.iteration)
+            case "scoring":
+                return replace(self, doing=f"level {level}/{len(self.rows) - 1}: scoring all data")
+            case "pruned":
+                board = idle._with_row(level - 1, is_done=True, iterations=facts["iterations"])
+                board = board._with_row(level, set_size=facts["next_set_size"])
+                return replace(board, level=level)
+            case "retrain":
+                task = self.doing if self.training is None else ""
+                training = _begun(task or f"retraining ticket {level}", facts, now)
+                return replace(idle, level=level, training=training)
+            case "retrained":
+                return idle._with_row(level, accuracy=facts["test_accuracy"])
+            case "trial":
+                heading = f"training {facts['number']} of {facts['of']}"
+                doing = f"{facts['what']}, seed {facts['seed']}"
+                return replace(idle, heading=heading, rows=(), doing=doing)
+            case "trunk":
+                doing = f"training the dense network to iteration {facts['iteration']}"
+                return replace(idle, doing=doing)
+            case "contest":
+                place = f"search {facts['number']} of {facts['of']}"
+                return ProgressState(f"{place}: {facts['method']}, seed {facts['seed']}")
+            case "judging":
+                doing = f"training ticket {level} alone, seed {facts['seed']}"
+                return replace(idle, level=level, doing=doing)
+            case "barrier":
+                return replace(idle, doing=f"error barrier of {facts['what']}")
+            case "finished":
+                return replace(idle, now=now)._with_row(level, is_done=True)
+        return self
+
+    def _with_row(self, index: int, **values: Any) -> ProgressState:
+        rows = [replace(row, **values) if row.index == index else row for row in self.rows]
+        return replace(self, rows=tuple(rows))
+
+    def _searching(self, level: int, facts: Mapping[str, Any], now: float) -> ProgressState:
+        """Return the board of a search that begins, or is taken up."""
+        trained = [*facts["trains"], False]
+        rows = list(map(LevelRow, itertools.count(), facts["densities"], trained))
+        told = ("density", "set_size", "epochs", "planned_epochs", "iterations")
+        for done in facts["done"]:
+            values = {name: done[name] for name in told}
+            rows[done["index"]] = replace(rows[done["index"]], **values, is_done=True)
+        return ProgressState(
+            heading=self.heading or facts["path"],
+            rows=tuple(rows),
+            level=level,
+            total=facts["total"],
+            imp_iterations=facts["imp_iterations"],
+            seconds_before=sum(done["cost"]["seconds"] for done in facts["done"]),
+            since=now,
+        )
+
+    @property
+    def activity(self) -> str:
+        """What is done at the moment, in words; empty where nothing is."""
+        return self.doing or (self.training.line() if self.training else "")
 
     @property
     def done(self) -> tuple[LevelRow, ...]:
@@ -144,9 +208,9 @@ class ProgressState:
         The dense level is no measure of the others, whose sets are chosen by it.
         """
         training = self.training
-        if training is None or training.iteration == training.first or not self.level:
+        if training is None or training.iteration == training.first:
             return None
-        if self.is_finished:  # What trains is a ticket.
+        if not self.level or self.is_finished:  # The dense level trains, or a ticket.
             return None
         lengths = [row.iterations for row in self.done[1:] if row.trains]
         each = sum(lengths) / len(lengths) if lengths else training.iterations
@@ -165,155 +229,21 @@ class ProgressState:
         return ", ".join(parts)
 
 
-def _change_row(board: ProgressState, index: int, **values: Any) -> ProgressState:
-    rows = [replace(row, **values) if row.index == index else row for row in board.rows]
-    return replace(board, rows=tuple(rows))
-
-
-def _search(board: ProgressState, event: Event, now: float) -> ProgressState:
-    facts = event.facts
-    trained = [*facts["trains"], False]
-    rows = [
-        LevelRow(index, density, trains)
-        for index, (density, trains) in enumerate(zip(facts["densities"], trained, strict=True))
-    ]
-    told = ("density", "set_size", "epochs", "planned_epochs", "iterations")
-    for level in facts["done"]:
-        values = {name: level[name] for name in told}
-        rows[level["index"]] = replace(rows[level["index"]], **values, is_done=True)
-    return ProgressState(
-        heading=board.heading or facts["path"],
-        rows=tuple(rows),
-        level=event.level,
-        total=facts["total"],
-        imp_iterations=facts["imp_iterations"],
-        seconds_before=sum(level["cost"]["seconds"] for level in facts["done"]),
-        since=now,
-    )
-
-
 def _begun(task: str, facts: Mapping[str, Any], now: float) -> TrainingProgress:
-    iteration = facts["iteration"]
-    each = max(facts["iterations"] / max(facts["epochs"], 1), 1)
-    return TrainingProgress(
-        task,
-        facts["iterations"],
-        facts["epochs"],
-        first=iteration,
-        since=now,
-        iteration=iteration,
-        now=now,
-        epoch=int(iteration / each),
-    )
+    iteration, iterations, epochs = (facts[name] for name in ("iteration", "iterations", "epochs"))
+    epoch = int(iteration / max(iterations / max(epochs, 1), 1))
+    begun = {"first": iteration, "since": now, "iteration": iteration, "now": now}
+    return TrainingProgress(task, iterations, epochs, **begun, epoch=epoch)
 
 
-def _level(board: ProgressState, event: Event, now: float) -> ProgressState:
-    facts = event.facts
-    values = {"set_size": facts["set_size"], "density": facts["density"]}
-    board = _change_row(board, event.level, planned_epochs=facts["epochs"], **values)
-    training = _begun(f"level {event.level}/{facts['levels']}", facts, now)
-    return replace(board, level=event.level, training=training, doing="")
-
-
-def _step(board: ProgressState, event: Event, now: float) -> ProgressState:
-    if board.training is None:
-        return board
-    training = replace(board.training, iteration=event.facts["iteration"], now=now)
-    return replace(board, training=training)
-
-
-def _epoch(board: ProgressState, event: Event, now: float) -> ProgressState:
-    facts = event.facts
-    if board.training is None:
-        return board
+def _after_epoch(training: TrainingProgress, facts: Mapping[str, Any]) -> TrainingProgress:
     remarks = []
     if facts.get("mask_distance") is not None:
         remarks += [f"mask distance {facts['mask_distance']:.3f}"]
     if facts.get("val_accuracy") is not None:
         remarks += [f"val {facts['val_accuracy']:.1%}"]
-    training = replace(
-        board.training,
-        iteration=facts["iteration"],
-        now=now,
-        epoch=facts["epoch"],
-        remark=", ".join(remarks),
-    )
-    if training.task.startswith("level"):
-        values = {"epochs": facts["epoch"], "iterations": facts["iteration"]}
-        board = _change_row(board, event.level, **values)
-    return replace(board, training=training)
-
-
-def _scoring(board: ProgressState, event: Event, now: float) -> ProgressState:
-    return replace(board, doing=f"level {event.level}/{len(board.rows) - 1}: scoring all data")
-
-
-def _pruned(board: ProgressState, event: Event, now: float) -> ProgressState:
-    facts = event.facts
-    board = _change_row(board, event.level - 1, is_done=True, iterations=facts["iterations"])
-    board = _change_row(board, event.level, set_size=facts["next_set_size"])
-    return replace(board, level=event.level, training=None, doing="")
-
-
-def _retrain(board: ProgressState, event: Event, now: float) -> ProgressState:
-    task = board.doing if board.training is None and board.doing else ""
-    task = task or f"retraining ticket {event.level}"
-    return replace(board, level=event.level, training=_begun(task, event.facts, now), doing="")
-
-
-def _retrained(board: ProgressState, event: Event, now: float) -> ProgressState:
-    board = _change_row(board, event.level, accuracy=event.facts["test_accuracy"])
-    return replace(board, training=None, doing="")
-
-
-def _trial(board: ProgressState, event: Event, now: float) -> ProgressState:
-    facts = event.facts
-    heading = f"training {facts['number']} of {facts['of']}"
-    doing = f"{facts['what']}, seed {facts['seed']}"
-    return replace(board, heading=heading, rows=(), training=None, doing=doing)
-
-
-def _trunk(board: ProgressState, event: Event, now: float) -> ProgressState:
-    doing = f"training the dense network to iteration {event.facts['iteration']}"
-    return replace(board, training=None, doing=doing)
-
-
-def _contest(board: ProgressState, event: Event, now: float) -> ProgressState:
-    facts = event.facts
-    heading = f"search {facts['number']} of {facts['of']}: {facts['method']}, seed {facts['seed']}"
-    return ProgressState(heading=heading)
-
-
-def _judging(board: ProgressState, event: Event, now: float) -> ProgressState:
-    doing = f"training ticket {event.level} alone, seed {event.facts['seed']}"
-    return replace(board, level=event.level, training=None, doing=doing)
-
-
-def _barrier(board: ProgressState, event: Event, now: float) -> ProgressState:
-    return replace(board, training=None, doing=f"error barrier of {event.facts['what']}")
-
-
-def _finished(board: ProgressState, event: Event, now: float) -> ProgressState:
-    board = replace(board, now=now, training=None, doing="")
-    return _change_row(board, event.level, is_done=True)
-
-
-CHANGES: dict[str, Callable[[ProgressState, Event, float], ProgressState]] = {
-    "search": _search,
-    "level": _level,
-    "step": _step,
-    "epoch": _epoch,
-    "scoring": _scoring,
-    "pruned": _pruned,
-    "retrain": _retrain,
-    "retrained": _retrained,
-    "trial": _trial,
-    "trunk": _trunk,
-    "contest": _contest,
-    "judging": _judging,
-    "barrier": _barrier,
-    "finished": _finished,
-}
+    remark = ", ".join(remarks)
+    return replace(training, iteration=facts["iteration"], epoch=facts["epoch"], remark=remark)
 
 
 def duration(seconds: float) -> str:

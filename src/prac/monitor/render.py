@@ -35,14 +35,12 @@ class Screen:
             yield _cut(board.heading, "bold")
         if board.rows and room > 0:
             yield fitting_table(board, room, console, options)
-        if board.training is not None:
-            yield _cut(board.training.line() if not board.doing else board.doing)
-            if room > -FRAME_LINES:
-                done, of = board.training.iteration, max(board.training.iterations, 1)
-                yield ProgressBar(total=of, completed=done, width=min(options.max_width, 80))
-                yield Segment.line()
-        elif board.doing:
-            yield _cut(board.doing)
+        if board.activity:
+            yield _cut(board.activity)
+        if board.training is not None and room > -FRAME_LINES:
+            done, of = board.training.iteration, max(board.training.iterations, 1)
+            yield ProgressBar(total=of, completed=done, width=min(options.max_width, 80))
+            yield Segment.line()
         if board.rows and room > -FRAME_LINES:
             yield _cut(board.summary(), "dim")
 
@@ -57,7 +55,7 @@ def fitting_table(
 ) -> Table:
     """Return the levels as a table no wider than the console, of `room` rows at most."""
     shown = set(LEVEL_COLUMNS)
-    if not any(row.accuracy is not None for row in board.rows):
+    if all(row.accuracy is None for row in board.rows):
         shown -= {"test"}
     unbound = options.update(max_width=1000)
     for spared in ("", *SPARED):
@@ -102,14 +100,13 @@ def _around(board: ProgressState, room: int) -> Iterator[LevelRow | None]:
 
 
 def _cells(board: ProgressState, row: LevelRow, mark: str) -> dict[str, str]:
-    is_known = row.set_size is not None
-    share = f" ({row.set_size / board.total:.0%})" if row.set_size is not None else ""
+    size = row.set_size
     is_trained = row.trains and row.planned_epochs is not None
     saved = row.index and all(before.is_done for before in board.rows[: row.index])
     return {
         "level": f"{mark}{row.index}",
         "density": f"{row.density:.2%}",
-        "set": f"{row.set_size}{share}" if is_known else "",
+        "set": "" if size is None else f"{size} ({size / board.total:.0%})",
         "epochs": f"{row.epochs}/{row.planned_epochs}" if is_trained else "",
         "iterations": str(row.iterations) if is_trained and row.epochs else "",
         "saved": f"{board.saved_before(row.index):.1%}" if saved else "",

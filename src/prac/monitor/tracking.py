@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from torch import Tensor
 
-from prac.data import Examples, are_images, as_examples, pixels_of
+from prac.data import are_images, as_examples, pixels_of
 from prac.errors import unknown_name
 from prac.events import Event
 from prac.io import read_settings, read_tensors
@@ -57,9 +57,8 @@ class Tracking:
         examples: Any = None,
         note: Callable[[str], None] = print,
     ) -> None:
-        """Find the trackers; none is begun before the run folder is."""
         self.out = Path(out)
-        self._makers = {_name(one): _maker(one) for one in trackers}
+        self._makers = dict(map(_named_maker, trackers))
         self._trackers: dict[str, Tracker] = {}
         self._is_open = False
         self._given = examples
@@ -69,17 +68,11 @@ class Tracking:
         self._starts: dict[str, int] = {}  # Of each series, in iterations of all.
 
     def __enter__(self) -> Tracking:
-        """Do nothing yet."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Let trackers finish."""
-        self._tell(lambda tracker: tracker.close())
+        self._tell("close")
         self._trackers = {}
 
     def __call__(self, event: Event) -> None:
@@ -90,25 +83,21 @@ class Tracking:
         self.catch_up()
         if not self._trackers or (is_first and event.kind == "finished"):
             return  # A finished run's folder has told all of it.
-        try:
-            self._hand_on(event)
-        except Exception as error:  # Such as a damaged file: curves are not worth a search.
-            self._left_all(error)
-
-    def _hand_on(self, event: Event) -> None:
-        facts = event.facts
-        if event.kind == "level":
-            self._begin(f"level-{event.level:02d}")
-        elif event.kind == "retrain":
-            self._begin(f"ticket-{event.level:02d}")
-        elif event.kind == "epoch":
-            self._epoch(facts)
-        elif event.kind == "pruned":
-            self._level(Search.load(self.out), event.level - 1)
-        elif event.kind == "finished":
-            self._level(Search.load(self.out), event.level)
-        elif event.kind == "retrained" and facts["test_accuracy"] is not None:
-            self._search({"ticket/test_accuracy": facts["test_accuracy"]}, event.level)
+        level, facts = event.level, event.facts
+        with self._left_on_error():
+            match event.kind:
+                case "level":
+                    self._begin(f"level-{level:02d}")
+                case "retrain":
+                    self._begin(f"ticket-{level:02d}")
+                case "epoch":
+                    self._epoch(facts)
+                case "pruned":
+                    self._level(Search.load(self.out), level - 1)
+                case "finished":
+                    self._level(Search.load(self.out), level)
+                case "retrained":
+                    self._tested(facts["test_accuracy"], level)
 
     def catch_up(self) -> None:
         """Begin the trackers and hand on all that the run folder holds, unless that is done."""
@@ -121,13 +110,11 @@ class Tracking:
                 self._trackers[name] = make(self.out, settings)
             except Exception as error:  # Someone else's code, a network, a full disk.
                 self._left(name, error)
-        try:
+        with self._left_on_error():
             if (self.out / "levels").exists():
                 self._catch_up_with_search()
             else:
                 self._catch_up_with_retraining(self.out)
-        except Exception as error:
-            self._left_all(error)
 
     def _catch_up_with_search(self) -> None:
         search, lines = Search.load(self.out), read_metrics(self.out)
@@ -151,9 +138,7 @@ class Tracking:
         for line in lines:
             self._epoch(line)
         if (folder / "summary.json").exists():
-            accuracy = read_retraining(folder / "summary.json")["test_accuracy"]
-            if accuracy is not None:
-                self._search({"ticket/test_accuracy": accuracy}, level)
+            self._tested(read_retraining(folder / "summary.json")["test_accuracy"], level)
 
     def _begin(self, series: str) -> None:
         self._series = series
@@ -167,12 +152,16 @@ class Tracking:
         values = {
             name: float(line[key]) for key, name in CURVES.items() if line.get(key) is not None
         }
-        self._tell(lambda tracker: tracker.scalars(values, where))
+        self._tell("scalars", values, where)
 
     def _search(self, values: Mapping[str, float], level: int) -> Where:
         where = Where("search", level, self._iteration)
-        self._tell(lambda tracker: tracker.scalars(values, where))
+        self._tell("scalars", values, where)
         return where
+
+    def _tested(self, accuracy: float | None, level: int) -> None:
+        if accuracy is not None:
+            self._search({"ticket/test_accuracy": accuracy}, level)
 
     def _level(self, search: Search, index: int) -> None:
         """Hand on what a complete level came to."""
@@ -186,48 +175,41 @@ class Tracking:
             },
             index,
         )
-        trained = search.level_path(index) / "trained.safetensors"
-        if trained.exists():
-            weights, _ = read_tensors(trained, "trained")
+        folder = search.level_path(index)
+        if (folder / "trained.safetensors").exists():
+            weights, _ = read_tensors(folder / "trained.safetensors", "trained")
             for name, weight in weights.items():
                 if weight.ndim > 1:
                     # Of the weights that are left: zeros would hide the rest.
                     self._histogram(f"weights/{name}", weight[weight != 0].float(), where)
-        if (search.level_path(index) / "examples.safetensors").exists():
+        if (folder / "examples.safetensors").exists():
             self._examples(search.examples(index), where)
 
     def _examples(self, shown: Mapping[str, Tensor], where: Where) -> None:
         members = shown["members"]
         events, learned = shown["events"][members].long(), shown["learned"][members].bool()
-        never = {"forgetting/never_learned": float((~learned).sum())}
-        self._tell(lambda tracker: tracker.scalars(never, where))
+        self._tell("scalars", {"forgetting/never_learned": float((~learned).sum())}, where)
         self._histogram("forgetting/events", events[learned].float(), where)
-        examples = self._shown_examples()
+        examples = None if self._given is None else as_examples(self._given)
+        if examples is None or not are_images(examples):
+            return
         # Those never learned are the hardest of all, but may be mislabelled: they stand apart.
         often = events.masked_fill(~learned, -1).argsort(descending=True, stable=True)
         hardest = members[often[events[often].bool() & learned[often]]]
         for name, ids in (("hardest", hardest), ("never_learned", members[~learned])):
-            if examples is not None and len(ids):
+            if len(ids):
                 pixels = pixels_of(examples, ids[:PICTURES])
-                self._images(f"examples/{name}", pixels, where)
-
-    def _shown_examples(self) -> Examples | None:
-        if self._given is None:
-            return None
-        examples = as_examples(self._given)
-        return examples if are_images(examples) else None
+                self._tell("images", f"examples/{name}", pixels, where)
 
     def _histogram(self, name: str, values: Tensor, where: Where) -> None:
         if len(values):
-            self._tell(lambda tracker: tracker.histogram(name, values, where))
+            self._tell("histogram", name, values, where)
 
-    def _images(self, name: str, pixels: Tensor, where: Where) -> None:
-        self._tell(lambda tracker: tracker.images(name, pixels, where))
-
-    def _tell(self, what: Callable[[Tracker], None]) -> None:
+    def _tell(self, method: str, *arguments: Any) -> None:
+        """Call a method of all trackers, by its name."""
         for name, tracker in list(self._trackers.items()):
             try:
-                what(tracker)
+                getattr(tracker, method)(*arguments)
             except Exception as error:  # Someone else's code, a network, a full disk.
                 self._left(name, error)
 
@@ -236,23 +218,22 @@ class Tracking:
         detail = one_line(error) or "no reason given"
         self._note(f"note: {name} failed and gets no more: {type(error).__name__}: {detail}")
 
-    def _left_all(self, error: Exception) -> None:
-        self._tell(lambda tracker: tracker.close())  # What they have been handed is kept.
-        for name in list(self._trackers):
-            self._left(name, error)
+    @contextmanager
+    def _left_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # Such as a damaged file: curves are not worth a search.
+            self._tell("close")  # What they have been handed is kept.
+            for name in list(self._trackers):
+                self._left(name, error)
 
 
-def _name(tracker: str | MakeTracker) -> str:
-    return tracker if isinstance(tracker, str) else getattr(tracker, "__name__", repr(tracker))
-
-
-def _maker(tracker: str | MakeTracker) -> MakeTracker:
+def _named_maker(tracker: str | MakeTracker) -> tuple[str, Any]:
     if not isinstance(tracker, str):
-        return tracker
+        return getattr(tracker, "__name__", repr(tracker)), tracker
     if ":" in tracker:
-        return imported(tracker, "tracker")  # type: ignore[return-value]
+        return tracker, imported(tracker, "tracker")
     if tracker not in TRACKERS:
         raise unknown_name("tracker", tracker, TRACKERS)
     needed(tracker, extra=tracker, purpose=f"tracker {tracker!r}")
-    module = importlib.import_module(f"prac.monitor.trackers.{tracker}")
-    return module.begin  # type: ignore[no-any-return]
+    return tracker, importlib.import_module(f"prac.monitor.trackers.{tracker}").begin

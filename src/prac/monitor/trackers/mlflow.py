@@ -26,12 +26,10 @@ class Mlflow:
     """A run of MLflow. A metric's points that the run has already are left out."""
 
     def __init__(self, client: MlflowClient, run: str) -> None:
-        """Go on with a run."""
         self._client, self._run = client, run
-        known = client.get_run(run).data.metrics
         self._last = {
             name: max(point.step for point in client.get_metric_history(run, name))
-            for name in known
+            for name in client.get_run(run).data.metrics
         }
 
     def scalars(self, values: Mapping[str, float], where: Where) -> None:

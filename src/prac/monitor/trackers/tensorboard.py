@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,22 +14,19 @@ from torch.utils.tensorboard import SummaryWriter
 
 from prac.monitor.trackers.tracker import Where
 
-CURVES_FOLDER = "tensorboard"
-
 
 class TensorBoard:
     """Event files in a run folder, a sub-folder for each series, written anew at each start."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Begin with the settings, in place of the event files that are there."""
+    def __init__(self, run: Path, settings: Mapping[str, Any]) -> None:
+        folder = run / "tensorboard"
         for old in folder.glob("*/events.out.tfevents.*"):
             old.unlink()
         self._folder = folder
         self._writers: dict[str, SummaryWriter] = {}
-        text = json.dumps(dict(settings), indent=2)
         # Viewers take four spaces for a block of code.
-        indented = "".join(f"    {line}\n" for line in text.splitlines())
-        self._writer("search").add_text("settings", indented, 0)
+        text = textwrap.indent(json.dumps(dict(settings), indent=2) + "\n", "    ")
+        self._writer("search").add_text("settings", text, 0)
 
     def _writer(self, series: str) -> SummaryWriter:
         """Return a series' writer; of the trainings only the newest is kept open."""
@@ -72,6 +70,4 @@ def grid(pixels: Tensor) -> Tensor:
     return torch.cat(rows, 1)
 
 
-def begin(run: Path, settings: Mapping[str, Any]) -> TensorBoard:
-    """Return the tracker of a run folder."""
-    return TensorBoard(run / CURVES_FOLDER, settings)
+begin = TensorBoard

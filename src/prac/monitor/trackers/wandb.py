@@ -20,7 +20,6 @@ class WeightsAndBiases:
     """A run of Weights & Biases, whose steps are iterations: those it has, it leaves out itself."""
 
     def __init__(self, run: Any) -> None:
-        """Take what `wandb.init` returned."""
         self._run = run
 
     def scalars(self, values: Mapping[str, float], where: Where) -> None:
