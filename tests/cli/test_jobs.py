@@ -197,7 +197,8 @@ def test_a_signal_to_the_command_stops_all_and_the_same_command_continues(
     # What each has finished is told, though neither came to its end.
     assert runs_of("two") == {("imp", 0), ("imp", 1)}
     Path("go").touch()
-    assert run(*given, "--out", "two", "--jobs", "2", "--quiet")[0] == 0
+    status, _, err = run(*given, "--out", "two", "--jobs", "2", "--quiet")
+    assert status == 0, err
     assert run(*given, "--out", "one", "--quiet")[0] == 0
     assert plain("two") == plain("one")
 

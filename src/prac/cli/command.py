@@ -74,8 +74,10 @@ def _mistake(error: Exception) -> str | None:
             detail = " ".join(str(error).split()) or "try smaller images or batches"
             return f"not enough memory: {detail}"
         case RuntimeError() if is_out_of_memory(error):
-            smaller = "try a smaller --batch-size or --image-size, or --precision bf16"
-            return f"not enough memory on the device: {smaller}"
+            return (
+                "not enough memory on the device: try a smaller --batch-size or --image-size, or "
+                "--precision bf16"
+            )
         case ValueError() if "embedded null" in str(error):
             return "a path holds a NUL character, which no file's name can: leave it out"
     return None

@@ -99,9 +99,9 @@ def run(arguments: Sequence[str]) -> int:
         with running(options, progress) as run_options:
             _search(out, recipe, retrain, options, progress, run_options)
     if options.report:
-        from prac.report import REPORT_FILE, Report, write_page
+        from prac.report import REPORT_FILE, Report
 
-        progress.say(write_page(out / REPORT_FILE, Report.of(out).html()))
+        progress.say(Report.of(out).write(out / REPORT_FILE))
     return _show(out, options.json)
 
 

@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
         line = write_page(out, comparison_page(facts))
     else:
         report = Report.of(runs[0], examples=not options.no_examples)
-        charts, line = report.charts, write_page(out, report.html())
+        charts, line = report.charts, report.write(out)
     print(printable(line))
     if options.png is not None:
         written = save(charts, Path(options.png))

@@ -108,8 +108,10 @@ class RunFolder:
         ours = {".lock", "environment.json"}
         for entry in self.path.iterdir():
             if entry.name not in ours and not LEFTOVER.fullmatch(entry.name):
-                fault = f"holds {entry.name} but no run"
-                raise FolderError(f"{self.path}: {fault}: choose an empty or new folder for --out")
+                raise FolderError(
+                    f"{self.path}: holds {entry.name} but no run: choose an empty or new folder "
+                    f"for --out"
+                )
 
     def _sweep(self) -> None:
         """Remove the files that a killed process left half-written."""

@@ -176,8 +176,9 @@ def imported(name: str, what: str) -> Callable[..., object]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # The user's code runs here: anything can go wrong in it.
-        reason = f"{type(error).__name__}: {error}"
-        raise PracError(f"{what} {name!r}: cannot import {module_name!r} ({reason})") from error
+        raise PracError(
+            f"{what} {name!r}: cannot import {module_name!r} ({type(error).__name__}: {error})"
+        ) from error
     try:
         target = operator.attrgetter(attribute)(module)
     except AttributeError as error:

@@ -150,16 +150,18 @@ def unlabelled(split: RawSplit) -> bool:
 def _chosen(
     role: str, given: str | None, candidates: Sequence[str], names: Sequence[str], where: str
 ) -> str:
-    listed = f"(columns: {', '.join(names)})"
+    listed = ", ".join(names)
     if given is not None:
         if given not in names:
-            raise PracError(f"{where}: no column {given!r} to take the {role} from {listed}")
+            raise PracError(
+                f"{where}: no column {given!r} to take the {role} from (columns: {listed})"
+            )
         return given
     if len(candidates) != 1:
         found = f"several could be ({', '.join(candidates)})" if candidates else "none could be"
         raise PracError(
             f"{where}: cannot tell which column is the {role}, {found}: "
-            f"name it with --{role}-column {listed}"
+            f"name it with --{role}-column (columns: {listed})"
         )
     return candidates[0]
 

@@ -70,10 +70,10 @@ class LazyImages(Dataset[Tensor]):
 
 def size_error(encoded: EncodedImages, *sizes: tuple[int, tuple[int, ...]]) -> PracError:
     """The error for images that differ; each is given by its index and (height, width)."""
-    told = ", ".join(f"{encoded.where(i)} is {high} x {wide}" for i, (high, wide) in sizes)
+    one, other = (f"{encoded.where(i)} is {high} x {wide}" for i, (high, wide) in sizes)
     return PracError(
-        f"images differ in size (height x width): {told}: "
-        "pass --image-size N to bring all of them to N x N"
+        f"images differ in size (height x width): {one}, {other}: pass --image-size N to bring all "
+        f"of them to N x N"
     )
 
 

@@ -52,6 +52,10 @@ class Report:
         """Return the page."""
         return page(self.facts, self.charts, self.galleries, self.inside.collapsed, self.missing)
 
+    def write(self, path: Path) -> str:
+        """Write the page and return a line that says where it is."""
+        return write_page(path, self.html())
+
 
 def write_page(path: Path, html: str) -> str:
     """Write a page and return a line that says where it is.
