@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import check_not_given, check_used
-from prac.cli.jobs import add_jobs, check_found, followed, left, shares, told_to_parent, work_ahead
+from prac.cli.jobs import add_jobs, followed, left, told_to_parent, work_ahead
 from prac.cli.options import (
     METHODS_LISTED,
     add_preset,
@@ -61,19 +61,10 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "(default: imp,prac,random-subset@prac)",
         names=tuple(METHODS),
     )
-    made.option(
-        "seeds",
-        tuple[int, ...],
-        default=(0, 1, 2),
-        help="seeds of initialisation, order and augmentation (default: 0,1,2)",
-        at_least=0,
-    )
-    made.option(
-        "judged",
-        tuple[int, ...] | None,
-        help="levels whose tickets are trained alone (default: four, evenly spaced to the last)",
-        at_least=0,
-    )
+    about = "seeds of initialisation, order and augmentation (default: 0,1,2)"
+    made.numbers("seeds", about, default=(0, 1, 2))
+    about = "levels whose tickets are trained alone (default: four, evenly spaced to the last)"
+    made.numbers("judged", about)
     made.option(
         "fraction",
         float | None,
@@ -105,12 +96,9 @@ def run(arguments: Sequence[str]) -> int:
     with running(options, progress) as run_options:
         if ahead_since is not None:
             return _work_ahead(out, recipe, options, progress, run_options)
-        parts = shares(options.seeds, options.jobs, progress.say)
-        if len(parts) > 1:
-            check_found(recipe, options.device)
-            command, take = ("compare", *arguments), _taker(out, recipe, options)
-            control = run_options.run_control
-            work_ahead(command, parts, options, progress, control, started=started, take=take)
+        command, control = ("compare", *arguments), run_options.run_control
+        take = _taker(out, recipe, options)
+        work_ahead(command, recipe, options, progress, control, started=started, take=take)
 
         from prac.comparison import compare
 

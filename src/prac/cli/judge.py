@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prac.cli.given import check_used, early_value, not_used
-from prac.cli.jobs import add_jobs, check_found, followed, left, shares, work_ahead
+from prac.cli.jobs import add_jobs, followed, left, work_ahead
 from prac.cli.options import add_run_options, add_settings, options_and_recipe, running
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
@@ -20,8 +20,6 @@ from prac.utils import printable
 
 CONTROL_OPTIONS = {"reinit": "reinitialised", "shuffle": "shuffled", "random": "random"}
 """Controls by flag."""
-
-NUMBERS = tuple[int, ...] | None
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -40,15 +38,9 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     )
     made.argument("run", metavar="RUN", help="a run folder")
     made.config_file()
-    made.option(
-        "levels", NUMBERS, help="levels whose tickets are judged (default: all)", at_least=0
-    )
-    made.option(
-        "seeds",
-        NUMBERS,
-        help="seeds of order and augmentation, for each of which all is trained (default: 0,1,2)",
-        at_least=0,
-    )
+    made.numbers("levels", "levels whose tickets are judged (default: all)")
+    about = "seeds of order and augmentation, for each of which all is trained (default: 0,1,2)"
+    made.numbers("seeds", about)
     made.flag("reinit", "control: the same mask with re-initialised weights")
     made.flag("shuffle", "control: the mask shuffled within each layer")
     made.flag("random", "control: a random mask of the same layerwise densities, and new weights")
@@ -58,12 +50,8 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "judge nothing; find the earliest point to rewind to, from which the dense network is "
         "stable",
     )
-    made.option(
-        "points",
-        NUMBERS,
-        help="iterations to try as rewind points (default: 0, then 0.1 to 50 % of the schedule)",
-        at_least=0,
-    )
+    about = "iterations to try as rewind points (default: 0, then 0.1 to 50 % of the schedule)"
+    made.numbers("points", about)
     add_jobs(made)
     made.option(
         "cache",
@@ -95,11 +83,8 @@ def run(arguments: Sequence[str]) -> int:
             options.seeds = SEEDS if options.seeds is None else options.seeds
             check_seeds(options.seeds, options.barriers)
             judged_levels(search, options.levels)
-            parts = shares(options.seeds, options.jobs, progress.say)
-            if len(parts) > 1:
-                check_found(recipe, options.device)
-                command, control = ("judge", *arguments), run_options.run_control
-                work_ahead(command, parts, options, progress, control, started=started)
+            command, control = ("judge", *arguments), run_options.run_control
+            work_ahead(command, recipe, options, progress, control, started=started)
 
         from prac.evaluation import JUDGED, Judging, as_executed, find_rewind_point, judged_levels
         from prac.training import CLASSIFICATION
