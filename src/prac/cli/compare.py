@@ -173,17 +173,10 @@ def _work_ahead(
         data, make_model = load_problem(recipe, options.workers, progress)
         if data.test is None:
             return 0  # There is nothing to do ahead of being told so.
+        levels = levels_to_judge(recipe.search.levels, options.judged)
+        examples, names = (data.train, data.val, data.test), names_of(recipe)
         comparing = Comparing(
-            out,
-            make_model,
-            data.train,
-            data.val,
-            data.test,
-            recipe.search,
-            levels_to_judge(recipe.search.levels, options.judged),
-            CLASSIFICATION,
-            names_of(recipe),
-            run_options,
+            out, make_model, *examples, recipe.search, levels, CLASSIFICATION, names, run_options
         )
         competing = method_specs(options.methods, recipe.search, options.fraction)
         comparing.check(competing, options.seeds)
