@@ -43,7 +43,7 @@ def accuracy(facts: RunFacts) -> vega.Chart | None:
     return vega.chart("accuracy", "Accuracy by density, one run each", alt, rows, layers)
 
 
-def _judged(verdict: Verdict) -> vega.Chart:
+def _judged(verdict: Verdict) -> vega.Chart | None:
     dense = verdict.levels[0].dense
     # Of a single run nothing tells how far the next would be from it.
     has_intervals = dense.half_width is not None

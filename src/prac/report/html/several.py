@@ -91,8 +91,6 @@ def _by_level(field: str, title: str, found: list[tuple[str, list[int]]]) -> veg
         for name, values in found
         for level, value in enumerate(values)
     ]
-    if not rows:
-        return None
     line, y = {"type": "line", "point": {"size": 40}}, {"y": vega.quantity(field)}
     told, names = vega.tips("run", "level", field), [name for name, _ in found]
     lines = vega.layer(line, vega.on_whole("level"), y, _by_run(names), told)
