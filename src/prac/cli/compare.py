@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -83,7 +82,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac compare`; its exit status is 1 where a search failed."""
-    arguments, ahead_since = followed(arguments)
+    arguments, is_ahead, started = followed(arguments)
     for name, why in OWN.items():
         check_not_given(arguments, name, why)
     made = parser(named_settings(arguments))
@@ -91,10 +90,9 @@ def run(arguments: Sequence[str]) -> int:
     _check_asked(arguments, options, recipe)
     out = Path(options.out or f"runs/compare-{folder_name(recipe, options.preset)}")
     progress = Progress(quiet=options.quiet)
-    options.max_seconds = left(options.max_seconds, ahead_since)
-    started = time.monotonic()
+    options.max_seconds = left(options.max_seconds, started)
     with running(options, progress) as run_options:
-        if ahead_since is not None:
+        if is_ahead:
             return _work_ahead(out, recipe, options, progress, run_options)
         command, control = ("compare", *arguments), run_options.run_control
         take = _taker(out, recipe, options)

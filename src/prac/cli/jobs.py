@@ -240,30 +240,29 @@ def _listed(seeds: Sequence[int]) -> str:
     return ",".join(map(str, seeds))
 
 
-def followed(arguments: Sequence[str]) -> tuple[Sequence[str], float | None]:
-    """Return a command's arguments, and since when it works ahead of another process, if it does.
+def followed(arguments: Sequence[str]) -> tuple[Sequence[str], bool, float]:
+    """Return a command's arguments, whether it works ahead of another process, and since when.
 
-    That process is followed then: where it ends, in any way, this one saves and stops.
+    The beginning is that process's then, by `time.monotonic`, else this one's. That process is
+    followed: where it ends, in any way, this one saves and stops.
 
     Raises:
         PracError: If that process has ended already.
     """
     if list(arguments[:1]) != [AHEAD]:
-        return arguments, None
+        return arguments, False, time.monotonic()
     parent, started = int(arguments[1]), float(arguments[2])
     from prac.data import signalled_with_parent
 
     signalled_with_parent(signal.SIGTERM)
     if os.getppid() != parent:  # It ended before it was followed.
         raise PracError(f"process {parent}, for which this one was to work, has ended")
-    return arguments[3:], started
+    return arguments[3:], True, started
 
 
-def left(max_seconds: float | None, started: float | None) -> float | None:
-    """Return what is left of a limit that another process began to count, if one did."""
-    if max_seconds is None or started is None:
-        return max_seconds
-    return max(max_seconds - (time.monotonic() - started), 0.001)
+def left(max_seconds: float | None, started: float) -> float | None:
+    """Return what is left of a limit, if there is one, that was begun to be counted then."""
+    return max_seconds and max(max_seconds - (time.monotonic() - started), 0.001)
 
 
 def told_to_parent() -> IO[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,7 +64,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac judge` and return its exit status."""
-    arguments, ahead_since = followed(arguments)
+    arguments, is_ahead, started = followed(arguments)
     path = parser().parse(arguments).run
     search = Search.load(path)
     own = own_settings(path, search.settings, JudgeRecipe, arguments)
@@ -73,10 +72,9 @@ def run(arguments: Sequence[str]) -> int:
     check_used(arguments, flat(recipe))
     _check_meant(options)
     progress = Progress(quiet=options.quiet)
-    options.max_seconds = left(options.max_seconds, ahead_since)
-    started = time.monotonic()
+    options.max_seconds = left(options.max_seconds, started)
     with running(options, progress) as run_options:
-        if ahead_since is None and not options.find_rewind_point:
+        if not is_ahead and not options.find_rewind_point:
             from prac.evaluation import SEEDS, check_seeds, judged_levels
 
             # Before data is loaded, or seeds are shared out.
@@ -91,7 +89,7 @@ def run(arguments: Sequence[str]) -> int:
 
         data, make_model = load_problem(recipe, options.workers, progress)
         train, val, test, config = data.train, data.val, data.test, recipe.train
-        if ahead_since is not None and test is None:
+        if is_ahead and test is None:
             return 0  # The command says so.
         if early_value(arguments, "execution") is None:
             config = as_executed(config, search, options.device)
@@ -110,7 +108,7 @@ def run(arguments: Sequence[str]) -> int:
             shared = config, CLASSIFICATION, options.cache, run_options
             with progress:
                 judging = Judging.of(search, make_model, train, val, test, *shared)
-                if ahead_since is not None:
+                if is_ahead:
                     judging.trials(*asked)
                     return 0
                 found = judging.verdict(*asked, options.barriers)
