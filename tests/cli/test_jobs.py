@@ -18,6 +18,7 @@ import pytest
 
 from prac.cli import main
 from prac.cli.jobs import Jobs, _signal_of, _threads, _with, left, shares, work_ahead
+from prac.config import Recipe
 from prac.errors import PracError
 from prac.monitor import Progress
 from prac.training import Interrupted, RunControl
@@ -382,9 +383,9 @@ def test_a_signal_that_ended_them_all_stops_the_command_too(
 
     monkeypatch.setattr(Jobs, "start", lambda *arguments: None)
     monkeypatch.setattr(Jobs, "look", looked)
-    options = argparse.Namespace(max_seconds=None)
+    options = argparse.Namespace(max_seconds=None, seeds=(0, 1), jobs=2, device="cpu")
     with RunControl().listening() as run_control, pytest.raises(Interrupted, match="SIGTERM"):
-        work_ahead(["compare"], [(0,), (1,)], options, Progress(quiet=True), run_control, started=0)
+        work_ahead(["compare"], Recipe(), options, Progress(quiet=True), run_control, started=0)
 
 
 def test_a_limit_is_counted_from_the_beginning_of_the_command() -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import check_not_given, check_used
-from prac.cli.jobs import add_jobs, check_found, followed, left, shares, told_to_parent, work_ahead
+from prac.cli.jobs import add_jobs, followed, left, told_to_parent, work_ahead
 from prac.cli.options import (
     METHODS_LISTED,
     add_preset,
@@ -61,19 +60,10 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "(default: imp,prac,random-subset@prac)",
         names=tuple(METHODS),
     )
-    made.option(
-        "seeds",
-        tuple[int, ...],
-        default=(0, 1, 2),
-        help="seeds of initialisation, order and augmentation (default: 0,1,2)",
-        at_least=0,
-    )
-    made.option(
-        "judged",
-        tuple[int, ...] | None,
-        help="levels whose tickets are trained alone (default: four, evenly spaced to the last)",
-        at_least=0,
-    )
+    about = "seeds of initialisation, order and augmentation (default: 0,1,2)"
+    made.numbers("seeds", about, default=(0, 1, 2))
+    about = "levels whose tickets are trained alone (default: four, evenly spaced to the last)"
+    made.numbers("judged", about)
     made.option(
         "fraction",
         float | None,
@@ -92,7 +82,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac compare`; its exit status is 1 where a search failed."""
-    arguments, ahead_since = followed(arguments)
+    arguments, is_ahead, started = followed(arguments)
     for name, why in OWN.items():
         check_not_given(arguments, name, why)
     made = parser(named_settings(arguments))
@@ -100,17 +90,13 @@ def run(arguments: Sequence[str]) -> int:
     _check_asked(arguments, options, recipe)
     out = Path(options.out or f"runs/compare-{folder_name(recipe, options.preset)}")
     progress = Progress(quiet=options.quiet)
-    options.max_seconds = left(options.max_seconds, ahead_since)
-    started = time.monotonic()
+    options.max_seconds = left(options.max_seconds, started)
     with running(options, progress) as run_options:
-        if ahead_since is not None:
+        if is_ahead:
             return _work_ahead(out, recipe, options, progress, run_options)
-        parts = shares(options.seeds, options.jobs, progress.say)
-        if len(parts) > 1:
-            check_found(recipe, options.device)
-            command, take = ("compare", *arguments), _taker(out, recipe, options)
-            control = run_options.run_control
-            work_ahead(command, parts, options, progress, control, started=started, take=take)
+        command, control = ("compare", *arguments), run_options.run_control
+        take = _taker(out, recipe, options)
+        work_ahead(command, recipe, options, progress, control, started=started, take=take)
 
         from prac.comparison import compare
 
@@ -185,17 +171,10 @@ def _work_ahead(
         data, make_model = load_problem(recipe, options.workers, progress)
         if data.test is None:
             return 0  # There is nothing to do ahead of being told so.
+        levels = levels_to_judge(recipe.search.levels, options.judged)
+        examples, names = (data.train, data.val, data.test), names_of(recipe)
         comparing = Comparing(
-            out,
-            make_model,
-            data.train,
-            data.val,
-            data.test,
-            recipe.search,
-            levels_to_judge(recipe.search.levels, options.judged),
-            CLASSIFICATION,
-            names_of(recipe),
-            run_options,
+            out, make_model, *examples, recipe.search, levels, CLASSIFICATION, names, run_options
         )
         competing = method_specs(options.methods, recipe.search, options.fraction)
         comparing.check(competing, options.seeds)

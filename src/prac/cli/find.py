@@ -61,13 +61,8 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.option("out", metavar="DIR", help="run folder (default: runs/NAME)")
     made.option("subset", metavar="FILE", help="search on a set of examples found before")
     retrained = ",".join(map(str, (defaults or {}).get("retrain", ()))) or "none"
-    made.option(
-        "retrain",
-        tuple[int, ...],
-        default=(),
-        help=f"levels whose tickets are retrained at the end, on all data (default: {retrained})",
-        at_least=0,
-    )
+    about = f"levels whose tickets are retrained at the end, on all data (default: {retrained})"
+    made.numbers("retrain", about, default=())
     made.flag("report", "write report.html into the run folder at the end")
     add_run_options(made, tracked=True)
     add_settings(made, Recipe, "search", defaults)

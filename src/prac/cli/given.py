@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prac.errors import PracError
-from prac.io import strict_yaml
+from prac.io import opened, strict_yaml
 
 
 def early_value(arguments: Sequence[str], name: str) -> str | None:
@@ -28,15 +28,8 @@ OPTIONS_LIMIT = 2**16  # Bytes of a --config file.
 
 def read_options(path: str) -> dict[str, Any]:
     """Return the options of a `--config` file."""
-    try:
-        if not Path(path).is_file():  # A pipe would be waited for, and a device has no end.
-            why = "is not a file" if Path(path).exists() else "there is no such file"
-            raise PracError(f"{path}: {why}: expected a YAML file for --config")
-        with open(path, "rb") as file:
-            content = file.read(OPTIONS_LIMIT + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise PracError(f"{path}: cannot be read: {reason}") from error
+    with opened(Path(path), "YAML") as file:
+        content = file.read(OPTIONS_LIMIT + 1)
     if len(content) > OPTIONS_LIMIT:
         raise PracError(f"{path}: has more than {OPTIONS_LIMIT} bytes: expected options by name")
     try:

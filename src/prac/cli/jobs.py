@@ -61,10 +61,7 @@ def shares(
 
 
 def check_found(recipe: Recipe | JudgeRecipe, device: str) -> None:
-    """Raise a PracError for code, data or a device that is not there, without loading any.
-
-    Each process would tell it otherwise.
-    """
+    """Raise a PracError for code, data or a device that is not there, without loading any."""
     from prac.config import DATA_NAMES
     from prac.data import load_data
     from prac.training import Runtime
@@ -74,14 +71,13 @@ def check_found(recipe: Recipe | JudgeRecipe, device: str) -> None:
         imported(recipe.model.name, "model")
     Runtime.choose(device, "fp32")
     name = recipe.data.name
-    is_known = name in DATA_NAMES or name.startswith("hf:") or Path(name).expanduser().exists()
-    if not is_known:
+    if not (name in DATA_NAMES or name.startswith("hf:") or Path(name).expanduser().exists()):
         load_data(recipe.data)  # Says what is expected.
 
 
 def work_ahead(
     command: Sequence[str],
-    parts: Sequence[tuple[int, ...]],
+    recipe: Recipe | JudgeRecipe,
     options: Any,
     progress: Progress,
     run_control: RunControl,
@@ -89,15 +85,20 @@ def work_ahead(
     started: float,
     take: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Have a process of a command work ahead with each part of the seeds, and wait for them.
+    """Have processes of a command work ahead, each with a part of the seeds, and wait for them.
 
     What one fails at is shown; the command meets it again when it goes on, and tells it as ever.
     Where the run control stops, which was begun at the time `started` of `time.monotonic`, they are
     asked to save and stop. `take` is given each line that one of them tells.
 
     Raises:
+        PracError: If data, code or device are not there; each process would tell it otherwise.
         Interrupted: If all is to stop; they have ended then.
     """
+    parts = shares(options.seeds, options.jobs, progress.say)
+    if len(parts) < 2:
+        return
+    check_found(recipe, options.device)
     progress.say(f"jobs: {len(parts)} processes, seeds {' '.join(map(_listed, parts))}")
     where = f"while {len(parts)} processes worked"
     with run_control.working(), Jobs(progress, take) as jobs:
@@ -239,30 +240,29 @@ def _listed(seeds: Sequence[int]) -> str:
     return ",".join(map(str, seeds))
 
 
-def followed(arguments: Sequence[str]) -> tuple[Sequence[str], float | None]:
-    """Return a command's arguments, and since when it works ahead of another process, if it does.
+def followed(arguments: Sequence[str]) -> tuple[Sequence[str], bool, float]:
+    """Return a command's arguments, whether it works ahead of another process, and since when.
 
-    That process is followed then: where it ends, in any way, this one saves and stops.
+    The beginning is that process's then, by `time.monotonic`, else this one's. That process is
+    followed: where it ends, in any way, this one saves and stops.
 
     Raises:
         PracError: If that process has ended already.
     """
     if list(arguments[:1]) != [AHEAD]:
-        return arguments, None
+        return arguments, False, time.monotonic()
     parent, started = int(arguments[1]), float(arguments[2])
     from prac.data import signalled_with_parent
 
     signalled_with_parent(signal.SIGTERM)
     if os.getppid() != parent:  # It ended before it was followed.
         raise PracError(f"process {parent}, for which this one was to work, has ended")
-    return arguments[3:], started
+    return arguments[3:], True, started
 
 
-def left(max_seconds: float | None, started: float | None) -> float | None:
-    """Return what is left of a limit that another process began to count, if one did."""
-    if max_seconds is None or started is None:
-        return max_seconds
-    return max(max_seconds - (time.monotonic() - started), 0.001)
+def left(max_seconds: float | None, started: float) -> float | None:
+    """Return what is left of a limit, if there is one, that was begun to be counted then."""
+    return max_seconds and max(max_seconds - (time.monotonic() - started), 0.001)
 
 
 def told_to_parent() -> IO[str]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from prac.cli.given import check_used, early_value, not_used
-from prac.cli.jobs import add_jobs, check_found, followed, left, shares, work_ahead
+from prac.cli.jobs import add_jobs, followed, left, work_ahead
 from prac.cli.options import add_run_options, add_settings, options_and_recipe, running
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
@@ -20,18 +17,8 @@ from prac.monitor import Progress
 from prac.runs import Search
 from prac.utils import printable
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from prac.config import TrainConfig
-    from prac.data import LoadedData
-    from prac.evaluation import RewindPoint, Verdict
-    from prac.training import RunOptions
-
 CONTROL_OPTIONS = {"reinit": "reinitialised", "shuffle": "shuffled", "random": "random"}
 """Controls by flag."""
-
-NUMBERS = tuple[int, ...] | None
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -50,15 +37,9 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     )
     made.argument("run", metavar="RUN", help="a run folder")
     made.config_file()
-    made.option(
-        "levels", NUMBERS, help="levels whose tickets are judged (default: all)", at_least=0
-    )
-    made.option(
-        "seeds",
-        NUMBERS,
-        help="seeds of order and augmentation, for each of which all is trained (default: 0,1,2)",
-        at_least=0,
-    )
+    made.numbers("levels", "levels whose tickets are judged (default: all)")
+    about = "seeds of order and augmentation, for each of which all is trained (default: 0,1,2)"
+    made.numbers("seeds", about)
     made.flag("reinit", "control: the same mask with re-initialised weights")
     made.flag("shuffle", "control: the mask shuffled within each layer")
     made.flag("random", "control: a random mask of the same layerwise densities, and new weights")
@@ -68,12 +49,8 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "judge nothing; find the earliest point to rewind to, from which the dense network is "
         "stable",
     )
-    made.option(
-        "points",
-        NUMBERS,
-        help="iterations to try as rewind points (default: 0, then 0.1 to 50 % of the schedule)",
-        at_least=0,
-    )
+    about = "iterations to try as rewind points (default: 0, then 0.1 to 50 % of the schedule)"
+    made.numbers("points", about)
     add_jobs(made)
     made.option(
         "cache",
@@ -87,7 +64,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac judge` and return its exit status."""
-    arguments, ahead_since = followed(arguments)
+    arguments, is_ahead, started = followed(arguments)
     path = parser().parse(arguments).run
     search = Search.load(path)
     own = own_settings(path, search.settings, JudgeRecipe, arguments)
@@ -95,33 +72,46 @@ def run(arguments: Sequence[str]) -> int:
     check_used(arguments, flat(recipe))
     _check_meant(options)
     progress = Progress(quiet=options.quiet)
-    options.max_seconds = left(options.max_seconds, ahead_since)
-    started = time.monotonic()
+    options.max_seconds = left(options.max_seconds, started)
     with running(options, progress) as run_options:
-        if ahead_since is None and not options.find_rewind_point:
+        if not is_ahead and not options.find_rewind_point:
             from prac.evaluation import SEEDS, check_seeds, judged_levels
 
             # Before data is loaded, or seeds are shared out.
             options.seeds = SEEDS if options.seeds is None else options.seeds
             check_seeds(options.seeds, options.barriers)
             judged_levels(search, options.levels)
-            parts = shares(options.seeds, options.jobs, progress.say)
-            if len(parts) > 1:
-                check_found(recipe, options.device)
-                command, control = ("judge", *arguments), run_options.run_control
-                work_ahead(command, parts, options, progress, control, started=started)
+            command, control = ("judge", *arguments), run_options.run_control
+            work_ahead(command, recipe, options, progress, control, started=started)
 
-        from prac.evaluation import as_executed
+        from prac.evaluation import JUDGED, Judging, as_executed, find_rewind_point, judged_levels
+        from prac.training import CLASSIFICATION
 
         data, make_model = load_problem(recipe, options.workers, progress)
-        config = recipe.train
+        train, val, test, config = data.train, data.val, data.test, recipe.train
+        if is_ahead and test is None:
+            return 0  # The command says so.
         if early_value(arguments, "execution") is None:
             config = as_executed(config, search, options.device)
-        work = _Work(search, data, make_model, config, options, run_options)
-        with progress:
-            if ahead_since is not None:
-                return work.ahead()
-            found = work.rewind_point() if options.find_rewind_point else work.verdict()
+        if options.find_rewind_point:
+            seed = int(search.settings.get("seed", 0))
+            dense = search.tickets[0].apply(make_model(seed))
+            given = {"points": options.points, "cache": options.cache or search.path / JUDGED}
+            if options.seeds is not None:
+                given["seeds"] = options.seeds
+            given |= run_options.keywords
+            with progress:
+                found: Any = find_rewind_point(dense, train, config, test=test, seed=seed, **given)
+        else:
+            controls = tuple(of for flag, of in CONTROL_OPTIONS.items() if getattr(options, flag))
+            asked = options.seeds, judged_levels(search, options.levels), controls
+            shared = config, CLASSIFICATION, options.cache, run_options
+            with progress:
+                judging = Judging.of(search, make_model, train, val, test, *shared)
+                if is_ahead:
+                    judging.trials(*asked)
+                    return 0
+                found = judging.verdict(*asked, options.barriers)
     _show(found, search, options)
     return 0
 
@@ -133,86 +123,6 @@ def _check_meant(options: Any) -> None:
         if getattr(options, name) not in (None, False):
             why = "judges nothing" if options.find_rewind_point else "is not given"
             raise not_used(name, f"--find-rewind-point {why}")
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a judgement works on, and how."""
-
-    search: Search
-    data: LoadedData
-    make_model: Callable[..., nn.Module]
-    config: TrainConfig
-    options: Any
-    run_options: RunOptions
-
-    @property
-    def controls(self) -> tuple[str, ...]:
-        return tuple(name for flag, name in CONTROL_OPTIONS.items() if getattr(self.options, flag))
-
-    def verdict(self) -> Verdict:
-        from prac.evaluation import judge
-
-        return judge(
-            self.search,
-            self.make_model,
-            self.data.train,
-            val=self.data.val,
-            test=self.data.test,
-            seeds=self.options.seeds,
-            levels=self.options.levels,
-            controls=self.controls,
-            barriers=self.options.barriers,
-            cache=self.options.cache,
-            config=self.config,
-            **self.run_options.keywords,
-        )
-
-    def ahead(self) -> int:
-        """Train what `judge` would with these seeds, and write no verdict."""
-        from prac.evaluation import JUDGED, Judging, judged_levels
-        from prac.training import CLASSIFICATION, Problem
-
-        if self.data.test is None:
-            return 0  # The command says so.
-        runtime = self.run_options.runtime(self.config.precision)
-        problem = Problem.of(
-            self.make_model(),
-            self.data.train,
-            self.data.val,
-            task=CLASSIFICATION,
-            runtime=runtime,
-            batch_size=self.config.batch_size,
-        )
-        judging = Judging(
-            problem,
-            self.data.test.to(runtime.device),
-            self.search,
-            self.make_model,
-            self.config,
-            Path(self.options.cache or self.search.path / JUDGED),
-            self.run_options,
-        )
-        levels = judged_levels(self.search, self.options.levels)
-        judging.trials(self.options.seeds, levels, self.controls)
-        return 0
-
-    def rewind_point(self) -> RewindPoint:
-        from prac.evaluation import JUDGED, find_rewind_point
-
-        seed = int(self.search.settings.get("seed", 0))
-        seeds = {} if self.options.seeds is None else {"seeds": self.options.seeds}
-        return find_rewind_point(
-            self.search.tickets[0].apply(self.make_model(seed)),
-            self.data.train,
-            self.config,
-            test=self.data.test,
-            seed=seed,
-            points=self.options.points,
-            cache=self.options.cache or self.search.path / JUDGED,
-            **seeds,
-            **self.run_options.keywords,
-        )
 
 
 def _show(found: Any, search: Search, options: Any) -> None:

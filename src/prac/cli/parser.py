@@ -85,6 +85,11 @@ class Parser(argparse.ArgumentParser):
             type=reader(flag.replace("-", "_"), hint, **bounds),
         )
 
+    def numbers(self, flag: str, help: str, *, default: tuple[int, ...] | None = None) -> None:
+        """Add an option with whole numbers from 0 on between commas."""
+        hint = tuple[int, ...] | None if default is None else tuple[int, ...]
+        self.option(flag, hint, default=default, help=help, at_least=0)
+
     def flag(self, flag: str, help: str, *, default: Any = None) -> None:
         """Add an option without a value; with a default, `--no-FLAG` says the contrary."""
         if default is None:

@@ -23,5 +23,6 @@ from .settings import flag_of as flag_of
 from .settings import flat as flat
 from .settings import from_flat as from_flat
 from .settings import leaves as leaves
+from .settings import own_part as own_part
 from .settings import parsed as parsed
 from .settings import without_none as without_none

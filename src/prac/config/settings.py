@@ -154,16 +154,17 @@ def from_flat(cls: type[S], values: Mapping[str, Any]) -> S:
     for name in values:
         if name not in known:
             raise unknown_name("setting", name, known)
-    return _built(cls, values)
+    return own_part(cls, values)
 
 
-def _built(cls: type[S], values: Mapping[str, Any]) -> S:
+def own_part(cls: type[S], values: Mapping[str, Any]) -> S:
+    """Return the settings of a class that are among values by flat name, as `from_flat` does."""
     arguments: dict[str, Any] = {}
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         hint = hints[field.name]
         if isinstance(hint, type) and issubclass(hint, Settings):
-            arguments[field.name] = _built(hint, values)
+            arguments[field.name] = own_part(hint, values)
         elif flag_of(field) in values:
             arguments[field.name] = values[flag_of(field)]
     return cls(**arguments)

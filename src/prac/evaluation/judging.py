@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from prac.config import Rewind, TrainConfig, flat, from_flat
+from prac.config import Rewind, TrainConfig, own_part
 from prac.data import Examples, as_examples
 from prac.errors import PracError, unknown_name
 from prac.evaluation.cache import retrain_cached, tested
@@ -76,27 +76,11 @@ def judge(
     for name in controls:
         if name not in CONTROLS:
             raise unknown_name("control", name, CONTROLS)
-    if test is None:
-        raise PracError(
-            "judging compares test accuracies, and there is no test data: pass test=, or a data "
-            "set that has a test split"
-        )
     options = RunOptions.of(run)
     if config is None:
-        names = flat(TrainConfig())
-        own = {name: value for name, value in search.settings.items() if name in names}
-        config = as_executed(from_flat(TrainConfig, own), search, options.device)
-    runtime = options.runtime(config.precision)
-    problem = Problem.of(
-        make_model(), train, val, task=task, runtime=runtime, batch_size=config.batch_size
-    )
-    test = as_examples(test).to(runtime.device)
-    folder = Path(cache if cache is not None else search.path / JUDGED)
-    judging = Judging(problem, test, search, make_model, config, folder, options)
-    judging.note_other_data()
-    verdict = judging.verdict(seeds, wanted, tuple(dict.fromkeys(controls)), barriers)
-    write_json(search.path / JUDGED / "verdict.json", verdict.to_json())
-    return verdict
+        config = as_executed(own_part(TrainConfig, search.settings), search, options.device)
+    judging = Judging.of(search, make_model, train, val, test, config, task, cache, options)
+    return judging.verdict(seeds, wanted, tuple(dict.fromkeys(controls)), barriers)
 
 
 def check_seeds(seeds: Sequence[int], barriers: bool = False) -> None:
@@ -162,6 +146,35 @@ class Judging:
     cache: Path
     options: RunOptions
 
+    @classmethod
+    def of(
+        cls,
+        search: Search,
+        make_model: MakeModel,
+        train: Any,
+        val: Any,
+        test: Any,
+        config: TrainConfig,
+        task: Task,
+        cache: str | Path | None,
+        options: RunOptions,
+    ) -> Judging:
+        """Return the judgement of what `judge` is told, the data checked with a few examples.
+
+        Raises:
+            PracError: If there is no test data, or what is given does not fit together.
+        """
+        if test is None:
+            raise PracError(
+                "judging compares test accuracies, and there is no test data: pass test=, or a "
+                "data set that has a test split"
+            )
+        runtime, size = options.runtime(config.precision), config.batch_size
+        problem = Problem.of(make_model(), train, val, task=task, runtime=runtime, batch_size=size)
+        test = as_examples(test).to(runtime.device)
+        folder = Path(search.path / JUDGED if cache is None else cache)
+        return cls(problem, test, search, make_model, config, folder, options)
+
     def note_other_data(self) -> None:
         """Say so where the data is not that of the search: tickets may be judged on other data."""
         known = read_environment(self.search.path)
@@ -208,7 +221,8 @@ class Judging:
     def verdict(
         self, seeds: Sequence[int], levels: Sequence[int], controls: Sequence[str], barriers: bool
     ) -> Verdict:
-        """Return what all trainings say, and the barriers if they are asked for."""
+        """Write and return what all trainings say, and the barriers if they are asked for."""
+        self.note_other_data()
         rewind = Rewind.parse(str(self.search.settings.get("rewind", "init")))
         trials = self.trials(seeds, levels, controls)
         judged = [
@@ -223,4 +237,6 @@ class Judging:
             )
             for level in levels
         ]
-        return Verdict(self.search, tuple(seeds), tuple(judged))
+        verdict = Verdict(self.search, tuple(seeds), tuple(judged))
+        write_json(self.search.path / JUDGED / "verdict.json", verdict.to_json())
+        return verdict

@@ -1,8 +1,8 @@
-from .load import load_model as load_model
 from .registry import MODELS as MODELS
 from .registry import Form as Form
 from .registry import Stem as Stem
 from .registry import build as build
+from .registry import load_model as load_model
 from .surgery import apply_masks_ as apply_masks_
 from .surgery import architecture as architecture
 from .surgery import check_finite as check_finite

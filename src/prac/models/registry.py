@@ -20,7 +20,9 @@ up to: 1.14M in the convolutions, as they say, and 1.12M in the fully connected 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -28,6 +30,7 @@ from typing import Literal, cast
 
 from torch import nn
 
+from prac.config import ModelConfig
 from prac.errors import PracError, unknown_name
 from prac.models.cifar_resnet import CifarResNet
 from prac.models.conv import ConvNet
@@ -35,6 +38,7 @@ from prac.models.custom import build_own
 from prac.models.imagenet_resnet import BasicBlock, Bottleneck, ResNet
 from prac.models.lenet import LeNet300100
 from prac.models.vgg import VGG16BN
+from prac.utils import seeded
 
 Stem = Literal["auto", "small", "imagenet"]
 
@@ -135,3 +139,17 @@ def build(
             f"these are {height}x{width}: choose a smaller model or enlarge the images"
         )
     return form.make(shape, classes)
+
+
+def load_model(
+    config: ModelConfig, input_shape: Sequence[int], classes: int, seed: int | None = None
+) -> nn.Module:
+    """Return the configured network; without a seed, from torch's generator as that stands.
+
+    Raises:
+        PracError: If the name is not known, or the network does not take such inputs.
+    """
+    # Feature vectors are images of one row to a network.
+    shape = tuple(input_shape) if len(input_shape) == 3 else (1, 1, math.prod(input_shape))
+    with nullcontext() if seed is None else seeded(seed):
+        return build(config.name, image_shape=shape, classes=classes, stem=config.stem)

@@ -80,7 +80,8 @@ LEVELS_ABREAST = 9
 def _sets(facts: Mapping[str, Any]) -> Iterator[Table]:
     """Yield the sizes of the levels' sets, by part and by class: a column a level."""
     counts = [level["set_by_class"] for level in facts["levels"]]
-    classes = _names(facts["environment"], max(map(len, counts)) if counts and all(counts) else 0)
+    number = max(map(len, counts), default=0) if all(counts) else 0
+    classes = class_names(facts["environment"], number)
     parts = sorted({part for level in facts["levels"] for part in level["set_parts"]})
     for start in range(0, max(len(counts), 1), LEVELS_ABREAST):
         levels = facts["levels"][start : start + LEVELS_ABREAST]
@@ -131,7 +132,7 @@ def _subset(facts: Mapping[str, Any]) -> list[RenderableType]:
         f"for data {facts['fingerprint'][:12]}"
     )
     counts = facts["by_class"] or []
-    tables = [_counts(_names(facts["provenance"], len(counts)), counts)] if counts else []
+    tables = [_counts(class_names(facts["provenance"], len(counts)), counts)] if counts else []
     return [_line(title), *tables, *_provenance(facts["provenance"])]
 
 
@@ -167,7 +168,7 @@ def _counts(names: Iterable[str], counts: Iterable[int]) -> Table:
     return table
 
 
-def _names(known: Mapping[str, Any], count: int) -> list[str]:
+def class_names(known: Mapping[str, Any], count: int) -> list[str]:
     """Return class names, or their numbers where no names are known."""
     names = list(known.get("classes") or [])
     return [str(names[i]) if i < len(names) else str(i) for i in range(count)]

@@ -168,8 +168,13 @@ def chart(
     layers: list[dict[str, Any]],
     zooms: bool = True,
     height: int = HEIGHT,
-) -> Chart:
-    """Return a chart as wide as its place; dragging moves it, and Shift with the wheel zooms."""
+) -> Chart | None:
+    """Return a chart as wide as its place; None where it has no rows, and so nothing to draw.
+
+    Dragging moves it, and Shift with the wheel zooms.
+    """
+    if not rows:
+        return None
     if zooms:
         # Without Shift the wheel is the page's.
         zoom = {"type": "interval", "zoom": "wheel![event.shiftKey]"}

@@ -1,6 +1,1 @@
 """The report of a run as one page of HTML that needs nothing else."""
-
-import lazy_loader
-
-# Loaded when first used: what asks for one name of a room does not wait for the others.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

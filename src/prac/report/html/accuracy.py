@@ -43,7 +43,7 @@ def accuracy(facts: RunFacts) -> vega.Chart | None:
     return vega.chart("accuracy", "Accuracy by density, one run each", alt, rows, layers)
 
 
-def _judged(verdict: Verdict) -> vega.Chart:
+def _judged(verdict: Verdict) -> vega.Chart | None:
     dense = verdict.levels[0].dense
     # Of a single run nothing tells how far the next would be from it.
     has_intervals = dense.half_width is not None
@@ -54,10 +54,8 @@ def _judged(verdict: Verdict) -> vega.Chart:
     ]
     kinds = [kind for kind in KIND_COLOURS if any(row["what"] == kind for row in rows)]
     legend = {"orient": "top", "symbolOpacity": 1}
-    kind = {"field": "what", "type": "nominal", "title": None, "legend": legend}
-    colours = {"domain": kinds, "range": [KIND_COLOURS[name] for name in kinds]}
-    colour = {"color": {**kind, "scale": colours}}
-    shape = {"shape": {**kind, "scale": {"domain": kinds}}}
+    colour = vega.by_name("what", kinds, legend=legend, color=map(KIND_COLOURS.get, kinds))
+    shape = {"shape": {**colour["color"], "scale": {"domain": kinds}}}
     interval = ("low", "high") if has_intervals else ()
     told = vega.tips("network", "density", "accuracy", *interval, "runs", "verdict")
     layers = _held_against(dense)

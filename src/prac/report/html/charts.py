@@ -9,6 +9,7 @@ from prac.report import vega
 from prac.report.html.accuracy import accuracy
 from prac.report.html.facts import RunFacts
 from prac.report.html.inside import Inside
+from prac.report.tables import class_names
 
 TOP = {"orient": "top"}
 
@@ -25,8 +26,6 @@ def iterations(facts: RunFacts) -> vega.Chart | None:
     trained = [level for level in facts.levels if level.imp.iterations]
     if facts.search.finished:
         trained = trained[:-1]
-    if not trained:
-        return None
     methods = ["IMP", "this search"]
     rows = [
         {"level": level.index, "iterations": cost.iterations, "method": method}
@@ -56,8 +55,6 @@ def sets(facts: RunFacts, inside: Inside) -> vega.Chart | None:
         for part, count in parts.items()
         if count
     ]
-    if not rows:
-        return None
     bar = vega.layer(
         {"type": "bar"},
         {"x": vega.categories("level"), "y": vega.quantity("examples", stack=True)},
@@ -78,8 +75,6 @@ def distances(facts: RunFacts) -> vega.Chart | None:
         for level in facts.levels
         for epoch, distance in enumerate(level.mask_distances, 2)
     ]
-    if not rows:
-        return None
     stops = [
         {
             "level": level.index,
@@ -164,8 +159,7 @@ def classes(facts: RunFacts) -> vega.Chart | None:
     if len(known) < 2:
         return None
     number = len(known[0][1])
-    names = [str(name) for name in facts.environment.get("classes") or []]
-    names += map(str, range(len(names), number))
+    names = class_names(facts.environment, number)
     rows = [
         {"level": level.index, "class": name, "examples": count, "share": 100 * count / size}
         for level, counts in known

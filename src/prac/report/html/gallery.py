@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prac.config import DataConfig, flat, from_flat
+from prac.config import DataConfig, own_part
 from prac.errors import PracError
 from prac.io import damaged
 from prac.runs import Search, read_examples
@@ -56,8 +56,7 @@ def galleries(search: Search, fingerprint: object) -> list[Gallery]:
         )
     from prac.data import load_data
 
-    known = {key: search.settings[key] for key in flat(DataConfig()) if key in search.settings}
-    data = load_data(from_flat(DataConfig, known))
+    data = load_data(own_part(DataConfig, search.settings))
     if data.train.fingerprint != fingerprint:
         raise PracError(f"The data set {name} is not the one of the run: no example is shown.")
     if len(data.shape) != 3 or data.shape[0] not in (1, 3):

@@ -42,6 +42,9 @@ class Inside:
     @classmethod
     def read(cls, search: Search) -> Inside:
         """Return what the tensor files of a run hold; what is damaged is left out and told."""
+        from prac.algorithms import density
+        from prac.runs import Ticket
+
         densities: dict[int, dict[str, float]] = {}
         sets: dict[int, dict[str, int]] = {}
         missing: list[str] = []
@@ -50,7 +53,8 @@ class Inside:
             level = int(folder.name)
             try:
                 if (folder / "ticket.safetensors").exists():
-                    densities[level] = _densities(folder / "ticket.safetensors")
+                    masks = Ticket.load(folder / "ticket.safetensors").masks
+                    densities[level] = {name: density({name: masks[name]}) for name in masks}
                 if (folder / "examples.safetensors").exists():
                     # What a level has shown chooses the next one's set.
                     parts, events = _examples(folder / "examples.safetensors")
@@ -59,13 +63,6 @@ class Inside:
             except PracError as error:
                 missing.append(str(error))
         return cls(densities, sets, forgotten, tuple(missing))
-
-
-def _densities(path: Path) -> dict[str, float]:
-    from prac.runs import Ticket
-
-    masks = Ticket.load(path).masks
-    return {name: int(mask.sum()) / mask.numel() for name, mask in masks.items()}
 
 
 def _examples(path: Path) -> tuple[dict[str, int], dict[str, int]]:

@@ -54,26 +54,25 @@ def page(
 
 def document(title: str, body: Iterable[str], charts: Sequence[Chart]) -> str:
     """Return a whole page around a body, with what draws its charts."""
-    lines = [
-        "<!doctype html>",
-        '<html lang="en">',
-        "<head>",
-        '<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<meta name="generator" content="prac {escape(__version__)}">',
-        # An icon of its own: without one, browsers ask for a file that is not there.
-        '<link rel="icon" href="data:,">',
-        f"<title>{text(title)}</title>",
-        f"<style>{_resource('page.css')}</style>",
-        "</head>",
-        "<body>",
-        "<main>",
-        *body,
-        "</main>",
-    ]
-    if charts:
-        lines += [*(_spec(chart) for chart in charts), f"<script>{_script()}</script>"]
-    return "\n".join([*lines, "</body>", "</html>", ""])
+    scripts = [*map(_spec, charts), f"<script>{_script()}</script>"] if charts else []
+    content = "\n".join([*body, "</main>", *scripts])
+    # An icon of its own: without one, browsers ask for a file that is not there.
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="prac {escape(__version__)}">
+<link rel="icon" href="data:,">
+<title>{text(title)}</title>
+<style>{_resource("page.css")}</style>
+</head>
+<body>
+<main>
+{content}
+</body>
+</html>
+"""
 
 
 def text(value: object) -> str:

@@ -17,8 +17,18 @@ Named = Sequence[tuple[str, RunFacts]]
 
 def comparison_charts(runs: Sequence[RunFacts]) -> list[vega.Chart]:
     """Return what is drawn of several runs: accuracies, iterations, sets."""
-    of = with_names(runs)
-    return [one for one in (_accuracy(of), _spent(of), _sets(of)) if one is not None]
+    named = with_names(runs)
+    spent = [
+        (name, [run.search.cost(level.index).cost.iterations for level in run.levels])
+        for name, run in named
+    ]
+    sizes = [(name, [level.set_size for level in run.levels]) for name, run in named]
+    found = (
+        _accuracy(named),
+        _by_level("iterations", "Iterations to each ticket", spent),
+        _by_level("examples", "Examples in each level's set", sizes),
+    )
+    return [one for one in found if one is not None]
 
 
 def comparison_page(runs: Sequence[RunFacts]) -> str:
@@ -64,8 +74,8 @@ def _accuracy(runs: Named) -> vega.Chart | None:
     if not rows:
         return None
     line = {"type": "line", "point": {"size": 50}}
-    told = vega.tips("run", "density", "accuracy")
-    layers = [vega.layer(line, vega.on_density(), vega.on_accuracy(), _by_run(runs), told)]
+    told, names = vega.tips("run", "density", "accuracy"), [name for name, _ in runs]
+    layers = [vega.layer(line, vega.on_density(), vega.on_accuracy(), _by_run(names), told)]
     best = max(rows, key=lambda found: found["accuracy"])
     alt = (
         f"Test accuracy by density of {len(runs)} runs; the highest is {best['accuracy']:.2f} % "
@@ -74,42 +84,25 @@ def _accuracy(runs: Named) -> vega.Chart | None:
     return vega.chart("accuracy", "Accuracy by density", alt, rows, layers)
 
 
-def _spent(runs: Named) -> vega.Chart | None:
-    spent = [
-        (name, [run.search.cost(level.index).cost.iterations for level in run.levels])
-        for name, run in runs
-    ]
-    last = ", ".join(f"{name} {of[-1] if of else 0:,}" for name, of in spent)
-    return _by_level("iterations", "Iterations to each ticket", spent, runs, last)
-
-
-def _sets(runs: Named) -> vega.Chart | None:
-    sizes = [(name, [level.set_size for level in run.levels]) for name, run in runs]
-    last = ", ".join(f"{name} {of[-1]:,}" for name, of in sizes if of)
-    return _by_level("examples", "Examples in each level's set", sizes, runs, last)
-
-
-def _by_level(
-    field: str, title: str, found: list[tuple[str, list[int]]], runs: Named, last: str
-) -> vega.Chart | None:
+def _by_level(field: str, title: str, found: list[tuple[str, list[int]]]) -> vega.Chart | None:
+    """Return a chart of a number by level; `found` has those of each run behind its name."""
     rows = [
         {"run": name, "level": level, field: value}
         for name, values in found
         for level, value in enumerate(values)
     ]
-    if not rows:
-        return None
     line, y = {"type": "line", "point": {"size": 40}}, {"y": vega.quantity(field)}
-    told = vega.tips("run", "level", field)
-    lines = vega.layer(line, vega.on_whole("level"), y, _by_run(runs), told)
+    told, names = vega.tips("run", "level", field), [name for name, _ in found]
+    lines = vega.layer(line, vega.on_whole("level"), y, _by_run(names), told)
+    last = ", ".join(f"{name} {of[-1]:,}" for name, of in found if of)
     return vega.chart(field, title, f"{title}, by level. At the last: {last}.", rows, [lines])
 
 
-def _by_run(runs: Named) -> dict[str, Any]:
-    colours = islice(cycle(vega.PALETTE), len(runs))
+def _by_run(names: list[str]) -> dict[str, Any]:
+    colours = islice(cycle(vega.PALETTE), len(names))
     legend = {"orient": "top", "columns": 2, "labelLimit": 260}
     return {
-        **vega.by_name("run", [name for name, _ in runs], legend=legend, color=colours),
+        **vega.by_name("run", names, legend=legend, color=colours),
         "shape": {"field": "run", "type": "nominal", "legend": None},
     }
 

@@ -1,2 +1,0 @@
-from .tracker import Tracker as Tracker
-from .tracker import Where as Where
