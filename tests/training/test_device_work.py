@@ -26,14 +26,11 @@ from prac.training import (
     Runtime,
     Training,
     accuracy_and_loss,
-    check_converging,
     evaluate,
     loop,
-    make_optimizer,
-    optimizer_tensors,
-    record_segment,
 )
-from prac.training.level import ended_epoch
+from prac.training.level import check_converging, ended_epoch, record_segment
+from prac.training.optimizer import make_optimizer, optimizer_tensors
 from prac.utils import on_cpu
 from tests.cuda_graphs import Counting
 

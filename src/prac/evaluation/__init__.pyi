@@ -12,7 +12,6 @@ from .retraining import retrain as retrain
 from .rewind_point import RewindPoint as RewindPoint
 from .rewind_point import find_rewind_point as find_rewind_point
 from .statistics import half_width as half_width
-from .statistics import mean as mean
 from .statistics import worse as worse
 from .verdict import DEFINITION as DEFINITION
 from .verdict import JUDGED as JUDGED

@@ -12,7 +12,7 @@ from prac.data import Examples, as_examples
 from prac.errors import PracError, unknown_name
 from prac.evaluation.cache import retrain_cached, tested
 from prac.evaluation.connectivity import cached_barrier
-from prac.evaluation.controls import CONTROLS, MakeModel
+from prac.evaluation.controls import CONTROLS, MakeModel, control_of
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
 from prac.io import read_environment, write_json
 from prac.runs import Search, Ticket
@@ -186,7 +186,7 @@ class Judging:
             self.options.tell("trial", level, number=number, of=len(todo), what=what, seed=seed)
             ticket = self.search.tickets[level]
             if name != "ticket":
-                ticket = CONTROLS[name](ticket, self.make_model, seed)
+                ticket = control_of(ticket, name, self.make_model, seed)
             runs[level, name].append(self.trial(ticket, seed))
             self.options.run_control.check(f"after {number} of {len(todo)} trainings")
         return {key: Trials(tuple(found)) for key, found in runs.items()}

@@ -168,14 +168,12 @@ def check_indices(path: Path | str, name: str, indices: Tensor, total: int) -> N
         raise damaged(path, f"{name} goes from {ends}: expected 0 to {total - 1}")
 
 
-def checked_shapes(shapes: Any, path: Path | str) -> dict[str, tuple[int, ...]]:
+def checked_shapes(shapes: list[Any], path: Path | str) -> dict[str, tuple[int, ...]]:
     """Return masks' shapes by name, in order, from a header's list of [name, shape].
 
     Raises:
         Damaged: If it is no such list, names one twice, or a mask has no weight.
     """
-    if not fits(shapes, list):
-        raise damaged(path, f"its masks' shapes are {shown(shapes)}: expected a list")
     found: dict[str, tuple[int, ...]] = {}
     for pair in shapes:
         if not fits(pair, list) or len(pair) != 2 or not fits(pair[0], str):

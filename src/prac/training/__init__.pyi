@@ -6,16 +6,9 @@ from .evaluate import predictions as predictions
 from .level import SampleRule as SampleRule
 from .level import Training as Training
 from .level import all_members as all_members
-from .level import between_epochs as between_epochs
-from .level import check_converging as check_converging
 from .level import plan_for as plan_for
-from .level import record_segment as record_segment
 from .level import train_level as train_level
-from .loop import fit as fit
 from .loop import own_generators as own_generators
-from .optimizer import make_optimizer as make_optimizer
-from .optimizer import optimizer_tensors as optimizer_tensors
-from .optimizer import restore_optimizer_ as restore_optimizer_
 from .problem import ModelFault as ModelFault
 from .problem import Problem as Problem
 from .run_control import COME_AGAIN as COME_AGAIN
@@ -24,6 +17,7 @@ from .run_control import Interval as Interval
 from .run_control import RunControl as RunControl
 from .run_options import RunKeywords as RunKeywords
 from .run_options import RunOptions as RunOptions
+from .run_options import ignore as ignore
 from .runtime import Runtime as Runtime
 from .step import batch_loss as batch_loss
 from .task import CLASSIFICATION as CLASSIFICATION

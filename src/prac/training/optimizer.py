@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,26 +28,15 @@ def make_optimizer(
     )
     # A captured step reads its rate from the device.
     rate = torch.tensor(config.lr, device=runtime.device) if runtime.captures else config.lr
+    shared: dict[str, Any] = {"lr": rate, "weight_decay": config.weight_decay, "fused": fused}
     if config.optimizer == "sgd":
-        optimizer: torch.optim.Optimizer = torch.optim.SGD(
-            parameters,
-            rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            fused=fused,
-        )
-        _begin_momentum_(optimizer)
-    else:
-        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-        optimizer = kinds[config.optimizer](
-            parameters,
-            rate,
-            betas=(config.momentum, 0.999),
-            weight_decay=config.weight_decay,
-            fused=fused,
-            capturable=runtime.captures,
-        )
-    return optimizer
+        sgd = torch.optim.SGD(parameters, momentum=config.momentum, **shared)
+        _begin_momentum_(sgd)
+        return sgd
+    shared |= {"betas": (config.momentum, 0.999), "capturable": runtime.captures}
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    adam: torch.optim.Optimizer = kinds[config.optimizer](parameters, **shared)
+    return adam
 
 
 def _begin_momentum_(optimizer: torch.optim.Optimizer) -> None:
