@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from experiments.pages import percent, spread, table
-from prac.evaluation import worse
+from prac.evaluation import mean, worse
 from prac.report.pictures import panels
 from prac.report.vega import BLUE, GREEN, ORANGE, YELLOW, bars, by_name, layer, quantity
 
@@ -164,7 +163,7 @@ def claims(trainings: Trainings) -> list[str]:
 
 def _dense(trainings: Trainings) -> list[str]:
     found = trainings.at_stop("ticket", 0)
-    came = "yes" if abs(fmean(found) - 0.98) < 0.005 else "no"
+    came = "yes" if abs(mean(found) - 0.98) < 0.005 else "no"
     return ["the dense network reaches about 98 %", f"{percent(found)} %", "", came]
 
 
@@ -173,7 +172,7 @@ def _compared(smaller: Sequence[float], larger: Sequence[float]) -> tuple[str, s
     p = worse(smaller, larger)
     if p is None:
         return "", "one trial"
-    lower = fmean(smaller) < fmean(larger)
+    lower = mean(smaller) < mean(larger)
     return f"{p:.2g}", "yes" if p < 0.05 else "only in the mean" if lower else "no"
 
 
@@ -189,7 +188,7 @@ def _faster(trainings: Trainings, level: int) -> list[str]:
 def _better(trainings: Trainings, level: int) -> list[str]:
     ticket, dense = trainings.paired(("ticket", level), ("ticket", 0), "at_stop")
     p, came = _compared(dense, ticket)
-    gain = 100 * (fmean(ticket) - fmean(dense))
+    gain = 100 * (mean(ticket) - mean(dense))
     return [
         f"the {trainings.density[level]:.0%}-dense ticket is a few tenths better",
         f"{percent(ticket)} %, dense {percent(dense)} %: {gain:+.2f} points",
@@ -201,7 +200,7 @@ def _better(trainings: Trainings, level: int) -> list[str]:
 def _as_good(trainings: Trainings, level: int) -> list[str]:
     ticket, dense = trainings.paired(("ticket", level), ("ticket", 0), "at_stop")
     p, reliably_worse = _compared(ticket, dense)
-    gain = 100 * (fmean(ticket) - fmean(dense))
+    gain = 100 * (mean(ticket) - mean(dense))
     return [
         f"the {trainings.density[level]:.1%}-dense ticket is about as good as dense",
         f"{percent(ticket)} %, dense {percent(dense)} %: {gain:+.2f} points",
@@ -244,7 +243,7 @@ def curves(results: dict[str, Any], first: int = 20_000) -> dict[str, Any]:
             names.append(f"{trainings.density[level]:.1%}{anew}")
             looks.append((COLOURS[level], [4, 3] if anew else [1, 0]))
             for iteration in (i for i in sorted(found[0].accuracy) if i <= first):
-                accuracy = 100 * fmean([training.accuracy[iteration] for training in found])
+                accuracy = 100 * mean([training.accuracy[iteration] for training in found])
                 points.append({"density": names[-1], "iteration": iteration, "accuracy": accuracy})
     colours, dashes = zip(*looks, strict=True)
     legend = {"symbolType": "stroke", "symbolSize": 300}
@@ -304,4 +303,4 @@ def densities(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _extremes(name: str, values: Sequence[float]) -> dict[str, float]:
-    return {name: fmean(values), f"{name}_least": min(values), f"{name}_most": max(values)}
+    return {name: mean(values), f"{name}_least": min(values), f"{name}_most": max(values)}

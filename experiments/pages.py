@@ -6,10 +6,9 @@ import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from prac.evaluation import half_width
+from prac.evaluation import half_width, mean
 from prac.report.pictures import svg
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +38,7 @@ def spread(values: Sequence[float], *, factor: float = 1.0, digits: int = 0) -> 
     if not values:
         return ""
     width = half_width(values)
-    text = f"{factor * fmean(values):,.{digits}f}"
+    text = f"{factor * mean(values):,.{digits}f}"
     return text if width is None else f"{text} ± {factor * width:,.{digits}f}"
 
 

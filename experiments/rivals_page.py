@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from statistics import fmean
 from typing import Any
 
 from experiments.pages import percent, spread, table, wrapped
-from prac.evaluation import worse
+from prac.evaluation import mean, worse
 
 PAPER_SIZES = {
     "CEP": "1501 1481 3935 3782 4723 5514 4420 4602 5391 5360 5098 5840 5728 6370 6616",
@@ -256,7 +255,7 @@ def _sets(results: Mapping[str, Any]) -> list[str]:
         row: list[object] = [
             index,
             spread(sizes),
-            f"{fmean(sizes) / results['total']:.1%}",
+            f"{mean(sizes) / results['total']:.1%}",
             *(spread(of) if of else "" for of in parts.values()),
             spread([level["iterations"] for level in levels]) if trained else "not trained",
             f"{sum(level['stopped_early'] for level in levels)} of {len(levels)}",

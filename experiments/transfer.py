@@ -16,12 +16,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 from experiments import pages
 from experiments.pages import percent, spread, table, wrapped
-from prac.evaluation import worse
+from prac.evaluation import mean, worse
 
 NAME = "transfer"
 SEEDS = (0, 1, 2)
@@ -87,7 +86,7 @@ def page(results: dict[str, Any]) -> str:
                 about,
                 spread([run["set_sizes"][-1] for run in of_kind]),
                 spread([run["iterations"] for run in of_kind]),
-                f"{fmean([1 - r['iterations'] / r['imp_iterations'] for r in of_kind]):.1%}",
+                f"{mean([1 - r['iterations'] / r['imp_iterations'] for r in of_kind]):.1%}",
                 percent(ours),
                 "" if lower is None else f"{lower:.2g}",
             ]

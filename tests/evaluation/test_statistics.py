@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from statistics import fmean
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from prac.evaluation import half_width, worse
+from prac.evaluation import half_width, mean, worse
 from prac.evaluation.statistics import deviation
 
 SHARES = st.lists(st.floats(0, 1).map(lambda x: round(x, 4)), min_size=2, max_size=12)
@@ -21,6 +20,7 @@ PAIRS = st.integers(2, 12).flatmap(
 
 def test_by_hand():
     # Deviations from 2 are -1, 0, 1; their squares sum to 2, over n - 1 that is 1.
+    assert mean([1.0, 2.0, 3.0]) == 2.0
     assert deviation([1.0, 2.0, 3.0]) == 1.0
     # Student's t for two degrees of freedom is 4.3027 at 97.5 %.
     assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.3027 / math.sqrt(3), abs=1e-4)
@@ -29,6 +29,7 @@ def test_by_hand():
 
 
 def test_one_run_says_nothing():
+    assert mean([0.5]) == 0.5
     assert deviation([0.5]) is None
     assert half_width([0.5]) is None
     assert worse([0.5], [0.9]) is None
@@ -57,7 +58,7 @@ def test_pairs_must_be_pairs():
 def test_the_interval_is_scipys(values):
     assume(max(values) > min(values))
     low, high = stats.t.interval(
-        0.95, len(values) - 1, loc=fmean(values), scale=stats.sem(values)
+        0.95, len(values) - 1, loc=mean(values), scale=stats.sem(values)
     )  # fmt: skip
     assert half_width(values) == pytest.approx((high - low) / 2)
 

@@ -5,7 +5,7 @@ A GPU launches a kernel for about each operation counted here, and waits at each
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -62,11 +62,7 @@ def epoch_of(model, data, runtime, task=CLASSIFICATION):
 def without_values(monkeypatch):
     """Tensors that have shapes and no values: to read one raises."""
 
-    @contextmanager
-    def own(device):
-        yield [torch.default_generator]
-
-    monkeypatch.setattr(loop, "_own_randomness", own)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext())
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from prac import retired
 from prac.comparison.record import Run
-from prac.evaluation import RELIABLE, Trial, Trials, listed, worse
+from prac.evaluation import RELIABLE, Trial, Trials, listed, mean, worse
 
 REFERENCE = "prac"
 """The method whose tickets the others' are set against."""
@@ -109,7 +108,7 @@ def trials_of(runs: Sequence[Run], level: int) -> Trials:
 
 def _spent(runs: Sequence[Run], level: int) -> float:
     found = (run.ticket(level) for run in runs)
-    return fmean(ticket.cost.iterations for ticket in found if ticket is not None)
+    return mean([ticket.cost.iterations for ticket in found if ticket is not None])
 
 
 ONE_SEED = (

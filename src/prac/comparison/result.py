@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from prac.comparison.entries import in_order
@@ -21,7 +20,7 @@ from prac.comparison.pairwise import (
 from prac.comparison.record import JudgedTicket, Run, read_run
 from prac.config import Rewind
 from prac.errors import Damaged
-from prac.evaluation import DEFINITION, LevelVerdict, half_width
+from prac.evaluation import DEFINITION, LevelVerdict, half_width, mean
 from prac.io import Fields, check_same, damaged, has_trained, read_json, write_json
 
 BASELINE = "imp"
@@ -238,7 +237,7 @@ def summary(comparison: Comparison) -> Iterator[Row]:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    return fmean(values) if values else None
+    return mean(values) if values else None
 
 
 def _accuracies(comparison: Comparison, method: str) -> Iterator[dict[str, Any]]:
@@ -251,7 +250,7 @@ def _accuracies(comparison: Comparison, method: str) -> Iterator[dict[str, Any]]
             "n": len(found.ticket.runs),
             "mean": found.ticket.mean,
             "half_width": found.ticket.half_width,
-            "iterations": fmean(spent),
+            "iterations": mean(spent),
             "iterations_half_width": half_width(spent),
             "difference": found.difference,
             "verdict": found.verdict,

@@ -1,5 +1,4 @@
 from .cache import retrain_cached as retrain_cached
-from .cache import tested as tested
 from .judging import SEEDS as SEEDS
 from .judging import Judging as Judging
 from .judging import as_executed as as_executed
@@ -12,6 +11,7 @@ from .retraining import retrain as retrain
 from .rewind_point import RewindPoint as RewindPoint
 from .rewind_point import find_rewind_point as find_rewind_point
 from .statistics import half_width as half_width
+from .statistics import mean as mean
 from .statistics import worse as worse
 from .verdict import DEFINITION as DEFINITION
 from .verdict import JUDGED as JUDGED

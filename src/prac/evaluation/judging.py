@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from prac.config import Rewind, TrainConfig, flat, from_flat
 from prac.data import Examples, as_examples
 from prac.errors import PracError, unknown_name
-from prac.evaluation.cache import retrain_cached, tested
+from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import cached_barrier
 from prac.evaluation.controls import CONTROLS, MakeModel, control_of
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
@@ -193,10 +193,10 @@ class Judging:
 
     def trial(self, ticket: Ticket, seed: int) -> Trial:
         """Train a ticket, or read what was trained before."""
-        history, folder = retrain_cached(
+        accuracy, folder = retrain_cached(
             self.cache, ticket, self.problem, self.config, self.test, self.options, seed=seed
         )
-        return Trial(seed, tested(history, folder), str(folder))
+        return Trial(seed, accuracy, str(folder))
 
     def barrier(self, level: int, ticket: Trials) -> Barrier:
         """Return the barrier between the networks of the first two seeds."""

@@ -13,6 +13,15 @@ ROUNDING = 1e-12
 """Differences below this share of the numbers compared are those of floating point."""
 
 
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of at least one number.
+
+    >>> mean([0.5, 1.0])
+    0.75
+    """
+    return statistics.fmean(values)
+
+
 def deviation(values: Sequence[float]) -> float | None:
     """Return the sample's standard deviation (divided by n - 1); None for fewer than two numbers.
 
@@ -70,7 +79,7 @@ def worse(values: Sequence[float], baseline: Sequence[float]) -> float | None:
     spread = deviation(differences)
     if spread is None:
         return None
-    centre = statistics.fmean(differences)
+    centre = mean(differences)
     rounding = ROUNDING * max(map(abs, (*values, *baseline)))
     if spread <= rounding:
         return 0.5 if abs(centre) <= rounding else float(centre > 0)

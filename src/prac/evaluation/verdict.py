@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from prac import retired
 from prac.errors import PracError
-from prac.evaluation.statistics import ROUNDING, deviation, half_width, worse
+from prac.evaluation.statistics import ROUNDING, deviation, half_width, mean, worse
 from prac.io import Fields, damaged, read_dataclass, read_json
 from prac.runs import Search
 
@@ -65,7 +64,7 @@ class Trials:
     @property
     def mean(self) -> float:
         """Mean test accuracy."""
-        return fmean(self.accuracies)
+        return mean(self.accuracies)
 
     @property
     def deviation(self) -> float | None:

@@ -13,8 +13,8 @@ from .problem import ModelFault as ModelFault
 from .problem import Problem as Problem
 from .run_control import COME_AGAIN as COME_AGAIN
 from .run_control import Interrupted as Interrupted
-from .run_control import Interval as Interval
 from .run_control import RunControl as RunControl
+from .run_control import save_interval as save_interval
 from .run_options import RunKeywords as RunKeywords
 from .run_options import RunOptions as RunOptions
 from .run_options import ignore as ignore

@@ -34,8 +34,8 @@ def plan_for(
     config: TrainConfig, kept_examples: int, total: int, scaling: Scaling = "linear"
 ) -> Plan:
     """Return the plan of a training on `kept_examples` of `total` examples."""
-    names = "batch_size lr epochs iterations schedule milestones gamma warmup".split()
-    settings: dict[str, Any] = {name: getattr(config, name) for name in names}
+    keys = ("batch_size", "lr", "epochs", "iterations", "schedule", "milestones", "gamma", "warmup")
+    settings: dict[str, Any] = {key: getattr(config, key) for key in keys}
     return scaled_plan(kept=kept_examples, total=total, scaling=scaling, **settings)
 
 

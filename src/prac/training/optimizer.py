@@ -71,13 +71,12 @@ def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     known = OPTIMIZER_KEYS[type(optimizer)]
+    places = {f"{i}/{key}": (i, key) for i in range(len(parameters)) for key in known}
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        index, _, key = name.partition("/")
-        # Written back, so that no other way of writing a number is taken for it.
-        number = int(index) if index.isascii() and index.isdecimal() and len(index) < 10 else -1
-        if str(number) != index or number >= len(parameters) or key not in known:
+        if name not in places:
             raise PracError(f"{name!r} is nothing that this optimiser keeps of its parameters")
+        number, key = places[name]
         wanted = torch.Size() if key == "step" else parameters[number].shape
         if tensor.shape != wanted or not tensor.is_floating_point():
             found = f"{tensor.dtype} {list(tensor.shape)}"
