@@ -18,9 +18,9 @@ from prac.config import SearchConfig
 from prac.events import Callback, Event
 from prac.io import read_tensors
 from prac.search import find
-from prac.training import RunControl, fit
+from prac.training import RunControl
 from prac.training import level as training
-from prac.training.loop import Segment
+from prac.training.loop import Segment, fit
 
 EPOCHS, LEVELS = 5, 2
 """So many that also an epoch's last, smaller batch is captured and replayed."""

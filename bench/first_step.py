@@ -17,7 +17,8 @@ from bench.variants import half_pruned
 from bench.work import Work, load
 from prac.config import TrainConfig
 from prac.models import snapshot
-from prac.training import CLASSIFICATION, Runtime, make_optimizer
+from prac.training import CLASSIFICATION, Runtime
+from prac.training.optimizer import make_optimizer
 from prac.training.step import STEPS_BEFORE_CAPTURE, Step
 
 # ‖found - expected‖ / ‖expected‖ of all gradients, and of the loss. bf16 has eight binary digits,

@@ -22,7 +22,8 @@ from bench.work import RESNET, Work, images_of, load, with_batch
 from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
 from prac.search import find
-from prac.training import Runtime, make_optimizer
+from prac.training import Runtime
+from prac.training.optimizer import make_optimizer
 
 MOST = 1.3
 CPU = Runtime(torch.device("cpu"))

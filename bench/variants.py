@@ -21,17 +21,10 @@ from prac.algorithms import ForgettingTable, Masks, Plan, magnitude, ones, prune
 from prac.cli.memory import keep_freed_memory
 from prac.models import prunable, snapshot
 from prac.runs import RunState
-from prac.training import (
-    CLASSIFICATION,
-    Problem,
-    Runtime,
-    Training,
-    check_converging,
-    fit,
-    make_optimizer,
-    record_segment,
-)
-from prac.training.level import ended_epoch
+from prac.training import CLASSIFICATION, Problem, Runtime, Training
+from prac.training.level import check_converging, ended_epoch, record_segment
+from prac.training.loop import fit
+from prac.training.optimizer import make_optimizer
 from prac.training.step import STEPS_BEFORE_CAPTURE, Step
 
 Round = Callable[[int], float]

@@ -37,7 +37,9 @@ from prac.io import write_atomic
 from prac.models import restore_, snapshot
 from prac.models.registry import build
 from prac.runs import Ticket
-from prac.training import Problem, Runtime, accuracy_and_loss, fit, make_optimizer, plan_for
+from prac.training import Problem, Runtime, accuracy_and_loss, plan_for
+from prac.training.loop import fit
+from prac.training.optimizer import make_optimizer
 from prac.utils import derive_seed
 
 LEVELS = 15

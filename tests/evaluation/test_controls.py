@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import prac
-from prac.evaluation.controls import CONTROLS, permuted, randomised, reinitialised, shuffled
+from prac.evaluation.controls import CONTROLS, control_of, permuted
 
 
 def make_net() -> nn.Module:
@@ -26,7 +26,7 @@ def ticket() -> prac.Ticket:
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_each_layer_keeps_as_many(ticket, name):
-    control = CONTROLS[name](ticket, make_net, 0)
+    control = control_of(ticket, name, make_net, 0)
     assert {n: int(m.sum()) for n, m in control.masks.items()} == {
         n: int(m.sum()) for n, m in ticket.masks.items()
     }
@@ -56,19 +56,19 @@ def test_what_is_new_and_what_is_not(ticket):
         assert len({*masks}) == len({*weights}) == 1, "all layers, or none"
         return masks[0], weights[0]
 
-    assert new(reinitialised(ticket, make_net, 0)) == (False, True)
-    assert new(shuffled(ticket, 0)) == (True, False)
-    assert new(randomised(ticket, make_net, 0)) == (True, True)
+    assert new(control_of(ticket, "reinitialised", make_net, 0)) == (False, True)
+    assert new(control_of(ticket, "shuffled", make_net, 0)) == (True, False)
+    assert new(control_of(ticket, "random", make_net, 0)) == (True, True)
 
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_the_seed_decides_and_nothing_else(ticket, name):
-    first = CONTROLS[name](ticket, make_net, 0).digest
+    first = control_of(ticket, name, make_net, 0).digest
     torch.manual_seed(99)
     before = torch.get_rng_state()
-    assert CONTROLS[name](ticket, make_net, 0).digest == first
+    assert control_of(ticket, name, make_net, 0).digest == first
     assert torch.equal(torch.get_rng_state(), before), "the caller's generator is left alone"
-    assert CONTROLS[name](ticket, make_net, 1).digest != first
+    assert control_of(ticket, name, make_net, 1).digest != first
 
 
 def test_a_maker_that_seeds_itself_is_told(ticket):
@@ -78,17 +78,19 @@ def test_a_maker_that_seeds_itself_is_told(ticket):
 
     for name in ("reinitialised", "random"):
         with pytest.raises(prac.PracError, match=r"leave torch\.manual_seed out of it"):
-            CONTROLS[name](ticket, fixed, 0)
+            control_of(ticket, name, fixed, 0)
 
 
 def test_a_maker_of_another_network_is_told(ticket):
     with pytest.raises(prac.PracError, match=r"mask '0.weight' is \(8, 6\)"):
-        reinitialised(ticket, lambda: nn.Sequential(nn.Linear(6, 9), nn.Linear(9, 3)), 0)
+        control_of(
+            ticket, "reinitialised", lambda: nn.Sequential(nn.Linear(6, 9), nn.Linear(9, 3)), 0
+        )
 
 
 def test_new_weights_are_not_fine_tuned(ticket):
     tuned = prac.Ticket(ticket.weights, ticket.masks, {"level": 3, "settings": {"rewind": "none"}})
     assert tuned.is_fine_tuned
-    assert shuffled(tuned, 0).is_fine_tuned
-    assert not reinitialised(tuned, make_net, 0).is_fine_tuned
+    assert control_of(tuned, "shuffled", make_net, 0).is_fine_tuned
+    assert not control_of(tuned, "reinitialised", make_net, 0).is_fine_tuned
     assert not ticket.is_fine_tuned

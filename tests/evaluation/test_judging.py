@@ -218,7 +218,7 @@ class TestInterruption:
 
         monkeypatch.setattr(RunFolder, "commit", counting)
         problem = Problem.of(small_net(), train, val, runtime=Runtime.choose("cpu", "fp32"))
-        call = (Path("cache"), ticket, problem, config, None, RunOptions())
+        call = (Path("cache"), ticket, problem, config, TensorExamples(*val), RunOptions())
         with pytest.raises(KeyboardInterrupt):
             retrain_cached(*call)
         _, path = retrain_cached(*call)
@@ -236,8 +236,7 @@ class TestCache:
             place = {name: options.pop(name) for name in ("seed", "start") if name in options}
             given = {"ticket": search.tickets[1], "model": small_net(), "data": train, **options}
             ticket, model, data = (given.pop(name) for name in ("ticket", "model", "data"))
-            settings, test = given.pop("config", SHORT), given.pop("test", None)
-            test = None if test is None else TensorExamples(*test)
+            settings, test = given.pop("config", SHORT), TensorExamples(*given.pop("test", train))
             given["runtime"] = Runtime.choose("cpu", "fp32")
             problem = Problem.of(model, data, **given)
             call = (Path("cache"), ticket, problem, settings, test, RunOptions())

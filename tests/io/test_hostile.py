@@ -25,7 +25,8 @@ from prac.io import content_digest, kind_of, pack, read_tensors, write_tensors
 from prac.models import check_finite
 from prac.runs import Level, Search, Subset, Ticket, read_metrics, read_retraining
 from prac.runs.checkpoint import check_like, read_state, to_tensors
-from prac.training import Runtime, make_optimizer, optimizer_tensors, restore_optimizer_
+from prac.training import Runtime
+from prac.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from torture import hostile
 from torture.budget import budget
 from torture.hostile import KINDS, READERS, good_file, try_here

@@ -32,7 +32,7 @@ from prac.io import (
     write_tensors,
 )
 from prac.io.container import content_of, made_header
-from prac.io.store import FORMAT, unpack
+from prac.io.store import FORMAT, unpacked
 from prac.runs.lock import Lock
 
 
@@ -42,9 +42,9 @@ def test_a_mask_packs_into_an_eighth_and_comes_back(shape, seed):
     packed = pack(mask)
     assert packed.dtype == torch.uint8
     assert packed.shape == (-(-mask.numel() // 8),)
-    unpacked = unpack(packed, shape)
-    assert unpacked.dtype == torch.bool
-    assert torch.equal(unpacked, mask)
+    again = unpacked({"m": packed}, "m", shape, "f")
+    assert again.dtype == torch.bool
+    assert torch.equal(again, mask)
 
 
 def test_a_mask_that_is_not_laid_out_in_order_packs_by_index():

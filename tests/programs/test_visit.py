@@ -31,7 +31,8 @@ from prac.algorithms import ForgettingTable, prune
 from prac.cli.compare import parser
 from prac.cli.options import options_and_recipe
 from prac.config import Recipe, combined, flat
-from prac.training import RunControl, make_optimizer
+from prac.training import RunControl
+from prac.training.optimizer import make_optimizer
 from prac.training.runtime import EXECUTIONS
 from prac.training.step import Step
 from tests.programs.test_bench import ABSENT

@@ -14,7 +14,9 @@ from prac.config import SubsetConfig
 from prac.models import snapshot
 from prac.runs import read_metrics
 from prac.runs.checkpoint import read_state
-from prac.training import Problem, Runtime, fit, make_optimizer, plan_for
+from prac.training import Problem, Runtime, plan_for
+from prac.training.loop import fit
+from prac.training.optimizer import make_optimizer
 from prac.utils import derive_seed
 
 NEVER = prac.StopConfig(rule="never")

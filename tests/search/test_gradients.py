@@ -453,13 +453,6 @@ def test_error_norms_are_of_the_softmax_in_evaluation_mode(digit_problem, val):
     assert len(calls) == 1
 
 
-def test_error_norms_are_of_classes_only():
-    model = nn.Linear(2, 1)
-    problem = problem_of(model, torch.ones(3, 2), torch.ones(3, 1), task=MEAN_SQUARE)
-    with pytest.raises(PracError, match=r"EL2N.*choose examples by another rule"):
-        el2n_scores(problem, problem.train)
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("score", SCORES)

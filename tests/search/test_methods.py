@@ -24,8 +24,10 @@ from prac.search.plan import SearchPlan
 from prac.search.prune import pruned_by_gradients, rounds_of
 from prac.search.rules import rules_of
 from prac.search.sampling import first_members, presented_an_epoch, random_set, set_size
-from prac.training import Interrupted, Problem, RunControl, Runtime, fit, make_optimizer
+from prac.training import Interrupted, Problem, RunControl, Runtime
 from prac.training.evaluate import el2n_scores
+from prac.training.loop import fit
+from prac.training.optimizer import make_optimizer
 from prac.training.step import Step
 from prac.utils import derive_seed
 

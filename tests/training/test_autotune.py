@@ -20,17 +20,11 @@ from prac.data.augment import Pipeline
 from prac.errors import PracError, is_out_of_memory
 from prac.models import restore_, snapshot
 from prac.runs import read_metrics
-from prac.training import (
-    CLASSIFICATION,
-    Problem,
-    Runtime,
-    fit,
-    make_optimizer,
-    optimizer_tensors,
-    restore_optimizer_,
-)
+from prac.training import CLASSIFICATION, Problem, Runtime
 from prac.training import autotune as execution
 from prac.training.autotune import Choice, choose
+from prac.training.loop import fit
+from prac.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.training.step import STEPS_BEFORE_CAPTURE, Step
 from tests.cuda_graphs import with_stand_in
 

@@ -14,8 +14,9 @@ from prac.config import TrainConfig
 from prac.errors import PracError
 from prac.models import snapshot
 from prac.models.registry import build
-from prac.training import CLASSIFICATION, Runtime, make_optimizer
+from prac.training import CLASSIFICATION, Runtime
 from prac.training.capture import StandIns, Watched
+from prac.training.optimizer import make_optimizer
 from prac.training.step import MOST_GRAPHS, STEPS_BEFORE_CAPTURE, Step
 from tests.cuda_graphs import Counting, with_stand_in
 

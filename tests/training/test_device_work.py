@@ -5,7 +5,7 @@ A GPU launches a kernel for about each operation counted here, and waits at each
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -26,14 +26,11 @@ from prac.training import (
     Runtime,
     Training,
     accuracy_and_loss,
-    check_converging,
     evaluate,
     loop,
-    make_optimizer,
-    optimizer_tensors,
-    record_segment,
 )
-from prac.training.level import ended_epoch
+from prac.training.level import check_converging, ended_epoch, record_segment
+from prac.training.optimizer import make_optimizer, optimizer_tensors
 from prac.utils import on_cpu
 from tests.cuda_graphs import Counting
 
@@ -65,11 +62,7 @@ def epoch_of(model, data, runtime, task=CLASSIFICATION):
 def without_values(monkeypatch):
     """Tensors that have shapes and no values: to read one raises."""
 
-    @contextmanager
-    def own(device):
-        yield [torch.default_generator]
-
-    monkeypatch.setattr(loop, "_own_randomness", own)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext())
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
 

@@ -11,16 +11,9 @@ from prac.config import TrainConfig
 from prac.data import TensorExamples
 from prac.data.augment import Pipeline
 from prac.models import restore_, snapshot
-from prac.training import (
-    CLASSIFICATION,
-    Runtime,
-    Task,
-    fit,
-    make_optimizer,
-    optimizer_tensors,
-    restore_optimizer_,
-)
-from prac.training.loop import epoch_batches
+from prac.training import CLASSIFICATION, Runtime, Task
+from prac.training.loop import epoch_batches, fit
+from prac.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.utils import derive_seed
 
 CPU = Runtime(torch.device("cpu"))

@@ -48,7 +48,7 @@ def top_k_by_score(scores: Tensor, count: int, *, seed: int) -> Tensor:
     >>> top_k_by_score(torch.tensor([0.5, 2.0, 1.0]), 2, seed=0).tolist()
     [1, 2]
     """
-    return _hardest_first(scores, seed)[: max(count, 0)].sort().values
+    return descending(scores, seed)[: max(count, 0)].sort().values
 
 
 def coverage_centric(
@@ -86,7 +86,7 @@ def coverage_centric(
     if strata < 1:
         raise ValueError(f"strata is {strata}: expected at least 1")
     scores = scores.cpu()
-    remaining = _hardest_first(scores, seed)[round(cutoff * len(scores)) :]
+    remaining = descending(scores, seed)[round(cutoff * len(scores)) :]
     if not 0 <= count <= len(remaining):
         raise ValueError(
             f"count is {count}: {len(remaining)} of {len(scores)} examples remain after a cutoff "
@@ -118,8 +118,8 @@ def _intervals(scores: Tensor, count: int) -> Tensor:
     return ((scores - low) / (high - low) * count).long().clamp(max=count - 1)
 
 
-def _hardest_first(scores: Tensor, seed: int) -> Tensor:
-    """Return a permutation of all indices on the CPU, the highest score first."""
+def descending(scores: Tensor, seed: int) -> Tensor:
+    """Return all indices on the CPU, the highest score first, ties in an order from `seed`."""
     if bool(scores.isnan().any()):
         raise ValueError(f"the score of example {int(scores.isnan().nonzero()[0])} is not a number")
     order = torch.randperm(len(scores), generator=torch.Generator().manual_seed(seed))

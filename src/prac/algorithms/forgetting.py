@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from prac.algorithms.difficulty import descending
+
 
 @dataclass(frozen=True)
 class ForgettingTable:
@@ -114,5 +116,4 @@ def hardest_first(table: ForgettingTable, members: Tensor, *, seed: int) -> Tens
     never_learned = torch.iinfo(torch.int32).max
     difficulty = torch.full_like(table.events, -1)
     difficulty[members] = table.events[members].masked_fill(~table.learned[members], never_learned)
-    order = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))
-    return order[difficulty[order].argsort(descending=True, stable=True)]
+    return descending(difficulty, seed)

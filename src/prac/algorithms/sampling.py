@@ -96,7 +96,9 @@ def infobatch(
     weights = torch.ones(len(members))
     if epochs - epoch <= round(annealing * epochs):
         return members, weights
-    easy = _below_mean(losses[members].cpu())
+    losses = losses[members].cpu().double()
+    known = losses.isfinite()
+    easy = known & (losses < losses[known].mean())
     weights[easy] = 1 / (1 - drop_probability)
     draws = torch.rand(len(members), generator=_generator(seed, epoch))
     stays = ~easy | (draws >= drop_probability)
@@ -104,12 +106,6 @@ def infobatch(
         # The easy ones that were the nearest to staying.
         stays[draws.masked_fill(stays, 2.0).argsort(descending=True, stable=True)[:2]] = True
     return members[stays.to(members.device)], weights[stays]
-
-
-def _below_mean(losses: Tensor) -> Tensor:
-    """Return bool (m,): which losses are below the mean of those that are known."""
-    known, losses = losses.isfinite(), losses.double()
-    return known & (losses < losses[known].mean())
 
 
 def _generator(seed: int, number: int) -> torch.Generator:

@@ -15,7 +15,7 @@ from prac.cli.memory import keep_freed_memory
 from prac.cli.parser import Parser
 from prac.config import ABOUT_METHODS, PRESETS, Settings, flag_of, from_flat, leaves
 from prac.monitor import TRACKERS, Progress
-from prac.training import Interval, RunControl
+from prac.training import RunControl, save_interval
 
 if TYPE_CHECKING:
     from prac.data import Examples
@@ -137,7 +137,7 @@ def trackers_of(options: Namespace) -> tuple[str, ...]:
 
 def _checked_interval(given: Any) -> Any:
     if given is not None:
-        Interval.parse(given)
+        save_interval(given)
     return given
 
 

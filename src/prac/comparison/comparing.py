@@ -16,7 +16,7 @@ from prac.comparison.result import Comparison, gathered, known_runs
 from prac.config import SearchConfig, flat
 from prac.data import Examples, as_examples
 from prac.errors import FolderError, PracError
-from prac.evaluation import SEEDS, check_seeds, retrain_cached, tested
+from prac.evaluation import SEEDS, check_seeds, retrain_cached
 from prac.io import check_same, has_trained, read_settings, write_atomic
 from prac.runs import Search
 from prac.search import check_search, find
@@ -227,8 +227,7 @@ class Comparing:
         problem = Problem(
             self.model(seed), self.train, self.val, self.task, runtime, config.batch_size
         )
-        history, folder = retrain_cached(
+        accuracy, folder = retrain_cached(
             cache, ticket, problem, config, self.test, options, seed=seed
         )
-        accuracy = tested(history, folder)
         return JudgedTicket(level, ticket.density, accuracy, str(folder), cost.cost, cost.imp)

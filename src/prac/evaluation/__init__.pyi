@@ -1,5 +1,4 @@
 from .cache import retrain_cached as retrain_cached
-from .cache import tested as tested
 from .judging import SEEDS as SEEDS
 from .judging import Judging as Judging
 from .judging import as_executed as as_executed

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from prac.config import TrainConfig, flat
 from prac.data import Examples
 from prac.errors import Damaged, PracError
-from prac.evaluation.retraining import History, read_history, retrain
+from prac.evaluation.retraining import read_history, retrain
 from prac.io import read_tensors, state_paths
 from prac.runs import Ticket
 from prac.training import Problem, RunOptions
@@ -23,19 +23,19 @@ def retrain_cached(
     ticket: Ticket,
     problem: Problem,
     config: TrainConfig,
-    test: Examples | None,
+    test: Examples,
     options: RunOptions,
     *,
     seed: int = 0,
     start: int = 0,
-) -> tuple[History, Path]:
-    """Return the history and the folder of a training, which is done only if it never was.
+) -> tuple[float, Path]:
+    """Return the test accuracy and the folder of a training, which is done only if it never was.
 
     `retrain` with a folder in `cache` that is named for all that its outcome depends on. A training
     that was cut off goes on; where nothing has to be trained the model is left as it was.
 
     Raises:
-        PracError: As `retrain`, or where what is kept is damaged.
+        PracError: As `retrain`, or where what is kept is damaged, or tells no test accuracy.
         Interrupted: If the run control says to stop; the same call continues.
     """
     task = problem.task
@@ -66,20 +66,12 @@ def retrain_cached(
             **options.keywords,
         )
     try:
-        return read_history(path), path
+        accuracy = read_history(path).test_accuracy
     except PracError as error:
         raise _mendable(path, error) from error
-
-
-def tested(history: History, folder: Path) -> float:
-    """Return the test accuracy of a training that was asked for with test data.
-
-    Raises:
-        PracError: If what is kept has none.
-    """
-    if history.test_accuracy is None:
-        raise PracError(f"{folder}: has no test accuracy: remove the folder to train it again")
-    return history.test_accuracy
+    if accuracy is None:
+        raise PracError(f"{path}: has no test accuracy: remove the folder to train it again")
+    return accuracy, path
 
 
 def content_key(about: Any) -> str:

@@ -21,48 +21,31 @@ from prac.utils import derive_seed, generator, seeded
 MakeModel = Callable[[], nn.Module]
 
 
-def reinitialised(ticket: Ticket, make_model: MakeModel, seed: int) -> Ticket:
-    """Return a ticket with the same masks over new initial weights.
-
-    New are all weights, also those that are never pruned: biases, norms, the classifier.
-
-    Raises:
-        PracError: If `make_model` gives the same weights whatever the seed, which it must draw from
-            torch's generator, or another architecture.
-    """
-    weights = initial_weights(make_model, derive_seed(seed, "control", "reinitialised"), ticket)
-    return _control("reinitialised", ticket, weights, ticket.masks, seed)
+CONTROLS = ("reinitialised", "shuffled", "random")
 
 
-def shuffled(ticket: Ticket, seed: int) -> Ticket:
-    """Return a ticket with each layer's mask shuffled, over the ticket's own weights.
+def control_of(ticket: Ticket, name: str, make_model: MakeModel, seed: int) -> Ticket:
+    """Return a control of a ticket, by its name.
 
-    As many weights of each layer are kept, in other places, with the values that they have at the
-    rewind point.
-    """
-    drawn = derive_seed(seed, "control", "shuffled")
-    return _control("shuffled", ticket, ticket.weights, permuted(ticket.masks, drawn), seed)
-
-
-def randomised(ticket: Ticket, make_model: MakeModel, seed: int) -> Ticket:
-    """Return random masks of the ticket's layerwise densities over new initial weights.
-
-    Nothing of the ticket is left but how many weights each layer keeps.
+    "reinitialised" has the same masks over new initial weights: all are new, also those that are
+    never pruned, as biases, norms and the classifier. "shuffled" has each layer's mask shuffled,
+    over the ticket's own weights, with the values that they have at the rewind point. "random" is
+    both: nothing of the ticket is left but how many weights each layer keeps.
 
     Raises:
-        PracError: As `reinitialised`.
+        PracError: If new weights are needed and `make_model` gives the same whatever the seed,
+            which it must draw from torch's generator, or another architecture.
     """
-    drawn = derive_seed(seed, "control", "random")
-    weights = initial_weights(make_model, derive_seed(drawn, "weights"), ticket)
-    return _control("random", ticket, weights, permuted(ticket.masks, drawn), seed)
-
-
-CONTROLS: dict[str, Callable[[Ticket, MakeModel, int], Ticket]] = {
-    "reinitialised": reinitialised,
-    "shuffled": lambda ticket, make_model, seed: shuffled(ticket, seed),
-    "random": randomised,
-}
-"""What makes each control from a ticket, a maker of models and a seed."""
+    drawn = derive_seed(seed, "control", name)
+    weights, masks = ticket.weights, ticket.masks
+    origin = {**ticket.provenance, "control": name, "of": ticket.digest, "seed": seed}
+    if name != "shuffled":
+        own = drawn if name == "reinitialised" else derive_seed(drawn, "weights")
+        weights = initial_weights(make_model, own, ticket)
+        origin["drawn_anew"] = True  # New weights need the whole schedule, also of fine-tuning.
+    if name != "reinitialised":
+        masks = permuted(ticket.masks, drawn)
+    return replace(ticket, weights=weights, masks=masks, provenance=origin)
 
 
 def permuted(masks: Mapping[str, Tensor], seed: int) -> Masks:
@@ -97,10 +80,3 @@ def initial_weights(make_model: MakeModel, seed: int, like: Ticket) -> Weights:
             "it must draw them from torch's generator; leave torch.manual_seed out of it"
         )
     return weights
-
-
-def _control(name: str, ticket: Ticket, weights: Weights, masks: Masks, seed: int) -> Ticket:
-    origin = {**ticket.provenance, "control": name, "of": ticket.digest, "seed": seed}
-    if weights is not ticket.weights:
-        origin["drawn_anew"] = True  # New weights need the whole schedule, also of fine-tuning.
-    return replace(ticket, weights=weights, masks=masks, provenance=origin)

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from prac.algorithms import Plan
+from prac.algorithms import ForgettingTable, Plan
 from prac.config import TrainConfig, flat
 from prac.evaluation.cache import kept_path
 from prac.io import read_tensors, write_tensors
-from prac.models import restore_
 from prac.runs import RunFolder, RunState, Ticket, Weights
-from prac.training import (
-    Problem,
-    RunOptions,
-    between_epochs,
-    check_converging,
-    fit,
-    make_optimizer,
-    optimizer_tensors,
-    record_segment,
-    restore_optimizer_,
-    select_execution,
-)
+from prac.training import Problem, RunOptions, Training, ignore, select_execution, train_level
 from prac.utils import derive_seed
 
 
@@ -77,41 +64,13 @@ class DenseRun:
     def _train(self, problem: Problem, folder: RunFolder, point: int) -> Weights:
         """Train on from the folder's newest state to a point, which becomes its newest state."""
         total = len(problem.train)
-        begun = RunState.start(self.first.weights, self.first.masks, torch.arange(total), total)
+        table, members = ForgettingTable.empty(total), torch.arange(total)
+        begun = RunState(0, 0, self.first.weights, self.first.masks, members, table)
         state = folder.resume(begun) or begun
         if state.step > point:  # A point between those of an earlier call.
             state = begun
-        model, run_control = problem.model, self.options.run_control
-        restore_(model, state.weights)
-        optimizer = make_optimizer(model, self.config, problem.runtime)
-        if state.optimizer:
-            restore_optimizer_(optimizer, state.optimizer)
-        segments = fit(
-            model,
-            optimizer,
-            problem.train,
-            state.members,
-            self.plan,
-            masks=state.masks,
-            task=problem.task,
-            runtime=problem.runtime,
-            batch_size=self.config.batch_size,
-            seed=derive_seed(self.seed, "level", 0),
-            start=state.step,
-            breaks=lambda step: run_control.after_step() or step == point,
-        )
-        with closing(segments):
-            while state.step < point:
-                segment = next(segments)
-                check_converging(state, segment, model, self.plan)
-                state = record_segment(state, segment, model, None)
-                if segment.ends_epoch:
-                    state = between_epochs(state)
-                elif state.step < point and not run_control.wants_save:
-                    continue
-                state = replace(state, optimizer=optimizer_tensors(optimizer))
-                folder.commit(state)
-                run_control.saved(folder.seconds_to_save)
-                run_control.check(f"at iteration {state.step} of the dense training")
-        folder.wait()
-        return state.weights
+        seed = derive_seed(self.seed, "level", 0)
+        training = Training(self.plan, self.config, seed, until=point)
+        # Who listens hears of points, not of the states on the way.
+        options = replace(self.options, callback=ignore)
+        return train_level(problem, folder, state, training, options).weights

@@ -10,9 +10,9 @@ from typing import Any, Unpack
 from prac.config import Rewind, TrainConfig, own_part
 from prac.data import Examples, as_examples
 from prac.errors import PracError, unknown_name
-from prac.evaluation.cache import retrain_cached, tested
+from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import cached_barrier
-from prac.evaluation.controls import CONTROLS, MakeModel
+from prac.evaluation.controls import CONTROLS, MakeModel, control_of
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
 from prac.io import read_environment, write_json
 from prac.runs import Search, Ticket
@@ -199,17 +199,17 @@ class Judging:
             self.options.tell("trial", level, number=number, of=len(todo), what=what, seed=seed)
             ticket = self.search.tickets[level]
             if name != "ticket":
-                ticket = CONTROLS[name](ticket, self.make_model, seed)
+                ticket = control_of(ticket, name, self.make_model, seed)
             runs[level, name].append(self.trial(ticket, seed))
             self.options.run_control.check(f"after {number} of {len(todo)} trainings")
         return {key: Trials(tuple(found)) for key, found in runs.items()}
 
     def trial(self, ticket: Ticket, seed: int) -> Trial:
         """Train a ticket, or read what was trained before."""
-        history, folder = retrain_cached(
+        accuracy, folder = retrain_cached(
             self.cache, ticket, self.problem, self.config, self.test, self.options, seed=seed
         )
-        return Trial(seed, tested(history, folder), str(folder))
+        return Trial(seed, accuracy, str(folder))
 
     def barrier(self, level: int, ticket: Trials) -> Barrier:
         """Return the barrier between the networks of the first two seeds."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, Unpack
 import torch
 from torch import nn
 
-from prac.algorithms import density
+from prac.algorithms import ForgettingTable, density
 from prac.config import TrainConfig, flat
 from prac.data import Examples, as_examples
 from prac.errors import PracError
@@ -139,8 +139,8 @@ def retrain(
             stack.enter_context(options.run_control.working())
             if not (path / "summary.json").exists():
                 weights, members = ticket.masked_weights(), torch.arange(total)
-                place = {"level": ticket.level, "step": start}
-                first = RunState.start(weights, ticket.masks, members, total, **place)
+                table = ForgettingTable.empty(total)
+                first = RunState(ticket.level, start, weights, ticket.masks, members, table)
                 _train(first, problem, test_examples, training, folder, options)
             folder.forget_states()
             trained, _ = read_tensors(path / "trained.safetensors", "trained")

@@ -126,14 +126,14 @@ def find_rewind_point(
         for number, order in enumerate(seeds, 1):
             what = f"copy {number} from iteration {at}"
             options.tell("trial", number=number, of=2, what=what, seed=order)
-            place = {"seed": order, "start": at}
-            copy = retrain_cached(cache, start, problem, config, examples, options, **place)
+            copy = retrain_cached(
+                cache, start, problem, config, examples, options, seed=order, start=at
+            )
             copies.append(copy)
         options.tell("barrier", what=f"iteration {at}")
-        (one, its_folder), (other, folder) = copies
-        ends = its_folder, folder
-        barriers[at] = cached_barrier(cache, problem, examples, *ends, options.run_control)
-        accuracies[at] = one.test_accuracy or 0.0, other.test_accuracy or 0.0
+        (accuracy, folder), (others, other) = copies
+        accuracies[at] = accuracy, others
+        barriers[at] = cached_barrier(cache, problem, examples, folder, other, options.run_control)
         height = f"{100 * barriers[at].height:.2f}"
         options.note(f"iteration {at} of {plan.iterations}: error barrier {height} points")
         if barriers[at].is_stable:

@@ -59,7 +59,11 @@ def write_atomic(path: Path, *content: Buffer) -> None:
     """
     with writing(path):
         make_folder(path.parent)
-        descriptor, name = _new_beside(path)
+        # A hidden file with the rights of an ordinary one. `tempfile` gives it none but the user's
+        # own, and the process's umask, from which the ordinary ones follow, can only be read by
+        # changing it for a moment, for all threads.
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
         try:
             with _synced(descriptor):
                 for part in content:
@@ -92,11 +96,7 @@ def cut(path: Path, length: int) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, on disk; nothing where it is there."""
-    made = folder
-    missing = []
-    while not made.exists():
-        missing.append(made)
-        made = made.parent
+    missing = [made for made in (folder, *folder.parents) if not made.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for made in reversed(missing):
         _sync_folder(made.parent)
@@ -236,20 +236,6 @@ def check_same(run: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -
             f"{run}: was begun with other settings: {', '.join(differing)}; "
             f"use the same settings to resume, or another --out"
         )
-
-
-def _new_beside(path: Path) -> tuple[int, Path]:
-    """Open a new hidden file, named after the one at `path`, with the rights of an ordinary file.
-
-    `tempfile` gives it none but the user's own, and the process's umask, from which the ordinary
-    ones follow, can only be read by changing it for a moment, for all threads.
-    """
-    while True:
-        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), name
-        except FileExistsError:
-            continue
 
 
 @contextmanager

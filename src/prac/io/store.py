@@ -127,13 +127,6 @@ def pack(mask: Tensor) -> Tensor:
     return torch.from_numpy(np.packbits(mask.cpu().numpy().reshape(-1)))
 
 
-def unpack(packed: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return the bool tensor of `shape` that `pack` packed."""
-    count = int(np.prod(shape, dtype=np.int64))
-    bits = np.unpackbits(packed.numpy(), count=count)
-    return torch.from_numpy(bits.astype(bool)).view(shape)
-
-
 def check_tensors(path: Path | str, tensors: Mapping[str, Tensor], names: Iterable[str]) -> None:
     """Raise a Damaged unless a file's tensors have these names."""
     wanted = set(names)
@@ -168,14 +161,12 @@ def check_indices(path: Path | str, name: str, indices: Tensor, total: int) -> N
         raise damaged(path, f"{name} goes from {ends}: expected 0 to {total - 1}")
 
 
-def checked_shapes(shapes: Any, path: Path | str) -> dict[str, tuple[int, ...]]:
+def checked_shapes(shapes: list[Any], path: Path | str) -> dict[str, tuple[int, ...]]:
     """Return masks' shapes by name, in order, from a header's list of [name, shape].
 
     Raises:
         Damaged: If it is no such list, names one twice, or a mask has no weight.
     """
-    if not fits(shapes, list):
-        raise damaged(path, f"its masks' shapes are {shown(shapes)}: expected a list")
     found: dict[str, tuple[int, ...]] = {}
     for pair in shapes:
         if not fits(pair, list) or len(pair) != 2 or not fits(pair[0], str):
@@ -191,7 +182,7 @@ def checked_shapes(shapes: Any, path: Path | str) -> dict[str, tuple[int, ...]]:
 
 
 def unpacked(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], path: Any) -> Tensor:
-    """Return the mask that the packed tensor `name` of a file holds, as `unpack` does.
+    """Return the mask, bool of `shape`, that the packed tensor `name` of a file holds.
 
     Raises:
         Damaged: If there is no such tensor, or it is not what `pack` makes of that shape.
@@ -201,7 +192,8 @@ def unpacked(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], p
     packed, count = tensors[name], math.prod(shape)
     size = [-(-count // 8)]
     check_tensor(path, repr(name), packed, torch.uint8, size, f" for {count} weights")
-    mask = unpack(packed, shape)
+    bits = np.unpackbits(packed.numpy(), count=count)
+    mask = torch.from_numpy(bits.astype(bool)).view(shape)
     if not torch.equal(pack(mask), packed):
         raise damaged(path, f"{name!r} has bits behind its last weight")
     return mask

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import operator
+from dataclasses import astuple, dataclass
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,4 @@ class Cost:
         >>> Cost(iterations=1) + Cost(iterations=2, seconds=0.5)
         Cost(iterations=3, examples_trained=0, examples_scored=0, seconds=0.5)
         """
-        return Cost(
-            self.iterations + other.iterations,
-            self.examples_trained + other.examples_trained,
-            self.examples_scored + other.examples_scored,
-            self.seconds + other.seconds,
-        )
+        return Cost(*map(operator.add, astuple(self), astuple(other)))

@@ -42,7 +42,7 @@ class Tickets:
             raise IndexError(f"{self.path} has tickets 0 to {len(self) - 1}, not {level}")
         from prac.runs.ticket import Ticket
 
-        return Ticket.load(self.path / "levels" / f"{level:02d}" / "ticket.safetensors")
+        return Ticket.load(self.path / f"levels/{level:02d}/ticket.safetensors")
 
 
 @dataclass(frozen=True)

@@ -64,20 +64,6 @@ class RunState:
     epoch_start_losses: Tensor | None = None
     cost: Cost = field(default_factory=Cost)
 
-    @classmethod
-    def start(
-        cls,
-        weights: Weights,
-        masks: Masks,
-        members: Tensor,
-        total: int,
-        *,
-        level: int = 0,
-        step: int = 0,
-    ) -> RunState:
-        """Return the state in which a training starts: nothing is known of its examples yet."""
-        return cls(level, step, weights, masks, members, ForgettingTable.empty(total))
-
     @property
     def is_within_epoch(self) -> bool:
         """Whether an epoch has begun and not ended."""
@@ -85,7 +71,8 @@ class RunState:
 
     def at_next_level(self, weights: Weights, masks: Masks, members: Tensor) -> RunState:
         """Return the state in which the next level starts: what this level gathered is gone."""
-        begun = RunState.start(weights, masks, members, len(self.table), level=self.level + 1)
+        table = ForgettingTable.empty(len(self.table))
+        begun = RunState(self.level + 1, 0, weights, masks, members, table)
         lasting = ("rewind", "dense_predictions", "source", "difficulty")
         return replace(begun, **{name: getattr(self, name) for name in lasting})
 

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from torch import nn
 
-from prac.algorithms import ones
+from prac.algorithms import ForgettingTable, ones
 from prac.config import SearchConfig, flat
 from prac.errors import PracError
 from prac.models import architecture, check_finite, prunable, snapshot
@@ -160,4 +160,4 @@ def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) 
         if subset is None
         else subset.indices_for(problem.train)
     )
-    return RunState.start(weights, masks, members, total)
+    return RunState(0, 0, weights, masks, members, ForgettingTable.empty(total))

@@ -134,14 +134,10 @@ def subset_rule(
 
 def stop_rule(config: StopConfig) -> StopRule:
     """Return the configured stop rule as a function of a level's mask distances."""
+    if config.rule == "never":
+        return lambda distances: False
     above_once = config.arm == "above-once"
-    rules: dict[str, StopRule] = {
-        "never": lambda distances: False,
-        "stable": partial(
-            stable, epsilon=config.epsilon, window=config.window, above_once=above_once
-        ),
-    }
-    return rules[config.rule]
+    return partial(stable, epsilon=config.epsilon, window=config.window, above_once=above_once)
 
 
 def score_rule(name: str, seed: int) -> LevelScore:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from prac.algorithms import error_norms
 from prac.data import Examples, TensorExamples, in_layout
-from prac.errors import PracError
 from prac.training.problem import Problem
 from prac.training.step import batch_loss
 
@@ -87,13 +86,7 @@ def el2n_scores(
 ) -> Tensor:
     """Return float32 (n,), the L2 norm of every example's error (EL2N), on the CPU.
 
-    Raises:
-        PracError: If the task is not classification: outputs are then no scores of classes.
+    The task is classification: others' outputs are no scores of classes.
     """
-    if not problem.is_classification:
-        raise PracError(
-            "error norms (EL2N) are of predicted classes, and the task's prediction is not "
-            "classification's: choose examples by another rule"
-        )
     passes = forward(problem, examples, between)
     return torch.cat([error_norms(outputs.float().softmax(1), y) for outputs, y in passes]).cpu()

@@ -34,19 +34,9 @@ def plan_for(
     config: TrainConfig, kept_examples: int, total: int, scaling: Scaling = "linear"
 ) -> Plan:
     """Return the plan of a training on `kept_examples` of `total` examples."""
-    return scaled_plan(
-        kept=kept_examples,
-        total=total,
-        batch_size=config.batch_size,
-        lr=config.lr,
-        epochs=config.epochs,
-        iterations=config.iterations,
-        schedule=config.schedule,
-        milestones=config.milestones,
-        gamma=config.gamma,
-        warmup=config.warmup,
-        scaling=scaling,
-    )
+    keys = ("batch_size", "lr", "epochs", "iterations", "schedule", "milestones", "gamma", "warmup")
+    settings: dict[str, Any] = {key: getattr(config, key) for key in keys}
+    return scaled_plan(kept=kept_examples, total=total, scaling=scaling, **settings)
 
 
 SampleRule = Callable[[RunState, int], tuple[Tensor, Tensor | None]]
@@ -70,6 +60,8 @@ class Training:
         sample: (state, epoch from 0) -> what the epoch presents, as `fit` takes it; all by default.
         with_losses: Whether `sample` looks at the examples' losses.
         difficulty_epoch: Epoch, from 1, after which EL2N scores are taken; None for none.
+        until: Iteration at which to end, within an epoch or not, without a validation or metrics
+            on the way; None for a whole training.
     """
 
     plan: Plan
@@ -81,6 +73,7 @@ class Training:
     sample: SampleRule = all_members
     with_losses: bool = False
     difficulty_epoch: int | None = None
+    until: int | None = None
 
     def is_over(self, state: RunState) -> bool:
         """Say whether the level has trained enough.
@@ -88,6 +81,8 @@ class Training:
         The rewind point and the EL2N scores come first: before them, no mask is stable enough to
         stop.
         """
+        if self.until is not None:
+            return state.step >= self.until
         if state.step == 0 or state.is_within_epoch:
             return False
         if state.step >= self.plan.iterations:
@@ -128,7 +123,7 @@ def train_level(
         if now - told >= BEAT_SECONDS:
             told = now
             options.tell("step", state.level, iteration=step)
-        return run_control.after_step() or step == training.mark
+        return run_control.after_step() or step in (training.mark, training.until)
 
     segments = fit(
         model,
@@ -150,9 +145,11 @@ def train_level(
             check_converging(state, segment, model, training.plan)
             state = record_segment(state, segment, model, training.mark)
             facts: dict[str, Any] | None = None
-            if segment.ends_epoch:
+            if segment.ends_epoch and training.until is not None:
+                state = between_epochs(state)
+            elif segment.ends_epoch:
                 state, facts = ended_epoch(problem, state, training)
-            elif not run_control.wants_save:
+            elif not (run_control.wants_save or training.is_over(state)):
                 continue
             now = time.perf_counter()
             state = replace(state, optimizer=optimizer_tensors(optimizer))
@@ -229,7 +226,10 @@ def record_segment(
 def ended_epoch(
     problem: Problem, state: RunState, training: Training
 ) -> tuple[RunState, dict[str, Any]]:
-    """Return the state between two epochs, validated and compared, and the epoch's metrics."""
+    """Return the state between two epochs, validated and compared, and the epoch's metrics.
+
+    These are only what the seed determines.
+    """
     if training.candidate is not None:
         candidate = training.candidate({name: state.weights[name] for name in state.masks})
         distances = state.distances
@@ -245,7 +245,22 @@ def ended_epoch(
     validation: dict[str, float] = {}
     if epoch % training.config.validate_every == 0 or training.is_over(between_epochs(state)):
         state, validation = _validated(problem, state, epoch)
-    return between_epochs(state), metrics(state, training.plan, validation)
+    plan = training.plan
+    metrics = {
+        "level": state.level,
+        "epoch": epoch,
+        "epochs": plan.epochs,
+        "iteration": state.step,
+        "iterations": plan.iterations,
+        "lr": plan.lr_at(state.step - 1),
+        "set_size": len(state.members),
+        "presented": state.epoch_examples,
+        "train_loss": float(state.epoch_losses.mean()),
+        "train_accuracy": state.epoch_correct / state.epoch_examples,
+        **validation,
+        "mask_distance": state.distances[-1] if state.distances else None,
+    }
+    return between_epochs(state), metrics
 
 
 def between_epochs(state: RunState) -> RunState:
@@ -262,21 +277,3 @@ def _validated(problem: Problem, state: RunState, epoch: int) -> tuple[RunState,
     if accuracy > state.best_accuracy:
         state = replace(state, best=state.weights, best_accuracy=accuracy, best_epoch=epoch)
     return state, {"val_accuracy": accuracy, "val_loss": loss}
-
-
-def metrics(state: RunState, plan: Plan, validation: Mapping[str, float]) -> dict[str, Any]:
-    """Return the line of metrics of the epoch that a state ends: only what the seed determines."""
-    return {
-        "level": state.level,
-        "epoch": plan.epochs_begun(state.step),
-        "epochs": plan.epochs,
-        "iteration": state.step,
-        "iterations": plan.iterations,
-        "lr": plan.lr_at(state.step - 1),
-        "set_size": len(state.members),
-        "presented": state.epoch_examples,
-        "train_loss": float(state.epoch_losses.mean()),
-        "train_accuracy": state.epoch_correct / state.epoch_examples,
-        **validation,
-        "mask_distance": state.distances[-1] if state.distances else None,
-    }

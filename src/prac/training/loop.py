@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -206,9 +206,11 @@ def _segment(
     ids, losses, step = [], [], epoch.last
     outcomes = _Outcomes(train_step.task, with_losses=with_losses)
     train_step.model.train()
-    with _own_randomness(train_step.runtime.device) as generators:
+    device = train_step.runtime.device
+    generators = own_generators(device)
+    # Dropout and the like draw from torch's own generators, whose state is put back.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for batch in epoch.batches:
-            # Dropout and the like draw from torch's own generators.
             for own in generators:
                 own.manual_seed(batch.seed)
             loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step), batch.weights)
@@ -279,18 +281,6 @@ def own_generators(device: torch.device) -> list[torch.Generator]:
     """Return torch's own generators for the CPU and `device`, from which modules draw."""
     on_cuda = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
     return [torch.default_generator, *on_cuda]
-
-
-@contextmanager
-def _own_randomness(device: torch.device) -> Iterator[list[torch.Generator]]:
-    """Lend torch's own generators; their state is put back afterwards."""
-    generators = own_generators(device)
-    states = [generator.get_state() for generator in generators]
-    try:
-        yield generators
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
 
 
 def epoch_batches(members: Tensor, batch_size: int, seed: int) -> list[Tensor]:

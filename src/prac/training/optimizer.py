@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,26 +28,15 @@ def make_optimizer(
     )
     # A captured step reads its rate from the device.
     rate = torch.tensor(config.lr, device=runtime.device) if runtime.captures else config.lr
+    shared: dict[str, Any] = {"lr": rate, "weight_decay": config.weight_decay, "fused": fused}
     if config.optimizer == "sgd":
-        optimizer: torch.optim.Optimizer = torch.optim.SGD(
-            parameters,
-            rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            fused=fused,
-        )
-        _begin_momentum_(optimizer)
-    else:
-        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-        optimizer = kinds[config.optimizer](
-            parameters,
-            rate,
-            betas=(config.momentum, 0.999),
-            weight_decay=config.weight_decay,
-            fused=fused,
-            capturable=runtime.captures,
-        )
-    return optimizer
+        sgd = torch.optim.SGD(parameters, momentum=config.momentum, **shared)
+        _begin_momentum_(sgd)
+        return sgd
+    shared |= {"betas": (config.momentum, 0.999), "capturable": runtime.captures}
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    adam: torch.optim.Optimizer = kinds[config.optimizer](parameters, **shared)
+    return adam
 
 
 def _begin_momentum_(optimizer: torch.optim.Optimizer) -> None:
@@ -81,13 +71,12 @@ def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     known = OPTIMIZER_KEYS[type(optimizer)]
+    places = {f"{i}/{key}": (i, key) for i in range(len(parameters)) for key in known}
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        index, _, key = name.partition("/")
-        # Written back, so that no other way of writing a number is taken for it.
-        number = int(index) if index.isascii() and index.isdecimal() and len(index) < 10 else -1
-        if str(number) != index or number >= len(parameters) or key not in known:
+        if name not in places:
             raise PracError(f"{name!r} is nothing that this optimiser keeps of its parameters")
+        number, key = places[name]
         wanted = torch.Size() if key == "step" else parameters[number].shape
         if tensor.shape != wanted or not tensor.is_floating_point():
             found = f"{tensor.dtype} {list(tensor.shape)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,15 +165,10 @@ class Problem:
 
 def _check_judged(part: str, values: Any, examples: int) -> None:
     """Raise a PracError unless a task's part gave one value an example, of the type it should."""
-    wanted = {"correct": "bool", "prediction": "integer", "losses": "floating-point number"}[part]
+    wanted, is_wanted = _JUDGED[part]
     shown = type(values).__name__
     if isinstance(values, Tensor):
-        is_wanted = {
-            "correct": values.dtype == torch.bool,
-            "prediction": not (values.is_floating_point() or values.is_complex()),
-            "losses": values.is_floating_point(),
-        }
-        if values.shape == (examples,) and is_wanted[part]:
+        if values.shape == (examples,) and is_wanted(values):
             return
         shown = f"{values.dtype} of shape {tuple(values.shape)}"
     raise PracError(
@@ -180,6 +176,12 @@ def _check_judged(part: str, values: Any, examples: int) -> None:
         f"{wanted} an example"
     )
 
+
+_JUDGED: dict[str, tuple[str, Callable[[Tensor], bool]]] = {
+    "correct": ("bool", lambda values: values.dtype == torch.bool),
+    "prediction": ("integer", lambda v: not (v.is_floating_point() or v.is_complex())),
+    "losses": ("floating-point number", torch.is_floating_point),
+}
 
 ModelFault = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError)
 

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from math import inf
 from types import FrameType
 from typing import Any
 
@@ -39,33 +39,25 @@ class Interrupted(BaseException):
         self.status = STATUS.get(reason, COME_AGAIN)
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A number of iterations, or of seconds."""
+def save_interval(text: str | int) -> tuple[float, float]:
+    """Return iterations and seconds, the one infinite, of "500", or of "90s", "10min", "2h".
 
-    iterations: int | None = None
-    seconds: float | None = None
+    Raises:
+        PracError: If it is none of these.
 
-    @classmethod
-    def parse(cls, text: str | int) -> Interval:
-        """Return what `text` says: "500" iterations, or "90s", "10min", "2h".
-
-        Raises:
-            PracError: If it is none of these.
-
-        >>> Interval.parse("10min")
-        Interval(iterations=None, seconds=600.0)
-        """
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)?", str(text), re.ASCII)
-        number, unit = match.groups() if match else ("0", None)
-        if float(number) > 0 and unit is not None:
-            return cls(seconds=float(number) * _UNITS[unit])
-        if float(number) > 0 and number.isdecimal():
-            return cls(iterations=int(number))
-        raise PracError(
-            f"save_every is {text!r}: expected a number of iterations, such as 500, or a time, "
-            f"such as 90s, 10min or 2h"
-        )
+    >>> save_interval("10min")
+    (inf, 600.0)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)?", str(text), re.ASCII)
+    number, unit = match.groups() if match else ("0", None)
+    if float(number) > 0 and unit is not None:
+        return inf, float(number) * _UNITS[unit]
+    if float(number) > 0 and number.isdecimal():
+        return int(number), inf
+    raise PracError(
+        f"save_every is {text!r}: expected a number of iterations, such as 500, or a time, such as "
+        f"90s, 10min or 2h"
+    )
 
 
 class RunControl:
@@ -95,7 +87,7 @@ class RunControl:
         """Start counting."""
         if max_seconds is not None and not 0 < max_seconds < float("inf"):
             raise PracError(f"max_seconds is {max_seconds!r}: expected a number above 0")
-        self._interval = Interval() if save_every is None else Interval.parse(save_every)
+        self._most = (inf, inf) if save_every is None else save_interval(save_every)
         self._end = None if max_seconds is None else time.monotonic() + max_seconds
         self._tell = tell
         self._reason: str | None = None
@@ -113,12 +105,9 @@ class RunControl:
     @property
     def wants_save(self) -> bool:
         """Whether a state within the epoch is due."""
-        steps, seconds = self._interval.iterations, self._interval.seconds
-        return (
-            self.is_stopping
-            or (steps is not None and self._steps >= steps)
-            or (seconds is not None and time.monotonic() - self._saved_at >= seconds)
-        )
+        steps, seconds = self._most
+        is_due = self._steps >= steps or time.monotonic() - self._saved_at >= seconds
+        return self.is_stopping or is_due
 
     def saved(self, seconds: float = 0.0) -> None:
         """Count from here to the next state; the last may take `seconds` to be on disk."""
