@@ -64,8 +64,8 @@ class Package:
         found = []
         for node in ast.walk(ast.parse(self.sources[name])):
             if isinstance(node, ast.Import):
-                ours = [alias.name for alias in node.names if alias.name.startswith("prac.")]
-                found += [(module.removeprefix("prac."), "") for module in ours]
+                ours = [alias.name for alias in node.names if alias.name.split(".")[0] == "prac"]
+                found += [(module.removeprefix("prac").lstrip("."), "") for module in ours]
             elif isinstance(node, ast.ImportFrom) and node.level:
                 found.append(("." * node.level, "relative"))
             elif isinstance(node, ast.ImportFrom) and node.module:

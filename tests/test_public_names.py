@@ -113,7 +113,7 @@ def test_a_retired_name_works_and_warns(old, new):
         thing = getattr(home, name)
     assert thing is getattr(home, new)
     assert told[0].filename == __file__, "the warning names the line that asked"
-    assert name not in home.__all__
+    assert name not in getattr(home, "__all__", ())
 
 
 @pytest.mark.parametrize(("old", "new"), retired.MODULES.items())
@@ -135,6 +135,11 @@ def test_names_of_retired_modules_are_imported_too(monkeypatch):
     from prac.runs import Level as Present
 
     assert Level is Present
+    monkeypatch.delitem(sys.modules, "prac.rivalry", raising=False)
+    monkeypatch.delattr(prac, "rivalry", raising=False)
+    with pytest.warns(DeprecationWarning, match="prac.rivalry is now called") as warnings:
+        assert prac.rivalry.Rivalry is prac.comparison.PairedComparison  # type: ignore[attr-defined]
+    assert len(warnings) == 1
 
 
 def test_old_names_of_attributes_work_and_warn():
@@ -160,8 +165,13 @@ def test_keyword_arguments_by_their_old_names_work_and_warn():
     run_control = prac.RunControl()
     with pytest.warns(DeprecationWarning, match="'pace' is now called 'run_control'"):
         assert find(pace=run_control).run_control is run_control
-    with pytest.raises(TypeError, match="there is no keyword argument 'devise'"):
+    with pytest.raises(TypeError, match="no keyword argument 'devise': did you mean 'device'"):
         find(devise="cpu")
+    with (
+        pytest.warns(DeprecationWarning, match="'watch'"),
+        pytest.raises(TypeError, match="'callback' is given twice"),
+    ):
+        find(callback=told, watch=told)
     assert find(device="cpu", callback=None) == RunOptions(device="cpu", run_control=ANY)
 
 

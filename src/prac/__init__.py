@@ -4,6 +4,7 @@
 the package, or asking the command for help, does not wait for torch.
 """
 
+import importlib
 from typing import Any
 
 import lazy_loader
@@ -16,4 +17,6 @@ retired.keep_old_modules()
 
 
 def __getattr__(name: str) -> Any:
+    if f"{__name__}.{name}" in retired.MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     return _loaded(retired.current_name(__name__, name))

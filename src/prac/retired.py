@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -21,6 +22,9 @@ NAMES = {
     "prac.algorithms.counts_to_come": "kept_per_level",
     "prac.algorithms.hardest_by": "top_k_by_score",
     "prac.algorithms.topped_up": "pad_to_size",
+    "prac.algorithms.difficulty.hardest_by": "top_k_by_score",
+    "prac.algorithms.exemplars.topped_up": "pad_to_size",
+    "prac.algorithms.masks.counts_to_come": "kept_per_level",
     "prac.comparison.Rivalry": "PairedComparison",
 }
 """`module.old`: what that module calls it now."""
@@ -56,6 +60,17 @@ def current_name(module: str, name: str) -> str:
         # The levels: `warn`, this function, the module's `__getattr__`, the line that asked.
         warn(f"{module}.{name}", f"{module}.{new}", stacklevel=4)
     return new
+
+
+def getter_of(module: dict[str, Any]) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a module of these globals that knows its retired names."""
+
+    def __getattr__(name: str) -> Any:
+        if (new := current_name(module["__name__"], name)) == name:
+            raise AttributeError(f"module {module['__name__']!r} has no attribute {name!r}")
+        return module[new]
+
+    return __getattr__
 
 
 class Attribute:
@@ -103,7 +118,10 @@ class _OldModules(MetaPathFinder, Loader):
         warn(spec.name, MODULES[spec.name], stacklevel=3)
         home = importlib.import_module(MODULES[spec.name])
         module = ModuleType(spec.name, f"The old name of {home.__name__}.")
-        module.__getattr__ = lambda name: getattr(home, name)  # type: ignore[method-assign]
+        # Who imports it is warned already.
+        module.__getattr__ = lambda name: getattr(  # type: ignore[method-assign]
+            home, NAMES.get(f"{home.__name__}.{name}", name)
+        )
         return module
 
     def exec_module(self, module: ModuleType) -> None:

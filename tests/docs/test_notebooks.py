@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -65,7 +63,7 @@ SMALLER = (
 
 
 # A kernel takes them for no errors.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:FigureCanvasAgg is non-")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @each_notebook
 def test_a_notebook_s_code_runs_when_it_trains_little(path: Path) -> None:
     """Without a kernel, which takes its time to start."""
@@ -73,13 +71,10 @@ def test_a_notebook_s_code_runs_when_it_trains_little(path: Path) -> None:
     for full, less in SMALLER:
         code = code.replace(full, less)
     threads = torch.get_num_threads()
-    with matplotlib.rc_context():
-        plt.switch_backend("agg")
-        try:
-            exec(compile(code, path.name, "exec"), {"__name__": "notebook"})
-        finally:
-            plt.close("all")
-            torch.set_num_threads(threads)
+    try:
+        exec(compile(code, path.name, "exec"), {"__name__": "notebook"})
+    finally:
+        torch.set_num_threads(threads)
 
 
 @each_notebook

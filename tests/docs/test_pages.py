@@ -70,7 +70,6 @@ LONG = (
     "docs/commands/judge.md",
     "docs/howto/gpu.md",
     "docs/howto/resume.md",
-    "docs/python.md",
     "docs/reliability.md",
     "docs/results/first.md",
     "docs/results/rivals-mnist.md",

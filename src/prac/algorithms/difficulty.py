@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from prac import retired
+
 
 def error_norms(probabilities: Tensor, targets: Tensor) -> Tensor:
     """Return the L2 norm of each example's error: its predicted probabilities minus the truth's.
@@ -124,3 +126,6 @@ def descending(scores: Tensor, seed: int) -> Tensor:
         raise ValueError(f"the score of example {int(scores.isnan().nonzero()[0])} is not a number")
     order = torch.randperm(len(scores), generator=torch.Generator().manual_seed(seed))
     return order[scores.cpu()[order].argsort(descending=True, stable=True)]
+
+
+__getattr__ = retired.getter_of(globals())

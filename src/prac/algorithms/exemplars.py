@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from prac import retired
 from prac.algorithms.forgetting import ForgettingTable, hardest_first
 
 
@@ -70,3 +71,6 @@ def pad_to_size(
     is_chosen[chosen] = True
     order = hardest_first(table, members, seed=seed)
     return union(chosen, order[~is_chosen[order]][:missing])
+
+
+__getattr__ = retired.getter_of(globals())

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prac import retired
+
 Tensors = Mapping[str, Tensor]
 Masks = dict[str, Tensor]
 Scope = Literal["global", "layer"]
@@ -384,3 +386,6 @@ def _check_same_shapes(first: Tensors, second: Tensors) -> None:
         if first[name].shape != second[name].shape:
             shapes = tuple(first[name].shape), tuple(second[name].shape)
             raise ValueError(f"layer {name!r} has shapes {shapes[0]} and {shapes[1]}")
+
+
+__getattr__ = retired.getter_of(globals())

@@ -118,7 +118,7 @@ ONE_SEED = (
 
 
 def findings(pairs: Sequence[PairedComparison]) -> Iterator[str]:
-    """Yield what the rivalries say, a sentence or two each."""
+    """Yield what the pairs say, a sentence or two each."""
     judged = [one for one in pairs if one.within_one_std is not None]
     others = [one for one in judged if one.method != CONTROL]
     yield from _of_control([one for one in judged if one.method == CONTROL])

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from prac import retired
 from prac.comparison.entries import in_order
 from prac.comparison.pairwise import (
     ONE_SEED,
@@ -78,6 +79,8 @@ class Comparison:
         from_init = Rewind.parse(runs[0].rewind).is_initialisation
         return LevelVerdict(level, density, from_init, trials_of(runs, level), trials_of(runs, 0))
 
+    rivalries = retired.Attribute("pairs")
+
     @property
     def pairs(self) -> list[PairedComparison]:
         """Every other method beside PrAC, by method and level, but for the dense networks."""
@@ -91,7 +94,7 @@ class Comparison:
 
     @property
     def findings(self) -> list[str]:
-        """What the rivalries say, in sentences."""
+        """What the pairs say, in sentences."""
         return [ONE_SEED] if len(self.seeds) == 1 else list(findings(self.pairs))
 
     def matching(self, method: str) -> list[int]:

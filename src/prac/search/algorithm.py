@@ -6,13 +6,13 @@ Source: "Efficient Lottery Ticket Finding: Less Data is More" (ICML 2021, arXiv 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from torch import Tensor
 
-from prac.algorithms import forgettable, hardest, pad_to_size, union
+from prac.algorithms import Masks, forgettable, hardest, pad_to_size, union
 from prac.config import SubsetConfig
 from prac.models import restore_
 from prac.runs import Cost, RunState
@@ -40,7 +40,8 @@ def search(
         run.begin_level(state)
         state, selection = level(problem, state, plan, rules, run)
         run.finish_level(state, selection)
-        state = run.start(rewound(state, plan, selection), selection)
+        mask = state.candidate  # What pruning gave after the level's last epoch.
+        state = run.start(rewound(state, plan, mask, selection.members), selection)
     run.finish(state)
 
 
@@ -89,11 +90,15 @@ def train(
     config, length = plan.config, plan.level(state.level, len(state.members))
     seed, is_dense = derive_seed(config.seed, "level", state.level), state.level == 0
     asks_difficulty = is_dense and config.subset.needs_difficulty
+
+    def prune_now(weights: Mapping[str, Tensor]) -> Masks:
+        return pruned(rules, config.prune, state, weights)
+
     training = Training(
         length,
         config.train,
         seed=seed,
-        candidate=lambda weights: pruned(rules, config.prune, state, weights),
+        candidate=prune_now,
         stop=rules.stop,
         mark=plan.rewind_step if is_dense else None,
         sample=sample_rule(
@@ -152,9 +157,9 @@ def critical_for_training(stats: LevelStats, config: SubsetConfig, *, seed: int)
     return hardest(stats.table, stats.members, count, seed=seed)
 
 
-def rewound(state: RunState, plan: SearchPlan, selection: Selection) -> RunState:
+def rewound(state: RunState, plan: SearchPlan, mask: Masks | None, members: Tensor) -> RunState:
     """Return the next level's start: the new mask over the weights of the rewind point."""
     weights = state.weights if plan.rewind.keeps_weights else state.rewind
     assert weights is not None, "the rewind point comes before a level's end"
-    assert state.candidate is not None, "a level has a mask at its end"
-    return state.at_next_level(weights, state.candidate, selection.members)
+    assert mask is not None, "a level has a mask at its end"
+    return state.at_next_level(weights, mask, members)

@@ -217,19 +217,19 @@ class _Trial:
 
     def __init__(self, problem: Problem, config: TrainConfig, name: str) -> None:
         self.name = name
-        self._world = replace(problem.runtime, execution=name)
-        self.is_on_cuda = self._world.device.type == "cuda"
+        self._runtime = replace(problem.runtime, execution=name)
+        self.is_on_cuda = self._runtime.device.type == "cuda"
         self._x, self._y = first_batch(problem.train, config.batch_size)
         model = copy.deepcopy(problem.model).train()
-        self._world.prepare_(model)
-        optimizer = make_optimizer(model, config, self._world)
+        self._runtime.prepare_(model)
+        optimizer = make_optimizer(model, config, self._runtime)
         self._step: Step | None = self._step_of(model, optimizer, problem.task, len(self._y))
         self.losses: list[float] = []
 
     def _step_of(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, task: Task, size: int
     ) -> Step:
-        return Step(model, optimizer, {}, task=task, runtime=self._world, batch_size=size)
+        return Step(model, optimizer, {}, task=task, runtime=self._runtime, batch_size=size)
 
     def check(self, expected: float | None = None) -> None:
         """Train until nothing more is set up.
@@ -240,7 +240,7 @@ class _Trial:
         try:
             self.timed()
             # A model that is compiled anew for every step would never end.
-            stance = "fail_on_recompile" if self._world.compiles else "default"
+            stance = "fail_on_recompile" if self._runtime.compiles else "default"
             with torch.compiler.set_stance(stance):
                 for _ in range(STEPS_BEFORE_CAPTURE + 1):
                     self.timed()
@@ -252,7 +252,7 @@ class _Trial:
                     f"or eager, or a smaller batch"
                 ) from error
             # A capture that fails tells so; what it failed at is the error before.
-            cause = error.__context__ if self._world.captures and error.__context__ else error
+            cause = error.__context__ if self._runtime.captures and error.__context__ else error
             line = one_line(cause) or type(cause).__name__
             raise PracError(
                 f"execution {self.name!r} does not work here: {line[:200]}: use auto or eager"
@@ -267,11 +267,11 @@ class _Trial:
         """Return how many seconds a step takes."""
         assert self._step is not None, "it is not closed"
         # Each its own seed, as in training: a model may do otherwise by what is drawn.
-        with seeded(len(self.losses), self._world.device):
+        with seeded(len(self.losses), self._runtime.device):
             started = time.perf_counter()
             loss, _ = self._step(self._x, self._y, 0.0)
             if self._x.is_cuda:
-                torch.cuda.synchronize(self._world.device)
+                torch.cuda.synchronize(self._runtime.device)
             seconds = time.perf_counter() - started
         self.losses.append(float(loss))
         return seconds

@@ -167,11 +167,11 @@ class _Epoch:
         self.end = min(begin + plan.iterations_per_epoch, plan.iterations)
         epoch_seed = derive_seed(seed, "segment", begin)
         seeds = [derive_seed(epoch_seed, done + number) for number in range(len(ids))]
-        placed: Tensor | None = None
+        by_example: Tensor | None = None
         if weights is not None:
-            placed = torch.zeros(len(data))
-            placed[presented] = weights
-        self._made = _batches(data, ids, seeds, step, placed)
+            by_example = torch.zeros(len(data))
+            by_example[presented] = weights
+        self._made = _batches(data, ids, seeds, step, by_example)
         self.batches: Iterator[Batch] = self._made
 
     def begin(self) -> None:

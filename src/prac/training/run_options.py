@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -60,9 +61,14 @@ class RunOptions:
                 # The levels: `warn`, this method, the function that takes the keywords, its caller.
                 retired.warn(f"argument {name!r}", f"{retired.KEYWORDS[name]!r}", stacklevel=4)
             elif name not in RunKeywords.__annotations__:
-                raise TypeError(f"there is no keyword argument {name!r}")
+                near = difflib.get_close_matches(name, RunKeywords.__annotations__, n=1)
+                hint = f": did you mean {near[0]!r}?" if near else ""
+                raise TypeError(f"there is no keyword argument {name!r}{hint}")
+            new = retired.KEYWORDS.get(name, name)
+            if new in chosen:
+                raise TypeError(f"{new!r} is given twice, once by its old name")
             if value is not None:
-                chosen[retired.KEYWORDS.get(name, name)] = value
+                chosen[new] = value
         return cls(**chosen)
 
     @property
