@@ -20,7 +20,7 @@ from bench.rounds import interleaved
 from bench.work import LENET, RESNET, Work, images_of, load, with_batch
 from prac.cli.memory import keep_freed_memory
 from prac.config import SearchConfig
-from prac.search import finding as search
+from prac.search import algorithm, find
 from prac.training import Problem, Runtime, evaluate, predictions
 
 IMAGES = 10_000
@@ -128,10 +128,10 @@ def passes(path: Path, options: Options) -> dict[str, Any]:
     forward = evaluate.forward
     model, out = work.build(options.seed), options.scratch / "passes"
     with (
-        replaced(search, "predictions", counted_predictions),
+        replaced(algorithm, "predictions", counted_predictions),
         replaced(evaluate, "forward", counted_forward),
     ):
-        search.find(model, data, config, out=out, device="cpu", callback=watch)
+        find(model, data, config, out=out, device="cpu", callback=watch)
     return found
 
 

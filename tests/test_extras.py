@@ -91,7 +91,7 @@ prac find --help
 prac inspect run
 prac inspect net.ticket.safetensors
 prac runs .
-prac find --data own.npz --model lenet_300_100 --epochs 1 --levels 1 --batch-size 8 --out other
+prac find --data own.npz --model lenet_300_100 --layers linear --epochs 1 --levels 1 --out other
 """
 
 
@@ -123,11 +123,17 @@ MISSING = {
     "find --preset quickstart --out digits": ("sklearn", "data"),
     "inspect photos": ("PIL", "data"),
     "inspect tables": ("pyarrow", "data"),
-    "inspect hf:owner/name": ("datasets", "data"),
+    "inspect hf:owner/name": ("pyarrow", "data"),
     "report run": ("vl_convert", "report"),
-    "find --data own.npz --model lenet_300_100 --tensorboard": ("tensorboard", "tensorboard"),
-    "find --data own.npz --model lenet_300_100 --track wandb": ("wandb", "wandb"),
-    "find --data own.npz --model lenet_300_100 --track mlflow": ("mlflow", "mlflow"),
+    "find --data own.npz --model lenet_300_100 --layers linear --tensorboard": (
+        "tensorboard",
+        "tensorboard",
+    ),
+    "find --data own.npz --model lenet_300_100 --layers linear --track wandb": ("wandb", "wandb"),
+    "find --data own.npz --model lenet_300_100 --layers linear --track mlflow": (
+        "mlflow",
+        "mlflow",
+    ),
     "completion bash": ("shtab", "completion"),
 }
 

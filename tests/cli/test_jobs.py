@@ -41,9 +41,9 @@ class Net(nn.Sequential):
 
 class Lingering(Net):
     def forward(self, x):
-        second = Path("two/runs/rs2", "seed-" + sys.argv[-2], "config.yaml")
-        if "--ahead" in sys.argv and second.exists() and not Path("go").exists():
-            time.sleep(1)
+        if "--ahead" in sys.argv and not Path("go").exists():
+            second = Path("two/runs/rs2", "seed-" + sys.argv[-2], "config.yaml")
+            time.sleep(second.exists())
         return super().forward(x)
 
 class Deadly(Net):

@@ -54,7 +54,7 @@ def absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "absent"
     folder.mkdir()
     for name in ABSENT:
-        (folder / f"{name}.py").write_text("raise ImportError('it is not installed')\n")
+        (folder / f"{name}.py").write_text("raise ModuleNotFoundError('it is not installed')\n")
     monkeypatch.setenv("PYTHONPATH", str(folder))
 
 

@@ -217,7 +217,7 @@ def clocks(monkeypatch):
 
 def eager_step(trial, model, optimizer, task, size):
     """Return a step that compiles nothing, which is not what is tested."""
-    runtime = replace(trial._world, execution="eager")
+    runtime = replace(trial._runtime, execution="eager")
     return Step(model, optimizer, {}, task=task, runtime=runtime, batch_size=size)
 
 

@@ -21,4 +21,5 @@ def needed(module: str, extra: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         remedy = f"pip install 'prac-lth[{extra}]'"
-        raise PracError(f"{purpose} needs {module}, which is not installed: {remedy}") from error
+        name = module.partition(".")[0]
+        raise PracError(f"{purpose} needs {name}, which is not installed: {remedy}") from error
