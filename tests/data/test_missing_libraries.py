@@ -54,10 +54,10 @@ def test_a_missing_library_is_named_with_its_remedy_and_only_where_it_is_needed(
     found = loaded_without(("sklearn", "PIL", "pyarrow", "datasets"), *map(str, names))
     assert found == [
         remedy("the digits data set", "sklearn"),
-        remedy("reading or resizing images", "PIL.Image"),
+        remedy("reading or resizing images", "PIL"),
         remedy("reading tables", "pyarrow"),
         "(3, 6, 4)",
-        remedy("reading or resizing images", "PIL.Image"),
+        remedy("reading or resizing images", "PIL"),
     ]
 
 
