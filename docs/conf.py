@@ -33,7 +33,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 # Longer signatures break into a line a parameter.
 maximum_signature_line_length = 80
-# Defaults as the code writes them: `no_watch`, not `<function no_watch at 0x...>`.
+# Defaults as the code writes them: `ignore`, not `<function ignore at 0x...>`.
 autodoc_preserve_defaults = True
 # Set here and not on each page, so that what is public looks alike on all of them.
 autodoc_default_options = {"members": True, "special-members": "__len__, __getitem__"}

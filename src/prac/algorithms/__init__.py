@@ -1,6 +1,6 @@
 """The method's algorithms: pure functions on tensors and numbers, usable in anyone's own loop.
 
-Imports nothing of the package.
+Imports nothing of the package but its table of retired names.
 """
 
 from typing import Any
