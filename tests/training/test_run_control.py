@@ -204,7 +204,7 @@ def test_a_search_that_is_told_to_stop_saves_and_goes_on(
     # Nothing was begun after it but the step under way.
     rest = watch.events[watch.events.index(kind) + 1 :]
     assert rest.count(kind) <= 1
-    prac.find(small_net(seed=3), train, settings, val=val, out=tmp_path / "cut")
+    prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut")
     assert run_files(tmp_path / "cut", *RESULTS) == run_files(tmp_path / "whole", *RESULTS)
 
 
@@ -268,7 +268,7 @@ def test_a_slow_disk_loses_nothing_however_a_search_is_ended(
         )
     newest = max((tmp_path / "cut" / "state").iterdir())
     assert read_state(newest)[0].step == seen[-1]
-    prac.find(small_net(seed=3), train, settings, val=val, out=tmp_path / "cut")
+    prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut")
     assert run_files(tmp_path / "cut", *RESULTS) == run_files(tmp_path / "whole", *RESULTS)
 
 

@@ -21,7 +21,7 @@ from prac.cli.options import (
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
 from prac.cli.recorded import load_problem, named_settings, names_of, plain, problem_names
-from prac.config import METHODS, PRESETS, Recipe, combined, flat
+from prac.config import DATA_NAMES, METHODS, PRESETS, Recipe, combined, flat
 from prac.errors import PracError
 from prac.io import check_same, has_trained, read_environment, read_settings, state_paths
 from prac.monitor import Progress
@@ -88,11 +88,13 @@ def run(arguments: Sequence[str]) -> int:
     progress = Progress(quiet=options.quiet)
     if has_trained(out):  # Before any data is loaded, which may take long.
         check_same(out, read_settings(out), flat(recipe))
-    if options.subset is None and _is_finished(out, retrain) and not trackers_of(options):
-        progress.say(f"{out}: already finished")
-    else:
+    is_finished = _is_finished(out, retrain)
+    is_same = options.subset is None and _is_told_by_names(recipe)
+    if not is_finished or not is_same or trackers_of(options):
         with running(options, progress) as run_options:
             _search(out, recipe, retrain, options, progress, run_options)
+    if is_finished:
+        progress.say(f"{out}: already finished")
     if options.report:
         from prac.report import REPORT_FILE, Report
 
@@ -126,6 +128,16 @@ def _levels(levels: Sequence[int], last: int, *, given: bool) -> tuple[int, ...]
     if beyond and given:
         raise PracError(f"retrain names level {beyond[0]}, but the search ends at level {last}")
     return tuple(sorted(set(levels) - set(beyond)))
+
+
+def _is_told_by_names(recipe: Recipe) -> bool:
+    """Say whether data and network are what their names say, without being looked at.
+
+    The user's own code and files may have changed; files that are gone cannot be compared.
+    """
+    data = recipe.data.name
+    is_file = data not in DATA_NAMES and Path(data).expanduser().exists()
+    return ":" not in recipe.model.name and not is_file
 
 
 def _is_finished(out: Path, retrain: Sequence[int]) -> bool:

@@ -42,14 +42,15 @@ def retrain_cached(
     about = {
         "ticket": ticket.digest,
         "fine_tuned": ticket.is_fine_tuned,
-        "network": _network(problem.model),
+        "network": [list(problem.modules), _tensors(problem.model)],
         "train": flat(config) | {"precision": problem.runtime.precision},
         "seed": seed,
         "start": start,
         "data": [_content(data) for data in (problem.train, problem.val, test)],
         "task": task.own_parts(),
     }
-    path = kept_path(cache, about, {**about, "task": task.own_parts(by_source=False)})
+    old = {"network": _network_of_old(problem.model), "task": task.own_parts(by_source=False)}
+    path = kept_path(cache, about, {**about, **old})
     # Finished is what has nothing left to do, not even to remove states.
     if not (path / "summary.json").exists() or any(state_paths(path)):
         retrain(
@@ -107,16 +108,17 @@ def _mendable(path: Path, error: PracError) -> PracError:
     return kind(f"{error}; remove the folder {path} to train it again")
 
 
-def _network(model: nn.Module) -> list[Any]:
-    """Return what tells one network from another: its modules' kinds, its tensors' shapes."""
+def _tensors(model: nn.Module) -> list[list[Any]]:
     return [
-        [[name, type(module).__qualname__] for name, module in model.named_modules()],
-        [
-            [name, str(value.dtype), list(value.shape)]
-            for name, value in model.state_dict().items()
-            if isinstance(value, Tensor)
-        ],
+        [name, str(value.dtype), list(value.shape)]
+        for name, value in model.state_dict().items()
+        if isinstance(value, Tensor)
     ]
+
+
+def _network_of_old(model: nn.Module) -> list[Any]:
+    kinds = [[name, type(module).__qualname__] for name, module in model.named_modules()]
+    return [kinds, _tensors(model)]
 
 
 def _content(examples: Examples | None) -> list[str] | None:

@@ -43,10 +43,11 @@ class DenseRun:
         runtime = problem.runtime
         identity = {"ticket": self.first.digest, **problem.identity()}
         pipeline = repr(getattr(problem.train, "pipeline", None))
-        of_old = problem.task.own_parts(by_source=False)
+        of_old = problem.identity_of_old()
+        # What was not told had no name either.
+        told_of_old = {k: v for k, v in {**identity, **of_old}.items() if k != "modules"}
         about, about_of_old = (
-            ["trunk", settings, one, pipeline, runtime.precision]
-            for one in (identity, {**identity, **of_old})
+            ["trunk", settings, one, pipeline, runtime.precision] for one in (identity, told_of_old)
         )
         path = kept_path(self.cache, about, about_of_old, "trunk-")
         kept = path / f"iteration_{point:08d}.safetensors"

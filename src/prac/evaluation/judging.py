@@ -14,7 +14,7 @@ from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import cached_barrier
 from prac.evaluation.controls import CONTROLS, MakeModel, control_of
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
-from prac.io import read_environment, write_json
+from prac.io import difference, read_environment, write_json
 from prac.runs import Search, Ticket
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Runtime, Task
 
@@ -176,11 +176,12 @@ class Judging:
         return cls(problem, test, search, make_model, config, folder, options)
 
     def note_other_data(self) -> None:
-        """Say so where the data is not that of the search: tickets may be judged on other data."""
+        """Say so where data, task or network are not those of the search: that may be meant."""
         known = read_environment(self.search.path)
         for name, value in self.problem.identity().items():
-            if known.get(name, value) != value:
-                self.options.note(f"{name} is not the search's: this is judged on something else")
+            if (before := known.get(name, value)) != value:
+                told = difference(name, before, value)
+                self.options.note(f"{told} is not the search's: this is judged on something else")
 
     def trials(
         self, seeds: Sequence[int], levels: Sequence[int], controls: Sequence[str]

@@ -132,7 +132,7 @@ def retrain(
                 problem = select_execution(
                     problem, config, plan.iterations, path, options.note, found_under=found_under
                 )
-            old = task.own_parts(by_source=False)
+            old = problem.identity_of_old()
             folder = stack.enter_context(
                 options.open_folder(path, settings, identity, problem.runtime, of_old=old)
             )

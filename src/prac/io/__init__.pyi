@@ -11,6 +11,7 @@ from .fields import strict_yaml as strict_yaml
 from .files import append as append
 from .files import check_same as check_same
 from .files import cut as cut
+from .files import difference as difference
 from .files import has_trained as has_trained
 from .files import make_folder as make_folder
 from .files import opened as opened

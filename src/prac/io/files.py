@@ -14,7 +14,9 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from prac.errors import FolderError, PracError
@@ -147,7 +149,11 @@ def read_environment(run: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     values = read_json(path)
-    kinds = {"classes": list[str] | None, "continued": list[dict[str, Any]]}
+    kinds = {
+        "classes": list[str] | None,
+        "modules": list[str] | None,
+        "continued": list[dict[str, Any]],
+    }
     Fields(path, values, "environment").check(kinds)
     return dict(values)
 
@@ -224,18 +230,36 @@ def state_paths(run: Path) -> dict[int, Path]:
     return {int(path.stem): path for path in found if path.stem.isdecimal()}
 
 
-def check_same(run: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise a FolderError unless a run folder was begun with all that is `wanted`, by name."""
-    differing = [
-        f"{name} (there {known.get(name)!r}, here {value!r})"
-        for name, value in wanted.items()
-        if name not in known or known[name] != value
-    ]
-    if differing:
+def check_same(
+    run: Path,
+    known: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    hints: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Raise a FolderError unless a run folder was begun with all that is `wanted`, by name.
+
+    `hints` are what else to do where one of them differs, by name.
+    """
+    names = [name for name, value in wanted.items() if name not in known or known[name] != value]
+    if names:
+        differing = ", ".join(difference(name, known.get(name), wanted[name]) for name in names)
+        advice = next((hints[name] for name in names if name in hints), None)
         raise FolderError(
-            f"{run}: was begun with other settings: {', '.join(differing)}; "
-            f"use the same settings to resume, or another --out"
+            f"{run}: was begun with other settings: {differing}; "
+            f"{advice or 'use the same settings to resume'}, or another --out"
         )
+
+
+def difference(name: str, known: Any, wanted: Any) -> str:
+    """Return a value there and one here as words; of two lists of texts the first that differ.
+
+    >>> difference("modules", ["0: Linear()", "1: Tanh()"], ["0: Linear()", "1: ReLU()"])
+    "modules (there '1: Tanh()', here '1: ReLU()')"
+    """
+    if all(isinstance(v, list) and v and isinstance(v[0], str) for v in (known, wanted)):
+        pairs = list(zip_longest(known, wanted))
+        known, wanted = next(pair for pair in pairs if pair[0] != pair[1])
+    return f"{name} (there {known!r}, here {wanted!r})"
 
 
 @contextmanager

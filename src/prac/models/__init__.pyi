@@ -3,6 +3,10 @@ from .registry import Form as Form
 from .registry import Stem as Stem
 from .registry import build as build
 from .registry import load_model as load_model
+from .structure import structure as structure
+from .structure import structure_digest as structure_digest
+from .structure import structure_lines as structure_lines
+from .structure import weights_digest as weights_digest
 from .surgery import apply_masks_ as apply_masks_
 from .surgery import architecture as architecture
 from .surgery import check_finite as check_finite

@@ -39,6 +39,7 @@ _SCALARS = (
     *("level", "step", "distances", "epoch_examples", "epoch_correct"),
     *("best_accuracy", "best_epoch", "cost"),
 )
+_LATER_SCALARS = ("best_loss",)  # States of prac 0.1 have none of these.
 _WEIGHTS = ("weights", "optimizer", "rewind", "best", "source")
 _MASKS = ("masks", "candidate")
 _LAID_OUT = ("weights", "optimizer")  # The other weights lie as the model's do.
@@ -63,7 +64,7 @@ def to_tensors(state: RunState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return a state as named tensors and a JSON header."""
     tensors = {"members": state.members, "epoch_losses": state.epoch_losses}
     tensors |= _by_example(state)
-    header: dict[str, Any] = {name: getattr(state, name) for name in _SCALARS}
+    header: dict[str, Any] = {name: getattr(state, name) for name in (*_SCALARS, *_LATER_SCALARS)}
     header["cost"] = asdict(state.cost)
     # A list, not a mapping: layers must keep the model's order, in which ties are broken.
     header["shapes"] = [[name, list(mask.shape)] for name, mask in state.masks.items()]
@@ -151,8 +152,9 @@ def from_tensors(
     of_examples: dict[str, Any] = {name: rest.pop(name, None) for name in _OF_EXAMPLES}
     check_tensors(path, rest, ("members", "epoch_losses", *_TABLE))
     kinds = get_type_hints(RunState)
-    least = {"best_accuracy": -1}
-    scalars = {name: fields.take(name, kinds[name], least.get(name, 0)) for name in _SCALARS}
+    least = {"best_accuracy": -1, "best_loss": None}
+    names = (*_SCALARS, *(name for name in _LATER_SCALARS if name in fields))
+    scalars = {name: fields.take(name, kinds[name], least.get(name, 0)) for name in names}
     state = RunState(
         **scalars,
         **groups,
@@ -227,6 +229,8 @@ def _check(path: Path | str, state: RunState) -> None:
     """Raise a Damaged unless the parts of a state fit together."""
     total = len(state.table) if state.table.events.ndim else 0
     types = _TABLE | _OF_EXAMPLES
+    if state.dense_predictions is not None and state.dense_predictions.dtype == torch.int64:
+        types["dense_predictions"] = torch.int64  # Answers of more than 32 bits.
     for name, tensor in _by_example(state).items():
         check_tensor(path, name, tensor, types[name], [total])
         if bool(tensor.isnan().any()):

@@ -49,8 +49,8 @@ class RunFolder:
         identity: What the run is about beyond its settings, such as the data's fingerprint, JSON
             values; kept in environment.json.
         versions: Of software and hardware, as `environment` gives them; kept there too.
-        of_old: What prac 0.1 would have taken for parts of the identity: a run that was begun with
-            these goes on with them.
+        of_old: What prac 0.1 would have taken for parts of the identity, None for what it did not
+            tell: a run that was begun with these goes on with them.
         accept_changes: Go on under other versions as well, though bits may differ.
         note: Shown a line that a person should know of.
     """
@@ -132,7 +132,10 @@ class RunFolder:
             check_same(self.path, read_settings(self.path), self.settings)
             begun = read_environment(self.path)
             kept = {name: value for name, value in self._of_old.items() if begun.get(name) == value}
-            check_same(self.path, begun, {**self.identity, **kept})
+            wanted = {**self.identity, **kept}
+            for name in kept.keys() - begun.keys():
+                del wanted[name]
+            check_same(self.path, begun, wanted, HINTS)
         except PracError:
             if has_trained(self.path):
                 raise
@@ -319,6 +322,16 @@ class RunFolder:
     def _metrics_length(self) -> int:
         return self._metrics.stat().st_size if self._metrics.exists() else 0
 
+
+HINTS = {
+    "modules": "the network is another one: make the same one to resume",
+    "initial_weights": (
+        "the network starts from other weights: make it after torch.manual_seed(N), with the same "
+        "N each time, or put the run's own into it: "
+        "prac.Ticket.load(OUT + '/levels/00/ticket.safetensors').apply(model)"
+    ),
+}
+"""What to do where a run differs in these, besides using another folder."""
 
 # Under another of these the same command need not give the same bits.
 MATTERING = (

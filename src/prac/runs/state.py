@@ -31,8 +31,9 @@ class RunState:
         epoch_examples, epoch_correct: Presented in it so far, and predicted right.
         best: `state_dict` of the epoch with the best validation accuracy.
         best_accuracy: That accuracy; below 0 before the first validation.
+        best_loss: Its validation loss, where that is a finite number.
         best_epoch: That epoch, counted from 1.
-        dense_predictions: int32 (n,), the dense network's, once known.
+        dense_predictions: int32 or int64 (n,), the dense network's, once known.
         source: What the next levels are pruned from, as far as they are not trained.
         difficulty: float32 (n,), EL2N scores, once taken.
         newest_losses: float32 (n,), of each example when last presented in this level, infinite if
@@ -56,6 +57,7 @@ class RunState:
     epoch_correct: int = 0
     best: Weights | None = None
     best_accuracy: float = -1.0
+    best_loss: float | None = None
     best_epoch: int = 0
     dense_predictions: Tensor | None = None
     source: Weights | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -12,8 +13,16 @@ from torch import nn
 from prac.algorithms import ForgettingTable, ones
 from prac.config import SearchConfig, flat
 from prac.errors import PracError
-from prac.models import architecture, check_finite, prunable, snapshot
-from prac.runs import RunFolder, RunState, Search, Subset
+from prac.models import (
+    architecture,
+    check_finite,
+    prunable,
+    restore_,
+    snapshot,
+    structure_digest,
+    weights_digest,
+)
+from prac.runs import RunFolder, RunState, Search, Subset, Weights
 from prac.search.algorithm import search
 from prac.search.parts import Score, StopRule, SubsetRule
 from prac.search.plan import SearchPlan
@@ -45,7 +54,8 @@ def find(
     pruning with `SearchConfig.imp()`, and what lies between.
 
     Args:
-        model: The dense network at its initialisation; it is trained in place.
+        model: The dense network at its initialisation, to which it is put back at the end. A run is
+            gone on with only from the same weights: seed torch before making it.
         train: All training examples: a map-style dataset of (x, y), a pair of tensors, or
             `prac.data` examples.
         config: Settings.
@@ -90,9 +100,15 @@ def find(
                 for name, part in custom.items()
             }
 
-        of_old = {**own_parts(by_source=False), **task.own_parts(by_source=False)}
+        # A run of prac 0.1 has not kept which weights it began with.
+        of_old = {
+            **own_parts(by_source=False),
+            **problem.identity_of_old(),
+            "initial_weights": None,
+        }
         identity = {
             "architecture": architecture(problem.model),
+            "initial_weights": weights_digest(first.weights),
             **problem.identity(),
             "classes": list(problem.train.classes),
             "subset": None if subset is None else subset.digest,
@@ -103,18 +119,31 @@ def find(
         with opened as folder, options.run_control.working():
             if not _is_complete(path, config):
                 under_way = SearchRun(folder, problem, plan, _provenance(folder, plan), options)
-                search(problem, first, plan, rules, under_way)
+                with _put_back(model, first.weights):
+                    search(problem, first, plan, rules, under_way)
             folder.forget_states()
             options.tell("finished", config.levels, out=str(out))
     return Search.load(out)
 
 
+@contextmanager
+def _put_back(model: nn.Module, weights: Weights) -> Iterator[None]:
+    """Put a model back to weights in the end: the same call with it resumes."""
+    try:
+        yield
+    finally:
+        restore_(model, weights)
+
+
 def _provenance(folder: RunFolder, plan: SearchPlan) -> dict[str, Any]:
     """Return what every ticket and set says of where it comes from."""
+    identity = dict(folder.identity)
+    if identity["modules"] is not None:
+        identity["modules"] = structure_digest(identity["modules"])
     # How steps ran is how tickets are judged: what trained nothing does not tell.
     told = ("prac", "torch", "device", "execution")[: 4 if plan.most_iterations else 2]
     versions = {name: folder.versions[name] for name in told}
-    return {**folder.identity, "settings": folder.settings, "versions": versions}
+    return {**identity, "settings": folder.settings, "versions": versions}
 
 
 def _is_complete(path: Path, config: SearchConfig) -> bool:

@@ -75,10 +75,14 @@ def accuracy_and_loss(
 def predictions(
     problem: Problem, examples: Examples, between: Callable[[], None] = nothing
 ) -> Tensor:
-    """Return int32 (n,), the model's answer to every example, on the CPU."""
+    """Return int32 (n,), the model's answer to every example, on the CPU.
+
+    Answers of more than 32 bits, as codes of many labels may be, are int64.
+    """
     answers = problem.task.answers
-    found = [answers(outputs, y) for outputs, y in forward(problem, examples, between)]
-    return torch.cat(found).cpu()
+    found = torch.cat([answers(outputs, y) for outputs, y in forward(problem, examples, between)])
+    small = found.to(torch.int32)
+    return (small if torch.equal(small.to(torch.int64), found) else found).cpu()
 
 
 def el2n_scores(

@@ -274,6 +274,30 @@ def _validated(problem: Problem, state: RunState, epoch: int) -> tuple[RunState,
         return replace(state, best=state.weights, best_epoch=epoch), {}
     accuracy, loss = accuracy_and_loss(problem, problem.val)
     state = state.add_cost(Cost(examples_scored=len(problem.val)))
-    if accuracy > state.best_accuracy:
-        state = replace(state, best=state.weights, best_accuracy=accuracy, best_epoch=epoch)
+    known = loss if math.isfinite(loss) else None
+    if is_better((accuracy, known), (state.best_accuracy, state.best_loss)):
+        state = replace(
+            state,
+            best=state.weights,
+            best_accuracy=accuracy,
+            best_loss=known,
+            best_epoch=epoch,
+        )
     return state, {"val_accuracy": accuracy, "val_loss": loss}
+
+
+def is_better(epoch: tuple[float, float | None], best_so_far: tuple[float, float | None]) -> bool:
+    """Say whether a later epoch, by its validation accuracy and loss, takes the best one's place.
+
+    Of equal accuracies the lower loss decides, as where none of a language model's sequences is
+    right as a whole; of equal losses the later epoch does. None is a loss that is no number.
+
+    >>> is_better((0.5, 2.0), (0.5, 3.0)), is_better((0.5, 2.0), (0.5, 2.0))
+    (True, True)
+    >>> is_better((0.5, 3.0), (0.5, 2.0)), is_better((0.4, 1.0), (0.5, 2.0))
+    (False, False)
+    """
+    (accuracy, loss), (best_accuracy, best_loss) = epoch, best_so_far
+    if accuracy != best_accuracy:
+        return accuracy > best_accuracy
+    return best_loss is None or (loss is not None and loss <= best_loss)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from prac.data import Examples, as_examples
 from prac.errors import PracError
+from prac.models import structure, structure_lines
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
 from prac.utils import one_line
@@ -28,6 +29,7 @@ class Problem:
         task, runtime: As their classes say.
         batch_size: Examples a step. Scoring passes take as many, so that what training and scoring
             free fits what the other asks for: memory falls to pieces otherwise.
+        modules: A line a module of the model: its name, class and settings.
     """
 
     model: nn.Module
@@ -36,6 +38,13 @@ class Problem:
     task: Task
     runtime: Runtime
     batch_size: int
+    modules: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Take the modules as they are where no pass has told which of their values last."""
+        if not self.modules:
+            now = structure(self.model)
+            object.__setattr__(self, "modules", structure_lines(now, now))
 
     @classmethod
     def of(
@@ -55,6 +64,7 @@ class Problem:
                 label has no output.
         """
         _check_model(model)
+        fresh = structure(model)
         runtime.prepare_(model)
         problem = cls(
             model,
@@ -65,18 +75,23 @@ class Problem:
             batch_size,
         )
         problem.check("training", problem.train)
-        problem.check_step(min(batch_size, 4))
+        used = problem.check_step(min(batch_size, 4))
         if problem.val is not None:
             problem.check("validation", problem.val)
-        return problem
+        return replace(problem, modules=structure_lines(fresh, structure(used)))
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this problem from another, JSON values by name."""
         return {
+            "modules": list(self.modules),
             "fingerprint": self.train.fingerprint,
             "val_fingerprint": None if self.val is None else self.val.fingerprint,
             **self.task.own_parts(),
         }
+
+    def identity_of_old(self) -> dict[str, Any]:
+        """Return the parts of the identity that prac 0.1 told otherwise; None: not at all."""
+        return {"modules": None, **self.task.own_parts(by_source=False)}
 
     @property
     def is_classification(self) -> bool:
@@ -97,8 +112,12 @@ class Problem:
         finally:
             self.model.train(was_training)
 
-    def check_step(self, examples: int) -> None:
-        """Raise a PracError unless a copy of the model takes a few examples in training mode."""
+    def check_step(self, examples: int) -> nn.Module:
+        """Return a copy of the model that took a few examples in training mode.
+
+        Raises:
+            PracError: If it does not take them, or its loss is none to train by.
+        """
         x, y = first_batch(self.train, examples)
         with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []):
             model = copy.deepcopy(self.model).train()
@@ -111,6 +130,7 @@ class Problem:
             )
         if not loss.requires_grad:
             raise PracError("the loss depends on no parameter that trains: are all of them frozen?")
+        return model
 
     def check_losses(self) -> None:
         """Raise a PracError unless the task tells each example's loss, one number an example."""

@@ -63,10 +63,10 @@ class Task:
             object.__setattr__(self, "losses", cross_entropies)
 
     def answers(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return int32 (n,): what is compared between the dense and a pruned network."""
+        """Return int64 (n,): what is compared between the dense and a pruned network."""
         if self.prediction is None:
-            return self.correct(outputs, targets).to(torch.int32)
-        return self.prediction(outputs).to(torch.int32)
+            return self.correct(outputs, targets).to(torch.int64)
+        return self.prediction(outputs).to(torch.int64)
 
     def own_parts(self, *, by_source: bool = True) -> dict[str, str | None]:
         """Return the parts that are not classification's, described; None for those that are."""

@@ -1,5 +1,7 @@
-from .callables import described as described
 from .callables import imported as imported
+from .identity import described as described
+from .identity import digest_of as digest_of
+from .identity import is_own as is_own
 from .optional import needed as needed
 from .seeds import derive_seed as derive_seed
 from .seeds import generator as generator

@@ -2,10 +2,14 @@
 
 import functools
 import importlib.util
+import logging
 import os
+import pathlib
 import re
 import subprocess
 import sys
+import threading
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -274,7 +278,7 @@ def test_a_file_that_was_changed_after_it_was_imported_is_not_taken_for_the_sour
 
 
 def test_what_has_no_source_is_described_as_ever():
-    for part in (reading(1), len, functools.partial(max, 1), nn.CrossEntropyLoss(), Scaled(2)):
+    for part in (reading(1), len, functools.partial(max, 1), nn.CrossEntropyLoss()):
         assert described(part) == described(part, by_source=False)
 
 
@@ -325,7 +329,7 @@ SOURCE = """
 import functools
 import torch
 from torch import nn
-from prac.utils.callables import described
+from prac.utils import described
 
 def outer(value):
     return lambda x, k=("a", 1.5): [y + value for y in x if y in {"red", "green", "blue"}]
@@ -400,3 +404,157 @@ def test_functions_that_differ_in_less_plain_ways(first, second):
 @pytest.mark.parametrize("make", [recursive, never_set])
 def test_functions_that_close_over_themselves_or_nothing_are_described(make):
     assert described(make()) == described(make())
+
+
+GLOBALS = """
+import math
+import torch
+from torch import nn
+import own_settings
+
+WEIGHT = 1.0
+TABLE = {"a": [1, 2]}
+COSTS = torch.tensor([1.0, 2.0])
+UNREAD = 1
+criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+
+class Config:
+    scale = 1.0
+    def by(self):
+        return self.scale
+
+config = Config()
+
+def inner(x):
+    return x * WEIGHT
+
+def outer(x):
+    return inner(x)
+
+class Loss:
+    def __call__(self, x):
+        return x + WEIGHT
+
+direct = lambda x: x * WEIGHT
+table = lambda x: x * TABLE["a"][0]
+tensor = lambda x: x * COSTS
+nested = lambda x: [(lambda: y * WEIGHT)() for y in x]
+through = lambda x: outer(x)
+module = lambda x: x * own_settings.WEIGHT
+of_class = lambda x: x * Config.scale
+instance = lambda x: x * config.by()
+of_torch = lambda x: criterion(x, x)
+callable_ = Loss()
+library = lambda x: torch.relu(x) * math.pi
+"""
+
+
+def globals_read(tmp_path, monkeypatch, before="", after=""):
+    """Return descriptions of what reads globals, one of them changed."""
+    for name, text in {"own_globals": GLOBALS, "own_settings": "WEIGHT = 1.0\n"}.items():
+        changed = (
+            text.replace(before.partition(":")[2], after) if before[: len(name)] == name else text
+        )
+        (tmp_path / f"{name}.py").write_text(changed)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    importlib.invalidate_caches()
+    own = importlib.import_module("own_globals")
+    names = (
+        *("direct", "table", "tensor", "nested", "through", "module", "of_class", "instance"),
+        *("of_torch", "callable_", "library", "outer"),
+    )
+    return {name: described(getattr(own, name)) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "readers"),
+    [
+        ("own_globals:WEIGHT = 1.0", "WEIGHT = 2.0", "direct nested through callable_ outer"),
+        ("own_globals:[1, 2]", "[1, 3]", "table"),
+        ("own_globals:[1.0, 2.0]", "[1.0, 3.0]", "tensor"),
+        ("own_settings:WEIGHT = 1.0", "WEIGHT = 2.0", "module"),
+        ("own_globals:scale = 1.0", "scale = 2.0", "of_class instance"),
+        ("own_globals:label_smoothing=0.1", "label_smoothing=0.2", "of_torch"),
+        ("own_globals:return x * WEIGHT", "return x / WEIGHT", "through outer"),
+        ("own_globals:return self.scale", "return -self.scale", "of_class instance"),
+        ("own_globals:return x + WEIGHT", "return x - WEIGHT", "callable_"),
+        ("own_globals:UNREAD = 1", "UNREAD = 2", ""),
+    ],
+)
+def test_a_global_belongs_to_what_reads_it(tmp_path, monkeypatch, before, after, readers):
+    first = globals_read(tmp_path, monkeypatch)
+    assert globals_read(tmp_path, monkeypatch) == first
+    second = globals_read(tmp_path, monkeypatch, before, after)
+    assert {name for name in first if first[name] != second[name]} == set(readers.split())
+
+
+READ_HERE = 1
+
+
+def test_a_global_that_is_set_meanwhile_is_another(monkeypatch):
+    def reads(x):
+        return x * READ_HERE
+
+    first = described(reads)
+    monkeypatch.setitem(globals(), "READ_HERE", 2)
+    assert described(reads) != first
+    monkeypatch.delitem(globals(), "READ_HERE")
+    assert described(reads) != first  # Not there: described all the same.
+
+
+def test_functions_that_call_each_other_are_described():
+    assert described(even) == described(even) != described(odd)
+
+
+def even(x):
+    return x == 0 or odd(x - 1)
+
+
+def odd(x):
+    return x != 0 and even(x - 1)
+
+
+def test_objects_of_python_s_own_are_left_alone(capsys):
+    logger = logging.getLogger("a loss's")
+    logger.addHandler(logging.StreamHandler())
+    lock = threading.Lock()
+    for part in (Scaled(logger), closing_over(logger), closing_over(sys.stderr), Scaled(lock)):
+        assert described(part) == described(part)
+    sys.stderr.write("still there")
+    assert capsys.readouterr().err == "still there"
+
+
+def test_a_path_is_told_by_its_name_however_it_was_used():
+    first, used = pathlib.Path("a/b"), pathlib.Path("a/b")
+    assert str(used) == "a/b"
+    assert hash(used)
+    different(lambda: closing_over(first), lambda: closing_over(pathlib.Path("a/c")))
+    assert described(closing_over(first)) == described(closing_over(used))
+
+
+def test_keys_and_tensors_of_any_kind():
+    different(
+        lambda: closing_over({0: 1, (0, 1): 2, "a": 3}),
+        lambda: closing_over({0: 1, (0, 1): 3, "a": 3}),
+        lambda: closing_over(torch.ones(2, dtype=torch.bfloat16)),
+        lambda: closing_over(torch.zeros(2, dtype=torch.bfloat16)),
+        lambda: closing_over(torch.ones(2).to_sparse()),
+        lambda: closing_over(torch.ones(())),
+        lambda: closing_over(torch.ones(0)),
+        lambda: closing_over(torch.float16),
+        lambda: closing_over(torch.float32),
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    scale: float
+
+    def loss(self, x):
+        return x * self.scale
+
+
+def test_dataclasses_are_told_by_fields_and_code():
+    different(lambda: Settings(1.0).loss, lambda: Settings(2.0).loss)

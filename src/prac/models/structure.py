@@ -1,0 +1,99 @@
+"""What tells one network from another: its modules' kinds, settings and code, and its weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prac.io import content_digest
+from prac.utils import described, digest_of, is_own
+
+# What every module has, whatever it computes; and what compiling one in place puts there.
+_OF_ANY_MODULE = {*vars(nn.Module()), "_compiled_call_impl"}
+_SIMPLE = (type(None), bool, int, float, complex, str, torch.dtype, torch.Size)
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+
+
+Structure = dict[str, dict[str, str]]
+"""What each module is told by, its class under "", by the module's name, in the model's order."""
+
+
+def structure(model: nn.Module) -> Structure:
+    """Return each module's class and settings as text.
+
+    Settings are its attributes that are no modules, parameters or buffers. Of the user's own
+    classes there is a digest of their code too; that of installed libraries is not looked at, nor
+    are the attributes that these keep to themselves.
+
+    >>> structure(nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))["1"]
+    {'': 'Dropout', 'p': '0.5', 'inplace': 'False'}
+    """
+    return {name: _told(module) for name, module in model.named_modules(remove_duplicate=False)}
+
+
+def structure_lines(fresh: Structure, used: Structure) -> tuple[str, ...]:
+    """Return a line a module, of what a pass through it leaves as it was: that is no setting.
+
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5))
+    >>> structure_lines(structure(model), structure(model))[1:]
+    ('0: Linear(in_features=2, out_features=3)', '1: Dropout(p=0.5, inplace=False)')
+    """
+    lines = []
+    for name, told in fresh.items():
+        after = used.get(name, {})
+        lasting = [f"{n}={text}" for n, text in told.items() if n and after.get(n) == text]
+        lines.append(f"{name or 'the model'}: {told['']}({', '.join(lasting)})")
+    return tuple(lines)
+
+
+def structure_digest(lines: Sequence[str]) -> str:
+    """Return 12 hex digits of what `structure` gave."""
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:12]
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Return 12 hex digits of weights and buffers: their names, types, shapes and values."""
+    return content_digest(weights, {})[:12]
+
+
+def _told(module: nn.Module) -> dict[str, str]:
+    cls = type(module)
+    # A class that a library derives from another's, such as a parametrised one, has its module.
+    own = any(is_own(base.__module__) for base in cls.__mro__)
+    told = {"": cls.__qualname__}
+    for name, value in vars(module).items():
+        if name not in _OF_ANY_MODULE and (own or name[:1] != "_") and not _is_weight(value):
+            told[name] = _shown(value)
+    hooks = [hook for kind in _HOOKS for hook in getattr(module, kind).values()]
+    if hooks:
+        told["hooks"] = str([described(hook) for hook in hooks])
+    if own:
+        told["code"] = digest_of(cls)
+    return told
+
+
+def _shown(value: Any) -> str:
+    """Return a setting's value, or what tells it from others."""
+    if isinstance(value, _SIMPLE):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        inside = ", ".join(map(_shown, value))
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    if isinstance(value, type) or hasattr(value, "__code__"):
+        return described(value) if is_own(value.__module__) else value.__qualname__
+    kind = type(value)
+    if is_own(kind.__module__) or isinstance(value, (Tensor, Mapping, set, frozenset)):
+        return f"{kind.__qualname__}-{digest_of(value)}"
+    # Builtin functions have a name; what else a library holds is its own affair.
+    return str(getattr(value, "__qualname__", kind.__qualname__))
+
+
+def _is_weight(value: Any) -> bool:
+    """Whether an attribute is a parameter, or several, which weights tell of; or a module."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_weight, value))
+    return isinstance(value, (nn.Parameter, nn.Module))

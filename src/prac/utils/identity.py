@@ -1,0 +1,251 @@
+"""Other people's functions, classes and objects told apart, so that a run resumes with its own.
+
+What Python shows of a thing is turned into *facts*: nested tuples and plain values that differ
+where the thing does, and are the same in every process.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import hashlib
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import Any
+
+from prac.utils.syntax import syntax_of
+
+PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
+
+# What an interpreter or a decorator of Python's own puts into a class.
+_NO_CODE = {
+    *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"),
+    *("__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__"),
+    *("__annotations_cache__", "__dataclass_fields__", "__dataclass_params__", "__match_args__"),
+    *("__slots__", "__parameters__", "__orig_bases__", "__abstractmethods__", "_abc_impl"),
+}
+
+
+def described(part: object, *, by_source: bool = True) -> str:
+    """Return a function's name and a digest of what it does, as far as Python shows it.
+
+    In the digest are its source but for comments and layout, its defaults, and the values that it
+    closes over or, for an object, holds: plain ones, containers, tensors and arrays, and objects of
+    these. Of the user's own code there are also the global values, functions and classes that it
+    reads by name, and what those read, and the code of an object's class; not what installed
+    libraries hold. Where there is no source, as of what was typed or made by `exec`, it is the
+    bytecode, which another version of Python may compile otherwise. Runs of prac 0.1 were begun
+    without `by_source`: they must go on with the same functions.
+
+    >>> described(lambda x: x + 1) == described(lambda x: x + 2)
+    False
+    >>> described(functools.partial(max, 1)) == described(functools.partial(max, 2))
+    False
+    """
+    named = part if hasattr(part, "__qualname__") else type(part)
+    name = f"{getattr(named, '__module__', '?')}.{getattr(named, '__qualname__', '?')}"
+    return f"{name}-{digest_of(part, by_source=by_source)}"
+
+
+def digest_of(part: object, *, by_source: bool = True) -> str:
+    """Return 12 hex digits that differ where what Python shows of `part` does."""
+    told = _Facts(by_source).of(part, ())
+    return hashlib.sha256(repr(told).encode(errors="surrogatepass")).hexdigest()[:12]
+
+
+@functools.cache
+def is_own(module: str | None) -> bool:
+    """Whether a module is the user's: no part of Python, of prac, or of an installed library.
+
+    >>> is_own("torch"), is_own("json"), is_own("__main__")
+    (False, False, True)
+    """
+    top = str(module).partition(".")[0]
+    if module is None or top == "prac" or top in sys.stdlib_module_names:
+        return False
+    found = sys.modules.get(module) or sys.modules.get(top)
+    file = getattr(found, "__file__", None)
+    if file is None:  # Typed, or not yet in place; else it is a part of an interpreter.
+        return found is None or module == "__main__" or hasattr(found, "__path__")
+    return not {"site-packages", "dist-packages"} & set(pathlib.Path(file).parts)
+
+
+class _Facts:
+    """One telling of a thing's facts; what is reached twice is told once."""
+
+    def __init__(self, by_source: bool) -> None:
+        self._by_source = by_source
+        self._told: dict[int, object] = {}  # Kept, so that no other object takes an identity over.
+
+    def of(self, value: Any, above: tuple[int, ...]) -> Any:
+        """Return a value's facts.
+
+        `above` are the identities of the values it was reached through, which it may hold again.
+        """
+        if isinstance(value, PLAIN):
+            return repr(value)
+        if id(value) in above:
+            return "itself"
+        inside = functools.partial(self.of, above=(*above, id(value)))
+        if isinstance(value, Mapping):
+            return ("mapping", _ordered((inside(k), inside(v)) for k, v in value.items()))
+        if isinstance(value, (set, frozenset)):
+            return ("set", sorted(map(repr, map(inside, value))))
+        if isinstance(value, (list, tuple)):
+            return (type(value).__name__, *map(inside, value))
+        if isinstance(value, CodeType):
+            shape = (value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount)
+            consts = tuple(map(inside, value.co_consts))
+            return ("code", shape, value.co_flags, value.co_code.hex(), value.co_names, consts)
+        if isinstance(value, functools.partial):
+            return ("partial", inside(value.func), inside(value.args), inside(value.keywords))
+        if hasattr(value, "__wrapped__"):
+            return ("wrapped", inside(value.__wrapped__))
+        if hasattr(value, "__func__"):
+            return ("method", inside(value.__func__), inside(value.__self__))
+        if hasattr(value, "__code__"):
+            return self._of_function(value, inside)
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        if (array := _of_array(value)) is not None:
+            return array
+        if hasattr(value, "__qualname__"):
+            code = self._of_class(value, inside) if isinstance(value, type) else ()
+            return (kind, value.__qualname__, *code)
+        return self._of_object(value, kind, inside)
+
+    def _of_function(self, value: Any, inside: Any) -> Any:
+        if self._by_source and is_own(value.__module__):
+            if id(value) in self._told:
+                return ("told", list(self._told).index(id(value)))
+            self._told[id(value)] = value
+        closed = tuple(
+            "empty" if cell == CellType() else inside(cell.cell_contents)
+            for cell in value.__closure__ or ()
+        )
+        defaults = (inside(value.__defaults__), inside(value.__kwdefaults__))
+        source = syntax_of(value.__code__) if self._by_source else None
+        facts = ("function", source or inside(value.__code__), defaults, closed)
+        if self._by_source and isinstance(value, FunctionType) and is_own(value.__module__):
+            read = {name: inside(found) for name, found in _globals_read(value)}
+            return (*facts, sorted(read.items())) if read else facts
+        return facts
+
+    def _of_class(self, value: type, inside: Any) -> tuple[Any, ...]:
+        """Return the facts of what a class's code does; none of a library's."""
+        if not self._by_source or not is_own(value.__module__) or id(value) in self._told:
+            return ()
+        self._told[id(value)] = value
+        held: dict[str, Any] = {}
+        for name, attribute in vars(value).items():
+            if isinstance(attribute, property):
+                parts = (attribute.fget, attribute.fset, attribute.fdel)
+                held[name] = tuple(inside(part) for part in parts)
+            elif isinstance(attribute, functools.cached_property):
+                held[name] = inside(attribute.func)
+            elif name not in _NO_CODE and not _is_generated(attribute):
+                held[name] = inside(attribute)
+        return (
+            "class",
+            sorted(held.items()),
+            *(self._of_class(b, inside) for b in value.__bases__),
+        )
+
+    def _of_object(self, value: Any, kind: str, inside: Any) -> Any:
+        if not self._by_source:
+            return (kind, inside(_held(value)))
+        cls = type(value)
+        if isinstance(value, pathlib.PurePath):  # Its slots fill up as it is used.
+            return (kind, str(value))
+        if cls.__module__ == "torch":  # A dtype, a device, a layout.
+            return (kind, repr(value))
+        if cls.__module__.partition(".")[0] in sys.stdlib_module_names:
+            return (kind,)  # A logger, a lock, a file: what it holds is its own affair.
+        return (kind, inside(_held(value)), *self._of_class(cls, inside))
+
+
+def _held(value: Any) -> dict[str, Any]:
+    """Return what an object holds, by attribute."""
+    slots = [n for c in type(value).__mro__ for n in getattr(c, "__slots__", ()) if n[:2] != "__"]
+    return {name: getattr(value, name, None) for name in slots} | getattr(value, "__dict__", {})
+
+
+def _ordered(items: Iterator[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    pairs = list(items)
+    try:
+        return sorted(pairs)
+    except TypeError:  # Keys of several kinds have no order.
+        return sorted(pairs, key=repr)
+
+
+def _of_array(value: Any) -> tuple[Any, ...] | None:
+    """Return the facts of a tensor or an array; None for anything else."""
+    if not hasattr(value, "dtype"):
+        return None
+    if hasattr(value, "detach"):
+        import torch
+
+        value = value.detach().cpu()
+        name = str(value.dtype).removeprefix("torch.")
+        if value.layout is not torch.strided or value.is_quantized:
+            value = value.to_dense() if not value.is_quantized else value.dequantize()
+        shape = tuple(value.shape)
+        content = value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    elif hasattr(value, "tobytes"):
+        name, shape, content = str(value.dtype), value.shape, value.tobytes()
+    else:
+        return None
+    return ("array", name, shape, hashlib.sha256(content).hexdigest())
+
+
+def _is_generated(attribute: object) -> bool:
+    """Whether a class's attribute is a method that `dataclass` made, of its fields."""
+    code = getattr(attribute, "__code__", None)
+    return code is not None and code.co_filename == "<string>" and code.co_name[:2] == "__"
+
+
+def _globals_read(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the value of each global that a function's own code reads.
+
+    Of modules it is the attribute that is read; what belongs to a library is left out.
+    """
+    for name, *attributes in sorted(set(_names_read(function.__code__))):
+        if name not in function.__globals__:  # A builtin, or not there yet.
+            continue
+        value, shown = function.__globals__[name], name
+        for attribute in attributes:
+            if not isinstance(value, ModuleType) or not is_own(value.__name__):
+                break
+            value, shown = getattr(value, attribute, None), f"{shown}.{attribute}"
+        if _is_told(value):
+            yield shown, value
+
+
+def _is_told(value: Any) -> bool:
+    """Whether a global's value belongs to whoever reads it: the user's, or plain data."""
+    if isinstance(value, ModuleType):
+        return False
+    if isinstance(value, type) or hasattr(value, "__code__"):
+        return is_own(value.__module__)
+    is_data = isinstance(value, (*PLAIN, Mapping, set, frozenset, list, tuple, functools.partial))
+    return is_data or type(value).__module__ not in ("builtins", "typing")
+
+
+def _names_read(code: CodeType) -> Iterator[tuple[str, ...]]:
+    """Yield the global names that code reads, with the attributes that follow them directly."""
+    chain: list[str] = []
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and chain:
+            chain.append(str(instruction.argval))
+            continue
+        if chain:
+            yield tuple(chain)
+        is_global = instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+        name = str(instruction.argval)
+        chain = [name] if is_global and not name.startswith("__") else []
+    if chain:
+        yield tuple(chain)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_read(constant)

@@ -1,0 +1,81 @@
+"""A function's source as a syntax tree: the same in every version of Python that can parse it."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import linecache
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+
+def syntax_of(code: CodeType) -> Any:
+    """Return a function's syntax tree as nested tuples; None where it cannot be told for certain.
+
+    It is the same in every version of Python that can parse it, unlike `ast.dump`.
+    """
+    linecache.checkcache(code.co_filename)
+    nodes, codes = _parsed("".join(linecache.getlines(code.co_filename)))
+    if code not in codes:  # The file was changed since, or something rewrote its code.
+        return None
+    found = [node for node in nodes if _is_named(node, code)]
+    # Of several lambdas in a line, it is the innermost that has all that is executed in its body.
+    if len(found) > 1:
+        places = [
+            ((line, column), (last, end))
+            for line, last, column, end in code.co_positions()
+            if line and last and None not in (column, end) and (line, column) < (last, end)
+        ]
+        found = [
+            node
+            for node in found
+            if isinstance(node, ast.Lambda)
+            and places
+            and all(_start(node.body) <= start and end <= _end(node.body) for start, end in places)
+        ]
+    return _tree(max(found, key=_start)) if found else None
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(text: str) -> tuple[list[ast.AST], set[CodeType]]:
+    """Return the nodes of a module's source, and the code of all in it."""
+    try:
+        tree = ast.parse(text)
+        return list(ast.walk(tree)), set(_codes(compile(text, "", "exec", dont_inherit=True)))
+    except (SyntaxError, ValueError, RecursionError):
+        return [], set()
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for value in code.co_consts:
+        if isinstance(value, CodeType):
+            yield from _codes(value)
+
+
+def _is_named(node: ast.AST, code: CodeType) -> bool:
+    if isinstance(node, ast.Lambda):
+        return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return False
+    first = min(part.lineno for part in (node, *node.decorator_list))
+    return node.name == code.co_name and first == code.co_firstlineno
+
+
+def _start(node: Any) -> tuple[int, int]:
+    return node.lineno, node.col_offset
+
+
+def _end(node: Any) -> tuple[int, int]:
+    return node.end_lineno, node.end_col_offset
+
+
+def _tree(node: Any) -> Any:
+    if isinstance(node, list):
+        return tuple(map(_tree, node))
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    # Versions differ in which fields there are, not in what those say that say anything.
+    fields = [(n, _tree(v)) for n, v in ast.iter_fields(node) if v is not None and v != []]
+    return (type(node).__name__, *fields)

@@ -1,0 +1,190 @@
+"""A run is one network's: what makes it another is refused by name, and what does not resumes."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import prac
+from prac.cli import main
+from prac.errors import FolderError
+
+FEW = prac.TrainConfig(epochs=2, batch_size=50)
+
+
+def mlp(seed=0, activation=nn.Tanh):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        layers = (nn.Linear(64, 16), activation(), nn.BatchNorm1d(16), nn.Linear(16, 10))
+    return nn.Sequential(nn.Flatten(), *layers)
+
+
+@pytest.fixture
+def find(train, val, config):
+    def call(model, out="run", **options):
+        settings = config(levels=2, train=FEW, prune=prac.PruneConfig(layers="linear"))
+        return prac.find(model, train, settings, val=val, out=out, **options)
+
+    return call
+
+
+@pytest.fixture(params=["finished", "stopped"])
+def begun(request, find):
+    """The folder of a search, finished or stopped in the middle."""
+    control = prac.RunControl(max_seconds=1e-9 if request.param == "stopped" else None)
+    try:
+        find(mlp(), run_control=control)
+    except prac.Interrupted:
+        assert request.param == "stopped"
+    return Path("run")
+
+
+def scaled(model):
+    with torch.no_grad():
+        model[3].running_mean += 1
+    return model
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (lambda: mlp(seed=1), "initial_weights"),
+        (lambda: scaled(mlp()), "initial_weights"),
+        (lambda: mlp(activation=nn.ReLU), r"'2: Tanh\(\)', here '2: ReLU\(inplace=False\)'"),
+        (lambda: mlp(activation=lambda: nn.LeakyReLU(0.3)), "LeakyReLU.negative_slope=0.3"),
+    ],
+    ids=["weights", "buffers", "kind", "setting"],
+)
+def test_another_network_in_the_same_folder_is_refused_by_what_differs(
+    begun, find, run_files, other, told
+):
+    before = run_files(begun)
+    with pytest.raises(FolderError, match=told) as caught:
+        find(other())
+    assert "\n" not in str(caught.value)
+    assert "another --out" in str(caught.value)
+    assert run_files(begun) == before
+
+
+def test_the_same_network_goes_on(begun, find, run_files):
+    find(mlp())
+    find(mlp(), out="whole")
+    names = ("levels/*/*.safetensors", "metrics.jsonl")
+    assert run_files(begun, *names) == run_files(Path("whole"), *names)
+
+
+def test_the_remedy_for_other_weights_works(begun, find):
+    model = prac.Ticket.load("run/levels/00/ticket.safetensors").apply(mlp(seed=1))
+    assert find(model).finished
+
+
+def test_a_model_is_put_back_to_its_initialisation(find):
+    model, stopped = mlp(), mlp()
+    with pytest.raises(prac.Interrupted):
+        find(stopped, out="stopped", run_control=prac.RunControl(max_seconds=1e-9))
+    find(model)
+    for name, weight in mlp().state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight)
+        assert torch.equal(stopped.state_dict()[name], weight)
+    assert find(model).finished  # The same call again.
+
+
+def test_a_run_that_kept_no_digest_goes_on_as_it_was_begun(begun, find):
+    # As prac 0.1 wrote it.
+    path = begun / "environment.json"
+    about = json.loads(path.read_text())
+    del about["modules"], about["initial_weights"]
+    path.write_text(json.dumps(about))
+    assert find(mlp()).finished
+
+
+def test_tickets_tell_which_network_they_are_of(find):
+    searches = [find(mlp(activation=kind), out=kind.__name__) for kind in (nn.Tanh, nn.ReLU)]
+    first, second = (search.tickets[1].provenance["modules"] for search in searches)
+    assert first != second
+    assert len(first) == 12
+
+
+def test_judging_another_network_is_told_and_trains_it(find, train, val):
+    search = find(mlp())
+    notes = []
+
+    def watch(event):
+        if event.kind == "note":
+            notes.append(event.facts["text"])
+
+    given = {"val": val, "test": val, "seeds": (0,), "levels": (1,), "callback": watch}
+    first = prac.judge(search, mlp, train, **given)
+    assert notes == []
+    second = prac.judge(search, lambda: mlp(activation=lambda: nn.LeakyReLU(0.9)), train, **given)
+    assert any("LeakyReLU(negative_slope=0.9" in note for note in notes)
+    # Shapes and kinds of tensors are the same: what was kept for the one is not the other's.
+    folders = [
+        {run.folder for level in verdict.levels for run in level.ticket.runs}
+        for verdict in (first, second)
+    ]
+    assert not folders[0] & folders[1]
+
+
+SETTINGS = (
+    *("--levels", "1", "--epochs", "1", "--layers", "linear", "--out", "run"),
+    *("--model", "lenet_300_100"),
+)
+
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(64, 16), nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        return self.fc2(self.fc1(x.flatten(1)).tanh())
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--max-seconds", "0.001")], ids=["finished", "stopped"])
+def test_own_code_that_changed_is_another_network_on_the_command_line(
+    tmp_path, monkeypatch, capsys, options
+):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def command(text, *more):
+        Path("own_net.py").write_text(text)
+        sys.modules.pop("own_net", None)
+        common = ["--data", "digits", "--limit", "200", *SETTINGS]
+        return main(["find", *common, "--model", "own_net:Net", *more]), capsys.readouterr()
+
+    try:
+        command(NET, *options)
+        status, (_, error) = command(NET.replace("tanh", "relu"), *options)
+        assert status == 2
+        assert "modules (there 'the model: Net(code=" in error
+        status, _ = command(NET.replace("class Net", "# Ours.\nclass Net"))
+        assert status == 0
+        status, (_, error) = command(NET)
+        assert status == 0
+        assert "already finished" in error
+    finally:
+        sys.modules.pop("own_net", None)
+
+
+def test_files_that_changed_are_other_data_on_the_command_line(capsys, digits):
+    def command(first):
+        x, y = digits[0][first : first + 100, 0].numpy(), digits[1][first : first + 100].numpy()
+        np.savez("own.npz", x_train=x, y_train=y)
+        return main(["find", "--data", "own.npz", *SETTINGS]), capsys.readouterr()
+
+    assert command(0)[0] == 0
+    assert "already finished" in command(0)[1].err
+    status, (_, error) = command(100)
+    assert (status, "fingerprint" in error) == (2, True)
+    Path("own.npz").unlink()
+    # Gone, it cannot be compared, and need not be: the run is finished.
+    assert main(["find", "--data", "own.npz", *SETTINGS]) == 0
