@@ -378,3 +378,43 @@ def test_a_run_from_python_does_not_name_its_data(search, capsys):
     assert "run: was found from Python and does not name its data: pass --data" in (
         capsys.readouterr().err
     )
+
+
+class Pairs(torch.utils.data.Dataset):
+    """A map-style data set that does not tell its labels but by its examples."""
+
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, index):
+        return self.x[index], self.y[index]
+
+
+@pytest.mark.parametrize("kind", ["tensors", "data set"])
+def test_tickets_of_random_labels_win_nothing(kind, digits, small_net, config, tmp_path):
+    labels = torch.randint(4, (900,), generator=torch.Generator().manual_seed(0))
+    parts = [(digits[0][s], labels[s]) for s in (slice(300), slice(300, 500), slice(500, 900))]
+    train, val, test = parts if kind == "tensors" else [Pairs(*part) for part in parts]
+    search = prac.find(small_net(), train, config(levels=1), val=val, out=tmp_path / "run")
+    verdict = prac.judge(search, small_net, train, val=val, test=test, seeds=(0, 1))
+    assert verdict.levels[0].test.size == 400
+    most = int(labels[500:].bincount().max())
+    assert verdict.levels[0].test.chance == most / 400
+    assert [level.verdict for level in verdict.levels] == ["dense", "at chance"]
+    assert verdict.best_level is None
+
+
+def test_a_comparison_over_random_labels_says_that_nothing_was_there_to_win(
+    digits, small_net, config, tmp_path
+):
+    labels = torch.randint(4, (900,), generator=torch.Generator().manual_seed(0))
+    train, test = (digits[0][:300], labels[:300]), (digits[0][500:900], labels[500:])
+    found = prac.compare(
+        small_net, train, config(levels=1), methods=("imp",), seeds=(0, 1), test=test, out=tmp_path
+    )
+    assert found.matching("imp") == []
+    assert found.findings[0].endswith("most frequent class: there is nothing to win.")
+    assert prac.Comparison.load(tmp_path).findings == found.findings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from prac.errors import PracError
-from prac.evaluation import LevelVerdict, Trial, Trials, Verdict, listed
+from prac.evaluation import LevelVerdict, TestSet, Trial, Trials, Verdict, listed
 from prac.evaluation.verdict import Barrier
 from prac.report import verdict_text
 from prac.report.verdict_text import headline, sentences
@@ -26,15 +27,17 @@ def trials(*accuracies: float) -> Trials:
 DENSE = trials(0.88, 0.90, 0.92)
 
 
-def level(index=1, *accuracies, start=True, controls=None, barrier=None, dense=DENSE):
+def level(index=1, *accuracies, start=True, controls=None, barrier=None, dense=DENSE, test=None):
     ticket = trials(*accuracies) if index else dense
-    return LevelVerdict(index, 0.8**index, start, ticket, dense, controls or {}, barrier)
+    return LevelVerdict(index, 0.8**index, start, ticket, dense, controls or {}, barrier, test)
 
 
 def verdict(*levels: LevelVerdict) -> Verdict:
     seeds = tuple(range(len(levels[0].ticket.runs)))
     return Verdict(
-        Search(Path("runs/x"), {}, []), seeds, (level(0, dense=levels[0].dense), *levels)
+        Search(Path("runs/x"), {}, []),
+        seeds,
+        (level(0, dense=levels[0].dense, test=levels[0].test), *levels),
     )
 
 
@@ -106,6 +109,100 @@ class TestRule:
         assert not barrier.is_stable
         assert Barrier((0.10, 0.11, 0.12)).height == pytest.approx(0.01)
         assert Barrier((0.10, 0.11, 0.12)).is_stable
+
+
+class TestNothingToWin:
+    def test_dense_at_chance_has_no_winning_ticket(self):
+        # Random labels of four classes: 24 % is above dense, and no more than guessing gives.
+        idle = {"dense": trials(0.19, 0.20, 0.21), "test": TestSet(400, 0.27)}
+        found = verdict(level(1, 0.24, 0.25, 0.24, **idle), level(2, 0.1, 0.1, 0.1, **idle))
+        assert [one.verdict for one in found.levels] == ["dense", "at chance", "at chance"]
+        assert found.best_level is None
+        assert headline(found) == (
+            "The dense network is at chance: 20.00 % of 400 test examples are right, and 27.00 % "
+            "by always giving their most frequent class: there is nothing to win."
+        )
+        with pytest.raises(PracError, match="nothing to win"):
+            found.best()
+
+    def test_dense_above_chance_has_one(self):
+        assert level(1, 0.9, 0.9, 0.9, test=TestSet(400, 0.27)).verdict == "winning"
+
+    def test_one_run_at_chance_is_told_before_more_are_asked_for(self):
+        found = level(1, 0.3, dense=trials(0.2), test=TestSet(100, 0.25))
+        assert found.verdict == "at chance"
+
+    @pytest.mark.parametrize("control", ["random", "shuffled", "reinitialised"])
+    def test_where_a_control_does_as_well_the_ticket_only_matches(self, control):
+        as_good = level(1, 0.91, 0.90, 0.92, controls={control: trials(0.91, 0.92, 0.90)})
+        worse = level(1, 0.91, 0.90, 0.92, controls={control: trials(0.7, 0.71, 0.69)})
+        assert (as_good.verdict, worse.verdict) == ("matching", "winning")
+        told = headline(verdict(as_good))
+        assert "a matching ticket of density 80.00%, " in told
+        assert f", but so does the {control} control (91.00 %): " in told
+        assert "but" not in headline(verdict(worse))
+
+    def test_the_control_that_takes_most_away_is_the_strongest_doubt(self):
+        controls = dict.fromkeys(("reinitialised", "random"), trials(0.91, 0.92, 0.90))
+        told = headline(verdict(level(1, 0.91, 0.90, 0.92, controls=controls)))
+        assert "so does the random control" in told
+
+    def test_a_test_set_too_small_for_the_claim_is_in_the_headline(self):
+        close = {"dense": trials(0.899, 0.900, 0.901)}
+        small = verdict(level(1, 0.9, 0.9, 0.9, test=TestSet(360, 0.1), **close))
+        assert headline(small).endswith(
+            ", but 360 test examples tell an accuracy to ±3.1 points only, and the verdict is "
+            "about 0.1."
+        )
+        large = verdict(level(1, 0.9, 0.9, 0.9, test=TestSet(10_000, 0.1), **close))
+        assert "but" not in headline(large)
+        # Dense runs that lie further apart claim less.
+        assert "but" not in headline(verdict(level(1, 0.9, 0.9, 0.9, test=TestSet(2000, 0.1))))
+
+    def test_what_the_headline_leaves_out_is_said_below(self):
+        controls = {"random": trials(0.899, 0.900, 0.901)}
+        test, dense = TestSet(360, 0.1), trials(0.899, 0.900, 0.901)
+        found = level(1, 0.899, 0.9, 0.901, controls=controls, test=test, dense=dense)
+        assert "so does the random control" in headline(verdict(found))
+        assert "360 test examples tell an accuracy to ±3.1 points only" in said(found)
+
+    def test_a_file_keeps_what_the_test_set_tells(self, tmp_path):
+        written = verdict(
+            level(1, 0.24, 0.25, 0.24, dense=trials(0.2, 0.2, 0.2), test=TestSet(400, 0.27))
+        )
+        (tmp_path / "judged").mkdir()
+        search = Search(tmp_path, {}, [])
+        path, values = tmp_path / "judged" / "verdict.json", written.to_json()
+        path.write_text(json.dumps(values))
+        read = Verdict.load(search)
+        assert read is not None
+        assert [one.verdict for one in read.levels] == ["dense", "at chance"]
+        del values["test_set"]  # As prac 0.1 wrote it.
+        path.write_text(json.dumps(values))
+        read = Verdict.load(search)
+        assert read is not None
+        assert read.levels[1].verdict == "winning"
+
+
+class TestChance:
+    @given(st.integers(1, 2000), st.floats(0.05, 1))
+    def test_one_answer_for_all_is_at_chance_and_all_right_is_not(self, size, chance):
+        told = TestSet(size, chance)
+        assert told.is_at_chance(chance)
+        assert told.is_at_chance(0.0)
+        assert told.is_at_chance(1.0) == (chance**size >= 0.05)
+
+    @given(st.integers(1, 500), st.floats(0.01, 0.99), st.floats(0, 1), st.floats(0, 1))
+    def test_a_higher_accuracy_is_never_the_one_at_chance(self, size, chance, one, other):
+        told, (low, high) = TestSet(size, chance), sorted((one, other))
+        assert told.is_at_chance(low) or not told.is_at_chance(high)
+
+    def test_what_has_no_classes_has_no_chance(self):
+        assert not TestSet(10).is_at_chance(0.0)
+
+    @given(st.integers(1, 10**6), st.floats(0, 1))
+    def test_more_examples_tell_more(self, size, accuracy):
+        assert TestSet(2 * size).half_width(accuracy) < TestSet(size).half_width(accuracy) < 0.5
 
 
 class TestBest:

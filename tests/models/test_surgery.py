@@ -1,81 +1,17 @@
-"""Between a module and named tensors: what is prunable, snapshots, masks."""
+"""Between a module and named tensors: snapshots, masks."""
 
 import pytest
 import torch
 from torch import nn
 
-from prac.config import PruneConfig
 from prac.errors import PracError
-from prac.models import apply_masks_, check_masks, masked, prunable, restore_, snapshot
+from prac.models import apply_masks_, check_masks, masked, restore_, snapshot
 
 
 def network():
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 2))
     )
-
-
-def names(model, **config):
-    return list(prunable(model, PruneConfig(**config)))
-
-
-@pytest.mark.parametrize(
-    ("layers", "expected"),
-    [
-        ("conv", ["0.weight"]),
-        ("linear", ["2.0.weight", "2.1.weight"]),
-        ("conv+linear", ["0.weight", "2.0.weight", "2.1.weight"]),
-    ],
-)
-def test_weights_are_prunable_by_kind_of_layer(layers, expected):
-    assert names(network(), layers=layers) == expected
-
-
-@pytest.mark.parametrize("layer", [nn.Conv1d(1, 1, 1), nn.Conv2d(1, 1, 1), nn.Conv3d(1, 1, 1)])
-def test_convolutions_of_any_dimension_are_prunable_alone(layer):
-    assert names(layer) == ["weight"]
-
-
-def test_include_stands_in_for_kinds_and_takes_no_vectors():
-    assert names(network(), include=("2.*",)) == ["2.0.weight", "2.1.weight"]
-    assert names(network(), include=("*",)) == ["0.weight", "2.0.weight", "2.1.weight"]
-    assert names(network(), include=("2.1.*", "0.*")) == ["0.weight", "2.1.weight"]
-
-
-def test_exclude_holds_over_kinds_and_include():
-    assert names(network(), layers="conv+linear", exclude=("0.*", "2.1.weight")) == ["2.0.weight"]
-    assert names(network(), include=("2.*",), exclude=("2.0.*",)) == ["2.1.weight"]
-
-
-def test_the_parameters_are_the_model_s_own():
-    model = network()
-    assert prunable(model, PruneConfig())["0.weight"] is model[0].weight
-
-
-def test_tied_weights_are_pruned_once():
-    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    model[1].weight = model[0].weight
-    assert names(model, layers="linear") == ["0.weight"]
-
-
-def test_a_weight_tied_to_a_layer_of_another_kind_is_prunable():
-    model = nn.Sequential(nn.Embedding(3, 3), nn.Linear(3, 3))
-    model[1].weight = model[0].weight
-    assert names(model, layers="linear") == ["0.weight"]
-
-
-def test_nothing_to_prune_is_said_with_the_remedy():
-    mlp = nn.Sequential(nn.Linear(2, 2))
-    with pytest.raises(PracError, match=r"no prunable weight: layers is 'conv'.*conv\+linear"):
-        prunable(mlp, PruneConfig())
-    with pytest.raises(PracError, match=r"no prunable weight.*exclude is \['0.weight'\]"):
-        prunable(mlp, PruneConfig(layers="linear", exclude=("0.weight",)))
-
-
-@pytest.mark.parametrize("field", ["include", "exclude"])
-def test_a_pattern_that_matches_nothing_is_named(field):
-    with pytest.raises(PracError, match=r"matches the pattern 'features\.\*': the model has 0.wei"):
-        prunable(network(), PruneConfig(**{field: ("features.*",)}))  # type: ignore[arg-type]
 
 
 def test_a_snapshot_is_a_copy_with_the_buffers():

@@ -16,7 +16,7 @@ from prac.comparison.result import Comparison, gathered, known_runs
 from prac.config import SearchConfig, flat
 from prac.data import Examples, as_examples
 from prac.errors import FolderError, PracError
-from prac.evaluation import SEEDS, check_seeds, retrain_cached
+from prac.evaluation import SEEDS, check_seeds, retrain_cached, told_by
 from prac.io import check_same, has_trained, read_settings, write_atomic
 from prac.runs import Search
 from prac.search import check_search, find
@@ -87,13 +87,15 @@ def compare(
     comparing = Comparing(
         Path(out), make_model, train, val, test, config, levels, task, dict(recipe or {}), options
     )
-    comparing.check(competing, seeds)
+    problem = comparing.check(competing, seeds)
+    test_set = told_by(comparing.test, problem)
     runs = known_runs(comparing.path, comparing.shared)
     todo = [(seed, spec) for seed in seeds for spec in competing]
     for number, (seed, spec) in enumerate(todo, 1):
         options.tell("contest", number=number, of=len(todo), method=spec.name, seed=seed)
         runs[spec.name, seed] = comparing.run(spec, seed)
-        comparison = gathered(comparing.path, methods, seeds, levels, comparing.shared, runs)
+        shared = comparing.shared
+        comparison = gathered(comparing.path, methods, seeds, levels, shared, runs, test_set)
         comparison.write()
     return comparison
 
@@ -133,8 +135,12 @@ class Comparing:
         with seeded(seed):
             return self.make_model()
 
-    def check(self, competing: Sequence[MethodSpec], seeds: Sequence[int]) -> None:
-        """Raise a PracError for what would stop every search, or one of them, on its way."""
+    def check(self, competing: Sequence[MethodSpec], seeds: Sequence[int]) -> Problem:
+        """Return the problem of the first seed.
+
+        Raises:
+            PracError: For what would stop every search, or one of them, on its way.
+        """
         if (self.path / "config.yaml").exists():
             raise FolderError(f"{self.path}: is a run folder: choose another folder for --out")
         known_runs(self.path, self.shared)
@@ -152,6 +158,7 @@ class Comparing:
                 check_search(problem, spec.config)
             except PracError as error:
                 raise PracError(f"method {spec.name!r}: {error}") from error
+        return problem
 
     def _check_begun_alike(self, spec: MethodSpec, seeds: Sequence[int]) -> None:
         """Raise a FolderError where a method was trained here with other settings."""

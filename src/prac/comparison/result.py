@@ -21,7 +21,13 @@ from prac.comparison.pairwise import (
 from prac.comparison.record import JudgedTicket, Run, read_run
 from prac.config import Rewind
 from prac.errors import Damaged
-from prac.evaluation import DEFINITION, LevelVerdict, half_width, mean
+from prac.evaluation import (
+    DEFINITION,
+    LevelVerdict,
+    TestSet,
+    half_width,
+    mean,
+)
 from prac.io import Fields, check_same, damaged, has_trained, read_json, write_json
 
 BASELINE = "imp"
@@ -39,6 +45,7 @@ class Comparison:
         judged: Levels whose tickets were trained alone, 0 (the dense network) among them.
         settings: What all methods share, by flat name.
         runs: All searches so far.
+        test_set: What the test set can tell; None where prac 0.1 compared.
     """
 
     path: Path
@@ -46,6 +53,7 @@ class Comparison:
     judged: tuple[int, ...]
     settings: dict[str, Any]
     runs: tuple[Run, ...]
+    test_set: TestSet | None = None
 
     @property
     def methods(self) -> list[str]:
@@ -77,7 +85,8 @@ class Comparison:
             return None
         density = next(ticket.density for ticket in runs[0].tickets if ticket.level == level)
         from_init = Rewind.parse(runs[0].rewind).is_initialisation
-        return LevelVerdict(level, density, from_init, trials_of(runs, level), trials_of(runs, 0))
+        tickets, dense = trials_of(runs, level), trials_of(runs, 0)
+        return LevelVerdict(level, density, from_init, tickets, dense, test=self.test_set)
 
     rivalries = retired.Attribute("pairs")
 
@@ -94,8 +103,12 @@ class Comparison:
 
     @property
     def findings(self) -> list[str]:
-        """What the pairs say, in sentences."""
-        return [ONE_SEED] if len(self.seeds) == 1 else list(findings(self.pairs))
+        """What the pairs say, in sentences; first where nothing was learned."""
+        said = [ONE_SEED] if len(self.seeds) == 1 else list(findings(self.pairs))
+        dense = filter(None, (self.verdict(method, 0) for method in self.methods))
+        if told := next(filter(None, (found.at_chance for found in dense)), None):
+            said.insert(0, f"{told[0].upper()}{told[1:]}: there is nothing to win.")
+        return said
 
     def matching(self, method: str) -> list[int]:
         """Return the levels, ascending and without 0, whose tickets match dense."""
@@ -128,6 +141,7 @@ class Comparison:
             "seeds": list(self.seeds),
             "judged": list(self.judged),
             "settings": self.settings,
+            "test_set": None if self.test_set is None else self.test_set.to_json(),
             "summary": [asdict(row) for row in summary(self)],
             "against": {"method": REFERENCE, "rivals": rivals, "findings": self.findings},
             "runs": [asdict(run) for run in self.runs],
@@ -153,6 +167,7 @@ class Comparison:
                 fields.take("judged", tuple[int, ...], at_least=0),
                 fields.take("settings", dict),
                 tuple(read_run(file, values) for values in fields.take("runs", list)),
+                fields.take("test_set", TestSet | None) if "test_set" in fields else None,
             )
             if not found.judged:
                 raise damaged(file, "it judges no level")
@@ -184,11 +199,12 @@ def gathered(
     judged: tuple[int, ...],
     settings: dict[str, Any],
     runs: Mapping[tuple[str, int], Run],
+    test_set: TestSet | None = None,
 ) -> Comparison:
     """Return the comparison of those of the runs, by method and seed, that are asked for."""
     names = dict.fromkeys((*methods, *in_order(methods)))
     asked = (runs[name, seed] for name in names for seed in seeds if (name, seed) in runs)
-    return Comparison(path, tuple(seeds), judged, settings, tuple(asked))
+    return Comparison(path, tuple(seeds), judged, settings, tuple(asked), test_set)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ _PAPER: dict[str, Any] = {
     "flip": True,
     "levels": 15,
     "rewind": "epoch:3",
+    "layers": "conv",
 }
 _LOW = {"lr": 0.01, "rewind": "init"}
 _WARM_UP = {"lr": 0.03, "warmup": 15, "rewind": "init"}

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from prac.config.settings import Settings, setting
-from prac.errors import PracError
+from prac.errors import PracError, unknown_name
 
 MAX_SEED = 2**63 - 1  # What torch's generators take.
+
+LAYER_KINDS = ("conv", "conv-transpose", "linear", "attention", "recurrent", "embedding")
+"""Kinds of layer whose weights may be pruned."""
+
+AUTO_LAYERS = {"conv", "conv-transpose", "linear", "attention", "recurrent", "own"}
+"""Those that "auto" takes, with weights of layers that are none of torch's."""
 
 SIZED = ("random", "el2n", "el2n-ccs")
 """Subset rules whose sets have a size that is set."""
@@ -87,8 +93,13 @@ class PruneConfig(Settings):
         "magnitude", "what ranks the weights; snip, grasp and synflow do so at-init"
     )
     scope: Literal["global", "layer"] = setting("global", "rank all layers together, or each alone")
-    layers: Literal["conv", "linear", "conv+linear"] = setting(
-        "conv", "kinds of layer whose weights are prunable"
+    layers: str = setting(
+        "auto",
+        "kinds of layer whose weights are prunable, joined by +: conv, conv-transpose, linear, "
+        "attention, recurrent, embedding; auto is all but embeddings and the output layer, which "
+        "auto+embedding and auto+output add",
+        unit="KIND[+KIND...]",
+        names=("auto", *LAYER_KINDS, "conv+linear"),
     )
     include: tuple[str, ...] = setting(
         (), "parameter-name patterns that are prunable, instead of kinds of layer"
@@ -97,6 +108,9 @@ class PruneConfig(Settings):
     allow_empty: bool = setting(False, "let a pruning take all the weights of a layer")
 
     def _check_together(self) -> None:
+        for kind in self.layers.split("+"):
+            if kind not in ("auto", *LAYER_KINDS, "output"):
+                raise unknown_name("kind of layer", kind, ("auto", *LAYER_KINDS, "output"))
         if self.train_every > 1 and self.when != "iterative":
             raise PracError(
                 f"train_every is {self.train_every} but pruning is {self.when!r}, which says when "

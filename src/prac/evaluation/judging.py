@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+import torch
+
 from prac.config import Rewind, TrainConfig, own_part
 from prac.data import Examples, as_examples
 from prac.errors import PracError, unknown_name
 from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import cached_barrier
 from prac.evaluation.controls import CONTROLS, MakeModel, control_of
+from prac.evaluation.test_set import TestSet
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
 from prac.io import difference, read_environment, write_json
 from prac.runs import Search, Ticket
@@ -127,6 +130,18 @@ def as_executed(config: TrainConfig, search: Search, device: str = "auto") -> Tr
     return replace(config, execution=known["execution"])
 
 
+def told_by(test: Examples, problem: Problem) -> TestSet:
+    """Return what a test set can tell of a problem."""
+    if not problem.is_classification:
+        return TestSet(len(test))
+    labels = test.labels
+    if labels is None:
+        batches = torch.arange(len(test)).split(problem.batch_size)
+        labels = torch.cat([y for _, y in test.stream(list(batches))])
+    most = int(labels.unique(return_counts=True)[1].max())
+    return TestSet(len(test), most / len(test))
+
+
 Key = tuple[int, str]
 """What is trained: a level, and "ticket" or a control's name."""
 
@@ -225,6 +240,7 @@ class Judging:
         """Write and return what all trainings say, and the barriers if they are asked for."""
         self.note_other_data()
         rewind = Rewind.parse(str(self.search.settings.get("rewind", "init")))
+        test_set = told_by(self.test, self.problem)
         trials = self.trials(seeds, levels, controls)
         judged = [
             LevelVerdict(
@@ -235,6 +251,7 @@ class Judging:
                 trials[0, "ticket"],
                 {name: trials[level, name] for name in controls if level},
                 self.barrier(level, trials[level, "ticket"]) if barriers else None,
+                test_set,
             )
             for level in levels
         ]

@@ -53,6 +53,29 @@ def half_width(values: Sequence[float], confidence: float = 0.95) -> float | Non
     return float(stdtrit(n - 1, (1 + confidence) / 2)) * spread / math.sqrt(n)
 
 
+def binomial_half_width(share: float, n: int, confidence: float = 0.95) -> float:
+    """Return half the width of the confidence interval of a share of `n` trials (Wilson 1927).
+
+    >>> round(binomial_half_width(0.9, 10_000), 4), round(binomial_half_width(0.9, 100), 4)
+    (0.0059, 0.0595)
+    """
+    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
+    return z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+
+
+def binomial_tail(successes: int, n: int, chance: float) -> float:
+    """Return how probable so many successes in `n` trials, or more, are by chance.
+
+    >>> round(binomial_tail(60, 100, 0.5), 4), binomial_tail(0, 100, 0.5)
+    (0.0284, 1.0)
+    """
+    if successes <= 0:
+        return 1.0
+    from scipy.special import bdtrc
+
+    return float(bdtrc(successes - 1, n, chance))
+
+
 def worse(values: Sequence[float], baseline: Sequence[float]) -> float | None:
     """Return the p-value of a paired, one-sided t test: how well chance explains a lower mean.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prac import retired
 from prac.errors import PracError
 from prac.evaluation.statistics import ROUNDING, deviation, half_width, mean, worse
+from prac.evaluation.test_set import TestSet
 from prac.io import Fields, damaged, read_dataclass, read_json
 from prac.runs import Search
 
@@ -28,10 +29,11 @@ STABLE_BARRIER = 0.02
 """Two networks with a lower error barrier are linearly connected (Frankle et al. 2020)."""
 
 DEFINITION = (
-    "winning (from initialisation) or matching (from a rewind point): trained alone on all data, "
-    "the ticket's mean test accuracy is at least the dense network's mean less one standard "
-    "deviation of the dense runs; p: of a paired, one-sided t test that the ticket is worse than "
-    "dense, pairs sharing the seed, each level by itself"
+    "winning (from initialisation, where none of the controls judged does as well) or matching: "
+    "trained alone on all data, the ticket's mean test accuracy is at least the dense network's "
+    "mean less one standard deviation of the dense runs; at chance: the dense network is right no "
+    "more often than one answer for all test examples; p: of a paired, one-sided t test that the "
+    "ticket is worse than dense, pairs sharing the seed, each level by itself"
 )
 
 
@@ -126,6 +128,7 @@ class LevelVerdict:
         ticket: Its trainings.
         dense: The dense network's, with the same seeds.
         barrier: Between the networks of the first two seeds; None where not asked for.
+        test: What the test set can tell; None where that is not known.
     """
 
     index: int
@@ -135,21 +138,42 @@ class LevelVerdict:
     dense: Trials
     controls: Mapping[str, Trials] = field(default_factory=dict)
     barrier: Barrier | None = None
+    test: TestSet | None = None
 
     @property
     def verdict(self) -> str:
-        """Return "winning", "matching", "not" or "undecided"; "dense" at level 0.
+        """Return "winning", "matching", "not", "undecided" or "at chance"; "dense" at level 0.
 
-        One run on either side has no deviation and decides nothing.
+        One run on either side has no deviation and decides nothing. Where the dense network has
+        learned nothing, there is nothing to win; where a control does as well as the ticket, that
+        it does as well as dense is not its own merit.
         """
         if self.index == 0:
             return "dense"
+        if self.at_chance:
+            return "at chance"
         reached = self.ticket.reaches(self.dense.mean, self.dense.deviation)
         if reached is None:
             return "undecided"
         if not reached:
             return "not"
-        return "winning" if self.from_initialisation else "matching"
+        return "winning" if self.from_initialisation and not self.as_good_controls else "matching"
+
+    @property
+    def at_chance(self) -> str | None:
+        """Say that dense is right no more often than one answer for all would be; None if not."""
+        if self.test is None or not self.test.is_at_chance(self.dense.mean):
+            return None
+        return (
+            f"the dense network is at chance: {100 * self.dense.mean:.2f} % of {self.test.size} "
+            f"test examples are right, and {100 * (self.test.chance or 0):.2f} % by always giving "
+            f"their most frequent class"
+        )
+
+    @property
+    def as_good_controls(self) -> list[str]:
+        """The controls that do as well as the ticket."""
+        return [name for name in self.controls if self.within_one_std(name)]
 
     @property
     def matches(self) -> bool:
@@ -238,6 +262,8 @@ class Verdict:
         judged = listed(level.index for level in self.levels if level.index)
         if not judged:
             return "no ticket was judged, only the dense network: judge other levels"
+        if at_chance := self.levels[0].at_chance:
+            return f"{at_chance}: there is nothing to win"
         if len(self.seeds) < 2:
             return f"with one seed no verdict can be given on {judged}: judge with more seeds"
         return f"no ticket matches the dense network; judged were those of {judged}"
@@ -247,6 +273,7 @@ class Verdict:
         return {
             "path": str(self.search.path),
             "definition": DEFINITION,
+            "test_set": None if self.levels[0].test is None else self.levels[0].test.to_json(),
             "seeds": list(self.seeds),
             "best_level": self.best_level,
             "levels": [level.to_json() for level in self.levels],
@@ -265,10 +292,14 @@ class Verdict:
         fields = Fields(path, read_json(path), "verdict")
         seeds = fields.take("seeds", tuple[int, ...], at_least=0)
         rows = fields.take("levels", list[dict[str, Any]])
-        # The dense network is the ticket of the first one.
-        dense = rows[0].get("ticket") if rows else None
+        # The dense network is the ticket of the first one, and the test set is the same of all;
+        # prac 0.1 told nothing of it.
+        shared = {
+            "dense": rows[0].get("ticket") if rows else None,
+            "test": fields.take("test_set", dict | None) if "test_set" in fields else None,
+        }
         levels = tuple(
-            read_dataclass(LevelVerdict, {**row, "dense": dense}, path, "level", more=True)
+            read_dataclass(LevelVerdict, {**row, **shared}, path, "level", more=True)
             for row in rows
         )
         if not levels or levels[0].index:

@@ -1,3 +1,7 @@
+from .layer_kinds import LastLayer as LastLayer
+from .layer_kinds import count_parameters as count_parameters
+from .layer_kinds import prunable as prunable
+from .parameter_count import ParameterCount as ParameterCount
 from .registry import MODELS as MODELS
 from .registry import Form as Form
 from .registry import Stem as Stem
@@ -13,6 +17,5 @@ from .surgery import check_finite as check_finite
 from .surgery import check_masks as check_masks
 from .surgery import masked as masked
 from .surgery import number_fault as number_fault
-from .surgery import prunable as prunable
 from .surgery import restore_ as restore_
 from .surgery import snapshot as snapshot

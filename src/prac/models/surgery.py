@@ -1,4 +1,4 @@
-"""Between an `nn.Module` and named tensors: prunable weights, masks, snapshots.
+"""Between an `nn.Module` and named tensors: masks, snapshots.
 
 No wrappers and no extra parameters: a model's `state_dict` keys are its own, always.
 """
@@ -7,67 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
 
-from prac.config import PruneConfig
 from prac.errors import PracError
 from prac.utils import on_cpu
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-KINDS: dict[str, tuple[type[nn.Module], ...]] = {
-    "conv": CONVOLUTIONS,
-    "linear": (nn.Linear,),
-    "conv+linear": (*CONVOLUTIONS, nn.Linear),
-}
-
-
-def prunable(model: nn.Module, config: PruneConfig) -> dict[str, nn.Parameter]:
-    """Return the parameters that pruning may touch, by name, in the model's order.
-
-    Without patterns they are the `weight` of every layer of the configured kinds; with `include`,
-    every parameter with two or more dimensions whose name matches one. `exclude` holds over both.
-
-    Raises:
-        PracError: If nothing is left to prune, or a pattern matches no parameter.
-    """
-    parameters = dict(model.named_parameters())
-    for pattern in (*config.include, *config.exclude):
-        if not any(fnmatchcase(name, pattern) for name in parameters):
-            some = ", ".join(list(parameters)[:6])
-            raise PracError(
-                f"no parameter's name matches the pattern {pattern!r}: "
-                f"the model has {some}{', ...' if len(parameters) > 6 else ''}"
-            )
-    if config.include:
-        names = [
-            name
-            for name, parameter in parameters.items()
-            if parameter.ndim >= 2 and any(fnmatchcase(name, p) for p in config.include)
-        ]
-    else:
-        names = [
-            f"{name}.weight" if name else "weight"
-            for name, module in model.named_modules()
-            if isinstance(module, KINDS[config.layers])
-        ]
-    # A weight that two modules share is pruned once, under the name that parameters() gives it,
-    # also where only the second of them is of a prunable kind.
-    every_name = dict(model.named_parameters(remove_duplicate=False))
-    wanted = {id(every_name[name]) for name in names if name in every_name}
-    chosen = {
-        name: parameter
-        for name, parameter in parameters.items()
-        if id(parameter) in wanted and not any(fnmatchcase(name, p) for p in config.exclude)
-    }
-    if not chosen:
-        raise PracError(
-            f"the model has no prunable weight: layers is {config.layers!r}, include is "
-            f"{list(config.include)}, exclude is {list(config.exclude)}; try --layers conv+linear"
-        )
-    return chosen
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from prac.models import ParameterCount
 from prac.monitor.progress_state import ProgressState
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ class Progress:
         facts: Any = event.facts
         board = self._board
         match event.kind:
+            case "search" if board.heading == facts["path"]:  # A comparison says it of none.
+                parameters = ParameterCount.of(facts)
+                return "" if parameters is None else parameters.sentence()
             case "level":
                 line = f"level {event.level}/{facts['levels']}: density {facts['density']:.3f}, "
                 if not facts["iterations"]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prac.config import DataConfig
 from prac.errors import PracError
 from prac.io import read_environment, read_settings
+from prac.models import ParameterCount
 from prac.runs import Search, read_metrics, read_retraining
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def describe(config: DataConfig) -> dict[str, Any]:
 def search_summary(search: Search) -> dict[str, Any]:
     """Return a run's levels, costs, retrained accuracies, settings and environment."""
     dense = (search.retrained(0) or {}).get("test_accuracy")
+    environment = read_environment(search.path)
+    parameters = ParameterCount.of(environment)
     levels = []
     for level in search.levels:
         retrained = search.retrained(level.index)
@@ -45,6 +48,8 @@ def search_summary(search: Search) -> dict[str, Any]:
             "retrained": retrained,
             "ticket": str(search.level_path(level.index) / "ticket.safetensors"),
         }
+        if parameters is not None:
+            row["network_density"] = parameters.density(level.kept)
         sparse = (retrained or {}).get("test_accuracy")
         if sparse is not None and dense is not None:
             row["against_dense"] = sparse - dense
@@ -55,7 +60,8 @@ def search_summary(search: Search) -> dict[str, Any]:
         "finished": search.finished,
         "levels": levels,
         "settings": search.settings,
-        "environment": read_environment(search.path),
+        "environment": environment,
+        "parameters": None if parameters is None else parameters.to_json(),
     }
 
 
@@ -88,7 +94,7 @@ def _file(path: Path) -> dict[str, Any]:
 
 def _ticket(ticket: Ticket) -> dict[str, Any]:
     """Return a ticket's densities by layer and its provenance."""
-    layers = [
+    layers: list[dict[str, Any]] = [
         {
             "name": name,
             "shape": list(mask.shape),
@@ -98,11 +104,14 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
         }
         for name, mask in ticket.masks.items()
     ]
+    kept = sum(layer["kept"] for layer in layers)
+    parameters = ParameterCount.of(ticket.provenance)
     return {
         "kind": "ticket",
         "level": ticket.level,
         "density": ticket.density,
-        "kept": sum(layer["kept"] for layer in layers),
+        "network_density": None if parameters is None else parameters.density(kept),
+        "kept": kept,
         "prunable": sum(layer["weights"] for layer in layers),
         "parameters": sum(weight.numel() for weight in ticket.weights.values()),
         "layers": layers,

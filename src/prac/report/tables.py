@@ -12,7 +12,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from prac.models import ParameterCount
 from prac.utils import printable
+
+LONG = ("modules", "parameters")
+"""Of the environment only `--json` shows these: a line a module, and counts told in words."""
+
+ALL = 0.995
+"""Where a larger share of a network is prunable, its density is the prunable weights'."""
 
 
 def table_of(facts: Mapping[str, Any]) -> RenderableType:
@@ -29,14 +36,19 @@ def table_of(facts: Mapping[str, Any]) -> RenderableType:
 
 def search_table(facts: Mapping[str, Any]) -> Table:
     """Return the table of a search: a line a level, what it trained on, cost and was worth."""
-    names = "level", "density", "set", "epochs", "iterations", "saved", "test", "vs dense"
-    table = new_table(*names)
+    parameters = ParameterCount.of(facts)
+    # Where nearly all is prunable, the two densities are one.
+    is_part = parameters is not None and parameters.share < ALL
+    network = ("network",) if is_part else ()
+    names = "set", "epochs", "iterations", "saved", "test", "vs dense"
+    table = new_table("level", "density", *network, *names)
     for level in facts["levels"]:
         trained = level["epochs"] > 0
         retrained = level["retrained"] or {}
         table.add_row(
             str(level["index"]),
             f"{level['density']:.2%}",
+            *(f"{level['network_density']:.2%}" for _ in network),
             f"{level['set_size']} ({level['set_size'] / level['total']:.0%})",
             f"{level['epochs']}/{level['planned_epochs']}" if trained else "-",
             str(level["iterations"]) if trained else "-",
@@ -44,7 +56,10 @@ def search_table(facts: Mapping[str, Any]) -> Table:
             cell(retrained.get("test_accuracy"), ".2%"),
             cell(level.get("against_dense"), "+.2f", 100),
         )
+    if parameters is not None:
+        table.title = parameters.sentence()
     table.caption = (
+        f"{'density: of the prunable weights; network: of all its weights; ' if is_part else ''}"
         "set: examples the level trains on; epochs: trained of planned; saved: training iterations "
         "to this ticket, against iterative magnitude pruning's; test: accuracy of the ticket "
         "retrained alone on all data; vs dense: in percentage points"
@@ -121,6 +136,10 @@ def _ticket(facts: Mapping[str, Any]) -> list[RenderableType]:
         table.add_row(_line(layer["name"]), shape, *counts, f"{layer['density']:.2%}")
     table.add_section()
     table.add_row("all", "", str(facts["kept"]), str(facts["prunable"]), f"{facts['density']:.2%}")
+    parameters = ParameterCount.of(facts["provenance"])
+    if parameters is not None:
+        network = f"of the whole network's weights: {facts['network_density']:.2%}"
+        table.caption = f"{parameters.sentence()}; kept {network}"
     title = _line(f"ticket of level {facts['level']}, digest {facts['digest'][:12]}")
     return [title, table, *_provenance(facts["provenance"])]
 
@@ -179,7 +198,8 @@ def _provenance(facts: Mapping[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for name in ("settings", "environment", "versions"):
         values = facts.get(name) or {}
-        pairs = (f"{key}: {json.dumps(of)}" for key, of in values.items() if of is not None)
+        told = {key: of for key, of in values.items() if of is not None and key not in LONG}
+        pairs = (f"{key}: {json.dumps(of)}" for key, of in told.items())
         if values:
             parts += [Text(f"\n{name}"), Text(printable(", ".join(pairs)), style="dim")]
     return parts
@@ -188,7 +208,7 @@ def _provenance(facts: Mapping[str, Any]) -> list[RenderableType]:
 def new_table(*columns: str) -> Table:
     """Return an empty table in the one look that all have, its first column to the left."""
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    table.caption_justify = "left"
+    table.caption_justify = table.title_justify = "left"
     for number, column in enumerate(columns):
         # Folded, never cut: a figure without its end is another figure.
         justify: Literal["left", "right"] = "left" if number == 0 else "right"

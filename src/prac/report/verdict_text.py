@@ -34,6 +34,9 @@ WORSE = {
 }
 """What it means that it does not."""
 
+COARSE = 0.01
+"""Where a test set's interval reaches further than this, it cannot tell networks a point apart."""
+
 SCATTER = 0.02
 """Dense runs with a larger standard deviation than this let nearly any ticket match."""
 
@@ -54,10 +57,44 @@ def headline(verdict: Verdict) -> str:
         return f"{why[0].upper()}{why[1:]}."
     best = next(level for level in verdict.levels if level.index == verdict.best_level)
     runs = len(best.ticket.runs)
-    return (
+    found = (
         f"Ticket {best.index} is the sparsest that does as well as the dense network: a "
         f"{best.verdict} ticket of density {best.density:.2%}, test accuracy "
-        f"{accuracy_text(best.ticket)} %, dense {accuracy_text(best.dense)} % ({runs} runs each)."
+        f"{accuracy_text(best.ticket)} %, dense {accuracy_text(best.dense)} % ({runs} runs each)"
+    )
+    strongest = doubt(best)
+    return f"{found}, but {strongest}." if strongest else f"{found}."
+
+
+def doubt(level: LevelVerdict) -> str:
+    """Return what speaks most against a ticket that does as well as dense; empty if nothing does.
+
+    A control that does as well, else a test set too small for what is said.
+    """
+    # The control that changes most comes first: if it does as well, so much less was found.
+    for name in ("random", "shuffled", "reinitialised"):
+        if name in level.as_good_controls:
+            accuracy = f"{100 * level.controls[name].mean:.2f} %"
+            return f"so does the {name} control ({accuracy}): {AS_GOOD[name]}"
+    return small_test_set(level) if is_test_set_small(level) else ""
+
+
+def is_test_set_small(level: LevelVerdict) -> bool:
+    """Say whether a test set tells accuracies to a point at best, and less well than is claimed."""
+    if level.test is None:
+        return False
+    half_width = level.test.half_width(level.dense.mean)
+    return half_width > max(COARSE, level.dense.deviation or 0.0)
+
+
+def small_test_set(level: LevelVerdict) -> str:
+    """Return how far accuracies reach on a level's test set, beside what the verdict allows."""
+    assert level.test is not None, "asked where it is known"
+    half_width = 100 * level.test.half_width(level.dense.mean)
+    allowed = 100 * (level.dense.deviation or 0.0)
+    return (
+        f"{level.test.size:,} test examples tell an accuracy to ±{half_width:.1f} points only, "
+        f"and the verdict is about {allowed:.1f}"
     )
 
 
@@ -69,6 +106,8 @@ def sentences(verdict: Verdict) -> Iterator[str]:
             yield "One run says nothing of how far the next would be from it: no intervals."
         return
     scatter = verdict.levels[0].dense.deviation or 0.0
+    if verdict.levels[0].at_chance:
+        return
     if sparse and scatter > SCATTER:
         yield (
             f"The dense runs lie far apart (a standard deviation of {100 * scatter:.1f} points), "
@@ -91,6 +130,11 @@ def sentences(verdict: Verdict) -> Iterator[str]:
             f"below dense, but these few runs may be so by chance (p of 0.05 or more); more seeds "
             f"would tell."
         )
+    best = next((v for v in sparse if v.index == verdict.best_level), None)
+    # Where it is not the strongest doubt, which the headline tells.
+    if best is not None and best.as_good_controls and is_test_set_small(best):
+        told = small_test_set(best)
+        yield f"{told[0].upper()}{told[1:]}."
     for name in AS_GOOD:
         yield from _of_control(name, [level for level in sparse if name in level.controls])
     yield from _of_barriers([level for level in verdict.levels if level.barrier is not None])

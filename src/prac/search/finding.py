@@ -11,11 +11,13 @@ from typing import Any, Unpack
 from torch import nn
 
 from prac.algorithms import ForgettingTable, ones
-from prac.config import SearchConfig, flat
+from prac.config import PruneConfig, SearchConfig, flat
 from prac.errors import PracError
 from prac.models import (
+    ParameterCount,
     architecture,
     check_finite,
+    count_parameters,
     prunable,
     restore_,
     snapshot,
@@ -93,37 +95,49 @@ def find(
                 problem, config.train, plan.most_iterations, path, options.note
             )
         custom = {"own_choose": choose, "own_stop": stop, "own_score": score}
-
-        def own_parts(*, by_source: bool) -> dict[str, str | None]:
-            return {
-                name: None if part is None else described(part, by_source=by_source)
-                for name, part in custom.items()
-            }
-
-        # A run of prac 0.1 has not kept which weights it began with.
-        of_old = {
-            **own_parts(by_source=False),
-            **problem.identity_of_old(),
-            "initial_weights": None,
-        }
-        identity = {
-            "architecture": architecture(problem.model),
-            "initial_weights": weights_digest(first.weights),
-            **problem.identity(),
-            "classes": list(problem.train.classes),
-            "subset": None if subset is None else subset.digest,
-            **own_parts(by_source=True),
-        }
+        identity, of_old = _identities(problem, first, config.prune, subset, custom)
         settings = {**flat(config), **(recipe or {})}
         opened = options.open_folder(path, settings, identity, problem.runtime, of_old=of_old)
         with opened as folder, options.run_control.working():
             if not _is_complete(path, config):
+                if parameters := ParameterCount.of(identity):
+                    for line in parameters.warnings(config.prune.layers):
+                        options.note(line)
                 under_way = SearchRun(folder, problem, plan, _provenance(folder, plan), options)
                 with _put_back(model, first.weights):
                     search(problem, first, plan, rules, under_way)
             folder.forget_states()
             options.tell("finished", config.levels, out=str(out))
     return Search.load(out)
+
+
+def _identities(
+    problem: Problem,
+    first: RunState,
+    config: PruneConfig,
+    subset: Subset | None,
+    custom: Mapping[str, object],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a search is about beyond its settings, and what of it prac 0.1 told otherwise."""
+
+    def own_parts(*, by_source: bool) -> dict[str, str | None]:
+        return {
+            name: None if part is None else described(part, by_source=by_source)
+            for name, part in custom.items()
+        }
+
+    parameters = count_parameters(problem.model, first.masks, config, problem.output_layer)
+    identity = {
+        "architecture": architecture(problem.model),
+        "initial_weights": weights_digest(first.weights),
+        "parameters": parameters.to_json(),
+        **problem.identity(),
+        "classes": list(problem.train.classes),
+        "subset": None if subset is None else subset.digest,
+        **own_parts(by_source=True),
+    }
+    not_told = dict.fromkeys(("initial_weights", "parameters"))
+    return identity, {**own_parts(by_source=False), **problem.identity_of_old(), **not_told}
 
 
 @contextmanager
@@ -179,7 +193,7 @@ def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) 
         PracError: If nothing is prunable, a weight is no number, or the subset is not of this data.
     """
     total = len(problem.train)
-    names = prunable(problem.model, config.prune)
+    names = prunable(problem.model, config.prune, problem.output_layer)
     weights = snapshot(problem.model)
     check_finite(weights, names)
     masks = ones({name: weights[name] for name in names})

@@ -46,6 +46,7 @@ class SearchRun:
             trains=list(self.plan.trains[: self.plan.levels]),
             total=self.plan.total,
             imp_iterations=self.plan.full.iterations,
+            parameters=self.folder.identity.get("parameters"),
             done=[level.to_json() for level in read_levels(self.folder.path)],
         )
         return state

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prac.data import Examples, as_examples
 from prac.errors import PracError
-from prac.models import structure, structure_lines
+from prac.models import LastLayer, structure, structure_lines
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
 from prac.utils import one_line
@@ -30,6 +30,7 @@ class Problem:
         batch_size: Examples a step. Scoring passes take as many, so that what training and scoring
             free fits what the other asks for: memory falls to pieces otherwise.
         modules: A line a module of the model: its name, class and settings.
+        output_layer: Name of the layer that makes the model's outputs; None where none is known.
     """
 
     model: nn.Module
@@ -39,6 +40,7 @@ class Problem:
     runtime: Runtime
     batch_size: int
     modules: tuple[str, ...] = ()
+    output_layer: str | None = None
 
     def __post_init__(self) -> None:
         """Take the modules as they are where no pass has told which of their values last."""
@@ -75,10 +77,11 @@ class Problem:
             batch_size,
         )
         problem.check("training", problem.train)
-        used = problem.check_step(min(batch_size, 4))
+        used, output_layer = problem.check_step(min(batch_size, 4))
         if problem.val is not None:
             problem.check("validation", problem.val)
-        return replace(problem, modules=structure_lines(fresh, structure(used)))
+        modules = structure_lines(fresh, structure(used))
+        return replace(problem, modules=modules, output_layer=output_layer)
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this problem from another, JSON values by name."""
@@ -112,16 +115,18 @@ class Problem:
         finally:
             self.model.train(was_training)
 
-    def check_step(self, examples: int) -> nn.Module:
-        """Return a copy of the model that took a few examples in training mode.
+    def check_step(self, examples: int) -> tuple[nn.Module, str | None]:
+        """Return a copy of the model that took a few examples in training mode, and its last layer.
 
         Raises:
             PracError: If it does not take them, or its loss is none to train by.
         """
         x, y = first_batch(self.train, examples)
         with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []):
-            model = copy.deepcopy(self.model).train()
-            outputs = self._outputs("training", x, model)
+            model, last = copy.deepcopy(self.model).train(), LastLayer()
+            with last.watching(model):
+                outputs = self._outputs("training", x, model)
+            last.made(outputs)
             loss = self._judged("training", outputs, y)
         if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
@@ -130,7 +135,7 @@ class Problem:
             )
         if not loss.requires_grad:
             raise PracError("the loss depends on no parameter that trains: are all of them frozen?")
-        return model
+        return model, last.name
 
     def check_losses(self) -> None:
         """Raise a PracError unless the task tells each example's loss, one number an example."""

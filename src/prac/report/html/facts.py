@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from prac.errors import PracError
 from prac.evaluation import LevelVerdict, Verdict
 from prac.io import read_environment
+from prac.models import ParameterCount
 from prac.runs import Level, Search, read_metrics, read_retraining, search_settings
 
 T = TypeVar("T")
@@ -40,6 +41,11 @@ class RunFacts:
     def levels(self) -> list[Level]:
         """The complete levels, ascending; the last of a finished run is a ticket only."""
         return self.search.levels
+
+    @property
+    def parameters(self) -> ParameterCount | None:
+        """How much of the network is prunable; None where the run does not tell."""
+        return ParameterCount.of(self.environment)
 
     @property
     def missing(self) -> list[str]:

@@ -15,7 +15,7 @@ from prac.report.html.facts import RunFacts
 from prac.report.html.gallery import Gallery
 from prac.report.html.words import answer, numbers
 from prac.report.pictures import renderer
-from prac.report.tables import cell
+from prac.report.tables import LONG, cell
 from prac.report.vega import Chart
 from prac.report.verdict_text import AS_GOOD, MEANING, control_text, level_cells, sentences
 from prac.utils import printable
@@ -104,6 +104,8 @@ def _numbers(facts: RunFacts) -> Iterator[str]:
             value = f"{text(one.value)}<small>{text(one.about)}</small>"
             yield f"<div><dt>{text(one.name)}</dt><dd>{value}</dd></div>"
         yield "</dl>"
+        if facts.parameters is not None:
+            yield f'<p class="note">{sentence(facts.parameters.sentence())}.</p>'
 
 
 def _judged(facts: RunFacts) -> Iterator[str]:
@@ -220,7 +222,11 @@ def _made(facts: RunFacts) -> Iterator[str]:
     yield '<p class="hint">makes the run again, in another folder.</p>'
     both = {"Settings": facts.search.settings, "Environment and data": facts.environment}
     for title, values in both.items():
-        rows = [[name, _plain(value)] for name, value in values.items() if value not in (None, [])]
+        rows = [
+            [name, _plain(value)]
+            for name, value in values.items()
+            if value not in (None, []) and name not in LONG
+        ]
         if rows:
             yield f"<details><summary>{title}</summary>"
             yield from table(["", ""], rows)

@@ -50,8 +50,10 @@ def numbers(facts: RunFacts) -> list[Number]:
     level = shown_level(facts)
     if level is None:
         return []
-    density = f"{facts.levels[level].density:.2%}"
-    found = [Number("of the weights kept", density, f"ticket {level}")]
+    density, about = f"{facts.levels[level].density:.2%}", f"ticket {level}"
+    if facts.parameters is not None:
+        about += f", {facts.parameters.density(facts.levels[level].kept):.2%} of the whole network"
+    found = [Number("of the prunable weights kept", density, about)]
     ours, dense = accuracies(facts, level)
     if ours is not None and dense is not None:
         count = 1 if facts.verdict is None else len(facts.verdict.seeds)

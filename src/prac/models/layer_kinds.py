@@ -1,0 +1,208 @@
+"""Which of a network's weights pruning may touch, by the kind of layer that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from prac.config import AUTO_LAYERS, PruneConfig
+from prac.errors import PracError
+from prac.models.parameter_count import ParameterCount
+
+NAMES = {
+    "conv": "convolutions",
+    "conv-transpose": "transposed convolutions",
+    "linear": "linear layers",
+    "attention": "attention projections",
+    "recurrent": "recurrent weights",
+    "embedding": "embeddings",
+    "output": "the output layer",
+    "own": "weights of other layers",
+}
+"""What kinds of layer are called, in the order in which one of several counts for a weight."""
+
+_FIRST = ("embedding", "output", "attention")
+
+
+def prunable(
+    model: nn.Module, config: PruneConfig, output_layer: str | None = None
+) -> dict[str, nn.Parameter]:
+    """Return the parameters that pruning may touch, by name, in the model's order.
+
+    Without patterns they are the weights of the configured kinds of layer; with `include`, every
+    parameter with two or more dimensions whose name matches one. `exclude` holds over both. A
+    weight that modules share is pruned once, under the name that `parameters()` gives it, and is of
+    all their kinds; shared with an embedding it is pruned only where embeddings are. Parameters
+    that do not train are never pruned.
+
+    Args:
+        model: The network.
+        config: Kinds of layer and patterns.
+        output_layer: Name of the layer that makes the model's outputs, as `LastLayer` finds it,
+            which "auto" leaves out unless there is nothing else; None where none is known.
+
+    Raises:
+        PracError: If nothing is left to prune, or a pattern matches no parameter.
+    """
+    parameters = dict(model.named_parameters())
+    for pattern in (*config.include, *config.exclude):
+        if not any(fnmatchcase(name, pattern) for name in parameters):
+            some = ", ".join(list(parameters)[:6])
+            raise PracError(
+                f"no parameter's name matches the pattern {pattern!r}: "
+                f"the model has {some}{', ...' if len(parameters) > 6 else ''}"
+            )
+    kinds = _kinds(model, output_layer)
+    chosen = _chosen(parameters, kinds, config, config.layers)
+    if not chosen and "auto" in config.layers.split("+"):
+        chosen = _chosen(parameters, kinds, config, f"{config.layers}+output")
+    if not chosen:
+        there = count_parameters(model, (), config, output_layer).listed_left_out()
+        raise PracError(
+            f"the model has no prunable weight: layers is {config.layers!r}, include is "
+            f"{list(config.include)}, exclude is {list(config.exclude)}; it has {there}: try "
+            f"--layers auto, or name some by --include"
+        )
+    return chosen
+
+
+def count_parameters(
+    model: nn.Module,
+    chosen: Container[str],
+    config: PruneConfig,
+    output_layer: str | None = None,
+) -> ParameterCount:
+    """Return how many parameters are prunable, those of the names `chosen`, and what others are."""
+    kinds = _kinds(model, output_layer)
+    prunable: dict[str, int] = {}
+    left_out: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        kind = _counted_as(kinds.get(name, set()), parameter, name in chosen)
+        if name not in chosen and any(fnmatchcase(name, pattern) for pattern in config.exclude):
+            kind = f"{kind} (excluded)"
+        group = prunable if name in chosen else left_out
+        group[kind] = group.get(kind, 0) + parameter.numel()
+    return ParameterCount(prunable, left_out)
+
+
+def _chosen(
+    parameters: dict[str, nn.Parameter],
+    kinds: dict[str, set[str]],
+    config: PruneConfig,
+    layers: str,
+) -> dict[str, nn.Parameter]:
+    wanted = set(layers.split("+"))
+
+    def is_chosen(name: str, parameter: nn.Parameter) -> bool:
+        if not parameter.requires_grad or any(fnmatchcase(name, p) for p in config.exclude):
+            return False
+        if config.include:
+            return parameter.ndim >= 2 and any(fnmatchcase(name, p) for p in config.include)
+        of = kinds.get(name, set())
+        if "embedding" in of:
+            return "embedding" in wanted
+        by_auto = "auto" in wanted and "output" not in of and of & AUTO_LAYERS
+        return bool(of & wanted or by_auto)
+
+    return {name: of for name, of in parameters.items() if is_chosen(name, of)}
+
+
+def _kinds(model: nn.Module, output_layer: str | None) -> dict[str, set[str]]:
+    """Return the kinds of layer that each weight is of, by the name of its parameter."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found: dict[str, set[str]] = {}
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            kind = _kind(module, name, parameter)
+            if kind is not None:
+                of = found.setdefault(names[id(parameter)], set())
+                of |= {kind, "output"} if path == output_layer else {kind}
+        if isinstance(module, nn.MultiheadAttention):
+            # A linear layer by its class, whose weight attention uses without calling it.
+            found.setdefault(names[id(module.out_proj.weight)], set()).add("attention")
+    return found
+
+
+def _kind(module: nn.Module, name: str, parameter: Tensor) -> str | None:
+    """Return the kind of layer that a module's own parameter is a weight of; None for no weight."""
+    if parameter.ndim < 2:
+        return None
+    if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+        return "recurrent" if name.startswith("weight") else None
+    if isinstance(module, nn.MultiheadAttention):
+        return "attention" if name.endswith("proj_weight") else None
+    if name != "weight":
+        # A layer of one's own may have several; position tables and tokens have other names.
+        return "own" if name.endswith("_weight") and not _is_parametrised(module) else None
+    if isinstance(module, _ConvTransposeNd):
+        return "conv-transpose"
+    if isinstance(module, _ConvNd):
+        return "conv"
+    kind = type(module).__name__
+    # Conv1D is a linear layer whose weight lies transposed (GPT-2 in Hugging Face transformers).
+    if isinstance(module, (nn.Linear, nn.Bilinear)) or kind == "Conv1D":
+        return "linear"
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) or "Embedding" in kind:
+        return "embedding"
+    return None if "Norm" in kind else "own"
+
+
+def _is_parametrised(module: nn.Module) -> bool:
+    return isinstance(module, nn.utils.parametrize.ParametrizationList)
+
+
+def _counted_as(kinds: set[str], parameter: nn.Parameter, is_prunable: bool) -> str:
+    """Return what a parameter counts as, of the kinds that it is of."""
+    if not parameter.requires_grad:
+        return "frozen"
+    for kind in (*_FIRST, *NAMES):
+        # Where it is pruned, that it makes the outputs as well is no reason to leave it out.
+        if kind in kinds and not (kind == "output" and is_prunable):
+            return NAMES[kind]
+    return "biases and norms" if parameter.ndim < 2 else "other parameters"
+
+
+class LastLayer:
+    """Which layer makes a model's outputs: the last one called that has a weight of its own.
+
+    Attributes:
+        name: Its name, where its outputs are as many as the model's; None where they are not, or
+            no layer was called.
+    """
+
+    def __init__(self) -> None:
+        self._called: tuple[str, Tensor] | None = None
+        self.name: str | None = None
+
+    @contextmanager
+    def watching(self, model: nn.Module) -> Iterator[None]:
+        """Watch a pass through a model."""
+
+        def note(name: str, weight: Tensor) -> Any:
+            def called(*_: object) -> None:
+                self._called = name, weight
+
+            return called
+
+        hooks = [
+            module.register_forward_hook(note(name, weight))
+            for name, module in model.named_modules()
+            if isinstance(weight := module._parameters.get("weight"), Tensor) and weight.ndim >= 2
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def made(self, outputs: Tensor) -> None:
+        """Compare the last layer with what the model returned."""
+        if self._called is not None:
+            name, weight = self._called
+            widths = {1} if outputs.ndim < 2 else {outputs.shape[1], outputs.shape[-1]}
+            self.name = name if widths & set(weight.shape[:2]) else None
