@@ -23,10 +23,12 @@ NAMES = {
     "embedding": "embeddings",
     "output": "the output layer",
     "own": "weights of other layers",
+    "parametrised": "parametrised weights",
 }
 """What kinds of layer are called, in the order in which one of several counts for a weight."""
 
-_FIRST = ("embedding", "output", "attention")
+_FIRST = ("parametrised", "embedding", "output", "attention")
+_PARAMETRISING = ("WeightNorm", "SpectralNorm")  # As hooks, before torch had parametrisations.
 
 
 def prunable(
@@ -62,11 +64,17 @@ def prunable(
     if not chosen and "auto" in config.layers.split("+"):
         chosen = _chosen(parameters, kinds, config, f"{config.layers}+output")
     if not chosen:
-        there = count_parameters(model, (), config, output_layer).listed_left_out()
+        left_out = count_parameters(model, (), config, output_layer)
+        remedy = "try --layers auto, or name some by --include"
+        if NAMES["parametrised"] in left_out.left_out:
+            remedy = (
+                "take off what computes its weights, by torch's remove_parametrizations or "
+                "remove_weight_norm"
+            )
         raise PracError(
             f"the model has no prunable weight: layers is {config.layers!r}, include is "
-            f"{list(config.include)}, exclude is {list(config.exclude)}; it has {there}: try "
-            f"--layers auto, or name some by --include"
+            f"{list(config.include)}, exclude is {list(config.exclude)}; it has "
+            f"{left_out.listed_left_out()}: {remedy}"
         )
     return chosen
 
@@ -130,6 +138,8 @@ def _kinds(model: nn.Module, output_layer: str | None) -> dict[str, set[str]]:
 
 def _kind(module: nn.Module, name: str, parameter: Tensor) -> str | None:
     """Return the kind of layer that a module's own parameter is a weight of; None for no weight."""
+    if _is_parametrised(module, name):
+        return "parametrised"
     if parameter.ndim < 2:
         return None
     if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
@@ -138,7 +148,7 @@ def _kind(module: nn.Module, name: str, parameter: Tensor) -> str | None:
         return "attention" if name.endswith("proj_weight") else None
     if name != "weight":
         # A layer of one's own may have several; position tables and tokens have other names.
-        return "own" if name.endswith("_weight") and not _is_parametrised(module) else None
+        return "own" if name.endswith("_weight") else None
     if isinstance(module, _ConvTransposeNd):
         return "conv-transpose"
     if isinstance(module, _ConvNd):
@@ -152,8 +162,13 @@ def _kind(module: nn.Module, name: str, parameter: Tensor) -> str | None:
     return None if "Norm" in kind else "own"
 
 
-def _is_parametrised(module: nn.Module) -> bool:
-    return isinstance(module, nn.utils.parametrize.ParametrizationList)
+def _is_parametrised(module: nn.Module, name: str) -> bool:
+    """Whether a weight is computed from a parameter: by torch's parametrisations, new or old."""
+    if isinstance(module, nn.utils.parametrize.ParametrizationList):
+        return True
+    hooks = module._forward_pre_hooks.values()
+    of = {getattr(hook, "name", None) for hook in hooks if type(hook).__name__ in _PARAMETRISING}
+    return name.rpartition("_")[0] in of
 
 
 def _counted_as(kinds: set[str], parameter: nn.Parameter, is_prunable: bool) -> str:

@@ -1,0 +1,94 @@
+"""What is no network to search is refused for its true reason, with what to do."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
+
+import prac
+
+
+def mlp(apply=lambda layer: None, layers=(0, 2, 4)):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            *(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 10))
+        )
+    for number in layers:
+        apply(model[number])
+    return model
+
+
+class Flat(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x.flatten(1))
+
+
+class FullyShardedDataParallel(Flat):
+    """As the class of torch.distributed.fsdp is called, which a single process cannot make."""
+
+
+class DistributedDataParallel(nn.parallel.DistributedDataParallel):
+    def __init__(self, inner):  # Without a process group.
+        nn.Module.__init__(self)
+        self.module = inner
+
+
+def half_pruned():
+    model = mlp()
+    prune.l1_unstructured(model[2], "weight", 0.5)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore")  # Some of these torch itself advises against.
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: nn.DataParallel(mlp()), r"wrapped in DataParallel.*pass model\.module"),
+        (lambda: DistributedDataParallel(mlp()), r"wrapped in Distributed.*pass model\.module"),
+        (lambda: FullyShardedDataParallel(mlp()), "wrapped in FullySharded.*pass the module"),
+        (lambda: torch.compile(mlp()), "wrapped by torch.compile"),
+        (lambda: torch.jit.script(mlp()), "is a ScriptModule"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)), "'1.weight' has no shape yet"),
+        (half_pruned, r"layer 'inner\.2' is pruned by torch\.nn\.utils\.prune.*prune\.remove"),
+        (lambda: mlp(weight_norm), "parametrised weights 1,482.*remove_weight_norm"),
+        (lambda: mlp(spectral_norm), "parametrised weights 1,440.*remove_parametrizations"),
+        (lambda: mlp(parametrizations.weight_norm), "parametrised weights 1,482"),
+        (lambda: mlp(parametrizations.orthogonal), "parametrised weights 1,440"),
+    ],
+)
+def test_wrapped_and_altered_models_get_the_reason_and_the_remedy(
+    make, told, train, config, tmp_path
+):
+    model = make()
+    wrapped = isinstance(model, nn.Sequential) and not isinstance(model[0], nn.Flatten)
+    with pytest.raises(prac.PracError, match=told) as caught:
+        prac.find(
+            Flat(model) if wrapped else model,
+            train,
+            config(prune=prac.PruneConfig()),
+            out=tmp_path / "run",
+        )
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_made_permanent_is_searched(train, config, tmp_path):
+    model = half_pruned()
+    prune.remove(model[2], "weight")
+    settings = config(levels=1, prune=prac.PruneConfig())
+    assert prac.find(Flat(model), train, settings, out=tmp_path / "run").finished
+
+
+def test_a_layer_under_a_parametrisation_is_left_out_and_said(train, config, tmp_path):
+    model = Flat(mlp(parametrizations.weight_norm, layers=(2,)))
+    told = []
+    settings = config(levels=1, prune=prac.PruneConfig())
+    prac.find(model, train, settings, out=tmp_path / "run", callback=told.append)
+    (parameters,) = (event.facts["parameters"] for event in told if event.kind == "search")
+    assert parameters["prunable"] == {"linear layers": 1024}
+    assert parameters["left_out"]["parametrised weights"] == 256 + 16
