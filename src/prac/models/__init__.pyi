@@ -2,6 +2,7 @@ from .registry import MODELS as MODELS
 from .registry import Form as Form
 from .registry import Stem as Stem
 from .registry import build as build
+from .registry import check_model as check_model
 from .registry import load_model as load_model
 from .surgery import apply_masks_ as apply_masks_
 from .surgery import architecture as architecture

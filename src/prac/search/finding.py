@@ -79,6 +79,8 @@ def find(
         first = _first_state(problem, config, subset)
         plan = _plan(config, first)
         if not _is_complete(path, config):  # Else there is no step to be run in any way.
+            for line in problem.notices():
+                options.note(line)
             problem = select_execution(
                 problem, config.train, plan.most_iterations, path, options.note
             )

@@ -1,0 +1,148 @@
+"""Models of timm and of torchvision, named as `timm:NAME` and `torchvision:NAME`.
+
+Only what a library lists by name is made, from fresh weights: nothing is loaded or downloaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from prac.errors import PracError
+from prac.models.custom import call_with
+from prac.utils import needed, one_line
+
+
+_TORCHVISION_LISTING = "torchvision.models.list_models(torchvision.models)"
+
+
+def build_listed(name: str, *, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """Return the model that a library lists under a name, as `build` documents."""
+    make = listed(name)
+    keywords, optional = _KEYWORDS[name.partition(":")[0]](name, image_shape)
+    try:
+        model = call_with(make, {"num_classes": classes, **keywords}, optional)
+    except Exception as error:  # Each network has its own way to refuse a size.
+        size = "x".join(map(str, image_shape))
+        reason = one_line(error) or type(error).__name__
+        raise PracError(
+            f"model {name!r} cannot be made for {size} images and {classes} classes: {reason}"
+        ) from error
+    assert isinstance(model, nn.Module), "the libraries' models are modules"
+    _check_patches(name, model, image_shape)
+    return model
+
+
+def _check_patches(name: str, model: nn.Module, image_shape: tuple[int, int, int]) -> None:
+    """Raise a PracError where patches of a size would silently leave a part of the images out."""
+    embedding = getattr(model, "patch_embed", None)
+    patch, size = getattr(embedding, "patch_size", None), image_shape[1:]
+    if isinstance(patch, int):
+        patch = (patch, patch)
+    if not isinstance(patch, tuple) or getattr(embedding, "dynamic_img_pad", False):
+        return
+    if any(side % of for side, of in zip(size, patch, strict=True)):
+        raise PracError(
+            f"model {name!r} takes images in patches of {patch[0]}x{patch[1]}, which do not divide "
+            f"{size[0]}x{size[1]}: pass --image-size N with a multiple, or choose another model"
+        )
+
+
+def listed(name: str) -> Callable[..., object]:
+    """Return what makes the model that a library lists under a name.
+
+    Raises:
+        PracError: If the library cannot be imported, or lists no such model for classification.
+    """
+    library, _, wanted = name.partition(":")
+    module: Any = _imported(name, "torchvision.models" if library == "torchvision" else library)
+    if library == "torchvision":
+        # Those of its subpackages find, segment or watch; they are listed with their own.
+        names, listing = module.list_models(module=module), _TORCHVISION_LISTING
+        if wanted not in names and wanted in module.list_models():
+            raise PracError(
+                f"model {name!r} is not for classification: choose one that "
+                f"{_TORCHVISION_LISTING} lists"
+            )
+    else:
+        names, listing = module.list_models(), "timm.list_models()"
+    if wanted in names:
+        return lambda **keywords: _make(module, library, wanted, keywords)
+    base, _, tag = wanted.partition(".")
+    if tag and base in names:
+        raise PracError(
+            f"model {name!r} names pretrained weights, which are not loaded: name the network "
+            f"alone, {library}:{base}, which starts from fresh ones"
+        )
+    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
+    hint = f": did you mean {' or '.join(repr(f'{library}:{one}') for one in near)}?" if near else ""
+    raise PracError(f"unknown model {name!r}{hint} (known: those that {listing} lists)")
+
+
+def _make(module: Any, library: str, wanted: str, keywords: dict[str, Any]) -> object:
+    if library == "torchvision":
+        return module.get_model(wanted, weights=None, **keywords)
+    return module.create_model(wanted, pretrained=False, **keywords)
+
+
+def _imported(name: str, module: str) -> Any:
+    """Return a library's module; a compiled part that is made for another torch fails anyhow."""
+    try:
+        return needed(module, None, f"model {name!r}")
+    except PracError:
+        raise
+    except Exception as error:
+        raise PracError(
+            f"model {name!r}: cannot import {module} ({type(error).__name__}: {one_line(error)}): "
+            f"torchvision must be the release that is made for torch {torch.__version__}"
+        ) from error
+
+
+Keywords = dict[str, Any]
+
+
+def _timm_keywords(name: str, image_shape: tuple[int, int, int]) -> tuple[Keywords, Keywords]:
+    """Return what a timm model is called with besides the classes, and what if it takes it."""
+    channels, *size = image_shape
+    return {"in_chans": channels}, {"img_size": tuple(size)}
+
+
+def _torchvision_keywords(
+    name: str, image_shape: tuple[int, int, int]
+) -> tuple[Keywords, Keywords]:
+    """Return the same for a torchvision model.
+
+    Raises:
+        PracError: If it is not for images of that shape.
+    """
+    channels, height, width = image_shape
+    if channels != 3:
+        raise PracError(
+            f"model {name!r} takes images of 3 channels, these have {channels}: choose a built-in "
+            f"model or one of timm's, whose first layer is made for the data"
+        )
+    wanted = name.partition(":")[2]
+    if wanted.startswith("vit_"):
+        if height != width:
+            raise PracError(
+                f"model {name!r} takes square images, these are {height}x{width}: pass "
+                f"--image-size N, or choose one of timm's"
+            )
+        return {"image_size": height}, {}
+    if wanted.startswith("maxvit_"):
+        return {"input_size": (height, width)}, {}
+    if wanted in ("googlenet", "inception_v3"):
+        # Their auxiliary heads would be further outputs in training. Without the second, which is
+        # their default, they warn of how long it takes.
+        return {"aux_logits": False, "init_weights": True}, {}
+    return {}, {}
+
+
+_KEYWORDS: dict[str, Callable[[str, tuple[int, int, int]], tuple[Keywords, Keywords]]] = {
+    "timm": _timm_keywords,
+    "torchvision": _torchvision_keywords,
+}
