@@ -22,7 +22,7 @@ _TORCHVISION_LISTING = "torchvision.models.list_models(torchvision.models)"
 
 def build_listed(name: str, *, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Return the model that a library lists under a name, as `build` documents."""
-    make = listed(name)
+    make = library_factory(name)
     keywords, optional = _KEYWORDS[name.partition(":")[0]](name, image_shape)
     try:
         model = call_with(make, {"num_classes": classes, **keywords}, optional)
@@ -41,8 +41,7 @@ def _check_patches(name: str, model: nn.Module, image_shape: tuple[int, int, int
     """Raise a PracError where patches of a size would silently leave a part of the images out."""
     embedding = getattr(model, "patch_embed", None)
     patch, size = getattr(embedding, "patch_size", None), image_shape[1:]
-    if isinstance(patch, int):
-        patch = (patch, patch)
+    # One number is that of a stem of several convolutions, which pad.
     if not isinstance(patch, tuple) or getattr(embedding, "dynamic_img_pad", False):
         return
     if any(side % of for side, of in zip(size, patch, strict=True)):
@@ -52,7 +51,7 @@ def _check_patches(name: str, model: nn.Module, image_shape: tuple[int, int, int
         )
 
 
-def listed(name: str) -> Callable[..., object]:
+def library_factory(name: str) -> Callable[..., object]:
     """Return what makes the model that a library lists under a name.
 
     Raises:

@@ -37,7 +37,7 @@ from prac.models.conv import ConvNet
 from prac.models.custom import build_own
 from prac.models.imagenet_resnet import BasicBlock, Bottleneck, ResNet
 from prac.models.lenet import LeNet300100
-from prac.models.libraries import build_listed, listed
+from prac.models.libraries import build_listed, library_factory
 from prac.models.vgg import VGG16BN
 from prac.utils import imported, seeded
 
@@ -152,7 +152,7 @@ def check_model(name: str) -> None:
     if is_own_code(name):
         imported(name, "model")
     elif ":" in name:
-        listed(name)
+        library_factory(name)
 
 
 def load_model(
