@@ -176,7 +176,7 @@ def taking(parameter: str, default: str = "") -> Made:
     """Return a function of one parameter, with a default in Python's writing or without."""
     names: dict[str, Any] = {"Holds": Holds}
     exec(f"def make({parameter}{default}):\n    return Holds({parameter}={parameter})", names)
-    return names["make"]  # type: ignore[no-any-return]
+    return names["make"]
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -211,16 +211,18 @@ def test_a_parameter_is_given_its_own_kind_of_value(monkeypatch, parameter, defa
 
 
 def test_what_is_asked_for_and_not_offered_is_one_line(monkeypatch):
-    with pytest.raises(PracError, match="needs the argument 'channels'.*no more than image_shape"):
+    with pytest.raises(PracError, match=r"needs the argument 'channels'.*no more than image_shape"):
         given_to(monkeypatch, taking("channels"), (3, 32, 32))
 
 
 @given(st.sets(st.sampled_from("abcd")), st.sets(st.sampled_from("abcd")))
 def test_of_optional_keywords_those_that_are_taken_are_passed(taken, optional):
     def make(**given: int) -> dict[str, int]:
-        call: Any = eval(f"lambda *, {', '.join(f'{name}=0' for name in sorted(taken))}: 0") if (
-            taken
-        ) else (lambda: 0)
+        call: Any = (
+            eval(f"lambda *, {', '.join(f'{name}=0' for name in sorted(taken))}: 0")
+            if (taken)
+            else (lambda: 0)
+        )
         call(**given)
         return given
 

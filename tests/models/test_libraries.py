@@ -16,7 +16,7 @@ from prac.models import build, check_model
 
 # Signatures as in timm 1.0: an entry point hands its keywords on, what a network does not know is
 # refused there, and networks of a fixed size take it.
-TIMM = '''
+TIMM = """
 import torch
 from torch import nn
 
@@ -73,10 +73,10 @@ def list_models(filter="", module="", pretrained=False, include_tags=None):
 def create_model(model_name, pretrained=False, **kwargs):
     assert not pretrained and ":" not in model_name
     return ENTRYPOINTS[model_name](**kwargs)
-'''
+"""
 
 # As in torchvision 0.29: builders of keywords only; a package's list holds its subpackages' too.
-TORCHVISION = '''
+TORCHVISION = """
 import sys
 from collections import namedtuple
 
@@ -144,7 +144,7 @@ def list_models(module=None, include=None, exclude=None):
 
 def get_model(name, **config):
     return OWN[name.lower()](**config)
-'''
+"""
 
 
 def forget(*packages: str) -> None:

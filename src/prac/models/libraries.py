@@ -17,9 +17,6 @@ from prac.models.custom import call_with
 from prac.utils import needed, one_line
 
 
-_TORCHVISION_LISTING = "torchvision.models.list_models(torchvision.models)"
-
-
 def build_listed(name: str, *, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Return the model that a library lists under a name, as `build` documents."""
     make = library_factory(name)
@@ -61,14 +58,14 @@ def library_factory(name: str) -> Callable[..., object]:
     module: Any = _imported(name, "torchvision.models" if library == "torchvision" else library)
     if library == "torchvision":
         # Those of its subpackages find, segment or watch; they are listed with their own.
-        names, listing = module.list_models(module=module), _TORCHVISION_LISTING
+        listing = "torchvision.models.list_models(torchvision.models)"
+        names = module.list_models(module=module)
         if wanted not in names and wanted in module.list_models():
             raise PracError(
-                f"model {name!r} is not for classification: choose one that "
-                f"{_TORCHVISION_LISTING} lists"
+                f"model {name!r} is not for classification: choose one that {listing} lists"
             )
     else:
-        names, listing = module.list_models(), "timm.list_models()"
+        listing, names = "timm.list_models()", module.list_models()
     if wanted in names:
         return lambda **keywords: _make(module, library, wanted, keywords)
     base, _, tag = wanted.partition(".")
@@ -77,8 +74,9 @@ def library_factory(name: str) -> Callable[..., object]:
             f"model {name!r} names pretrained weights, which are not loaded: name the network "
             f"alone, {library}:{base}, which starts from fresh ones"
         )
-    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
-    hint = f": did you mean {' or '.join(repr(f'{library}:{one}') for one in near)}?" if near else ""
+    # There are too many to list, as other unknown names have it.
+    near = [f"{library}:{one}" for one in difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)]
+    hint = f": did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise PracError(f"unknown model {name!r}{hint} (known: those that {listing} lists)")
 
 
@@ -89,7 +87,11 @@ def _make(module: Any, library: str, wanted: str, keywords: dict[str, Any]) -> o
 
 
 def _imported(name: str, module: str) -> Any:
-    """Return a library's module; a compiled part that is made for another torch fails anyhow."""
+    """Return a library's module.
+
+    Raises:
+        PracError: If it is not there, or cannot be imported, as what is made for another torch.
+    """
     try:
         return needed(module, None, f"model {name!r}")
     except PracError:
