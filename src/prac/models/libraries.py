@@ -6,7 +6,7 @@ Only what a library lists by name is made, from fresh weights: nothing is loaded
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -24,10 +24,10 @@ def build_listed(name: str, *, image_shape: tuple[int, int, int], classes: int) 
     try:
         model = call_with(make, {"num_classes": classes, **keywords}, optional)
     except Exception as error:  # Each network has its own way to refuse a size.
-        size = "x".join(map(str, image_shape))
         reason = one_line(error) or type(error).__name__
         raise PracError(
-            f"model {name!r} cannot be made for {size} images and {classes} classes: {reason}"
+            f"model {name!r} cannot be made for {_times(image_shape)} images and {classes} "
+            f"classes: {reason}"
         ) from error
     assert isinstance(model, nn.Module), "the libraries' models are modules"
     _check_patches(name, model, image_shape)
@@ -43,9 +43,13 @@ def _check_patches(name: str, model: nn.Module, image_shape: tuple[int, int, int
         return
     if any(side % of for side, of in zip(size, patch, strict=True)):
         raise PracError(
-            f"model {name!r} takes images in patches of {patch[0]}x{patch[1]}, which do not divide "
-            f"{size[0]}x{size[1]}: pass --image-size N with a multiple, or choose another model"
+            f"model {name!r} takes images in patches of {_times(patch)}, which do not divide "
+            f"{_times(size)}: pass --image-size N with a multiple, or choose another model"
         )
+
+
+def _times(sides: Iterable[int]) -> str:
+    return "x".join(map(str, sides))
 
 
 def library_factory(name: str) -> Callable[..., object]:
@@ -98,8 +102,9 @@ def _imported(name: str, module: str) -> Any:
         raise
     except Exception as error:
         raise PracError(
-            f"model {name!r}: cannot import {module} ({type(error).__name__}: {one_line(error)}): "
-            f"torchvision must be the release that is made for torch {torch.__version__}"
+            f"model {name!r}: {module} fails to import ({type(error).__name__}: "
+            f"{one_line(error)}): torchvision must be the release that is made for torch "
+            f"{torch.__version__}"
         ) from error
 
 
