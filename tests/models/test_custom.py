@@ -52,6 +52,13 @@ def unaware(**kwargs):
     return nn.Linear(64, 12, **kwargs)
 
 
+def checked(**kwargs):
+    # As timm words it.
+    if unknown := kwargs.keys() - {"bias"}:
+        raise TypeError(f"Linear.__init__() got unexpected keyword argument(s): {sorted(unknown)}")
+    return nn.Linear(64, 12, **kwargs)
+
+
 def module(**kwargs):
     class Bare(nn.Module):
         def __init__(self, **kwargs):
@@ -111,7 +118,8 @@ def test_the_number_of_classes_goes_through_kwargs(made, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "outputs"), [("unaware", 12), ("swallows", 12), ("labelled", 10), ("named", 2)]
+    ("name", "outputs"),
+    [("unaware", 12), ("checked", 12), ("swallows", 12), ("labelled", 10), ("named", 2)],
 )
 def test_what_does_not_take_it_is_made_as_it_is(made, name, outputs):
     assert made(name).out_features == outputs

@@ -22,12 +22,10 @@ from torch import nn
 
 
 class PatchEmbed(nn.Module):
-    dynamic_img_pad = False
-
-    def __init__(self, in_chans, patch):
+    def __init__(self, in_chans, patch, stride, padding):
         super().__init__()
         self.patch_size = (patch, patch)
-        self.proj = nn.Conv2d(in_chans, 4, patch, patch)
+        self.proj = nn.Conv2d(in_chans, 4, patch, stride, padding)
 
 
 class ResNet(nn.Module):
@@ -40,15 +38,37 @@ class ResNet(nn.Module):
 
 
 class VisionTransformer(nn.Module):
+    stride, padding = 16, 0
+
     def __init__(self, img_size=224, patch_size=16, in_chans=3, num_classes=1000):
         super().__init__()
         self.img_size = img_size
-        self.patch_embed = PatchEmbed(in_chans, patch_size)
+        self.patch_embed = PatchEmbed(in_chans, patch_size, self.stride, self.padding)
         self.head = nn.Linear(4, num_classes)
 
     def forward(self, x):
         assert tuple(x.shape[2:]) == self.img_size
         return self.head(self.patch_embed.proj(x).mean((2, 3)))
+
+
+class Overlapping(VisionTransformer):
+    stride, padding = 4, 8
+
+
+class Hybrid(VisionTransformer):
+    # Cuts patches from maps, which have channels of their own.
+    def __init__(self, in_chans=3, **kwargs):
+        super().__init__(in_chans=8, **kwargs)
+        self.stem = nn.Conv2d(in_chans, 8, 3, padding=1)
+
+    def forward(self, x):
+        return super().forward(self.stem(x))
+
+
+def padding(**kwargs):
+    model = VisionTransformer(**kwargs)
+    model.patch_embed.dynamic_img_pad = True
+    return model
 
 
 def drawing(**kwargs):
@@ -62,7 +82,7 @@ def never(**kwargs):
 
 ENTRYPOINTS = {
     "resnet18": drawing, "resnet34": ResNet, "vit_tiny_patch16_224": VisionTransformer,
-    "never_made": never,
+    "overlapping": Overlapping, "padding": padding, "hybrid": Hybrid, "never_made": never,
 }
 
 
@@ -205,6 +225,10 @@ class TestStandIns:
         told = "patches of 16x16, which do not divide 28x28: pass --image-size N"
         self.refused("timm:vit_tiny_patch16_224", told, (1, 28, 28))
 
+    @pytest.mark.parametrize("name", ["overlapping", "padding", "hybrid"])
+    def test_patches_that_need_not_divide_the_images_are_taken(self, name):
+        self.make(f"timm:{name}", (1, 28, 28))
+
     def test_torchvision_s_get_classes(self):
         self.make("torchvision:resnet18")
 
@@ -293,6 +317,9 @@ def real(library: str) -> None:
         ("timm:mobilenetv3_small_050", (4, 32, 32)),
         ("timm:swin_tiny_patch4_window7_224", (3, 32, 32)),
         ("timm:mixer_s32_224", (3, 64, 64)),
+        ("timm:pvt_v2_b0", (1, 32, 32)),
+        ("timm:hrnet_w18_small", (1, 64, 64)),
+        ("timm:vit_tiny_r_s16_p8_224", (3, 128, 128)),
         ("timm.models:resnet18", (3, 32, 32)),
         ("torchvision:resnet18", (3, 32, 32)),
         ("torchvision:mobilenet_v3_small", (3, 32, 32)),

@@ -21,7 +21,8 @@ SIDES = ("image_size", "img_size")
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _REFUSED = re.compile(
-    r"got (?:an unexpected keyword|multiple values for(?: keyword)?) argument '(\w+)'"
+    r"unexpected keyword argument(?:\(s\):)? \[?'(\w+)'"
+    r"|multiple values for (?:keyword )?argument '(\w+)'"
     r"|'(\w+)' is an invalid keyword argument"
 )
 
@@ -74,7 +75,7 @@ def call_with(
         return factory(**keywords, **optional)
     except TypeError as error:
         told = _REFUSED.search(str(error))
-        refused = told and (told[1] or told[2])
+        refused = None if told is None else told[told.lastindex or 0]
         if refused not in optional:
             raise
         torch.set_rng_state(state)

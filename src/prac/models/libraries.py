@@ -37,13 +37,17 @@ def build_listed(name: str, *, image_shape: tuple[int, int, int], classes: int) 
 def _check_patches(name: str, model: nn.Module, image_shape: tuple[int, int, int]) -> None:
     """Raise a PracError where patches of a size would silently leave a part of the images out."""
     embedding = getattr(model, "patch_embed", None)
-    patch, size = getattr(embedding, "patch_size", None), image_shape[1:]
-    # One number is that of a stem of several convolutions, which pad.
-    if not isinstance(patch, tuple) or getattr(embedding, "dynamic_img_pad", False):
-        return
-    if any(side % of for side, of in zip(size, patch, strict=True)):
+    cut, (channels, *size) = getattr(embedding, "proj", None), image_shape
+    # Patches that overlap are padded; those of a hybrid are cut from maps, not from images.
+    if (
+        isinstance(cut, nn.Conv2d)
+        and cut.in_channels == channels
+        and cut.kernel_size == cut.stride
+        and not getattr(embedding, "dynamic_img_pad", False)
+        and any(side % patch for side, patch in zip(size, cut.stride, strict=True))
+    ):
         raise PracError(
-            f"model {name!r} takes images in patches of {_times(patch)}, which do not divide "
+            f"model {name!r} takes images in patches of {_times(cut.stride)}, which do not divide "
             f"{_times(size)}: pass --image-size N with a multiple, or choose another model"
         )
 
