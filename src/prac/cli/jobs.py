@@ -64,11 +64,10 @@ def check_found(recipe: Recipe | JudgeRecipe, device: str) -> None:
     """Raise a PracError for code, data or a device that is not there, without loading any."""
     from prac.config import DATA_NAMES
     from prac.data import load_data
+    from prac.models import check_model
     from prac.training import Runtime
-    from prac.utils import imported
 
-    if ":" in recipe.model.name:
-        imported(recipe.model.name, "model")
+    check_model(recipe.model.name)
     Runtime.choose(device, "fp32")
     name = recipe.data.name
     if not (name in DATA_NAMES or name.startswith("hf:") or Path(name).expanduser().exists()):

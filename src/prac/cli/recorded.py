@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import early_value
-from prac.config import METHODS, JudgeRecipe, Recipe, RetrainRecipe, combined, flat, method_settings
+from prac.config import (
+    METHODS,
+    JudgeRecipe,
+    Recipe,
+    RetrainRecipe,
+    combined,
+    flat,
+    is_own_code,
+    method_settings,
+)
 from prac.errors import PracError
 from prac.io import shown
 from prac.monitor import Progress
@@ -54,7 +63,7 @@ def own_settings(
             raise PracError(
                 f"{path}: was found from Python and does not name its {name}: pass --{name}"
             )
-    if ":" in str(own.get("model")) and early_value(arguments, "model") is None:
+    if is_own_code(str(own.get("model"))) and early_value(arguments, "model") is None:
         # Code that the file alone names is never imported: the file may be anyone's.
         raise PracError(
             f"{path}: names code of its own as its model: pass --model {shown(own['model'])[1:-1]} "

@@ -152,6 +152,8 @@ class Comparing:
             model, self.train, self.val, task=self.task, runtime=runtime, batch_size=size
         )
         problem.check("test", self.test.to(problem.runtime.device))
+        for line in problem.notices():
+            self.options.note(line)
         check_device(train.execution, problem.runtime.device)
         for spec in competing:
             try:

@@ -9,6 +9,7 @@ from .recipe import JudgeRecipe as JudgeRecipe
 from .recipe import ModelConfig as ModelConfig
 from .recipe import Recipe as Recipe
 from .recipe import RetrainRecipe as RetrainRecipe
+from .recipe import is_own_code as is_own_code
 from .search import AUTO_LAYERS as AUTO_LAYERS
 from .search import PruneConfig as PruneConfig
 from .search import Rewind as Rewind

@@ -19,6 +19,17 @@ MODEL_NAMES = (
     *("resnet20s", "resnet56s", "vgg16_bn", "resnet18", "resnet50"),
 )
 
+MODEL_LIBRARIES = ("timm", "torchvision")
+
+
+def is_own_code(model: str) -> bool:
+    """Say whether a model's name is a place in code: not prac's own, nor listed by a library.
+
+    >>> [is_own_code(name) for name in ("mynets:Net", "timm:resnet18", "resnet18")]
+    [True, False, False]
+    """
+    return ":" in model and model.partition(":")[0] not in MODEL_LIBRARIES
+
 
 @dataclass(frozen=True)
 class DataConfig(Settings):
@@ -65,7 +76,10 @@ class ModelConfig(Settings):
     """Which network."""
 
     name: str = setting(
-        "resnet20s", "network: a name, or package.module:callable", flag="model", names=MODEL_NAMES
+        "resnet20s",
+        "network: a name, timm:NAME, torchvision:NAME, or package.module:callable",
+        flag="model",
+        names=MODEL_NAMES,
     )
     stem: Literal["auto", "small", "imagenet"] = setting(
         "auto", "first layers of resnet18 and resnet50; auto is small up to 64 pixels"

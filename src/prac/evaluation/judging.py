@@ -239,6 +239,8 @@ class Judging:
     ) -> Verdict:
         """Write and return what all trainings say, and the barriers if they are asked for."""
         self.note_other_data()
+        for line in self.problem.notices():
+            self.options.note(line)
         rewind = Rewind.parse(str(self.search.settings.get("rewind", "init")))
         test_set = told_by(self.test, self.problem)
         trials = self.trials(seeds, levels, controls)

@@ -128,6 +128,8 @@ def retrain(
                 out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
             path = Path(out)
             if not (path / "summary.json").exists():  # Else there is no step left to run.
+                for line in problem.notices():
+                    options.note(line)
                 found_under = ticket.provenance.get("versions")
                 problem = select_execution(
                     problem, config, plan.iterations, path, options.note, found_under=found_under

@@ -6,6 +6,7 @@ from .registry import MODELS as MODELS
 from .registry import Form as Form
 from .registry import Stem as Stem
 from .registry import build as build
+from .registry import check_model as check_model
 from .registry import load_model as load_model
 from .structure import structure as structure
 from .structure import structure_digest as structure_digest

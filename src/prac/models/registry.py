@@ -30,15 +30,16 @@ from typing import Literal, cast
 
 from torch import nn
 
-from prac.config import ModelConfig
+from prac.config import ModelConfig, is_own_code
 from prac.errors import PracError, unknown_name
 from prac.models.cifar_resnet import CifarResNet
 from prac.models.conv import ConvNet
 from prac.models.custom import build_own
 from prac.models.imagenet_resnet import BasicBlock, Bottleneck, ResNet
 from prac.models.lenet import LeNet300100
+from prac.models.libraries import build_listed, library_factory
 from prac.models.vgg import VGG16BN
-from prac.utils import seeded
+from prac.utils import imported, seeded
 
 Stem = Literal["auto", "small", "imagenet"]
 
@@ -93,8 +94,11 @@ def build(
     The weights are drawn from torch's global generator: seed it first for the same model again.
 
     Args:
-        name: A key of `MODELS`, or `package.module:callable` for a custom model, which is called
-            with those of `image_shape`, `in_channels`, `classes` and `num_classes` that it accepts.
+        name: A key of `MODELS`; `timm:NAME` or `torchvision:NAME` for a model that these libraries
+            list, if they are installed; or `package.module:callable` for a custom model, which is
+            called with those of `image_shape`, `image_size`, `in_channels` and `num_classes`, or
+            other usual names of these, that its signature names. Where it has no name for the
+            classes but `**kwargs`, it gets `num_classes` if what is behind takes it.
         image_shape: `(channels, height, width)` of one image.
         classes: Number of classes, at least 2.
         stem: The layers before the first stage, where a model has more than one choice: `"small"`
@@ -106,8 +110,8 @@ def build(
         `(batch, classes)`.
 
     Raises:
-        PracError: The name is unknown, the model has no such stem, the image is too small for it,
-            or a custom model cannot be imported and called.
+        PracError: The name is unknown, the model has no such stem, does not take such images, or
+            it or its library cannot be imported or called.
 
     >>> model = build("lenet_300_100", image_shape=(1, 28, 28), classes=10)
     >>> sum(parameter.numel() for parameter in model.parameters())
@@ -124,10 +128,12 @@ def build(
     if forms is None:
         raise unknown_name("model", name, MODELS)
     if stem != "auto" and stem not in forms:
-        choice = f"it has: {', '.join(forms)}" if forms else "it is a custom model"
+        other = "it is a custom model" if is_own_code(name) else "it is a library's"
+        choice = f"it has: {', '.join(forms)}" if forms else other
         raise PracError(f"model {name!r} has no {stem!r} stem ({choice}): use stem 'auto'")
     if not forms:
-        return build_own(name, image_shape=shape, classes=classes)
+        make = build_own if is_own_code(name) else build_listed
+        return make(name, image_shape=shape, classes=classes)
     _, height, width = shape
     if stem == "auto":
         is_large = max(height, width) > _LARGEST_SMALL_SIDE
@@ -139,6 +145,14 @@ def build(
             f"these are {height}x{width}: choose a smaller model or enlarge the images"
         )
     return form.make(shape, classes)
+
+
+def check_model(name: str) -> None:
+    """Raise a PracError where a custom model or a library's is not to be had, without making it."""
+    if is_own_code(name):
+        imported(name, "model")
+    elif ":" in name:
+        library_factory(name)
 
 
 def load_model(

@@ -44,6 +44,7 @@ class Progress:
         self.quiet = quiet
         self._live: Terminal | Notebook | None = None
         self._board = ProgressState()
+        self._noted: set[str] = set()
         self._last_plain = self._last_refresh = 0.0
 
     def say(self, line: str) -> None:
@@ -120,7 +121,9 @@ class Progress:
                 return board.doing
             case "contest":
                 return board.heading
-            case "note":
+            case "note" if facts["text"] not in self._noted:
+                # Each of many trainings may have the same to say.
+                self._noted.add(facts["text"])
                 return f"note: {facts['text']}"
             case "retrained" if facts["test_accuracy"] is not None:
                 return f"  test accuracy {facts['test_accuracy']:.4f}"

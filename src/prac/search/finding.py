@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from prac.algorithms import ForgettingTable, ones
-from prac.config import PruneConfig, SearchConfig, flat
+from prac.config import SearchConfig, flat
 from prac.errors import PracError
 from prac.models import (
     ParameterCount,
@@ -90,19 +90,21 @@ def find(
         rules = rules_of(config, choose=choose, stop=stop, score=score)
         first = _first_state(problem, config, subset)
         plan = _plan(config, first)
+        parameters = count_parameters(
+            problem.model, first.masks, config.prune, problem.output_layer
+        )
         if not _is_complete(path, config):  # Else there is no step to be run in any way.
+            for line in (*problem.notices(), *parameters.warnings(config.prune.layers)):
+                options.note(line)
             problem = select_execution(
                 problem, config.train, plan.most_iterations, path, options.note
             )
         custom = {"own_choose": choose, "own_stop": stop, "own_score": score}
-        identity, of_old = _identities(problem, first, config.prune, subset, custom)
+        identity, of_old = _identities(problem, first, parameters, subset, custom)
         settings = {**flat(config), **(recipe or {})}
         opened = options.open_folder(path, settings, identity, problem.runtime, of_old=of_old)
         with opened as folder, options.run_control.working():
             if not _is_complete(path, config):
-                if parameters := ParameterCount.of(identity):
-                    for line in parameters.warnings(config.prune.layers):
-                        options.note(line)
                 under_way = SearchRun(folder, problem, plan, _provenance(folder, plan), options)
                 with _put_back(model, first.weights):
                     search(problem, first, plan, rules, under_way)
@@ -114,7 +116,7 @@ def find(
 def _identities(
     problem: Problem,
     first: RunState,
-    config: PruneConfig,
+    parameters: ParameterCount,
     subset: Subset | None,
     custom: Mapping[str, object],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -126,7 +128,6 @@ def _identities(
             for name, part in custom.items()
         }
 
-    parameters = count_parameters(problem.model, first.masks, config, problem.output_layer)
     identity = {
         "architecture": architecture(problem.model),
         "initial_weights": weights_digest(first.weights),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,6 +103,15 @@ class Problem:
         """Whether the task's predictions are classes."""
         return self.task.prediction is CLASSIFICATION.prediction
 
+    def notices(self) -> Iterator[str]:
+        """Yield what a run should say of the problem at its start, a line each."""
+        classes = self._classes() if self.is_classification else None
+        if classes is not None and (outputs := self._count_outputs()) != classes:
+            yield (
+                f"the model has {outputs:,} outputs, the data {classes:,} classes: make it with "
+                f"num_classes={classes}, unless this is meant"
+            )
+
     def check(self, name: str, examples: Examples) -> None:
         """Raise a PracError unless the model and the task take the examples in evaluation mode."""
         x, y = first_batch(examples, 2)
@@ -158,13 +167,33 @@ class Problem:
                 ) from error
         _check_judged("losses", losses, len(y))
 
+    def _classes(self) -> int | None:
+        """Return how many classes the data has, by their names or its labels, if it tells."""
+        if self.train.classes:
+            return len(self.train.classes)
+        sets = [self.train] if self.val is None else [self.train, self.val]
+        highest = [int(of.labels.max()) for of in sets if of.labels is not None]
+        return max(highest) + 1 if highest else None
+
+    def _count_outputs(self) -> int:
+        """Return how many outputs the model, which was checked, has for an example."""
+        x, _ = first_batch(self.train, 2)
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            # What a model draws for itself is not to depend on whether somebody asks.
+            with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []), torch.no_grad():
+                return self._outputs("training", x, self.model).shape[1]
+        finally:
+            self.model.train(was_training)
+
     def _outputs(self, name: str, x: Tensor, model: nn.Module) -> Tensor:
         try:
             outputs: Any = model(x)
         except ModelFault as error:
             raise PracError(
                 f"the model does not take the {name} data: a batch of shape {tuple(x.shape)} and "
-                f"type {x.dtype} gave: {one_line(error)}"
+                f"type {x.dtype} gave: {one_line(error) or type(error).__name__}"
             ) from error
         if not isinstance(outputs, Tensor):
             mode = "training" if model.training else "evaluation"
@@ -210,7 +239,11 @@ _JUDGED: dict[str, tuple[str, Callable[[Tensor], bool]]] = {
     "losses": ("floating-point number", torch.is_floating_point),
 }
 
-ModelFault = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError)
+# Own code and libraries' refuse a size by assertions too, and by dividing by what is left of it.
+ModelFault = (
+    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError),
+    *(AssertionError, ArithmeticError),
+)
 
 
 def first_batch(examples: Examples, count: int) -> tuple[Tensor, Tensor]:
