@@ -94,7 +94,7 @@ def provoke(told: str, command: str, capsys: pytest.CaptureFixture[str]) -> None
         ("milestone", f"{LENET} --milestones 3"),
         ("a path that exists", LENET.replace("digits", "digitz")),
         ("limit is", LENET.replace("--limit 100", "--limit 5000")),
-        ("no prunable weight", f"{DIGITS} --model lenet_300_100"),
+        ("no prunable weight", f"{DIGITS} --model lenet_300_100 --layers conv"),
         ("matches the pattern", f"{DIGITS} --model lenet_300_100 --include fc9"),
         ("cannot import", f"{DIGITS} --model no_such_module:Net"),
         ("CUDA devices", f"{LENET} --device cuda:99"),

@@ -549,7 +549,7 @@ class TestMistakes:
     def test_nothing_prunable(self, train, config, tmp_path):
         model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
         settings = config(prune=prac.PruneConfig(layers="conv"))
-        self.refused("no prunable weight.*conv\\+linear", model, train, settings, tmp_path=tmp_path)
+        self.refused("no prunable weight.*--layers auto", model, train, settings, tmp_path=tmp_path)
 
     def test_a_rewind_point_after_the_end(self, small_net, train, config, tmp_path):
         settings = config(rewind="iteration:19")
