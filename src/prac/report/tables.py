@@ -18,7 +18,7 @@ from prac.utils import printable
 LONG = ("modules", "parameters")
 """Of the environment only `--json` shows these: a line a module, and counts told in words."""
 
-ALL = 0.995
+ALL = 0.99
 """Where a larger share of a network is prunable, its density is the prunable weights'."""
 
 
@@ -40,6 +40,7 @@ def search_table(facts: Mapping[str, Any]) -> Table:
     # Where nearly all is prunable, the two densities are one.
     is_part = parameters is not None and parameters.share < ALL
     network = ("network",) if is_part else ()
+    set_size = "{} {:.0%}" if is_part else "{} ({:.0%})"  # For 80 columns.
     names = "set", "epochs", "iterations", "saved", "test", "vs dense"
     table = new_table("level", "density", *network, *names)
     for level in facts["levels"]:
@@ -48,8 +49,8 @@ def search_table(facts: Mapping[str, Any]) -> Table:
         table.add_row(
             str(level["index"]),
             f"{level['density']:.2%}",
-            *(f"{level['network_density']:.2%}" for _ in network),
-            f"{level['set_size']} ({level['set_size'] / level['total']:.0%})",
+            *(f"{level['network_density']:.1%}" for _ in network),
+            set_size.format(level["set_size"], level["set_size"] / level["total"]),
             f"{level['epochs']}/{level['planned_epochs']}" if trained else "-",
             str(level["iterations"]) if trained else "-",
             f"{level['ledger']['iterations_saved']:.1%}" if level["index"] else "-",
