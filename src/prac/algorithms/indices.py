@@ -27,18 +27,18 @@ def checked_indices(name: str, indices: Any, n: int | None = None, *, once: bool
             f"{name} is {indices.dtype} of shape {tuple(indices.shape)}: expected int64 (k,), the "
             f"examples' positions"
         )
-    indices = indices.to(torch.int64)
-    if not len(indices):
-        return indices
-    low, high = (int(end) for end in indices.aminmax())
+    found: Tensor = indices.to(torch.int64)
+    if not len(found):
+        return found
+    low, high = (int(end) for end in found.aminmax())
     if low < 0 or (n is not None and high >= n):
         wanted = "none below 0" if n is None else f"0 to {n - 1}" if n else "none, of no example"
         raise ValueError(f"{name} has position {low if low < 0 else high}: expected {wanted}")
-    if once and has_repeats(indices, high + 1):
-        ordered = indices.sort().values
+    if once and has_repeats(found, high + 1):
+        ordered = found.sort().values
         twice = int(ordered[1:][ordered[1:] == ordered[:-1]][0])
         raise ValueError(f"{name} has {twice} twice: expected each example once; pass unique()")
-    return indices
+    return found
 
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
