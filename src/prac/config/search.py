@@ -6,7 +6,7 @@ Nothing here imports torch, so that the command line can describe itself at once
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypedDict, Unpack
 
 from prac.config.settings import Settings, setting
 from prac.errors import PracError
@@ -238,6 +238,19 @@ class StopConfig(Settings):
     )
 
 
+class SearchKeywords(TypedDict, total=False):
+    """The settings of a search by name: the fields of `SearchConfig`, which says what each is."""
+
+    levels: int
+    rewind: str
+    seed: int
+    train: TrainConfig
+    prune: PruneConfig
+    subset: SubsetConfig
+    sample: SampleConfig
+    stop: StopConfig
+
+
 @dataclass(frozen=True)
 class SearchConfig(Settings):
     """A whole search: levels, rewinding, and the parts that make a method."""
@@ -311,7 +324,7 @@ class SearchConfig(Settings):
                 )
 
     @classmethod
-    def prac(cls, **settings: Any) -> SearchConfig:
+    def prac(cls, **settings: Unpack[SearchKeywords]) -> SearchConfig:
         """Return PrAC's settings (CET and CEP, mask-distance stop), changed by `settings`.
 
         >>> SearchConfig.prac(levels=8).subset.rule
@@ -320,7 +333,7 @@ class SearchConfig(Settings):
         return cls(**settings)
 
     @classmethod
-    def imp(cls, **settings: Any) -> SearchConfig:
+    def imp(cls, **settings: Unpack[SearchKeywords]) -> SearchConfig:
         """Return vanilla iterative magnitude pruning's: all data, no early stop.
 
         >>> SearchConfig.imp(levels=8).stop.rule
