@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from operator import getitem
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +29,20 @@ class Like(NamedTuple):
         x, y = pair
         return cls(index, (x.dtype, y.dtype), (x.shape, y.shape))
 
+    def fits_at_once(self, examples: Sequence[Any]) -> bool:
+        """Say whether all are tensors, or plain integers, like it: most are, and are told fast."""
+        if not all(type(example) is tuple and len(example) == 2 for example in examples):
+            return False
+        columns = zip(zip(*examples, strict=True), self.types, self.shapes, strict=True)
+        return all(_are_like(values, dtype, shape) for values, dtype, shape in columns)
+
+
+def _are_like(values: Sequence[Any], dtype: torch.dtype, shape: torch.Size) -> bool:
+    kinds = set(map(type, values))
+    if kinds == {Tensor}:
+        return all(value.dtype is dtype and value.shape == shape for value in values)
+    return kinds == {int} and dtype is torch.int64 and not shape
+
 
 class Reading(Dataset[tuple[Tensor, Tensor]]):
     """A dataset of (x, y), fetched in batches of tensors that can be stacked.
@@ -50,7 +66,7 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
             PracError: If the dataset raises an error, or gives no pair of tensors, arrays or
                 numbers, or one that is not as it has to be.
         """
-        example = self._fetched(index, lambda: self._dataset[index])
+        example = self._fetched(index, partial(getitem, self._dataset, index))
         pair = self._tensors(index, example)
         if self._like is not None:
             self._alike(index, pair, self._like)
@@ -61,18 +77,20 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
         """Return what is like an example."""
         return Like.of(index, self._tensors(index, self.pair(index)))
 
-    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
-        """Return the pairs of some indices.
+    def __getitems__(self, indices: list[int]) -> Sequence[tuple[Any, Any]]:
+        """Return the pairs of some indices, such that collation stacks them.
 
         Raises:
             PracError: As `pair` does, or if one is not like the others.
         """
-        like, pairs = self._like, []
-        for index, example in zip(indices, self._fetched_together(indices), strict=True):
-            pair = self._tensors(index, example)
-            like = like or Like.of(index, pair)
-            pairs.append(self._alike(index, pair, like))
-        return pairs
+        examples = self._fetched_together(indices)
+        like = self._like or Like.of(indices[0], self._tensors(indices[0], examples[0]))
+        if like.fits_at_once(examples):
+            return examples
+        return [
+            self._alike(index, self._tensors(index, example), like)
+            for index, example in zip(indices, examples, strict=True)
+        ]
 
     def _fetched(self, index: int, fetch: Callable[[], Any]) -> Any:
         try:
@@ -88,14 +106,14 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
     def _fetched_together(self, indices: list[int]) -> Sequence[Any]:
         fetch = getattr(self._dataset, "__getitems__", None)
         if not fetch:
-            return [self._fetched(i, lambda i=i: self._dataset[i]) for i in indices]  # type: ignore[misc]
+            return [self._fetched(i, partial(getitem, self._dataset, i)) for i in indices]
         try:
             examples = list(fetch(indices))
         except Exception as error:
             if _passes(error):
                 raise
             for index in indices:  # Which of them it is; an error may also be of all together.
-                self._fetched(index, lambda index=index: fetch([index]))  # type: ignore[misc]
+                self._fetched(index, partial(fetch, [index]))
             raise PracError(
                 f"__getitems__ of {self._name} raises {_shown(error)} for the examples "
                 f"{', '.join(map(str, indices))} together, and for none of them alone: mend it in "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pickle
 import random
 import re
 import signal
@@ -62,8 +61,8 @@ def fetched(
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         loaded = iter(loader)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        if not workers:
+    except Exception as error:
+        if not workers or "pickle" not in str(error):
             raise
         raise PracError(
             f"the data set cannot be sent to a loading process ({one_line(error)}): define its "
