@@ -688,6 +688,10 @@ def refused():
     return PracError("/data/cat.png: cannot be read: it is no image")
 
 
+def gone():
+    return FileNotFoundError(2, "No such file or directory", "/data/cat.png")
+
+
 class TestErrorsInLoading:
     """What a data set raises, in this process or a worker."""
 
@@ -736,6 +740,15 @@ class TestErrorsInLoading:
         examples = MapExamples(Failing(make, at=12))
         with pytest.raises(PracError, match=f"^example 12 of the data set raises {told}: mend"):
             list(examples.stream([torch.arange(10), torch.arange(10, 20)], seeds=seeds))
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_what_the_system_does_not_read_is_still_an_error_of_it(self, workers):
+        # A comparison stops at those, and goes on after what fails in one of its searches.
+        examples = MapExamples(Failing(gone), unaugmented=Clean(), workers=workers)
+        with pytest.raises(PracError, match=r"^example 7 of the data set raises FileNotF") as error:
+            list(examples.stream([torch.arange(5, 10)], seeds=[0]))
+        assert isinstance(error.value, OSError)
+        assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize("at", [0, 3, 19])
     def test_it_is_told_at_the_first_look_and_in_the_fingerprint(self, at):

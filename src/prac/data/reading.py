@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from prac.errors import PracError, is_out_of_memory
+from prac.errors import PracError, Unreadable, is_out_of_memory
 from prac.utils import one_line
 
 
@@ -98,7 +98,7 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
         except Exception as error:
             if _passes(error):
                 raise
-            raise PracError(
+            raise _kind(error)(
                 f"example {index} of {self._name} raises {_shown(error)}: mend it in the data "
                 f"set, or leave the example out with torch.utils.data.Subset"
             ) from error
@@ -114,7 +114,7 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
                 raise
             for index in indices:  # Which of them it is; an error may also be of all together.
                 self._fetched(index, partial(fetch, [index]))
-            raise PracError(
+            raise _kind(error)(
                 f"__getitems__ of {self._name} raises {_shown(error)} for the examples "
                 f"{', '.join(map(str, indices))} together, and for none of them alone: mend it in "
                 f"the data set"
@@ -180,6 +180,10 @@ def _fits(part: str, dtype: torch.dtype, wanted: torch.dtype) -> bool:
 def _passes(error: Exception) -> bool:
     """Say whether an error is told as it is: prac's own, or of memory."""
     return isinstance(error, (PracError, MemoryError)) or is_out_of_memory(error)
+
+
+def _kind(error: Exception) -> type[PracError]:
+    return Unreadable if isinstance(error, OSError) else PracError
 
 
 def _shown(error: Exception) -> str:

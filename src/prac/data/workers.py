@@ -77,7 +77,7 @@ def fetched(
         told = _IN_WORKER.split(str(error).strip())
         if len(told) == 1:
             raise
-        raise PracError(one_line(told[-1])) from error
+        raise type(error)(one_line(told[-1])) from error
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker (pid"):
             raise
