@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prac.algorithms import error_norms
 from prac.data import Examples, TensorExamples, in_layout
+from prac.errors import PracError
 from prac.training.problem import Problem
 from prac.training.step import batch_loss
 
@@ -78,7 +79,7 @@ def predictions(
     """Return int32 (n,), the model's answer to every example, on the CPU."""
     answers = problem.task.answers
     found = [answers(outputs, y) for outputs, y in forward(problem, examples, between)]
-    return torch.cat(found).cpu()
+    return _of_each(found, examples)
 
 
 def el2n_scores(
@@ -89,4 +90,16 @@ def el2n_scores(
     The task is classification: others' outputs are no scores of classes.
     """
     passes = forward(problem, examples, between)
-    return torch.cat([error_norms(outputs.float().softmax(1), y) for outputs, y in passes]).cpu()
+    found = [error_norms(outputs.float().softmax(1), y) for outputs, y in passes]
+    return _of_each(found, examples)
+
+
+def _of_each(found: list[Tensor], examples: Examples) -> Tensor:
+    """Return a pass's values on the CPU, which are told by example, in index order."""
+    values = torch.cat(found).cpu()
+    if len(values) != len(examples):
+        raise PracError(
+            f"the data's `stream` gave {len(values)} examples where it was asked for all "
+            f"{len(examples)}: expected each of them once, in the order of the indices"
+        )
+    return values
