@@ -129,7 +129,8 @@ class RunControl:
         """Raise Interrupted if the run is to stop; called where nothing is left to save."""
         self._look_at_clock()
         if self._reason is not None:
-            raise Interrupted(self._reason, f"{where}{self._shortness()}")
+            took = self._shortness()
+            raise Interrupted(self._reason, f"{where} ({took})".strip() if took else where)
 
     def _move(self) -> None:
         if self._moved_at is None:
@@ -150,7 +151,7 @@ class RunControl:
         if start_up >= self._limit:
             took = f"{start_up:.1f} s, more than its {limit}"
         steps = f"{self._all_steps} iteration{'s' if self._all_steps != 1 else ''}"
-        return f" (start-up took {took}, for {steps}: give it more)"
+        return f"start-up took {took}, for {steps}: give it more"
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()
