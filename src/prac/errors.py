@@ -24,6 +24,13 @@ class FolderError(PracError):
     """
 
 
+class Unreadable(PracError, OSError):
+    """Data that is no longer there, or that the system does not read: still an OSError.
+
+    Whoever does several things with it one after the other stops at it.
+    """
+
+
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Say whether torch, or a library below it, has found no memory; asked without importing it.
 

@@ -115,3 +115,33 @@ def test_topping_up_reaches_the_count_with_none_easier_than_those_left_out(
     assert chosen <= set(found)
     added, left = set(found) - chosen, set(range(n)) - set(found)
     assert not added or not left or min(map(difficulty, added)) >= max(map(difficulty, left))
+
+
+@pytest.mark.parametrize(
+    ("dense", "pruned", "message"),
+    [
+        (
+            torch.zeros(3, 2),
+            torch.zeros(3, 2),
+            r"are torch.float32 and torch.float32 of shape \(3, 2",
+        ),
+        (torch.zeros(3), torch.zeros(3, dtype=torch.int64), "are torch.float32 and torch.int64"),
+        (torch.zeros(3, 1, dtype=torch.int64), torch.zeros(3, 1), "expected integers"),
+    ],
+)
+def test_scores_of_classes_are_no_predictions(dense, pruned, message):
+    with pytest.raises(ValueError, match=message):
+        disagreements(dense, pruned)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "members", "message"),
+    [
+        ([1, 1], [0], "chosen has 1 twice"),
+        ([-1], [0], "chosen has position -1: expected 0 to 2"),
+        ([0], [3], "members has position 3: expected 0 to 2"),
+    ],
+)
+def test_padding_is_by_examples_that_are_there(chosen, members, message):
+    with pytest.raises(ValueError, match=message):
+        pad_to_size(indices(chosen), table_of([0, 0, 0]), indices(members), least=3, seed=0)

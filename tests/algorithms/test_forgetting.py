@@ -79,6 +79,102 @@ def test_the_table_tells_what_the_histories_hold(epochs):
         assert table.correct[example] == (bool(history) and history[-1])
 
 
+PRESENTATIONS = st.lists(st.tuples(st.integers(0, N - 1), st.booleans()), max_size=20)
+
+
+@given(EPOCHS, PRESENTATIONS)
+def test_an_update_with_an_example_several_times_is_those_one_at_a_time(epochs, presented):
+    one_by_one = told(epochs)
+    for example, right in presented:
+        one_by_one = one_by_one.update(indices(example), torch.tensor([right]))
+    correct = torch.tensor([right for _, right in presented], dtype=torch.bool)
+    at_once = told(epochs).update(indices(*(example for example, _ in presented)), correct)
+    for name in ("events", "learned", "correct"):
+        expected = getattr(one_by_one, name)
+        assert getattr(at_once, name).tolist() == expected.tolist()
+        assert getattr(at_once, name).dtype == expected.dtype
+
+
+def test_padding_by_a_repeated_example_loses_no_event():
+    # Four examples for a batch of six: the first two come twice, as a distributed sampler pads.
+    right = torch.tensor([True, True, True, True, False, True])
+    table = ForgettingTable.empty(4).update(indices(0, 1, 2, 3, 0, 1), right)
+    assert table.events.tolist() == [1, 0, 0, 0]
+    assert table.correct.tolist() == [False, True, True, True]
+    # What an update was given is left as it was.
+    assert right.tolist() == [True, True, True, True, False, True]
+
+
+RIGHT = torch.tensor([True, False])
+
+
+@pytest.mark.parametrize(
+    ("ids", "correct", "message"),
+    [
+        (indices(0, -1), RIGHT, "ids has position -1: expected 0 to 5"),
+        (indices(0, 6), RIGHT, "ids has position 6: expected 0 to 5"),
+        (torch.tensor([0.0, 1.0]), RIGHT, r"ids is torch.float32 of shape \(2,\): expected int64"),
+        (torch.tensor([True] * 6), RIGHT, r"ids is torch.bool of shape \(6,\): expected int64"),
+        (torch.tensor([[0, 1]]), RIGHT, r"ids is torch.int64 of shape \(1, 2\): expected int64"),
+        (torch.tensor(3), RIGHT, r"ids is torch.int64 of shape \(\): expected int64"),
+        ([0, 1], RIGHT, r"ids is a list: expected an int64 tensor"),
+        (
+            indices(0, 1),
+            RIGHT[:1],
+            r"correct is torch.bool of shape \(1,\): expected torch.bool \(2,",
+        ),
+        (
+            indices(0, 1),
+            RIGHT[:, None],
+            r"correct is torch.bool of shape \(2, 1\): expected torch.b",
+        ),
+        (
+            indices(0, 1),
+            RIGHT.long(),
+            r"correct is torch.int64 of shape \(2,\): expected torch.bool",
+        ),
+        (indices(0, 1), [True, False], r"correct is a list: expected a bool tensor \(2,\)"),
+    ],
+)
+def test_what_torch_would_misread_is_refused(ids, correct, message):
+    with pytest.raises(ValueError, match=message):
+        ForgettingTable.empty(N).update(ids, correct)
+
+
+def test_small_integers_are_positions_and_no_mask():
+    # As an index torch takes bytes for a mask.
+    table = ForgettingTable.empty(2).update(torch.tensor([1], dtype=torch.uint8), RIGHT[:1])
+    assert table.learned.tolist() == [False, True]
+
+
+def test_none_presented_changes_nothing():
+    empty = torch.zeros(0, dtype=torch.int64)
+    assert len(ForgettingTable.empty(0).update(empty, RIGHT[:0])) == 0
+    assert ForgettingTable.empty(2).update(empty, RIGHT[:0]).learned.tolist() == [False, False]
+    with pytest.raises(ValueError, match="ids has position 0: expected none, of no example"):
+        ForgettingTable.empty(0).update(indices(0), RIGHT[:1])
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (indices(0, -1), "members has position -1: expected 0 to 5"),
+        (indices(6, 1), "members has position 6: expected 0 to 5"),
+        (indices(2, 5, 2), "members has 2 twice: expected each example once"),
+        (torch.ones(N, dtype=torch.bool), "members is torch.bool"),
+    ],
+)
+def test_sets_are_of_examples_in_the_table_once_each(members, message):
+    table = ForgettingTable.empty(N)
+    for rule in (
+        lambda: forgettable(table, members),
+        lambda: hardest(table, members, 2, seed=0),
+        lambda: hardest_first(table, members, seed=0),
+    ):
+        with pytest.raises(ValueError, match=message):
+            rule()
+
+
 @given(EPOCHS, MEMBERS, st.integers(0, 3))
 def test_the_cet_is_the_forgotten_and_the_never_learned_among_the_members(
     epochs, members, threshold

@@ -169,3 +169,23 @@ def test_a_probability_out_of_its_bounds_is_named(probability):
             epochs=1,
             seed=0,
         )
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([0, 2, 2], "members has 2 twice: expected each example once"),
+        ([-1, 2], "members has position -1"),
+        ([True, True, False], "members is torch.bool"),
+    ],
+)
+def test_members_are_positions_once_each(members, message):
+    with pytest.raises(ValueError, match=message):
+        fresh_sample(torch.tensor(members), 1, 0, seed=0)
+    with pytest.raises(ValueError, match=message):
+        infobatch(torch.zeros(3), torch.tensor(members), epoch=0, epochs=8, seed=0)
+
+
+def test_every_member_has_a_loss():
+    with pytest.raises(ValueError, match="members has position 3: expected 0 to 2"):
+        infobatch(torch.zeros(3), torch.tensor([0, 3]), epoch=0, epochs=8, seed=0)

@@ -1,10 +1,17 @@
 """Settings: every field's type and bounds, pairs that contradict, names misspelt, round trips."""
 
 import contextlib
+import copy
 import dataclasses
+import inspect
 import math
+import os
+import pickle
+import subprocess
+import sys
 import typing
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +19,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import prac
 from prac.config import (
     PruneConfig,
     Rewind,
@@ -26,6 +34,7 @@ from prac.config import (
     from_flat,
     leaves,
 )
+from prac.config.search import SearchKeywords
 from prac.config.settings import setting
 from prac.errors import PracError
 
@@ -468,3 +477,100 @@ def test_what_flat_writes_from_flat_reads_also_through_yaml(config):
     assert list(values) == list(LEAVES)
     assert from_flat(SearchConfig, values) == config
     assert from_flat(SearchConfig, yaml.safe_load(yaml.safe_dump(values))) == config
+
+
+def test_the_typed_names_of_a_search_s_settings_are_its_fields():
+    hints = typing.get_type_hints(SearchConfig)
+    assert typing.get_type_hints(SearchKeywords) == {
+        field.name: hints[field.name] for field in dataclasses.fields(SearchConfig)
+    }
+    for make in (SearchConfig.prac, SearchConfig.imp):
+        unpacked = typing.get_type_hints(make)["settings"]
+        assert typing.get_args(unpacked) == (SearchKeywords,)
+
+
+TYPED = """
+from prac.config.search import SearchConfig, StopConfig, TrainConfig
+
+SearchConfig.prac(levels=3, rewind="epoch:1", train=TrainConfig(epochs=2))
+SearchConfig.imp(seed=1, stop=StopConfig(epsilon=0.1)).levels.bit_length()
+SearchConfig.prac(levles=3)
+SearchConfig.imp(levles=3)
+SearchConfig(levles=3)
+SearchConfig.prac(levels="three")
+SearchConfig.imp(train=StopConfig())
+TrainConfig(epoch=3)
+"""
+
+
+def test_a_type_checker_refuses_a_misspelt_setting_and_takes_a_right_one(tmp_path):
+    source = Path(prac.__file__).parent / "config"
+    (tmp_path / "typed.py").write_text(TYPED)
+    # Of the package only the settings, without torch: a second instead of a minute.
+    command = [sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=skip"]
+    command += [f"--cache-dir={tmp_path / 'cache'}", "--no-error-summary", "typed.py"]
+    command += [str(source / name) for name in ("search.py", "settings.py")]
+    environment = {**os.environ, "MYPYPATH": str(source.parents[1])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    numbers = [int(line.split(":")[1]) for line in errors]
+    assert numbers == [6, 7, 8, 9, 10, 11], done.stdout + done.stderr
+    assert 'Unexpected keyword argument "levles" for "prac"' in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SearchConfig.prac(levles=3), "'levles': did you mean levels=3?"),  # type: ignore[call-arg]
+        (lambda: SearchConfig.imp(levles=3), "'levles': did you mean levels=3?"),  # type: ignore[call-arg]
+        (lambda: SearchConfig(levles=3), "'levles': did you mean levels=3?"),  # type: ignore[call-arg]
+        (
+            lambda: SearchConfig.prac(levels=8, epochs=3),  # type: ignore[call-arg]
+            "'epochs': pass train=TrainConfig(epochs=3)",
+        ),
+        (
+            lambda: SearchConfig(subset_rule="all"),  # type: ignore[call-arg]
+            "'subset_rule': pass subset=SubsetConfig(rule='all')",
+        ),
+        (
+            lambda: SearchConfig(rule="all"),  # type: ignore[call-arg]
+            "'rule': pass subset=SubsetConfig(rule='all') or sample=SampleConfig(rule='all') or "
+            "stop=StopConfig(rule='all')",
+        ),
+        (
+            lambda: SearchConfig.prac(epoch=3),  # type: ignore[call-arg]
+            "'epoch': did you mean train=TrainConfig(epochs=3)?",
+        ),
+        (
+            lambda: SearchConfig.prac(training=TrainConfig()),  # type: ignore[call-arg]
+            "'training': did you mean train?",
+        ),
+        (
+            lambda: dataclasses.replace(SearchConfig(), lr=0.5),  # type: ignore[call-arg]
+            "'lr': pass train=TrainConfig(lr=0.5)",
+        ),
+        (lambda: SearchConfig(zzz=3), "'zzz'"),  # type: ignore[call-arg]
+    ],
+)
+def test_a_name_of_no_setting_is_told_with_the_one_that_is_meant(make, message):
+    with pytest.raises(TypeError) as error:
+        make()
+    assert str(error.value) == f"SearchConfig has no setting {message}"
+
+
+def test_a_part_s_misspelt_setting_is_told_too():
+    with pytest.raises(
+        TypeError, match=r"^TrainConfig has no setting 'epoch': did you mean epochs"
+    ):
+        TrainConfig(epoch=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^SubsetConfig has no setting 'subset_rule': pass rule="):
+        SubsetConfig(subset_rule="all")  # type: ignore[call-arg]
+
+
+def test_settings_are_copied_and_pickled_and_show_their_fields():
+    config = SearchConfig.imp(levels=2, train=TrainConfig(epochs=3))
+    assert (
+        copy.deepcopy(config) == copy.copy(config) == pickle.loads(pickle.dumps(config)) == config
+    )
+    names = [field.name for field in dataclasses.fields(SearchConfig)]
+    assert list(inspect.signature(SearchConfig).parameters) == names

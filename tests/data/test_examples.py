@@ -11,12 +11,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 from prac.data import TensorExamples, as_examples
 from prac.data.augment import Pipeline, channel_statistics, crop_and_flip, drawn
 from prac.data.examples import LazyPairs, MapExamples
 from prac.errors import PracError
+from prac.training import Interrupted
 from prac.utils import derive_seed
 
 PIPELINE = Pipeline((0.4, 0.5), (0.2, 0.3), crop_padding=2, flip=True)
@@ -457,17 +458,223 @@ def test_data_that_cannot_be_used_is_refused(make, message):
         make()
 
 
-class Failing(Dataset):
-    """Raises what it is given at example 7, which no check at the start fetches."""
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter([(torch.zeros(1), 0)])
 
-    def __init__(self, make, cause=False):
-        self.make, self.cause = make, cause
+
+class SizedStream(Stream):
+    def __len__(self):
+        return 1
+
+
+class Unmeasured(Pairs):
+    def __len__(self):
+        raise ValueError("not yet")
+
+
+def frame():
+    return type("DataFrame", (), {"__getitem__": lambda self, name: 0, "__len__": lambda self: 3})()
+
+
+X, Y = data()
+MISTAKEN: dict[str, tuple[Any, str]] = {
+    "stream": (Stream(), "the data is a Stream: .*collect its examples in a list"),
+    "sized stream": (SizedStream(), "the data is a SizedStream: .*collect its examples in a list"),
+    "generator": ((pair for pair in ()), "the data is a generator: .*collect its examples in a li"),
+    "loader": (DataLoader(Pairs(X, Y)), "the data is a DataLoader: .*pass its data set, `loader.d"),
+    "class": (Pairs, "the data is a type: .*pass an object of the class Pairs, not the class"),
+    "list of arrays": (
+        [X.numpy(), Y.numpy()],
+        r"a list: .*pass a tuple \(x, y\) instead of a list",
+    ),
+    "three tensors": (
+        (X, Y, Y),
+        r"a tuple: .*pass a tuple \(x, y\) instead of a tuple of 3 arrays",
+    ),
+    "inputs alone": (X, r"the data is a Tensor: .*pass \(x, y\), inputs and targets"),
+    "array alone": (X.numpy(), r"the data is a ndarray: .*pass \(x, y\), inputs and targets"),
+    "frame": (frame(), r"the data is a DataFrame: .*made an array by to_numpy"),
+    "splits": ({"train": Pairs(X, Y)}, "the data is a dict: .*load the examples first"),
+    "name": ("digits", "the data is a str: .*load the examples first"),
+    "nothing": (None, "the data is a NoneType: expected a map-style dataset"),
+    "length": (Unmeasured(X, Y), r"len\(\) of the data set raises ValueError: not yet: expected a"),
+    "no targets": ((X, None), r"y of the data \(x, y\) is a NoneType that torch does not take"),
+    "words": ((X, ["a"] * 10), r"y of the data \(x, y\) is a list that torch does not take"),
+    "dicts": (({"a": X}, Y), r"x of the data \(x, y\) is a dict that torch does not take"),
+    "list of tensors": ((list(X), Y), r"x of the data \(x, y\) is a list that torch does not take"),
+    "numbers": ((3, 4), r"x of the data is a number: expected a tensor \(n, ...\)"),
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKEN)
+def test_what_is_no_data_set_of_pairs_is_refused_with_a_remedy(kind):
+    given, message = MISTAKEN[kind]
+    with pytest.raises(PracError, match=message) as error:
+        as_examples(given)
+    assert "\n" not in str(error.value)
+
+
+UNSENT = """
+import multiprocessing
+import torch
+from prac import PracError
+from prac.data import MapExamples
+
+def local():
+    class Local(list):
+        pass
+    return Local([(torch.zeros(1), 0)] * 4)
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    try:
+        list(MapExamples(local(), workers=1).stream([torch.arange(4)]))
+    except PracError as error:
+        print(error)
+"""
+
+
+class Oddly(Dataset):
+    """Like others but for one example."""
+
+    def __init__(self, example, at=0):
+        self.example, self.at = example, at
 
     def __len__(self):
         return 20
 
     def __getitem__(self, index):
-        if index == 7:
+        return self.example if index == self.at else (torch.zeros(2), 1)
+
+
+NO_PAIRS: list[tuple[Any, str]] = [
+    (({"a": torch.zeros(2)}, 1), r"x of example {} of the data set is a dict: expected a tensor"),
+    (((torch.zeros(2), torch.zeros(2)), 1), r"x of example {} of the data set is a tuple: expect"),
+    (([1.0, 2.0], 1), r"x of example {} of the data set is a list: expected a tensor"),
+    ((torch.zeros(2), {"box": 1}), r"y of example {} of the data set is a dict: expected a tensor"),
+    ((torch.zeros(2), None), r"y of example {} of the data set is a NoneType: expected a tensor"),
+    ((torch.zeros(2), "cat"), r"y of example {} of the data set is a str: expected a tensor"),
+    (
+        (np.array(["a"]), 1),
+        r"x of example {} of the data set is a ndarray that torch does not take",
+    ),
+    ((np.arange(2.0)[::-1], 1), r"x of example {} .* does not take \(At least one stride .*copy"),
+    ((torch.zeros(2), 1, 2), r"example {} of the data set is a tuple of 3 parts: expected a pair"),
+    ({"x": 1, "y": 2}, r"example {} of the data set is a dict: expected a pair \(x, y\)"),
+    (None, r"example {} of the data set is a NoneType: expected a pair"),
+    (torch.zeros(2), r"example {} of the data set is a Tensor: expected a pair"),
+]
+
+
+@pytest.mark.parametrize("at", [0, 12])
+@pytest.mark.parametrize(("example", "message"), NO_PAIRS)
+def test_an_example_that_is_no_pair_is_named(example, message, at):
+    with pytest.raises(PracError, match=message.format(at)):
+        list(MapExamples(Oddly(example, at)).stream([torch.arange(20)]))
+    with pytest.raises(PracError, match=message.format(at)):
+        assert MapExamples(Oddly(example, at)).fingerprint
+
+
+OTHERS: list[tuple[Any, str]] = [
+    (
+        (torch.zeros(3), 1),
+        r"x of example 12 .* is torch.float32 of shape \(3,\), that of example 0 ",
+    ),
+    ((torch.zeros(1, 2), 1), r"x of example 12 .* of shape \(1, 2\), that of example 0 .* \(2,\)"),
+    # Stacked, bytes would be taken for floats: 255 for white among those with 1 for white.
+    ((torch.zeros(2, dtype=torch.uint8), 1), r"x of example 12 .* is torch.uint8 of shape"),
+    ((torch.zeros(2), torch.ones(1)), r"y of example 12 .* is torch.float32 of shape \(1,\)"),
+    (
+        (torch.zeros(2), 1.5),
+        r"y of example 12 .* is torch.float64 of shape \(\), that of example 0",
+    ),
+    ((torch.zeros(2), True), r"y of example 12 .* is torch.bool of shape \(\), that of example 0"),
+]
+
+
+@pytest.mark.parametrize(("example", "message"), OTHERS)
+def test_an_example_unlike_the_first_is_told_with_both(example, message):
+    with pytest.raises(PracError, match=message):
+        list(MapExamples(Oddly(example, 12)).stream([torch.arange(10), torch.arange(10, 20)]))
+    with pytest.raises(PracError, match=message):
+        assert MapExamples(Oddly(example, 12)).fingerprint
+
+
+def test_augmented_examples_are_alike_within_a_batch():
+    # They may have another size than without augmentation, but one that can be stacked.
+    larger = Pairs(torch.zeros(20, 5), torch.zeros(20, dtype=torch.int64))
+    ((x, _),) = MapExamples(larger, unaugmented=Clean()).stream([torch.arange(3)], seeds=[0])
+    assert x.shape == (3, 5)
+    odd = MapExamples(Oddly((torch.zeros(3), 1), 12), unaugmented=Clean(), workers=1)
+    with pytest.raises(PracError, match=r"x of example 12 of the data set .* that of example 9 "):
+        list(odd.stream([torch.tensor([9, 12])], seeds=[0]))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    "label", [1, np.int64(1), np.int32(1), torch.tensor(1), torch.tensor(1, dtype=torch.uint8)]
+)
+def test_labels_may_be_integers_of_several_kinds(label, workers):
+    examples = MapExamples(Oddly((torch.zeros(2), label), 12), workers=workers)
+    ((_, y),) = examples.stream([torch.tensor([12, 3])])
+    assert y.dtype == torch.int64
+    assert y.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "value", [1, 1.5, True, np.float32(2), np.float64(2), np.int16(2), np.bool_(True), np.ones(2)]
+)
+def test_batches_are_what_torch_s_collation_makes_of_them(value):
+    rows = [(torch.zeros(2), value)] * 3
+    ((_, y),) = MapExamples(rows).stream([torch.arange(3)])  # type: ignore[arg-type]
+    expected = default_collate(rows)[1]
+    assert y.dtype == expected.dtype
+    assert torch.equal(y, expected)
+
+
+def test_source_indices_are_positions_one_an_example():
+    for positions in (torch.arange(9), torch.arange(10.0), torch.arange(10) - 1):
+        with pytest.raises(PracError, match=r"source.indices"):
+            TensorExamples(X, Y, source_indices=positions)
+        with pytest.raises(PracError, match=r"source.indices"):
+            MapExamples(Pairs(X, Y), source_indices=positions)
+
+
+def test_fewer_than_no_workers_are_refused():
+    with pytest.raises(PracError, match="workers is -1: expected at least 0"):
+        MapExamples(Pairs(X, Y), workers=-1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (Y, Y),
+        (Y.to(torch.int32), Y),
+        (Y.float(), None),
+        (Y[:, None], None),
+        (Y[:9], None),
+        (Y.tolist(), None),
+    ],
+)
+def test_a_data_set_s_labels_are_its_classes_or_are_left(labels, expected):
+    pairs: Any = Pairs(X, Y)
+    pairs.labels = labels
+    found = MapExamples(pairs).labels
+    assert found is expected or (found.dtype == torch.int64 and torch.equal(found, expected))
+
+
+class Failing(Dataset):
+    """Raises what it is given at an example."""
+
+    def __init__(self, make, cause=False, at=7):
+        self.make, self.cause, self.at = make, cause, at
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        if index == self.at:
             if self.cause:
                 try:
                     os.stat("/nowhere/at/all")
@@ -479,6 +686,10 @@ class Failing(Dataset):
 
 def refused():
     return PracError("/data/cat.png: cannot be read: it is no image")
+
+
+def gone():
+    return FileNotFoundError(2, "No such file or directory", "/data/cat.png")
 
 
 class TestErrorsInLoading:
@@ -499,15 +710,141 @@ class TestErrorsInLoading:
         assert type(error.value) is PracError
 
     @pytest.mark.parametrize("workers", [0, 1])
-    def test_other_errors_stay_what_they_are(self, workers):
+    def test_any_other_error_is_one_line_that_names_the_example(self, workers):
         examples = MapExamples(Failing(Odd), unaugmented=Clean(), workers=workers)
-        with pytest.raises(Odd, match="odd"):
+        with pytest.raises(PracError) as error:
             list(examples.stream([torch.arange(5, 10)], seeds=[0]))
+        assert str(error.value) == (
+            "example 7 of the data set raises Odd: odd: mend it in the data set, or leave the "
+            "example out with torch.utils.data.Subset"
+        )
+        # For whoever looks for the cause: as it was raised, or the process's own traceback.
+        cause = error.value.__cause__
+        assert isinstance(cause, Odd if workers == 0 else PracError)
+        assert workers == 0 or "raise self.make()" in str(cause)
+
+    @pytest.mark.parametrize(
+        ("make", "told"),
+        [
+            (lambda: KeyError("cat"), "KeyError: 'cat'"),
+            (lambda: OSError(5, "Input/output error", "a.png"), r"OSError: \[Errno 5\] .*'a.png'"),
+            (lambda: ValueError("one\ntwo"), "ValueError: one two"),
+            (lambda: ZeroDivisionError(), "ZeroDivisionError"),
+            (lambda: IndexError("out of range"), "IndexError: out of range"),
+            (lambda: StopIteration(), "StopIteration"),
+            (lambda: RuntimeError("odd"), "RuntimeError: odd"),
+        ],
+    )
+    @pytest.mark.parametrize("seeds", [None, [0, 1]])
+    def test_whatever_is_raised_in_a_pass_is_told_with_its_type_and_text(self, make, told, seeds):
+        examples = MapExamples(Failing(make, at=12))
+        with pytest.raises(PracError, match=f"^example 12 of the data set raises {told}: mend"):
+            list(examples.stream([torch.arange(10), torch.arange(10, 20)], seeds=seeds))
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_what_the_system_does_not_read_is_still_an_error_of_it(self, workers):
+        # A comparison stops at those, and goes on after what fails in one of its searches.
+        examples = MapExamples(Failing(gone), unaugmented=Clean(), workers=workers)
+        with pytest.raises(PracError, match=r"^example 7 of the data set raises FileNotF") as error:
+            list(examples.stream([torch.arange(5, 10)], seeds=[0]))
+        assert isinstance(error.value, OSError)
+        assert "\n" not in str(error.value)
+
+    @pytest.mark.parametrize("at", [0, 3, 19])
+    def test_it_is_told_at_the_first_look_and_in_the_fingerprint(self, at):
+        with pytest.raises(PracError, match=f"^example {at} of the data set raises Odd: odd"):
+            assert MapExamples(Failing(Odd, at=at)).fingerprint
+
+    def test_the_unaugmented_set_is_named(self):
+        with pytest.raises(PracError, match=r"^example 3 of the unaugmented data set raises Odd"):
+            MapExamples(Clean(), unaugmented=Failing(Odd, at=3))
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: KeyboardInterrupt(),
+            lambda: Interrupted("SIGTERM"),
+            lambda: MemoryError("too large"),
+            lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        ],
+    )
+    def test_requests_to_stop_and_want_of_memory_stay_what_they_are(self, make):
+        examples = MapExamples(Failing(make, at=12))
+        with pytest.raises(type(make())) as error:
+            list(examples.stream([torch.arange(20)]))
+        assert str(error.value) == str(make())
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    @pytest.mark.parametrize("seeds", [None, [0]])
+    def test_of_a_batch_that_is_fetched_as_a_whole_the_broken_one_is_named(self, workers, seeds):
+        examples = MapExamples(Whole(Odd), unaugmented=Whole(Odd, at=99), workers=workers)
+        examples.unaugmented = examples.dataset
+        with pytest.raises(PracError, match=r"^example 7 of the data set raises Odd: odd: mend"):
+            list(examples.stream([torch.tensor([4, 7, 2])], seeds=seeds))
+
+    def test_what_only_a_whole_batch_raises_is_told_with_its_examples(self):
+        class Fussy(Clean):
+            def __getitems__(self, indices):
+                if len(indices) > 1:
+                    raise Odd
+                return [self[i] for i in indices]
+
+        with pytest.raises(
+            PracError,
+            match="__getitems__ of the data set raises Odd: odd for the examples 4, 2 together",
+        ):
+            list(MapExamples(Fussy()).stream([torch.tensor([4, 2])]))
+
+    def test_a_whole_batch_has_an_example_for_each_index(self):
+        class Short(Clean):
+            def __getitems__(self, indices):
+                return [self[i] for i in indices[1:]]
+
+        with pytest.raises(PracError, match="gives 1 examples for 2 indices: expected one for ea"):
+            list(MapExamples(Short()).stream([torch.tensor([4, 2])]))
+
+    def test_subsets_and_concatenations_of_torch_are_seen_through(self):
+        subset = torch.utils.data.Subset(Failing(Odd, at=12), range(5, 20))
+        with pytest.raises(PracError, match="example 7 of the data set raises Odd: odd"):
+            list(MapExamples(subset).stream([torch.tensor([1, 7])]))
+
+    def test_what_cannot_be_sent_to_a_process_is_told(self, tmp_path):
+        # As where processes are started anew: macOS, and Linux from Python 3.14 on.
+        script = tmp_path / "local.py"
+        script.write_text(UNSENT)
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+        assert done.stdout.startswith("the data set cannot be sent to a loading process (")
+        assert "Traceback" not in done.stderr
+
+    def test_a_loading_process_that_ends_is_told(self):
+        examples = MapExamples(Dying(), workers=1)
+        with pytest.raises(PracError, match=r"a loading process ended .* exited unex.*fewer work"):
+            list(examples.stream([torch.arange(20)]))
 
 
 class Odd(ValueError):
     def __init__(self, message="odd"):
         super().__init__(message)
+
+
+class Whole(Failing):
+    def __getitems__(self, indices):
+        return [self[i] for i in indices]
+
+
+class Dying(Dataset):
+    """Ends the process that it is loaded in, if that is not the tests' own."""
+
+    def __init__(self):
+        self.home = os.getpid()
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        if os.getpid() != self.home:
+            os._exit(3)
+        return torch.zeros(1), 0
 
 
 class Clean(Dataset):

@@ -10,8 +10,10 @@ from prac.algorithms import Plan, batch_sizes, scaled_plan
 from prac.config import TrainConfig
 from prac.data import TensorExamples
 from prac.data.augment import Pipeline
+from prac.errors import PracError
 from prac.models import restore_, snapshot
-from prac.training import CLASSIFICATION, Runtime, Task
+from prac.training import CLASSIFICATION, Problem, Runtime, Task
+from prac.training.evaluate import el2n_scores, predictions
 from prac.training.loop import epoch_batches, fit
 from prac.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.utils import derive_seed
@@ -446,3 +448,23 @@ def test_looking_ahead_changes_nothing(monkeypatch):
     for first, second in zip(ahead, plain, strict=True):
         assert torch.equal(first.ids, second.ids)
         assert torch.equal(first.losses, second.losses)
+
+
+class Uneven(TensorExamples):
+    """Examples of one's own whose batches lack an example."""
+
+    def stream(self, batches, *, seeds=None):
+        for x, y in super().stream(batches, seeds=seeds):
+            yield x[1:], y[1:]
+
+
+def test_a_stream_of_other_sizes_than_it_was_asked_for_is_refused():
+    # What is noted of each example would be noted of others.
+    data = images()
+    uneven = Uneven(data.x, data.y, data.pipeline)
+    with pytest.raises(PracError, match="gave 5 inputs and 5 targets for a batch of 6 examples"):
+        next(trained(network(), plan_of(1), data=uneven))
+    problem = Problem(network(), uneven, None, CLASSIFICATION, CPU, BATCH)
+    for scores in (predictions, el2n_scores):
+        with pytest.raises(PracError, match=f"gave {N - 1} examples where .* for all {N}: expect"):
+            scores(problem, uneven)

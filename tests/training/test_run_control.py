@@ -120,6 +120,59 @@ def test_what_came_before_the_work_is_no_measure_of_its_steps(clock):
         assert not run_control.after_step()
 
 
+def stopped(run_control, clock, start_up, *, steps=0, seconds=0.0):
+    """Return what is told at the end of so many steps after a start-up, the limit being over."""
+    clock.now += start_up
+    with run_control.working():
+        for _ in range(steps):
+            clock.now += seconds
+            run_control.after_step()
+        if not steps:
+            run_control.saved()
+        clock.now += 10_000
+        with pytest.raises(Interrupted) as stop:
+            run_control.check("at level 0, epoch 0, iteration 1")
+    assert stop.value.reason == "max-seconds"
+    assert stop.value.status == 75
+    return str(stop.value).removeprefix("stopped by max-seconds at level 0, epoch 0, iteration 1")
+
+
+def test_a_limit_that_start_up_took_most_of_is_told_with_the_figures(clock):
+    said = stopped(RunControl(max_seconds=4), clock, 3.7, steps=1, seconds=0.1)
+    assert said == " (start-up took 3.8 of its 4 s, for 1 iteration: give it more)"
+    # To the first step's end, which builds what later ones need not.
+    said = stopped(RunControl(max_seconds=60), clock, 30, steps=200, seconds=0.1)
+    assert said == " (start-up took 30.1 of its 60 s, for 200 iterations: give it more)"
+
+
+def test_a_limit_shorter_than_start_up_is_told_so(clock):
+    said = stopped(RunControl(max_seconds=0.25), clock, 3, steps=1, seconds=0.5)
+    assert said == " (start-up took 3.5 s, more than its 0.25 s, for 1 iteration: give it more)"
+    said = stopped(RunControl(max_seconds=3.14159), clock, 4, steps=2, seconds=0.5)
+    assert said == " (start-up took 4.5 s, more than its 3.1 s, for 2 iterations: give it more)"
+
+
+def test_a_limit_that_left_few_iterations_is_told_too(clock):
+    said = stopped(RunControl(max_seconds=100), clock, 10, steps=4, seconds=20)
+    assert said == " (start-up took 30.0 of its 100 s, for 4 iterations: give it more)"
+
+
+def test_a_limit_that_was_used_for_work_is_told_without(clock):
+    assert stopped(RunControl(max_seconds=60), clock, 5, steps=20, seconds=2) == ""
+    # Pruning without training has states and no iterations.
+    assert stopped(RunControl(max_seconds=3000), clock, 5) == ""
+
+
+def test_other_stops_say_nothing_of_a_limit(clock):
+    run_control = RunControl(max_seconds=4)
+    clock.now += 3
+    with run_control.listening(), run_control.working():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        run_control.after_step()
+        with pytest.raises(Interrupted, match=r"^stopped by SIGUSR1 at level 0$"):
+            run_control.check("at level 0")
+
+
 @pytest.mark.parametrize(
     ("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGUSR1", 75)]
 )

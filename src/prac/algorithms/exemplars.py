@@ -7,6 +7,7 @@ from torch import Tensor
 
 from prac import retired
 from prac.algorithms.forgetting import ForgettingTable, hardest_first
+from prac.algorithms.indices import checked_indices
 
 
 def disagreements(dense: Tensor, pruned: Tensor) -> Tensor:
@@ -23,13 +24,18 @@ def disagreements(dense: Tensor, pruned: Tensor) -> Tensor:
         int64, ascending.
 
     Raises:
-        ValueError: If the lengths differ.
+        ValueError: If the lengths differ, or they are not one prediction an example.
 
     >>> disagreements(torch.tensor([1, 2, 3]), torch.tensor([1, 0, 0])).tolist()
     [1, 2]
     """
     if dense.shape != pruned.shape:
         raise ValueError(f"{len(dense)} dense predictions stand against {len(pruned)} pruned ones")
+    if dense.ndim != 1 or dense.is_floating_point() or pruned.is_floating_point():
+        raise ValueError(
+            f"the predictions are {dense.dtype} and {pruned.dtype} of shape {tuple(dense.shape)}: "
+            f"expected integers (n,), one class an example"
+        )
     return (dense != pruned).nonzero().squeeze(1)
 
 
@@ -60,10 +66,14 @@ def pad_to_size(
     Returns:
         int64, ascending, max(k, min(least, n)) indices.
 
+    Raises:
+        ValueError: If an index or a member is not in the table, or is there twice.
+
     >>> table = ForgettingTable.empty(4)
     >>> len(pad_to_size(torch.tensor([2]), table, torch.arange(4), least=3, seed=0))
     3
     """
+    chosen = checked_indices("chosen", chosen, len(table))
     missing = min(least, len(table)) - len(chosen)
     if missing <= 0:
         return chosen.sort().values

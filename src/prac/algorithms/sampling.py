@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prac.algorithms.indices import checked_indices
+
 
 def fresh_sample(members: Tensor, count: int, epoch: int, seed: int) -> Tensor:
     """Return the `count` members that an epoch presents, others than the epochs before it did.
@@ -30,7 +32,7 @@ def fresh_sample(members: Tensor, count: int, epoch: int, seed: int) -> Tensor:
         int64 (count,), ascending.
 
     Raises:
-        ValueError: If `count` is less than 1 or `epoch` negative.
+        ValueError: If `count` is less than 1 or `epoch` negative, or members are not distinct.
 
     >>> first, second = (fresh_sample(torch.arange(6), 3, epoch, seed=0) for epoch in (0, 1))
     >>> sorted(first.tolist() + second.tolist())
@@ -38,6 +40,7 @@ def fresh_sample(members: Tensor, count: int, epoch: int, seed: int) -> Tensor:
     """
     if count < 1 or epoch < 0:
         raise ValueError(f"count is {count} and epoch {epoch}: expected at least 1 and 0")
+    members = checked_indices("members", members)
     count = min(count, len(members))
     if not count:
         return members
@@ -80,7 +83,8 @@ def infobatch(
         was drawn to be left out, the weight no longer being unbiased.
 
     Raises:
-        ValueError: If the probability is out of its bounds.
+        ValueError: If the probability is out of its bounds, a member has no loss, or members are
+            not distinct.
 
     >>> ids, weights = infobatch(
     ...     torch.tensor([0.1, 0.1, 0.1, 4.0]), torch.arange(4), epoch=0, epochs=8, seed=3
@@ -92,7 +96,7 @@ def infobatch(
         raise ValueError(
             f"drop_probability is {drop_probability}: expected a probability, 0 to below 1"
         )
-    members = members.sort().values
+    members = checked_indices("members", members, len(losses)).sort().values
     weights = torch.ones(len(members))
     if epochs - epoch <= round(annealing * epochs):
         return members, weights

@@ -10,9 +10,9 @@ from .recipe import ModelConfig as ModelConfig
 from .recipe import Recipe as Recipe
 from .recipe import RetrainRecipe as RetrainRecipe
 from .recipe import is_own_code as is_own_code
+from .rewind import Rewind as Rewind
 from .search import AUTO_LAYERS as AUTO_LAYERS
 from .search import PruneConfig as PruneConfig
-from .search import Rewind as Rewind
 from .search import SampleConfig as SampleConfig
 from .search import SearchConfig as SearchConfig
 from .search import StopConfig as StopConfig

@@ -6,8 +6,9 @@ Nothing here imports torch, so that the command line can describe itself at once
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypedDict, Unpack
 
+from prac.config.rewind import Rewind
 from prac.config.settings import Settings, setting
 from prac.errors import PracError, unknown_name
 
@@ -252,6 +253,19 @@ class StopConfig(Settings):
     )
 
 
+class SearchKeywords(TypedDict, total=False):
+    """The settings of a search by name: the fields of `SearchConfig`, which says what each is."""
+
+    levels: int
+    rewind: str
+    seed: int
+    train: TrainConfig
+    prune: PruneConfig
+    subset: SubsetConfig
+    sample: SampleConfig
+    stop: StopConfig
+
+
 @dataclass(frozen=True)
 class SearchConfig(Settings):
     """A whole search: levels, rewinding, and the parts that make a method."""
@@ -325,7 +339,7 @@ class SearchConfig(Settings):
                 )
 
     @classmethod
-    def prac(cls, **settings: Any) -> SearchConfig:
+    def prac(cls, **settings: Unpack[SearchKeywords]) -> SearchConfig:
         """Return PrAC's settings (CET and CEP, mask-distance stop), changed by `settings`.
 
         >>> SearchConfig.prac(levels=8).subset.rule
@@ -334,7 +348,7 @@ class SearchConfig(Settings):
         return cls(**settings)
 
     @classmethod
-    def imp(cls, **settings: Any) -> SearchConfig:
+    def imp(cls, **settings: Unpack[SearchKeywords]) -> SearchConfig:
         """Return vanilla iterative magnitude pruning's: all data, no early stop.
 
         >>> SearchConfig.imp(levels=8).stop.rule
@@ -343,54 +357,3 @@ class SearchConfig(Settings):
         settings.setdefault("subset", SubsetConfig(rule="all"))
         settings.setdefault("stop", StopConfig(rule="never"))
         return cls(**settings)
-
-
-@dataclass(frozen=True)
-class Rewind:
-    """Where a level's weights come from, parsed from the `rewind` setting.
-
-    Attributes:
-        kind: "epoch" or "iteration" of the dense training; "learning-rate" keeps the trained
-            weights and restarts the schedule (Renda et al. 2020); "none" keeps them and fine-tunes
-            at the schedule's last rate.
-        at: The epoch or iteration; 0 is initialisation.
-    """
-
-    kind: Literal["epoch", "iteration", "learning-rate", "none"]
-    at: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> Rewind:
-        """Return what `text` says.
-
-        Raises:
-            PracError: If it is none of the forms.
-
-        >>> Rewind.parse("epoch:3")
-        Rewind(kind='epoch', at=3)
-        """
-        if text == "init":
-            return cls("epoch", 0)
-        if text in ("learning-rate", "none"):
-            return cls(text)  # type: ignore[arg-type]
-        kind, _, number = text.partition(":")
-        if kind in ("epoch", "iteration") and number.isascii() and number.isdecimal():
-            return cls(kind, int(number))  # type: ignore[arg-type]
-        raise PracError(
-            f"rewind is {text!r}: expected init, epoch:N, iteration:N, learning-rate or none"
-        )
-
-    @property
-    def is_initialisation(self) -> bool:
-        """Whether levels start from the weights that the dense network started from."""
-        return not self.keeps_weights and self.at == 0
-
-    @property
-    def keeps_weights(self) -> bool:
-        """Whether a level goes on from the weights that the one before it trained."""
-        return self.kind in ("learning-rate", "none")
-
-    @property
-    def fine_tunes(self) -> bool:
-        """Whether levels are trained at the schedule's last rate."""
-        return self.kind == "none"

@@ -6,13 +6,14 @@ The command line, the YAML files, the reference pages and the checks below all r
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import math
 import operator
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, Self, TypeVar, Union
 
 from prac.errors import PracError, unknown_name
 from prac.io import shown, strict_yaml
@@ -52,7 +53,15 @@ class Settings:
 
     Raises:
         PracError: Naming the setting, its value and what was expected.
+        TypeError: If there is no setting of a name, with the nearest, or with the part it is of.
     """
+
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        """Refuse names of no field, before the dataclass would without a hint."""
+        for name, value in named.items():
+            if name not in cls.__dataclass_fields__:  # type: ignore[attr-defined]
+                raise TypeError(f"{cls.__name__} has no setting {name!r}{_hint(cls, name, value)}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Check types and bounds, and turn whole numbers into floats where floats are meant."""
@@ -66,6 +75,28 @@ class Settings:
 
     def _check_together(self) -> None:
         """Check settings that depend on each other, each of them being right by itself."""
+
+
+def _hint(cls: type[Settings], name: str, value: Any) -> str:
+    """Return where a setting is that a class has not itself, or its nearest name; or nothing."""
+    places: dict[str, list[str]] = {}
+    for path, field, _ in leaves(cls):
+        for one in {flag_of(field), field.name}:
+            places.setdefault(one, []).append(".".join(path))
+    places |= {field.name: [field.name] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    near = [name] if name in places else difflib.get_close_matches(name, places, n=1)
+    calls = [_call(cls, path.split("."), value) for one in near for path in places[one]]
+    verb = "pass" if name in places else "did you mean"
+    return f": {verb} {' or '.join(calls)}{'' if name in places else '?'}" if calls else ""
+
+
+def _call(cls: type[Settings], path: Sequence[str], value: Any) -> str:
+    """Return how a setting of a class, or of a part of it, is given as a keyword argument."""
+    first, *rest = path
+    if not rest:
+        return first if dataclasses.is_dataclass(value) else f"{first}={shown(value)}"
+    part = typing.get_type_hints(cls)[first]
+    return f"{first}={part.__name__}({_call(part, rest, value)})"
 
 
 def checked(name: str, value: Any, hint: Any) -> Any:

@@ -18,14 +18,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from prac.data.augment import Pipeline, to_device
+from prac.data.reading import Like, Reading, counted
 from prac.data.workers import fetched
 from prac.errors import PracError
+from prac.utils import one_line
 
 FINGERPRINT_SAMPLES = 256
 # Bytes of float32 inputs that are made at once, on a CPU and on a GPU: about what its caches hold,
 # and enough for a GPU not to wait for launches.
 BLOCK_BYTES = (2**22, 2**26)
 REPEATED_SAMPLES = 8
+UNAUGMENTED = "the unaugmented data set"
 
 
 class Examples(Protocol):
@@ -77,8 +80,13 @@ class TensorExamples:
         """Hold (n, ...) inputs `x` and (n, ...) targets `y`.
 
         Raises:
-            PracError: If their lengths differ or there is none.
+            PracError: If they are no tensors of as many examples, or there is none.
         """
+        given: dict[str, Any] = {"x": x, "y": y}
+        for part, values in given.items():
+            if not isinstance(values, Tensor) or not values.ndim:
+                kind = "number" if isinstance(values, Tensor) else type(values).__name__
+                raise PracError(f"{part} of the data is a {kind}: expected a tensor (n, ...)")
         if len(x) != len(y):
             raise PracError(f"the data has {len(x)} inputs but {len(y)} targets: expected as many")
         if len(x) == 0:
@@ -88,7 +96,7 @@ class TensorExamples:
         self.x, self.y = x, y.to(torch.int64) if is_class else y
         self.pipeline = pipeline or Pipeline()
         self.classes = classes
-        self.source_indices = torch.arange(len(x)) if source_indices is None else source_indices
+        self.source_indices = _source_indices(source_indices, len(x))
         self._layout = torch.contiguous_format
 
     def __len__(self) -> int:
@@ -185,36 +193,30 @@ class MapExamples:
 
         Raises:
             PracError: If it has no length or no examples, if `unaugmented` has another length, or
-                if the first example is no pair of tensors, arrays or numbers.
+                if one of the first examples is no pair of tensors, arrays or numbers, or another
+                one each time.
         """
-        try:
-            length = len(dataset)  # type: ignore[arg-type]
-        except TypeError as error:
-            raise PracError(
-                "the data set has no length: expected a map-style dataset with len() and [index]"
-            ) from error
-        if length == 0:
-            raise PracError("the data set is empty: expected at least one example")
+        length = counted(dataset)
         self.dataset, self.unaugmented = dataset, dataset if unaugmented is None else unaugmented
-        scored = len(self.unaugmented)  # type: ignore[arg-type]
+        scored = length if unaugmented is None else counted(unaugmented, UNAUGMENTED)
         if scored != length:
             raise PracError(
                 f"the unaugmented data set has {scored} examples, the training set {length}: "
                 f"expected the same examples"
             )
+        if workers < 0:
+            raise PracError(f"workers is {workers}: expected at least 0")
         self.pipeline = pipeline or Pipeline()
         self.workers = workers
         self.device = device or torch.device("cpu")
         self.classes = classes
-        self.source_indices = torch.arange(length) if source_indices is None else source_indices
-        if len(self.source_indices) != length:
-            raise PracError(
-                f"the data set has {length} examples but {len(self.source_indices)} source indices"
-            )
-        _check_pair(self.unaugmented[0])
+        self.source_indices = _source_indices(source_indices, length)
+        self._like: Like | None = None
+        self._like = self._reading(augmented=False).like(0)
         # Else the fingerprint would not be reproducible, and CEP passes would score augmented data.
+        read = self._reading(augmented=False)
         for index in range(min(len(self), REPEATED_SAMPLES)):
-            if _digest(*self.unaugmented[index]) != _digest(*self.unaugmented[index]):
+            if _digest(*read.pair(index)) != _digest(*read.pair(index)):
                 raise PracError(
                     f"example {index} of the data set is another one each time, as random "
                     f"augmentation makes it: pass prac.data.MapExamples(augmented, "
@@ -231,14 +233,17 @@ class MapExamples:
         digest = hashlib.sha256(f"sampled {len(self)}".encode())
         count = min(FINGERPRINT_SAMPLES, len(self))
         for i in np.linspace(0, len(self) - 1, count).astype(int).tolist():
-            digest.update(_digest(*self.unaugmented[i]))
+            digest.update(_digest(*self._reading(augmented=False).pair(i)))
         return digest.hexdigest()
 
     @property
     def labels(self) -> Tensor | None:
         """int64 (n,) where the dataset has them as a tensor `labels`."""
         labels = getattr(self.unaugmented, "labels", None)
-        return labels if isinstance(labels, Tensor) and len(labels) == len(self) else None
+        if not isinstance(labels, Tensor) or labels.shape != (len(self),):
+            return None
+        is_class = not (labels.is_floating_point() or labels.is_complex())
+        return labels.to(torch.int64) if is_class and labels.dtype != torch.bool else None
 
     def to(self, device: torch.device) -> MapExamples:
         """Return the same examples with batches sent to `device`."""
@@ -255,13 +260,21 @@ class MapExamples:
         for each batch, so that a batch is the same whichever process loads it and whatever came
         before it.
         """
-        dataset = self.unaugmented if seeds is None else self.dataset
+        dataset = self._reading(augmented=seeds is not None)
         on_cuda = self.device.type == "cuda"
         with fetched(dataset, batches, seeds, workers=self.workers, pinned=on_cuda) as loaded:
             for number, (x, y) in enumerate(loaded):
                 x = x.to(self.device, non_blocking=True)
                 seed = None if seeds is None else seeds[number : number + 1]
                 yield self.pipeline(x, seed), y.to(self.device, non_blocking=True)
+
+    def _reading(self, *, augmented: bool) -> Reading:
+        """Return what reads the examples, with or without augmentation."""
+        if self.dataset is self.unaugmented:
+            return Reading(self.dataset, like=self._like)
+        if augmented:  # They may have another size or type than without it.
+            return Reading(self.dataset)
+        return Reading(self.unaugmented, UNAUGMENTED, self._like)
 
 
 class LazyPairs(Dataset[tuple[Tensor, Tensor]]):
@@ -306,37 +319,38 @@ def as_examples(data: Any) -> Examples:
         return data
     if isinstance(data, tuple) and len(data) == 2:
         x, y = data
-        return TensorExamples(_as_tensor(x), _as_tensor(y))
+        return TensorExamples(_as_tensor("x", x), _as_tensor("y", y))
     if all(hasattr(data, name) for name in ("stream", "fingerprint", "source_indices")):
         return data  # type: ignore[no-any-return]
-    if hasattr(data, "__getitem__"):
-        return MapExamples(data)
-    kind = type(data).__name__
-    raise PracError(
-        f"the data is a {kind}: expected a map-style dataset of (x, y) or a pair of tensors"
-    )
+    return MapExamples(data)
 
 
-def _as_tensor(part: Any) -> Tensor:
+def _as_tensor(part: str, value: Any) -> Tensor:
     """Return a tensor as it is, and anything else as one; NumPy's usual float64 as float32."""
-    if isinstance(part, Tensor):
-        return part
-    tensor = torch.as_tensor(part)
+    if isinstance(value, Tensor):
+        return value
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError, KeyError, OverflowError) as error:
+        raise PracError(
+            f"{part} of the data (x, y) is a {type(value).__name__} that torch does not take "
+            f"({one_line(error)}): expected a tensor or a NumPy array of numbers"
+        ) from error
     return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
 
 
-def _check_pair(example: Any) -> None:
-    if not isinstance(example, (tuple, list)) or len(example) != 2:
-        kind = type(example).__name__
-        raise PracError(f"example 0 of the data set is a {kind}: expected a pair (x, y)")
-    for part, value in zip("xy", example, strict=True):
-        try:
-            torch.as_tensor(value)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise PracError(
-                f"{part} of example 0 of the data set is a {type(value).__name__}: expected a "
-                f"tensor, an array or a number: convert it in the data set's transform"
-            ) from error
+def _source_indices(given: Tensor | None, n: int) -> Tensor:
+    """Return int64 (n,) positions in the data set that examples come from; by default their own."""
+    if given is None:
+        return torch.arange(n)
+    if given.dtype != torch.int64 or given.ndim != 1 or bool((given < 0).any()):
+        raise PracError(
+            f"source_indices is {given.dtype} of shape {tuple(given.shape)}, from {given.min()} "
+            f"on: expected int64 ({n},), none below 0"
+        )
+    if len(given) != n:
+        raise PracError(f"the data set has {n} examples but {len(given)} source indices")
+    return given
 
 
 def _digest(*values: Any) -> bytes:

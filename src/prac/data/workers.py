@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,17 +19,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from prac.data.reading import Reading
 from prac.errors import PracError
 from prac.utils import derive_seed, generator, one_line
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _GRACE_SECONDS = 30
 _PR_SET_PDEATHSIG = 1
+_IN_WORKER = re.compile(r"^prac\.errors\.\w+: ", re.MULTILINE)
 
 
 @contextmanager
 def fetched(
-    dataset: Dataset[Any],
+    dataset: Reading,
     batches: Sequence[Tensor],
     seeds: Sequence[int] | None,
     *,
@@ -41,7 +44,8 @@ def fetched(
     `workers` this process fetches. `pinned` memory is such that a GPU copies fast from it.
 
     Raises:
-        PracError: As the dataset raised it, also in a loading process.
+        PracError: As the dataset raised it, also in a loading process; if such a process ends, or
+            the dataset cannot be sent to one.
     """
     lists = [batch.tolist() for batch in batches]
     sampler: list[Any] = lists if seeds is None else list(zip(seeds, lists, strict=True))
@@ -57,16 +61,30 @@ def fetched(
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         loaded = iter(loader)
+    except Exception as error:
+        if not workers or "pickle" not in str(error):
+            raise
+        raise PracError(
+            f"the data set cannot be sent to a loading process ({one_line(error)}): define its "
+            f"class and functions at the top of a module, or use no workers"
+        ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
         yield loaded
     except PracError as error:
         # What a loading process raised comes in its traceback.
-        _, in_worker, last = str(error).strip().rpartition("prac.errors.PracError: ")
-        if not in_worker:
+        told = _IN_WORKER.split(str(error).strip())
+        if len(told) == 1:
             raise
-        raise PracError(one_line(last)) from None
+        raise type(error)(one_line(told[-1])) from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):
+            raise
+        raise PracError(
+            f"a loading process ended before its work was done ({one_line(error)}): it may have "
+            f"had too little memory; use fewer workers, or none to see the data set's own error"
+        ) from error
     finally:
         # An error's traceback would keep them until this process ends, and waits for them.
         getattr(loaded, "_shutdown_workers", lambda: None)()
@@ -75,15 +93,13 @@ def fetched(
 class _SeededBatches(Dataset[Any]):
     """A dataset whose batches are fetched with all random generators seeded for each."""
 
-    def __init__(self, dataset: Dataset[Any]) -> None:
+    def __init__(self, dataset: Reading) -> None:
         self._dataset = dataset
 
     def __getitems__(self, batch: tuple[int, list[int]]) -> Sequence[Any]:
         seed, indices = batch
         with _seeded_generators(seed):
-            if fetch := getattr(self._dataset, "__getitems__", None):
-                return fetch(indices)  # type: ignore[no-any-return]
-            return [self._dataset[i] for i in indices]
+            return self._dataset.__getitems__(indices)
 
 
 def _follow(parent: int, worker: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prac.algorithms import error_norms
 from prac.data import Examples, TensorExamples, in_layout
+from prac.errors import PracError
 from prac.training.problem import Problem
 from prac.training.step import batch_loss
 
@@ -80,9 +81,10 @@ def predictions(
     Answers of more than 32 bits, as codes of many labels may be, are int64.
     """
     answers = problem.task.answers
-    found = torch.cat([answers(outputs, y) for outputs, y in forward(problem, examples, between)])
+    parts = [answers(outputs, y) for outputs, y in forward(problem, examples, between)]
+    found = _of_each(parts, examples)
     small = found.to(torch.int32)
-    return (small if torch.equal(small.to(torch.int64), found) else found).cpu()
+    return small if torch.equal(small.to(torch.int64), found) else found
 
 
 def el2n_scores(
@@ -93,4 +95,16 @@ def el2n_scores(
     The task is classification: others' outputs are no scores of classes.
     """
     passes = forward(problem, examples, between)
-    return torch.cat([error_norms(outputs.float().softmax(1), y) for outputs, y in passes]).cpu()
+    found = [error_norms(outputs.float().softmax(1), y) for outputs, y in passes]
+    return _of_each(found, examples)
+
+
+def _of_each(found: list[Tensor], examples: Examples) -> Tensor:
+    """Return a pass's values on the CPU, which are told by example, in index order."""
+    values = torch.cat(found).cpu()
+    if len(values) != len(examples):
+        raise PracError(
+            f"the data's `stream` gave {len(values)} examples where it was asked for all "
+            f"{len(examples)}: expected each of them once, in the order of the indices"
+        )
+    return values

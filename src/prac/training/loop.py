@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from prac.algorithms import Plan, batch_sizes
 from prac.data import Examples, TensorExamples, in_layout, to_device
+from prac.errors import PracError
 from prac.training.runtime import Runtime
 from prac.training.step import Step, example_losses
 from prac.training.task import Task
@@ -188,6 +189,11 @@ def _batches(
 ) -> Generator[Batch, None, None]:
     stream = data.stream(ids, seeds=seeds)
     for step, (batch, seed, (x, y)) in enumerate(zip(ids, seeds, stream, strict=True), start):
+        if not len(x) == len(y) == len(batch):
+            raise PracError(
+                f"the data's `stream` gave {len(x)} inputs and {len(y)} targets for a batch of "
+                f"{len(batch)} examples: expected one of each, in the order of the indices"
+            )
         counts = None if weights is None else to_device(weights[batch], x.device)
         yield Batch(step, seed, batch, x, y, counts)
 

@@ -18,6 +18,9 @@ from prac.errors import PracError
 COME_AGAIN = 75
 STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": COME_AGAIN}
 
+# Iterations of a process up to which a time limit is called short.
+FEW_ITERATIONS = 5
+
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -88,14 +91,14 @@ class RunControl:
         if max_seconds is not None and not 0 < max_seconds < float("inf"):
             raise PracError(f"max_seconds is {max_seconds!r}: expected a number above 0")
         self._most = (inf, inf) if save_every is None else save_interval(save_every)
-        self._end = None if max_seconds is None else time.monotonic() + max_seconds
+        self._begun, self._limit = time.monotonic(), max_seconds
         self._tell = tell
         self._reason: str | None = None
         self._is_working = False
-        self._saved_at = self._asked_at = time.monotonic()
-        self._steps = 0
+        self._saved_at = self._asked_at = self._begun
+        self._steps = self._all_steps = 0
         self._longest_gap = self._longest_save = 0.0
-        self._has_moved = False
+        self._moved_at: float | None = None  # Since when there is a step or a state.
 
     @property
     def is_stopping(self) -> bool:
@@ -112,11 +115,13 @@ class RunControl:
     def saved(self, seconds: float = 0.0) -> None:
         """Count from here to the next state; the last may take `seconds` to be on disk."""
         self._longest_save = max(self._longest_save, seconds)
-        self._saved_at, self._steps, self._has_moved = time.monotonic(), 0, True
+        self._saved_at, self._steps = time.monotonic(), 0
+        self._move()
 
     def after_step(self) -> bool:
         """Say, after a training step, whether to break off there to save or to stop."""
-        self._steps, self._has_moved = self._steps + 1, True
+        self._steps, self._all_steps = self._steps + 1, self._all_steps + 1
+        self._move()
         self._look_at_clock()
         return self.wants_save
 
@@ -124,7 +129,29 @@ class RunControl:
         """Raise Interrupted if the run is to stop; called where nothing is left to save."""
         self._look_at_clock()
         if self._reason is not None:
-            raise Interrupted(self._reason, where)
+            took = self._shortness()
+            raise Interrupted(self._reason, f"{where} ({took})".strip() if took else where)
+
+    def _move(self) -> None:
+        if self._moved_at is None:
+            self._moved_at = time.monotonic()
+
+    def _shortness(self) -> str:
+        """Return, of a limit that start-up took most of or that left few iterations, what it took.
+
+        Each time that the command is given again, its start-up takes as much.
+        """
+        if self._reason != "max-seconds" or self._limit is None or self._moved_at is None:
+            return ""
+        start_up = self._moved_at - self._begun
+        if start_up <= self._limit / 2 and not 0 < self._all_steps <= FEW_ITERATIONS:
+            return ""
+        limit = f"{round(self._limit, 1 if self._limit >= 1 else 3):.10g} s"
+        took = f"{start_up:.1f} of its {limit}"
+        if start_up >= self._limit:
+            took = f"{start_up:.1f} s, more than its {limit}"
+        steps = f"{self._all_steps} iteration{'s' if self._all_steps != 1 else ''}"
+        return f"start-up took {took}, for {steps}: give it more"
 
     def _look_at_clock(self) -> None:
         now = time.monotonic()
@@ -134,7 +161,9 @@ class RunControl:
         # last state, after the one that is still being written. A command given again and again
         # must get on: its limit counts from its first step or state.
         still = self._longest_gap + 2 * self._longest_save
-        if self._end is not None and self._has_moved and now + still >= self._end:
+        if self._limit is None or self._moved_at is None:
+            return
+        if now + still >= self._begun + self._limit:
             self._reason = self._reason or "max-seconds"
 
     @contextmanager
