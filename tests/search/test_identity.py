@@ -109,6 +109,18 @@ def test_tickets_tell_which_network_they_are_of(find):
     assert len(first) == 12
 
 
+def test_a_ticket_in_another_network_is_told(find, train):
+    ticket, notes = find(mlp()).tickets[1], []
+
+    def watch(event):
+        notes.extend([event.facts["text"]] if event.kind == "note" else [])
+
+    for model in (mlp(), mlp(seed=7), mlp(activation=nn.ReLU)):
+        prac.retrain(ticket, model, train, FEW, callback=watch)
+    (note,) = notes
+    assert note.startswith("the network is not the one that the ticket was found in")
+
+
 def test_judging_another_network_is_told_and_trains_it(find, train, val):
     search = find(mlp())
     notes = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from prac.config import TrainConfig, flat
 from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.io import read_dataclass, read_tensors, write_json, write_tensors
-from prac.models import masked, restore_
+from prac.models import masked, restore_, structure_digest
 from prac.runs import Cost, RunFolder, RunState, Ticket, read_metrics, read_retraining
 from prac.training import (
     CLASSIFICATION,
@@ -128,7 +128,7 @@ def retrain(
                 out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "retrain"
             path = Path(out)
             if not (path / "summary.json").exists():  # Else there is no step left to run.
-                for line in problem.notices():
+                for line in (*problem.notices(), *_notices(ticket, problem)):
                     options.note(line)
                 found_under = ticket.provenance.get("versions")
                 problem = select_execution(
@@ -149,6 +149,16 @@ def retrain(
             restore_(problem.model, trained)
             runtime.prepare_(model)  # In the usual layout.
             return model, read_history(path)
+
+
+def _notices(ticket: Ticket, problem: Problem) -> Iterator[str]:
+    """Yield what a retraining should say of a ticket and the network that it is put into."""
+    found_in = ticket.provenance.get("modules")
+    if found_in is not None and found_in != structure_digest(problem.modules):
+        yield (
+            "the network is not the one that the ticket was found in: its modules, their settings "
+            "or their code are others"
+        )
 
 
 def read_history(path: Path) -> History:

@@ -32,7 +32,10 @@ def structure(model: nn.Module) -> Structure:
     >>> structure(nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))["1"]
     {'': 'Dropout', 'p': '0.5', 'inplace': 'False'}
     """
-    return {name: _told(module) for name, module in model.named_modules(remove_duplicate=False)}
+    codes: dict[type, str] = {}  # Of own classes; many modules are of one.
+    return {
+        name: _told(module, codes) for name, module in model.named_modules(remove_duplicate=False)
+    }
 
 
 def structure_lines(fresh: Structure, used: Structure) -> tuple[str, ...]:
@@ -60,7 +63,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return content_digest(weights, {})[:12]
 
 
-def _told(module: nn.Module) -> dict[str, str]:
+def _told(module: nn.Module, codes: dict[type, str]) -> dict[str, str]:
     cls = type(module)
     # A class that a library derives from another's, such as a parametrised one, has its module.
     own = any(is_own(base.__module__) for base in cls.__mro__)
@@ -72,7 +75,9 @@ def _told(module: nn.Module) -> dict[str, str]:
     if hooks:
         told["hooks"] = str([described(hook) for hook in hooks])
     if own:
-        told["code"] = digest_of(cls)
+        if cls not in codes:
+            codes[cls] = digest_of(cls)
+        told["code"] = codes[cls]
     return told
 
 
