@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
+from prac.training.threads import is_small
 from prac.utils import one_line
 
 
@@ -50,6 +51,8 @@ class Problem:
     ) -> Problem:
         """Return the problem on the runtime's device, checked with a few examples.
 
+        Where the runtime leaves the number of threads open, a small network on a CPU gets one.
+
         Raises:
             PracError: If the data is of no known kind, its shape does not fit the model, or a
                 label has no output.
@@ -64,11 +67,20 @@ class Problem:
             runtime,
             batch_size,
         )
-        problem.check("training", problem.train)
-        problem.check_step(min(batch_size, 4))
-        if problem.val is not None:
-            problem.check("validation", problem.val)
-        return problem
+        with runtime.reproducible():
+            problem.check("training", problem.train)
+            problem.check_step(min(batch_size, 4))
+            if problem.val is not None:
+                problem.check("validation", problem.val)
+        return problem._with_threads()
+
+    def _with_threads(self) -> Problem:
+        if self.runtime.threads is not None or self.runtime.device.type != "cpu":
+            return self
+        x, _ = first_batch(self.train, 4)
+        size = min(self.batch_size, len(self.train))
+        threads = 1 if is_small(self.model, x, size) else None
+        return replace(self, runtime=replace(self.runtime, threads=threads))
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this problem from another, JSON values by name."""

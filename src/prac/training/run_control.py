@@ -18,6 +18,9 @@ from prac.errors import PracError
 COME_AGAIN = 75
 STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": COME_AGAIN}
 
+MOST_THREADS = 1024
+"""More cannot be asked for: a system that begins no more of them ends the process."""
+
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
