@@ -105,9 +105,11 @@ class RunOptions:
         if self.threads is not None or runtime.device.type != "cpu" or not has_trained(folder):
             return runtime
         begun = read_environment(folder)
-        known = begun.get("threads")
-        if begun.get("device") != "cpu" or known not in range(1, MOST_THREADS + 1):
+        known: Any = begun.get("threads")
+        is_usable = isinstance(known, int) and 1 <= known <= MOST_THREADS
+        if begun.get("device") != "cpu" or not is_usable:
             return runtime
+        known = int(known)
         if known > (cores := os.cpu_count() or 1):
             self.note(
                 f"{folder}: goes on with {known} threads, as it was begun, on {cores} cores: that "
