@@ -1,6 +1,7 @@
 """Section `threads`: what a second thread gains, by the arithmetic that a step has.
 
 From it follows below which size a network trains on one thread: `prac.training.threads.SMALL`.
+Times are of the fastest of some steps: what other work costs on a busy machine is not asked for.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from prac.training.threads import SMALL, multiplications
 from prac.utils import seeded
 
 THREADS = 2
-SECONDS = 0.2
-"""Of a sample: some steps that take so long with one thread."""
+SECONDS = 0.1
+"""Of a sample: steps that take so long, and a few more where each waits for other work."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,8 @@ def measure(options: Options) -> Section:
     rows, facts = [], {}
     try:
         for case in options.of(CASES, CASES[:1]):
-            size, steps_of = _made(case, options)
-            one = statistics.median(steps_of(1, 3) for _ in range(3))
-            steps = options.of(max(3, round(SECONDS / one)), 1)
-            runs = {str(count): partial(steps_of, count, steps) for count in (1, THREADS)}
+            size, fastest = _made(case, options)
+            runs = {str(count): partial(fastest, count) for count in (1, THREADS)}
             found = interleaved(runs, options.of(9, 2))
             gains = [a / b for a, b in zip(found["1"], found[str(THREADS)], strict=True)]
             about = f"{case.title}, {size / 1e6:.3g} M multiplications an operation"
@@ -78,11 +77,10 @@ def measure(options: Options) -> Section:
     return Section(rows, facts, [remark])
 
 
-def _made(case: Case, options: Options) -> tuple[float, Callable[[int, int], float]]:
-    """Return an operation's multiplications, and what gives the seconds of a step.
+def _made(case: Case, options: Options) -> tuple[float, Callable[[int], float]]:
+    """Return an operation's multiplications, and what gives the seconds of the fastest step.
 
-    The latter is told how many threads to take, and how many steps; one more goes before them, with
-    which threads are begun.
+    The latter is told how many threads to take; one step more goes first, with which they begin.
     """
     runtime = Runtime.choose("cpu", "fp32")
     with seeded(options.seed):
@@ -91,14 +89,17 @@ def _made(case: Case, options: Options) -> tuple[float, Callable[[int, int], flo
         y = torch.randint(10, (case.batch_size,))
     config = TrainConfig(batch_size=case.batch_size)
     optimizer, size = make_optimizer(model, config, runtime), case.batch_size
+    wanted = options.of(SECONDS, 0.0)
     step = Step(model, optimizer, {}, task=CLASSIFICATION, runtime=runtime, batch_size=size)
 
-    def seconds(threads: int, steps: int) -> float:
+    def seconds(threads: int) -> float:
         torch.set_num_threads(threads)
         step(x, y, 0.0)
-        started = time.perf_counter()
-        for _ in range(steps):
+        found: list[float] = []
+        while sum(found) < wanted or len(found) < 3:
+            started = time.perf_counter()
             step(x, y, 0.0)
-        return (time.perf_counter() - started) / steps
+            found.append(time.perf_counter() - started)
+        return min(found)
 
     return multiplications(model, x, size), seconds

@@ -538,9 +538,10 @@ def test_the_number_of_threads_is_an_option_and_recorded(capsys):
         assert status == 2
         assert f"threads is {wrong}" in err
     with with_threads(3):
-        for name, given, expected in (("own", (), 1), ("told", ("--threads", "2"), 2)):
-            assert run_prac(capsys, "find", *QUICK, "--out", name, *given)[0] == 0
-            assert json.loads(Path(name, "environment.json").read_text())["threads"] == expected
+        for expected, more in ((1, ()), (2, ("--threads", "2"))):
+            out = str(expected)
+            assert run_prac(capsys, "find", *QUICK, "--out", out, *more)[0] == 0
+            assert json.loads(Path(out, "environment.json").read_text())["threads"] == expected
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path):

@@ -82,7 +82,7 @@ def test_a_section_gives_rows_with_goals(section, tmp_path):
     assert list(found["sections"]) == [section]
     rows = found["sections"][section]["rows"]
     check_rows(rows)
-    assert any(row["goal"] for row in rows) or section in ("states", "tried")
+    assert any(row["goal"] for row in rows) or section in ("states", "threads", "tried")
     about = found["about"]
     assert about["processor"]
     assert about["threads"] >= 1
