@@ -28,7 +28,6 @@ from bench import (
     scoring,
     search,
     states,
-    threads,
     tried,
 )
 from bench.options import Options
@@ -45,7 +44,6 @@ SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "report": reporting.measure,
     "memory": memory.measure,
     "growth": growth.measure,
-    "threads": threads.measure,
     "tried": tried.measure,
 }
 DATA = machine.ROOT.parent / "shared" / "data"

@@ -1,16 +1,18 @@
-"""Section `threads`: what a second thread gains, by the arithmetic that a step has.
+"""`python -m bench.threads`: what a second thread gains, by the arithmetic that a step has.
 
 From it follows below which size a network trains on one thread: `prac.training.threads.SMALL`.
-Times are of the fastest of some steps: what other work costs on a busy machine is not asked for.
+Run it on an idle machine: with other work the threads wait for each other even in the fastest step.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -103,3 +105,17 @@ def _made(case: Case, options: Options) -> tuple[float, Callable[[int], float]]:
         return min(found)
 
     return multiplications(model, x, size), seconds
+
+
+def main() -> None:
+    """Print what was measured, and how busy the machine was before and after."""
+    before = os.getloadavg()[0]
+    section = measure(Options(Path()))
+    for row in section.rows:
+        low, *_, high = sorted(row.samples)
+        print(f"{row.what}: {row.value:.2f} ({low:.2f} to {high:.2f})")
+    print(f"load {before:.1f} before, {os.getloadavg()[0]:.1f} after")
+
+
+if __name__ == "__main__":
+    main()

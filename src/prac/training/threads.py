@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 SMALL = 8e6
 """Multiplications of a product of matrices, or a convolution, below which one thread does it all.
 
-Measured by `python -m bench --only threads`: with fewer, a second thread makes steps of an idle
+Measured by `python -m bench.threads`: with fewer, a second thread makes steps of an idle
 machine less than 1.3 times as fast."""
 
 
