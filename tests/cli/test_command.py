@@ -20,6 +20,7 @@ import yaml
 from prac.cli import main
 from prac.cli.command import COMMANDS
 from prac.config import METHODS, PRESETS, Recipe, flag_of, from_flat, leaves
+from prac.training.threads import with_threads
 from tests import cli_options
 
 QUICK = [
@@ -521,7 +522,7 @@ def test_going_on_under_another_torch_needs_a_word(capsys):
     assert run_prac(capsys, *command, "--save-every", "3", "--max-seconds", "0.01")[0] == 75
     path = Path("run/environment.json")
     about = json.loads(path.read_text())
-    path.write_text(json.dumps({**about, "torch": "1.0", "threads": 99}))
+    path.write_text(json.dumps({**about, "torch": "1.0", "processor": "pdp-11"}))
     status, _, err = run_prac(capsys, *command)
     assert status == 2
     assert "torch was 1.0, is " in err
@@ -530,7 +531,19 @@ def test_going_on_under_another_torch_needs_a_word(capsys):
     assert status == 0
     assert "note: run: torch was 1.0" in err
     (change,) = json.loads(path.read_text())["continued"]
-    assert change["before"] == {"torch": "1.0", "threads": 99}
+    assert change["before"] == {"torch": "1.0", "processor": "pdp-11"}
+
+
+def test_the_number_of_threads_is_an_option_and_recorded(capsys):
+    for given, wrong in (("0", "0: expected at least 1 and at most 1024"), ("two", "'two': expe")):
+        status, _, err = run_prac(capsys, "find", *QUICK, "--threads", given)
+        assert status == 2
+        assert f"threads is {wrong}" in err
+    with with_threads(3):
+        for expected, more in ((1, ()), (2, ("--threads", "2"))):
+            out = str(expected)
+            assert run_prac(capsys, "find", *QUICK, "--out", out, *more)[0] == 0
+            assert json.loads(Path(out, "environment.json").read_text())["threads"] == expected
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path):

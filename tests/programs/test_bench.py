@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench import gpu, page, plots, together, tried
+from bench import gpu, page, plots, threads, together, tried
 from bench.__main__ import SECTIONS, _said, main
 from bench.apart import apart
 from bench.clock import REST, Clock
@@ -270,6 +270,13 @@ def test_trainings_that_mps_does_not_take_are_a_remark(tmp_path, monkeypatch):
     section = together.measure(RESNET, tmp_path, "captured", 3, options)
     assert values(section) == {**alone, **{f"{what} under MPS": of for what, of in alone.items()}}
     assert section.remarks == []
+
+
+def test_what_a_second_thread_gains_is_measured_and_the_process_keeps_its_number(tmp_path):
+    before = torch.get_num_threads()
+    section = threads.measure(Options(tmp_path, short=True)).to_json()
+    check_rows(section["rows"])
+    assert torch.get_num_threads() == before
 
 
 def test_the_page_is_what_bench_makes_of_the_committed_figures():

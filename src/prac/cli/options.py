@@ -15,7 +15,7 @@ from prac.cli.memory import keep_freed_memory
 from prac.cli.parser import Parser
 from prac.config import ABOUT_METHODS, PRESETS, Settings, flag_of, from_flat, leaves
 from prac.monitor import TRACKERS, Progress
-from prac.training import RunControl, save_interval
+from prac.training import MOST_THREADS, RunControl, save_interval
 
 if TYPE_CHECKING:
     from prac.data import Examples
@@ -93,6 +93,14 @@ def add_run_options(parser: Parser, *, tracked: bool = False) -> None:
         names=("auto", "cpu", "cuda"),
     )
     parser.option(
+        "threads",
+        int | None,
+        help="CPU threads to train with (default: as the run was begun; one where the network is "
+        "small; else torch's own number)",
+        at_least=1,
+        at_most=MOST_THREADS,
+    )
+    parser.option(
         "workers",
         int,
         default=2,
@@ -151,7 +159,7 @@ def running(options: Namespace, progress: Progress) -> Iterator[RunOptions]:
     with control.listening():
         from prac.training import RunOptions
 
-        yield RunOptions(options.device, progress, control, options.accept_changes)
+        yield RunOptions(options.device, progress, control, options.accept_changes, options.threads)
 
 
 @contextmanager

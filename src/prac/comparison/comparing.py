@@ -65,7 +65,8 @@ def compare(
         test: Examples that accuracies are measured on.
         task: Loss and correctness.
         recipe: Settings that model and data were made from, by flat name.
-        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
+        **run: device, callback, run_control, accept_changes, threads: the fields of
+            `prac.RunOptions`.
 
     Raises:
         PracError: On what does not fit, before anything is trained; or where the folder, or one in

@@ -53,6 +53,8 @@ class DenseRun:
         kept = path / f"iteration_{point:08d}.safetensors"
         if not kept.exists():
             options.tell("trunk", iteration=point)
+            runtime = options.as_begun(runtime, path)
+            problem = replace(problem, runtime=runtime)
             with runtime.reproducible():
                 tuned = select_execution(problem, self.config, point, path, options.note)
                 folder = options.open_folder(path, settings, identity, tuned.runtime, of_old=of_old)

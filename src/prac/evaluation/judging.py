@@ -62,7 +62,8 @@ def judge(
         cache: The folder that trainings are kept in; `judged` in the run folder by default.
         config: How to train; as the search did by default.
         task: Loss and correctness.
-        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
+        **run: device, callback, run_control, accept_changes, threads: the fields of
+            `prac.RunOptions`.
 
     Raises:
         PracError: On what does not fit, in one line.

@@ -90,7 +90,8 @@ def retrain(
         task: Loss and correctness.
         recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
             and compared on resuming.
-        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
+        **run: device, callback, run_control, accept_changes, threads: the fields of
+            `prac.RunOptions`.
 
     Raises:
         PracError: If the ticket does not fit the model, or the data or the start does not.
@@ -98,11 +99,11 @@ def retrain(
     """
     ticket.apply(model)
     options = RunOptions.of(run)
-    runtime = options.runtime(config.precision)
-    with runtime.reproducible():
-        problem = Problem.of(
-            model, train, val, task=task, runtime=runtime, batch_size=config.batch_size
-        )
+    runtime = options.runtime(config.precision, None if out is None else Path(out))
+    problem = Problem.of(
+        model, train, val, task=task, runtime=runtime, batch_size=config.batch_size
+    )
+    with problem.runtime.reproducible():
         test_examples = None if test is None else as_examples(test).to(runtime.device)
         if test_examples is not None:
             problem.check("test", test_examples)

@@ -99,7 +99,8 @@ def find_rewind_point(
             the schedule.
         cache: The folder that trainings are kept in.
         task: Loss and correctness.
-        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
+        **run: device, callback, run_control, accept_changes, threads: the fields of
+            `prac.RunOptions`.
 
     Raises:
         PracError: On what does not fit, in one line.

@@ -141,6 +141,8 @@ class RunFolder:
                 raise
             return False
         self.identity |= kept
+        if not has_trained(self.path):  # Nothing came of the versions that it was begun under.
+            write_json(self.path / "environment.json", {**begun, **self.versions})
         return True
 
     def _begin(self) -> None:

@@ -70,7 +70,8 @@ def find(
         score: Weights -> scores, higher being worth keeping, instead of the configured score.
         recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
             and compared on resuming.
-        **run: device, callback, run_control, accept_changes: the fields of `prac.RunOptions`.
+        **run: device, callback, run_control, accept_changes, threads: the fields of
+            `prac.RunOptions`.
 
     Raises:
         PracError: On settings, data or a folder that do not fit, in one line; nothing is written.
@@ -81,11 +82,9 @@ def find(
     elif config.subset.rule == "fixed":
         raise PracError("subset_rule is 'fixed' but no subset is given: pass --subset FILE")
     options, path = RunOptions.of(run), Path(out)
-    runtime = options.runtime(config.train.precision)
-    with runtime.reproducible():
-        problem = Problem.of(
-            model, train, val, task=task, runtime=runtime, batch_size=config.train.batch_size
-        )
+    runtime, size = options.runtime(config.train.precision, path), config.train.batch_size
+    problem = Problem.of(model, train, val, task=task, runtime=runtime, batch_size=size)
+    with problem.runtime.reproducible():
         check_task(problem, config)
         rules = rules_of(config, choose=choose, stop=stop, score=score)
         first = _first_state(problem, config, subset)

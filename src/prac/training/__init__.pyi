@@ -12,6 +12,7 @@ from .loop import own_generators as own_generators
 from .problem import ModelFault as ModelFault
 from .problem import Problem as Problem
 from .run_control import COME_AGAIN as COME_AGAIN
+from .run_control import MOST_THREADS as MOST_THREADS
 from .run_control import Interrupted as Interrupted
 from .run_control import RunControl as RunControl
 from .run_control import save_interval as save_interval

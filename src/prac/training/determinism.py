@@ -10,23 +10,27 @@ from typing import Any
 
 import torch
 
+from prac.training.threads import with_threads
+
 # One workspace for each stream: with the default, sums may be split by what else is under way.
 CUBLAS_WORKSPACE = ":4096:8"
 
 
 @contextmanager
-def reproducible(device: torch.device) -> Iterator[None]:
+def reproducible(device: torch.device, threads: int | None = None) -> Iterator[None]:
     """Let a GPU give the same bits each time, and fp32 be fp32; on CPUs it already does.
 
-    cuDNN and torch choose deterministic kernels, none by timing, and multiply float32 as such (no
-    TF32). What has no deterministic kernel runs all the same: `noting_randomness` tells of it. The
-    process's own settings are put back at the end.
+    What is done on the CPU is done by so many threads, or by the process's own number. cuDNN and
+    torch choose deterministic kernels, none by timing, and multiply float32 as such (no TF32). What
+    has no deterministic kernel runs all the same: `noting_randomness` tells of it. The process's
+    own settings are put back at the end.
     """
     if device.type != "cuda":
-        yield
+        with with_threads(threads):
+            yield
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
-    with _put_back():
+    with with_threads(threads), _put_back():
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         torch.use_deterministic_algorithms(True, warn_only=True)
         # It would fill each new tensor: a kernel more for every one that a step makes.

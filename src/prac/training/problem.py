@@ -17,6 +17,7 @@ from prac.errors import PracError
 from prac.models import LastLayer, structure, structure_lines
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
+from prac.training.threads import is_small
 from prac.utils import one_line
 
 
@@ -63,6 +64,8 @@ class Problem:
     ) -> Problem:
         """Return the problem on the runtime's device, checked with a few examples.
 
+        Where the runtime leaves the number of threads open, a small network on a CPU gets one.
+
         Raises:
             PracError: If the data is of no known kind, its shape does not fit the model, or a
                 label has no output.
@@ -78,12 +81,21 @@ class Problem:
             runtime,
             batch_size,
         )
-        problem.check("training", problem.train)
-        used, output_layer = problem.check_step(min(batch_size, 4))
-        if problem.val is not None:
-            problem.check("validation", problem.val)
+        with runtime.reproducible():
+            problem.check("training", problem.train)
+            used, output_layer = problem.check_step(min(batch_size, 4))
+            if problem.val is not None:
+                problem.check("validation", problem.val)
         modules = structure_lines(fresh, structure(used))
-        return replace(problem, modules=modules, output_layer=output_layer)
+        return replace(problem, modules=modules, output_layer=output_layer)._with_threads()
+
+    def _with_threads(self) -> Problem:
+        if self.runtime.threads is not None or self.runtime.device.type != "cpu":
+            return self
+        x, _ = first_batch(self.train, 4)
+        size = min(self.batch_size, len(self.train))
+        threads = 1 if is_small(self.model, x, size) else None
+        return replace(self, runtime=replace(self.runtime, threads=threads))
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this problem from another, JSON values by name."""

@@ -21,6 +21,9 @@ STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": COME_AGAIN}
 # Iterations of a process up to which a time limit is called short.
 FEW_ITERATIONS = 5
 
+MOST_THREADS = 1024
+"""More cannot be asked for: a system that begins no more of them ends the process."""
+
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from prac import retired
+from prac.config import check_bounds, checked
 from prac.events import Callback, Event
+from prac.io import has_trained, read_environment
 from prac.runs import RunFolder
-from prac.training.run_control import RunControl
+from prac.training.run_control import MOST_THREADS, RunControl
 from prac.training.runtime import Runtime, environment
 
 
@@ -25,6 +28,7 @@ class RunKeywords(TypedDict, total=False):
     callback: Callback | None
     run_control: RunControl | None
     accept_changes: bool
+    threads: int | None
 
 
 def ignore(event: Event) -> None:
@@ -40,12 +44,20 @@ class RunOptions:
         callback: Called with an `Event` as the run goes on.
         run_control: When to save within epochs, and when to stop; never, by default.
         accept_changes: Resume under another torch, prac or device as well, though bits may differ.
+        threads: Of the CPU, that work is done with. By default a run that goes on keeps its number;
+            a new one takes one where its network is small, else torch's own number.
     """
 
     device: str = "auto"
     callback: Callback = ignore
     run_control: RunControl = field(default_factory=RunControl)
     accept_changes: bool = False
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the number of threads."""
+        checked("threads", self.threads, int | None)
+        check_bounds("threads", self.threads, {"at_least": 1, "at_most": MOST_THREADS})
 
     @classmethod
     def of(cls, keywords: RunKeywords) -> RunOptions:
@@ -76,13 +88,34 @@ class RunOptions:
         """What passes all of it on to another function that takes it."""
         return cast(RunKeywords, {one.name: getattr(self, one.name) for one in fields(self)})
 
-    def runtime(self, precision: str) -> Runtime:
-        """Return the device, with an arithmetic by name.
+    def runtime(self, precision: str, folder: Path | None = None) -> Runtime:
+        """Return the device, with an arithmetic by name, as a run in a folder is to have it.
 
         Raises:
             PracError: If the device is not there or cannot be used.
         """
-        return Runtime.choose(self.device, precision)
+        runtime = replace(Runtime.choose(self.device, precision), threads=self.threads)
+        return runtime if folder is None else self.as_begun(runtime, folder)
+
+    def as_begun(self, runtime: Runtime, folder: Path) -> Runtime:
+        """Return a runtime with the threads of the run in a folder, which goes on with its bits.
+
+        Other threads win where they were asked for. A GPU's bits do not hang on them.
+        """
+        if self.threads is not None or runtime.device.type != "cpu" or not has_trained(folder):
+            return runtime
+        begun = read_environment(folder)
+        known: Any = begun.get("threads")
+        is_usable = isinstance(known, int) and 1 <= known <= MOST_THREADS
+        if begun.get("device") != "cpu" or not is_usable:
+            return runtime
+        known = int(known)
+        if known > (cores := os.cpu_count() or 1):
+            self.note(
+                f"{folder}: goes on with {known} threads, as it was begun, on {cores} cores: that "
+                f"is slow, but keeps its bits; --threads {cores} gives them up"
+            )
+        return replace(runtime, threads=known)
 
     def open_folder(
         self,

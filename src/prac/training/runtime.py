@@ -24,11 +24,13 @@ class Runtime:
         device: Where model and in-memory data lie.
         precision: "fp32" or "bf16" (autocast; weights and optimiser stay in fp32).
         execution: How training steps run, one of EXECUTIONS.
+        threads: Of the CPU, that work is done with; None leaves it to the process.
     """
 
     device: torch.device
     precision: str = "fp32"
     execution: str = "eager"
+    threads: int | None = None
 
     @classmethod
     def choose(
@@ -67,7 +69,7 @@ class Runtime:
 
     def reproducible(self) -> AbstractContextManager[None]:
         """Return the context in which all work is done: equal work then has equal bits."""
-        return reproducible(self.device)
+        return reproducible(self.device, self.threads)
 
     @property
     def compiles(self) -> bool:
