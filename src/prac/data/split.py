@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prac.data.npy import claimed_bytes
 from prac.errors import PracError
+from prac.io import check_kind
 from prac.utils import one_line
 
 
@@ -48,6 +49,7 @@ def read_index_file(path: str | Path, n: int) -> Tensor:
         PracError: the file cannot be read, or the indices are not one-dimensional integers within
             0..n-1, each once, that leave something on both sides.
     """
+    check_kind(path, "indices")
     try:
         if zipfile.is_zipfile(path):
             raise PracError(f"{path}: an archive of several arrays, expected a .npy file of one")

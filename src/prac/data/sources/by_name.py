@@ -8,6 +8,7 @@ from pathlib import Path
 from prac.config import DATA_NAMES, DataConfig
 from prac.data.sources.types import Splits
 from prac.errors import PracError, unknown_name
+from prac.io import check_kind
 
 _LAYOUTS = (
     "parquet files (train.parquet, train-00000-of-00001.parquet, also in data/)",
@@ -82,6 +83,7 @@ def load_splits(config: DataConfig) -> Splits:
 
         return load_hub(config)
     path = Path(name).expanduser()
+    check_kind(path, "data")  # First: a run with charts in it looks like images by class.
     try:
         if path.is_dir():
             return _load_folder(path, config)
