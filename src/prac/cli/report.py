@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prac.cli.parser import Parser
 from prac.errors import PracError
-from prac.io import check_kind, check_new, other_kind
+from prac.io import check_new
 from prac.runs import search_settings
 from prac.utils import printable
 
@@ -53,15 +53,13 @@ def run(arguments: Sequence[str]) -> int:
 
     renderer()  # Before any data is loaded.
     out = Path(options.out or (REPORT_FILE if len(runs) > 1 else f"{runs[0]}/{REPORT_FILE}"))
-    if out.is_dir():
-        raise PracError(f"{out}: is a folder: --out names the page's file")
-    check_new(out, "page", "page")
-    if options.png is not None:
-        if Path(options.png).is_file():
-            raise other_kind(options.png, "charts")
-        check_kind(options.png, "charts")
     for path in runs:
         search_settings(Path(path))
+    check_new(out, "page", "page")
+    if out.is_dir():
+        raise PracError(f"{out}: is a folder: --out names the page's file")
+    if options.png is not None:
+        check_new(options.png, "charts", "folder")
     if len(runs) > 1:
         facts = [RunFacts.read(path) for path in runs]
         charts = comparison_charts(facts)

@@ -118,7 +118,6 @@ _NEAR = {
     "search": ("search", "runs/*/seed-*", "*"),
     "ticket": ("ticket", "levels/{0}/ticket.safetensors", "levels/*/ticket.safetensors"),
     "subset": ("subset", "levels/{0}/subset.safetensors", "levels/*/subset.safetensors"),
-    "options": ("config", "config.yaml"),
 }
 """The kind that is wanted, and where it may lie in what is given, or in the run around that."""
 
@@ -252,7 +251,9 @@ def contents(path: Path) -> Iterator[tuple[str, str]]:
 
 def _near(path: Path, wanted: str) -> Path | None:
     """Return what is wanted, from what is given or from the run or the comparison around it."""
-    kind, *patterns = _NEAR.get(wanted, ("",))
+    if wanted not in _NEAR:
+        return None
+    kind, *patterns = _NEAR[wanted]
     around = ((of, kind_at(of)) for of in islice(path.parents, 4))
     owner, of = next((one for one in around if one[1] in ("search", "comparison")), (path, ""))
     if kind == of:

@@ -8,7 +8,7 @@ from pathlib import Path
 from prac.config import DATA_NAMES, DataConfig
 from prac.data.sources.types import Splits
 from prac.errors import PracError, unknown_name
-from prac.io import check_kind
+from prac.io import check_kind, other_kind
 
 _LAYOUTS = (
     "parquet files (train.parquet, train-00000-of-00001.parquet, also in data/)",
@@ -92,6 +92,8 @@ def load_splits(config: DataConfig) -> Splits:
     except OSError as error:
         place = error.filename or path
         raise PracError(f"{place}: cannot be read ({error.strerror or error})") from error
+    if path.exists():  # A pipe would be waited for.
+        raise other_kind(path, "data")
     if path.is_absolute() or len(path.parts) > 1:
         raise PracError(f"{path}: there is no such file or folder: expected a data set")
     unknown = unknown_name("data set", name, DATA_NAMES)
