@@ -433,3 +433,29 @@ def test_functions_say_the_same(things, monkeypatch, tmp_path, train, val, small
         lambda: prac.compare(small_net, train, config(), **comparison)
     )
     check_unchanged(things)
+
+
+def test_runs_beside_data_are_no_reason_to_refuse_it(things, tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    shutil.copytree(things / "photos", photos)
+    monkeypatch.chdir(photos)
+    for out in ("runs/a", "b"):
+        for _ in range(2):
+            assert main(["find", *DIGITS.split(), "--data", ".", "--out", out]) == 0
+    assert kind_at(photos) == "runs"
+    assert kind_at(tmp_path) == "folder"
+
+
+def test_the_page_has_every_argument():
+    page = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
+    table = page.partition("(what-takes-what)=")[2].partition("(identity)=")[0]
+    named = set()
+    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
+        for words in re.findall("`(.+?)`", row):
+            *command, argument = words.split()
+            name = argument.removeprefix("--").replace("-", "_").lower()
+            name = {"run": "runs" if command == ["report"] else "run", "dir": "folders"}.get(
+                name, "what" if name == "path" else name
+            )
+            named |= {of for of in TAKES if of[1] == name and command in ([], [of[0]])}
+    assert named == TAKES.keys()

@@ -98,8 +98,8 @@ WANTED = {
     "ticket": Kind("a ticket file", "prac find writes them to levels/*/ticket.safetensors"),
     "subset": Kind("a subset file", "prac find writes them to levels/*/subset.safetensors"),
     "options": Kind("a YAML file of options", "prac find --print-config prints one"),
-    "data": Kind("a data set", UNKNOWN),
-    "indices": Kind("a .npy file of indices", UNKNOWN),
+    "data": Kind("a data set", "choose another --data"),
+    "indices": Kind("a .npy file of indices", "choose another --val-indices"),
     "runs": Kind("a folder of runs", "prac find makes runs"),
     "run": Kind("an empty or new folder for --out", "choose another --out"),
     "new_comparison": Kind(
@@ -158,9 +158,9 @@ def _of_folder(path: Path) -> str:
         return "cache"
     if any(path.glob("events.out.tfevents.*")):
         return "curves"
-    # A comparison's runs lie deeper.
-    within = islice(chain(path.glob("*"), path.glob("*/*")), _MOST_LOOKED_AT)
-    if any((entry / "config.yaml").is_file() and _of_run(entry) == "search" for entry in within):
+    # Not deeper: a folder in which people work has runs in it too. A comparison's are by method.
+    within = islice(chain(path.glob("*"), path.glob("*/seed-*")), _MOST_LOOKED_AT)
+    if any(map(_is_search_or_comparison, within)):
         return "runs"
     return "folder" if any(not entry.name.startswith(".") for entry in path.iterdir()) else "empty"
 
@@ -175,6 +175,12 @@ def _of_run(path: Path) -> str:
     if not settings or not (path / "environment.json").is_file():
         return "folder"  # Others have files of that name too.
     return "trunk" if path.name.startswith("trunk-") else "retraining"
+
+
+def _is_search_or_comparison(entry: Path) -> bool:
+    if (entry / "config.yaml").is_file():
+        return _of_run(entry) == "search"
+    return (entry / "comparison.json").is_file()
 
 
 def _is_kept(entry: Path) -> bool:
@@ -211,8 +217,8 @@ def other_kind(
     found, expected = KINDS[kind], WANTED.get(wanted) or TENSORS[wanted]
     near = None if kind in NOT_OURS else _near(path, wanted)
     such = "" if near is None else f", such as {near}"
-    remedy = f"; {found.remedy or expected.remedy}".removesuffix("; ")
-    return error(f"{path}: is {found.words}: expected {expected.words}{such}{remedy}")
+    remedy = found.remedy or expected.remedy
+    return error(f"{path}: is {found.words}: expected {expected.words}{such}; {remedy}")
 
 
 def check_kind(

@@ -83,7 +83,8 @@ def load_splits(config: DataConfig) -> Splits:
 
         return load_hub(config)
     path = Path(name).expanduser()
-    check_kind(path, "data")  # First: a run with charts in it looks like images by class.
+    # First: a run with charts in it looks like images by class. But people keep runs beside data.
+    check_kind(path, "data", "runs")
     try:
         if path.is_dir():
             return _load_folder(path, config)
@@ -116,6 +117,7 @@ def _load_folder(folder: Path, config: DataConfig) -> Splits:
         return load_parquet(place, config, name=canonical(folder.resolve().name))
     if folders.has_class_folders(folder):
         return folders.load_class_folders(folder, config)
+    check_kind(folder, "data")
     raise PracError(f"{folder}: in no known layout, looked for {'; '.join(_LAYOUTS)}")
 
 
