@@ -20,7 +20,7 @@ import prac
 from prac.cli import main
 from prac.cli.command import COMMANDS
 from prac.cli.completion import FILES, FOLDERS
-from prac.io import KINDS, kind_at
+from prac.io import KINDS, check_new, kind_at
 from tests.conftest import made_once
 
 DIGITS = (
@@ -459,3 +459,11 @@ def test_the_page_has_every_argument():
             )
             named |= {of for of in TAKES if of[1] == name and command in ([], [of[0]])}
     assert named == TAKES.keys()
+
+
+def test_what_a_comparison_leaves_that_is_killed_early_is_gone_on_with(tmp_path):
+    for left in ("", "runs", "runs/imp", "runs/imp/seed-0/.lock"):
+        out = tmp_path / f"after-{left.replace('/', '-')}"
+        (out / left).mkdir(parents=True)
+        assert kind_at(out) == ("comparison" if "seed" in left else "empty")
+        check_new(out, "new_comparison", "comparison")

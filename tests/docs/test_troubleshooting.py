@@ -98,7 +98,7 @@ def provoke(told: str, command: str, capsys: pytest.CaptureFixture[str]) -> None
         ("matches the pattern", f"{DIGITS} --model lenet_300_100 --include fc9"),
         ("cannot import", f"{DIGITS} --model no_such_module:Net"),
         ("CUDA devices", f"{LENET} --device cuda:99"),
-        ("PATH: is WHAT", "report elsewhere"),
+        ("expected WHAT; REMEDY", "report elsewhere"),
     ],
 )
 def test_a_common_mistake_gets_the_quoted_message(told, command, tmp_path, monkeypatch, capsys):

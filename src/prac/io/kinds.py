@@ -144,7 +144,7 @@ def kind_at(path: str | Path) -> str:
 def _of_folder(path: Path) -> str:
     if (path / "config.yaml").is_file():
         return _of_run(path)
-    if (path / "comparison.json").is_file() or any(path.glob("runs/*/seed-*/config.yaml")):
+    if (path / "comparison.json").is_file() or any(path.glob("runs/*/seed-*")):
         return "comparison"
     if (path / "ticket.safetensors").is_file() and (path / "subset.safetensors").is_file():
         return "level"
@@ -162,7 +162,7 @@ def _of_folder(path: Path) -> str:
     within = islice(chain(path.glob("*"), path.glob("*/seed-*")), _MOST_LOOKED_AT)
     if any(map(_is_search_or_comparison, within)):
         return "runs"
-    return "folder" if any(not entry.name.startswith(".") for entry in path.iterdir()) else "empty"
+    return "empty" if _is_empty(path) else "folder"
 
 
 def _of_run(path: Path) -> str:
@@ -175,6 +175,12 @@ def _of_run(path: Path) -> str:
     if not settings or not (path / "environment.json").is_file():
         return "folder"  # Others have files of that name too.
     return "trunk" if path.name.startswith("trunk-") else "retraining"
+
+
+def _is_empty(path: Path) -> bool:
+    """Say whether there is nothing below a folder but folders, and what is hidden."""
+    shown = (entry for entry in path.iterdir() if not entry.name.startswith("."))
+    return all(not of.is_symlink() and of.is_dir() and _is_empty(of) for of in shown)
 
 
 def _is_search_or_comparison(entry: Path) -> bool:
