@@ -120,7 +120,7 @@ def test_mistakes_with_data_and_folders_get_the_quoted_messages(tmp_path, monkey
     assert main(LENET.split()) == 0
     provoke("was begun with other settings", f"{LENET} --lr 0.01", capsys)
     provoke("has no ticket of level", "judge run --levels 7", capsys)
-    provoke("is a folder", "report run -o empty", capsys)
+    provoke("names the page", "report run -o empty", capsys)
     subset = "run/levels/00/subset.safetensors"
     moved = f"{LENET} --subset {subset} --val-seed 1".replace("--out run", "--out other")
     provoke("the subset belongs to other data", moved, capsys)

@@ -19,7 +19,6 @@ from prac.io import (
     TEXTS,
     contents,
     kind_at,
-    kind_of,
     read_environment,
     read_json,
     read_settings,
@@ -43,7 +42,9 @@ def describe(config: DataConfig) -> dict[str, Any]:
     if (path / "config.yaml").is_file():
         Search.load(path)  # Which says what is wrong with that file.
     if path.suffix == ".safetensors" and not path.is_dir():
-        kind_of(path)
+        from prac.io import kind_of
+
+        kind_of(path)  # Which says the same of a file.
     return _data(config)
 
 

@@ -115,9 +115,10 @@ def _load_folder(folder: Path, config: DataConfig) -> Splits:
         from prac.data.sources.parquet import load_parquet
 
         return load_parquet(place, config, name=canonical(folder.resolve().name))
+    if not (folder / "train").is_dir():  # Runs would be taken for classes.
+        check_kind(folder, "data")
     if folders.has_class_folders(folder):
         return folders.load_class_folders(folder, config)
-    check_kind(folder, "data")
     raise PracError(f"{folder}: in no known layout, looked for {'; '.join(_LAYOUTS)}")
 
 
