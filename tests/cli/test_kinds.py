@@ -427,6 +427,10 @@ def test_functions_say_the_same(things, monkeypatch, tmp_path, train, val, small
     assert "photos: is a folder that prac does not know: expected a folder of kept" in raised(
         lambda: prac.judge(found, small_net, train, **judged, cache="photos")
     )
+    assert (
+        "runs/x: is a search's run folder: expected a comparison's folder; prac inspect"
+        in raised(lambda: prac.Comparison.load("runs/x"))
+    )
     comparison = {"out": "runs/x", "test": val, "seeds": (0,)}
     assert "runs/x: is a search's run folder: expected a comparison's" in raised(
         lambda: prac.compare(small_net, train, config(), **comparison)
@@ -458,6 +462,13 @@ def test_the_page_has_every_argument():
             )
             named |= {of for of in TAKES if of[1] == name and command in ([], [of[0]])}
     assert named == TAKES.keys()
+
+
+def test_ones_own_config_yaml_is_no_run_s(tmp_path, capsys):
+    Path("config.yaml").write_text("epochz: 3\n")
+    assert main(["find", "--config", "config.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("prac: error: config.yaml: unknown option epochz: did you mean --epochs")
 
 
 def test_what_a_comparison_leaves_that_is_killed_early_is_gone_on_with(tmp_path):

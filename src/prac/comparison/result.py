@@ -22,7 +22,7 @@ from prac.comparison.record import JudgedTicket, Run, read_run
 from prac.config import Rewind
 from prac.errors import Damaged
 from prac.evaluation import DEFINITION, LevelVerdict, half_width, mean
-from prac.io import Fields, check_same, damaged, has_trained, read_json, write_json
+from prac.io import Fields, check_kind, check_same, damaged, has_trained, read_json, write_json
 
 BASELINE = "imp"
 """The method that iterations are saved against."""
@@ -144,6 +144,7 @@ class Comparison:
         Raises:
             PracError: If the folder holds none, or its comparison.json is damaged.
         """
+        check_kind(path, "comparison", "comparison")
         file = Path(path) / COMPARISON_FILE
         try:
             fields = Fields(file, read_json(file), "comparison")

@@ -100,6 +100,7 @@ WANTED = {
     "options": Kind("a YAML file of options", "prac find --print-config prints one"),
     "data": Kind("a data set", "choose another --data"),
     "indices": Kind("a .npy file of indices", "choose another --val-indices"),
+    "comparison": Kind("a comparison's folder", "prac compare makes one"),
     "runs": Kind("a folder of runs", "prac find makes runs"),
     "run": Kind("an empty or new folder for --out", "choose another --out"),
     "new_comparison": Kind(
@@ -198,7 +199,8 @@ def _is_kept(entry: Path) -> bool:
 def _of_file(path: Path) -> str:
     for pattern, kind in _NAMES.items():
         if re.fullmatch(pattern, path.name):
-            return kind or path.stem
+            is_own = kind == "config" and not path.with_name("environment.json").is_file()
+            return "file" if is_own else kind or path.stem  # People's own has that name too.
     with opened(path, "") as file:
         start = file.read(PREFIX)
         length = int.from_bytes(start, "little")
