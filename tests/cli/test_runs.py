@@ -87,7 +87,7 @@ def test_a_table_fits_80_columns_and_a_difference_is_told(folder, capsys):
         (["--sort", "savd"], "did you mean 'saved'"),
         (["--where", "lrr=1"], "unknown column or setting 'lrr'"),
         (["--where", "lr"], "expected NAME=VALUE"),
-        (["nowhere"], "there is no such folder"),
+        (["nowhere"], "nowhere: is not there: expected a folder of runs"),
     ],
 )
 def test_mistakes_are_told_in_a_line(folder, capsys, arguments, told):
@@ -102,4 +102,4 @@ def test_a_difference_is_of_two(folder, capsys):
     assert "but there are 1: name the two" in capsys.readouterr().err
     (folder / "empty").mkdir(exist_ok=True)
     assert main(["runs", str(folder / "empty")]) == 2
-    assert "no run is there" in capsys.readouterr().err
+    assert "is an empty folder: expected a folder of runs" in capsys.readouterr().err

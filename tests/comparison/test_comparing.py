@@ -315,7 +315,7 @@ class TestRefusals:
 
     def test_a_run_folder_is_no_comparison(self, compared, small_net, train, val, config):
         prac.find(small_net(), train, config(levels=1), val=val, out="run")
-        with pytest.raises(prac.PracError, match="is a run folder"):
+        with pytest.raises(prac.PracError, match="is a search's run folder"):
             compared(out="run")
 
 

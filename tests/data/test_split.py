@@ -67,7 +67,7 @@ def test_a_faulty_index_file_is_refused_by_name(tmp_path, array, message):
 
 
 def test_an_unreadable_index_file_is_refused_by_name(tmp_path):
-    with pytest.raises(PracError, match="no such index file"):
+    with pytest.raises(PracError, match="there is no such file"):
         read_index_file(tmp_path / "absent.npy", 10)
     damaged = tmp_path / "damaged.npy"
     damaged.write_bytes(b"\x93NUMPY\x01")

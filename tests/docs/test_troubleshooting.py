@@ -98,7 +98,7 @@ def provoke(told: str, command: str, capsys: pytest.CaptureFixture[str]) -> None
         ("matches the pattern", f"{DIGITS} --model lenet_300_100 --include fc9"),
         ("cannot import", f"{DIGITS} --model no_such_module:Net"),
         ("CUDA devices", f"{LENET} --device cuda:99"),
-        ("is not a run folder", "report elsewhere"),
+        ("expected WHAT; REMEDY", "report elsewhere"),
     ],
 )
 def test_a_common_mistake_gets_the_quoted_message(told, command, tmp_path, monkeypatch, capsys):
@@ -120,7 +120,7 @@ def test_mistakes_with_data_and_folders_get_the_quoted_messages(tmp_path, monkey
     assert main(LENET.split()) == 0
     provoke("was begun with other settings", f"{LENET} --lr 0.01", capsys)
     provoke("has no ticket of level", "judge run --levels 7", capsys)
-    provoke("is a folder", "report run -o empty", capsys)
+    provoke("names the page", "report run -o empty", capsys)
     subset = "run/levels/00/subset.safetensors"
     moved = f"{LENET} --subset {subset} --val-seed 1".replace("--out run", "--out other")
     provoke("the subset belongs to other data", moved, capsys)

@@ -302,7 +302,7 @@ class TestRefusals:
             ({"seeds": ()}, "name at least 1"),
             ({"seeds": (3,), "barriers": True}, "a barrier is between the networks of two"),
             ({"controls": ("shufled",)}, "did you mean 'shuffled'"),
-            ({"search": "nowhere"}, "nowhere: is not a run folder"),
+            ({"search": "nowhere"}, "nowhere: is not there: expected a search"),
         ],
     )
     def test_each_in_a_line_before_anything_is_trained(self, judged, options, line):
@@ -356,7 +356,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "line"),
         [
-            (["nowhere"], "nowhere: is not a run folder"),
+            (["nowhere"], "nowhere: is not there: expected a search"),
             (["run", "--levels", "7"], "run: has no ticket of level 7: has 0 to 2"),
             (["run", "--seeds", "1,1"], "seeds names 1 twice"),
             (["run", "--seeds=-1"], "seeds is -1: expected at least 0"),

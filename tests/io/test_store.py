@@ -150,7 +150,7 @@ def refused(path, kind="ticket", error=PracError):
 
 
 def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
-    assert "holds a ticket: expected a subset" in refused(written(tmp_path / "f"), "subset")
+    assert "is a ticket: expected a subset" in refused(written(tmp_path / "f"), "subset")
 
 
 def test_a_newer_format_is_refused_with_the_remedy(tmp_path, monkeypatch):

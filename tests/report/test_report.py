@@ -297,7 +297,7 @@ class TestMissing:
         assert "/nowhere" in " ".join(report.missing)
 
     def test_what_is_no_run_is_refused(self, tmp_path):
-        with pytest.raises(PracError, match="is not a run folder"):
+        with pytest.raises(PracError, match="expected a search's run folder"):
             Report.of(tmp_path)
 
 

@@ -82,5 +82,5 @@ def test_the_same_set_gives_the_same_bytes(tmp_path):
 
 def test_a_ticket_is_no_set(tmp_path):
     Ticket({"w": torch.ones(1)}, {}).save(tmp_path / "t")
-    with pytest.raises(PracError, match="t: holds a ticket: expected a subset"):
+    with pytest.raises(PracError, match="t: is a ticket: expected a subset"):
         Subset.load(tmp_path / "t")

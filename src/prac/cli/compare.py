@@ -26,6 +26,7 @@ from prac.cli.recorded import load_problem, named_settings, names_of, plain, pro
 from prac.comparison import OWN, levels_to_judge, method_specs, shared_settings
 from prac.config import METHODS, Recipe, flat
 from prac.errors import PracError
+from prac.io import check_new
 from prac.monitor import Progress
 from prac.utils import printable
 
@@ -89,6 +90,7 @@ def run(arguments: Sequence[str]) -> int:
     options, recipe = options_and_recipe(made, arguments, Recipe)
     _check_asked(arguments, options, recipe)
     out = Path(options.out or f"runs/compare-{folder_name(recipe, options.preset)}")
+    check_new(out, "new_comparison", "comparison")  # Before any data is loaded.
     progress = Progress(quiet=options.quiet)
     options.max_seconds = left(options.max_seconds, started)
     with running(options, progress) as run_options:

@@ -23,7 +23,15 @@ from prac.cli.parser import Parser
 from prac.cli.recorded import load_problem, named_settings, names_of, plain, problem_names
 from prac.config import DATA_NAMES, METHODS, PRESETS, Recipe, combined, flat
 from prac.errors import PracError
-from prac.io import check_same, has_trained, read_environment, read_settings, state_paths
+from prac.io import (
+    check_kind,
+    check_same,
+    has_trained,
+    in_level,
+    read_environment,
+    read_settings,
+    state_paths,
+)
 from prac.monitor import Progress
 from prac.report import search_summary
 from prac.runs import Search
@@ -73,10 +81,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run `prac find` and return its exit status."""
     options, recipe = options_and_recipe(parser(_defaults(arguments)), arguments, Recipe)
     if options.subset is not None:
+        options.subset = in_level(options.subset, "subset.safetensors")
         search = replace(recipe.search, subset=replace(recipe.search.subset, rule="fixed"))
         recipe = replace(recipe, search=search)
-        if not Path(options.subset).is_file():
+        if not options.subset.exists():
             raise PracError(f"{options.subset}: there is no such file: expected a subset file")
+        check_kind(options.subset, "subset", "subset")
     check_used(arguments, flat(recipe))
     given = early_value(arguments, "retrain") is not None
     retrain = _levels(options.retrain or (), recipe.search.levels, given=given)
@@ -86,6 +96,7 @@ def run(arguments: Sequence[str]) -> int:
         renderer()  # Before the search, which may take days.
     out = Path(options.out or f"runs/{run_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
+    check_kind(out, "run", "search")
     if has_trained(out):  # Before any data is loaded, which may take long.
         check_same(out, read_settings(out), flat(recipe))
     is_finished = _is_finished(out, retrain)

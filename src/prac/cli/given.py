@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prac.errors import PracError
-from prac.io import opened, strict_yaml
+from prac.io import check_kind, opened, strict_yaml
 
 
 def early_value(arguments: Sequence[str], name: str) -> str | None:
@@ -28,6 +28,7 @@ OPTIONS_LIMIT = 2**16  # Bytes of a --config file.
 
 def read_options(path: str) -> dict[str, Any]:
     """Return the options of a `--config` file."""
+    check_kind(path, "options", "config")
     with opened(Path(path), "YAML") as file:
         content = file.read(OPTIONS_LIMIT + 1)
     if len(content) > OPTIONS_LIMIT:

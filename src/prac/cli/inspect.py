@@ -15,7 +15,8 @@ def parser() -> Parser:
     made = Parser(
         prog="prac inspect",
         usage="%(prog)s PATH|NAME [OPTION ...]",
-        description="Describe a ticket file, a run folder, a subset file or a data set.",
+        description="Describe a run folder, a ticket, a subset, whatever else prac writes, or\n"
+        "a data set.",
         examples=(
             "prac inspect runs/quickstart-prac",
             "prac inspect runs/quickstart-prac/levels/08/ticket.safetensors",

@@ -12,7 +12,7 @@ from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
 from prac.cli.recorded import load_problem, own_settings
 from prac.config import JudgeRecipe, flat
-from prac.io import write_json
+from prac.io import check_new, write_json
 from prac.monitor import Progress
 from prac.runs import Search
 from prac.utils import printable
@@ -71,6 +71,8 @@ def run(arguments: Sequence[str]) -> int:
     options, recipe = options_and_recipe(parser(own), arguments, JudgeRecipe)
     check_used(arguments, flat(recipe))
     _check_meant(options)
+    if options.cache is not None:
+        check_new(options.cache, "kept", "cache")  # Before any data is loaded.
     progress = Progress(quiet=options.quiet)
     options.max_seconds = left(options.max_seconds, started)
     with running(options, progress) as run_options:

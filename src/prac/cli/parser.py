@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn
 from prac.cli.given import read_options
 from prac.config import check_bounds, checked, parsed, without_none
 from prac.errors import PracError
+from prac.io import KINDS, kind_at
 
 
 class Parser(argparse.ArgumentParser):
@@ -154,10 +155,22 @@ class _FromFile(argparse.Action):
     def __call__(self, parser: Any, namespace: Namespace, path: Any, flag: Any = None) -> None:
         for given, value in read_options(path).items():
             name = given.replace("-", "_")
-            if name not in parser.in_files:
-                raise parser.unknown_option(given)
-            read = parser.actions[name].type or reader(name, bool)
-            setattr(namespace, name, read(value))
+            try:
+                if name not in parser.in_files:
+                    raise parser.unknown_option(given)
+                read = parser.actions[name].type or reader(name, bool)
+                setattr(namespace, name, read(value))
+            except PracError as error:
+                raise _not_taken(path, parser.prog, error) from error
+
+
+def _not_taken(path: str, command: str, fault: PracError) -> PracError:
+    """Return the error for a file's option that a command does not take."""
+    if kind_at(path) != "config":
+        return PracError(f"{path}: {fault}")
+    kind = KINDS["config"]
+    other = "" if command in kind.remedy else f"; {kind.remedy}"
+    return PracError(f"{path}: is {kind.words}, not all for {command}: {fault}{other}")
 
 
 def _choices(hint: Any) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from prac.cli.parser import Parser
 from prac.errors import PracError
+from prac.io import KINDS, check_new, kind_at
+from prac.runs import search_settings
 from prac.utils import printable
 
 
@@ -51,8 +53,13 @@ def run(arguments: Sequence[str]) -> int:
 
     renderer()  # Before any data is loaded.
     out = Path(options.out or (REPORT_FILE if len(runs) > 1 else f"{runs[0]}/{REPORT_FILE}"))
+    for path in runs:
+        search_settings(Path(path))
     if out.is_dir():
-        raise PracError(f"{out}: is a folder: --out names the page's file")
+        raise PracError(f"{out}: is {KINDS[kind_at(out)].words}: --out names the page's file")
+    check_new(out, "page", "page")
+    if options.png is not None:
+        check_new(options.png, "charts", "folder")
     if len(runs) > 1:
         facts = [RunFacts.read(path) for path in runs]
         charts = comparison_charts(facts)

@@ -15,6 +15,7 @@ from prac.cli.output import print_json
 from prac.cli.parser import Parser
 from prac.cli.recorded import load_problem, names_of, own_settings
 from prac.config import RetrainRecipe, flat
+from prac.io import check_kind, in_level
 from prac.monitor import Progress
 from prac.utils import printable
 
@@ -31,7 +32,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
             "prac retrain net.ticket.safetensors --seed 1 --epochs 20 --out runs/again",
         ),
     )
-    made.argument("ticket", metavar="TICKET", help="a ticket file")
+    made.argument("ticket", metavar="TICKET", help="a ticket file, or the folder of its level")
     made.config_file()
     made.option(
         "out", metavar="DIR", help="folder (default: runs/retrain-DIGEST, of ticket and settings)"
@@ -43,7 +44,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `prac retrain` and return its exit status."""
-    path = parser().parse(arguments).ticket
+    path = in_level(parser().parse(arguments).ticket, "ticket.safetensors")
     from prac.runs import Ticket
 
     ticket = Ticket.load(path)
@@ -53,6 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     told = json.dumps([ticket.digest, flat(recipe)], sort_keys=True)
     digest = hashlib.sha256(told.encode()).hexdigest()[:12]
     out = Path(options.out or f"runs/retrain-{digest}")
+    check_kind(out, "run", "retraining")  # Before any data is loaded.
     progress = Progress(quiet=options.quiet)
     with running(options, progress) as run_options:
         from prac.evaluation import retrain

@@ -12,6 +12,7 @@ from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
 from prac.config import Recipe, flag_of, leaves
 from prac.errors import PracError, unknown_name
+from prac.io import other_kind
 from prac.report import RUN_COLUMNS, RunFacts, differences, in_short, row, with_names
 from prac.runs import searches_below
 from prac.utils import printable
@@ -64,9 +65,13 @@ def parser() -> Parser:
 def run(arguments: Sequence[str]) -> int:
     """Run `prac runs` and return its exit status."""
     options = parser().parse(arguments)
-    paths = [path for folder in options.folders for path in searches_below(Path(folder))]
+    below = {folder: searches_below(Path(folder)) for folder in options.folders}
+    paths = [path for found in below.values() for path in found]
+    without = [folder for folder, found in below.items() if not found]
     if not paths:
-        raise PracError(f"{', '.join(options.folders)}: no run is there: name a folder of runs")
+        raise other_kind(without[0], "runs")
+    for folder in without:
+        print(f"note: {printable(str(other_kind(folder, 'runs')))}", file=sys.stderr)
     runs = [RunFacts.read(path) for path in dict.fromkeys(paths)]
     chosen = [one for one in runs if _is_asked_for(one, options.where)]
     runs = _sorted(chosen, options.sort, options.reverse)

@@ -17,7 +17,7 @@ from prac.config import SearchConfig, flat
 from prac.data import Examples, as_examples
 from prac.errors import FolderError, PracError
 from prac.evaluation import SEEDS, check_seeds, retrain_cached, told_by
-from prac.io import check_same, has_trained, read_settings, write_atomic
+from prac.io import check_new, check_same, has_trained, read_settings, write_atomic
 from prac.runs import Search
 from prac.search import check_search, find
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, check_device
@@ -142,8 +142,7 @@ class Comparing:
         Raises:
             PracError: For what would stop every search, or one of them, on its way.
         """
-        if (self.path / "config.yaml").exists():
-            raise FolderError(f"{self.path}: is a run folder: choose another folder for --out")
+        check_new(self.path, "new_comparison", "comparison", error=FolderError)
         known_runs(self.path, self.shared)
         for spec in competing:
             self._check_begun_alike(spec, seeds)

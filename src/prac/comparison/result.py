@@ -28,7 +28,7 @@ from prac.evaluation import (
     half_width,
     mean,
 )
-from prac.io import Fields, check_same, damaged, has_trained, read_json, write_json
+from prac.io import Fields, check_kind, check_same, damaged, has_trained, read_json, write_json
 
 BASELINE = "imp"
 """The method that iterations are saved against."""
@@ -158,6 +158,7 @@ class Comparison:
         Raises:
             PracError: If the folder holds none, or its comparison.json is damaged.
         """
+        check_kind(path, "comparison", "comparison")
         file = Path(path) / COMPARISON_FILE
         try:
             fields = Fields(file, read_json(file), "comparison")

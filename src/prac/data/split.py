@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prac.data.npy import claimed_bytes
 from prac.errors import PracError
+from prac.io import check_kind, opened
 from prac.utils import one_line
 
 
@@ -48,16 +49,18 @@ def read_index_file(path: str | Path, n: int) -> Tensor:
         PracError: the file cannot be read, or the indices are not one-dimensional integers within
             0..n-1, each once, that leave something on both sides.
     """
+    check_kind(path, "indices")
     try:
-        if zipfile.is_zipfile(path):
-            raise PracError(f"{path}: an archive of several arrays, expected a .npy file of one")
-        with open(path, "rb") as file:
+        with opened(Path(path), ".npy") as file:
+            if zipfile.is_zipfile(file):
+                raise PracError(
+                    f"{path}: an archive of several arrays, expected a .npy file of one"
+                )
+            file.seek(0)
             claimed_bytes(file, os.fstat(file.fileno()).st_size)
             file.seek(0)
             # Without pickles, an array of objects is refused rather than run.
             indices = np.load(file, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise PracError(f"{path}: no such index file") from error
     except (OSError, ValueError, EOFError) as error:
         raise PracError(f"{path}: cannot be read as .npy ({one_line(error)})") from error
     if indices.ndim != 1:

@@ -17,7 +17,7 @@ from prac.evaluation.connectivity import cached_barrier
 from prac.evaluation.controls import CONTROLS, MakeModel, control_of
 from prac.evaluation.test_set import TestSet
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
-from prac.io import difference, read_environment, write_json
+from prac.io import check_new, difference, read_environment, write_json
 from prac.runs import Search, Ticket
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Runtime, Task
 
@@ -189,6 +189,7 @@ class Judging:
         problem = Problem.of(make_model(), train, val, task=task, runtime=runtime, batch_size=size)
         test = as_examples(test).to(runtime.device)
         folder = Path(search.path / JUDGED if cache is None else cache)
+        check_new(folder, "kept", "cache")
         return cls(problem, test, search, make_model, config, folder, options)
 
     def note_other_data(self) -> None:

@@ -22,6 +22,7 @@ from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import cached_barrier
 from prac.evaluation.dense_run import DenseRun
 from prac.evaluation.verdict import Barrier
+from prac.io import check_new
 from prac.models import snapshot
 from prac.runs import Ticket
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, plan_for
@@ -118,6 +119,7 @@ def find_rewind_point(
     examples = as_examples(test).to(runtime.device)
     plan = plan_for(config, len(problem.train), len(problem.train))
     cache = Path(cache)
+    check_new(cache, "kept", "cache")
     dense_run = DenseRun(problem, config, plan, first, seed, cache, options)
     barriers: dict[int, Barrier] = {}
     accuracies: dict[int, tuple[float, float]] = {}

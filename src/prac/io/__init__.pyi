@@ -22,6 +22,15 @@ from .files import state_paths as state_paths
 from .files import write_atomic as write_atomic
 from .files import write_json as write_json
 from .files import writing as writing
+from .kinds import KINDS as KINDS
+from .kinds import TENSORS as TENSORS
+from .kinds import TEXTS as TEXTS
+from .kinds import check_kind as check_kind
+from .kinds import check_new as check_new
+from .kinds import contents as contents
+from .kinds import in_level as in_level
+from .kinds import kind_at as kind_at
+from .kinds import other_kind as other_kind
 from .store import check_indices as check_indices
 from .store import check_tensor as check_tensor
 from .store import check_tensors as check_tensors

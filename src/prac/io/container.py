@@ -22,6 +22,7 @@ from torch import Tensor
 from prac.errors import PracError
 from prac.io.fields import LARGEST, damaged, fits, shown
 from prac.io.files import opened
+from prac.io.kinds import HEADER_LIMIT, PREFIX
 from prac.utils import one_line
 
 TYPES = {
@@ -48,8 +49,6 @@ TYPES = {
 
 _NAMES = {dtype: name for name, dtype in TYPES.items()}
 
-PREFIX = 8  # Bytes that hold the header's length.
-HEADER_LIMIT = 2**24  # Bytes: some hundred thousand tensors.
 DIMENSIONS = 32  # What every numpy takes.
 
 

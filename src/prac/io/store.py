@@ -22,7 +22,6 @@ from torch import Tensor
 
 from prac.errors import Damaged, PracError
 from prac.io.container import (
-    HEADER_LIMIT,
     check_name,
     check_writable,
     checked_shape,
@@ -33,6 +32,7 @@ from prac.io.container import (
 )
 from prac.io.fields import Fields, damaged, fits, shown, strict_json
 from prac.io.files import write_atomic
+from prac.io.kinds import HEADER_LIMIT, check_kind
 
 FORMAT = 1
 NEWER = {"state": 2}
@@ -76,6 +76,14 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         Damaged: If its content is not what was written.
     """
     path = Path(path)
+    try:
+        return _read(path, kind)
+    except PracError:
+        check_kind(path, kind, kind)  # What else prac has written says more than what is wrong.
+        raise
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with opened_tensors(path, kind) as (metadata, content):
         envelope = _envelope(metadata, path, kind)
         tensors = read_content(content, path)

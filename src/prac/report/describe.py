@@ -1,38 +1,52 @@
-"""What a run, ticket, subset or data set holds, as plain values ready for JSON and for tables.
+"""What a data set, or a thing that prac writes, holds: plain values ready for JSON and for tables.
 
 Runs are described without torch; what holds tensors imports it when asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from prac.comparison import COMPARISON_FILE, Comparison
 from prac.config import DataConfig
 from prac.errors import PracError
-from prac.io import read_environment, read_settings
+from prac.io import (
+    KINDS,
+    TENSORS,
+    TEXTS,
+    contents,
+    kind_at,
+    read_environment,
+    read_json,
+    read_settings,
+)
 from prac.models import ParameterCount
 from prac.runs import Search, read_metrics, read_retraining
 
-if TYPE_CHECKING:
-    from prac.runs import Subset, Ticket
-
 
 def describe(config: DataConfig) -> dict[str, Any]:
-    """Return what a folder of a run, a tensor file or a data set holds; "kind" says which.
+    """Return what a folder or file of prac's, or a data set, holds; "kind" says which it is.
 
     Args:
         config: Its name is a path, or a data set's name; the rest is how a data set is read.
 
     Raises:
-        PracError: If it is none of them.
+        PracError: If it is none of them, or cannot be read.
     """
     path = Path(config.name)
+    kind = kind_at(path)
+    if kind in DESCRIBED:
+        return DESCRIBED[kind](path)
     if (path / "config.yaml").is_file():
-        search = Search.load(path)
-        return search_summary(search) if "levels" in search.settings else _retraining(path)
-    return _file(path) if path.suffix == ".safetensors" else _data(config)
+        Search.load(path)  # Which says what is wrong with that file.
+    if path.suffix == ".safetensors" and not path.is_dir():
+        from prac.io import kind_of
+
+        kind_of(path)  # Which says the same of a file.
+    return _data(config)
 
 
 def search_summary(search: Search) -> dict[str, Any]:
@@ -79,21 +93,53 @@ def _retraining(path: Path) -> dict[str, Any]:
     }
 
 
-def _file(path: Path) -> dict[str, Any]:
-    """Return what a tensor file holds; raise a PracError if it is none of prac's, or damaged."""
-    from prac.io import kind_of
-    from prac.runs import Subset, Ticket
-
-    kind = kind_of(path)
-    if kind == "ticket":
-        return _ticket(Ticket.load(path)) | {"path": str(path)}
-    if kind == "subset":
-        return _subset(Subset.load(path)) | {"path": str(path)}
-    raise PracError(f"{path}: holds {kind}: expected a ticket or a subset; its run tells the rest")
+def _comparison(path: Path) -> dict[str, Any]:
+    """Return what a comparison has found so far, of its folder or its comparison.json."""
+    folder = path if path.is_dir() else path.parent
+    if not (folder / COMPARISON_FILE).exists():
+        return _folder(folder)
+    return {"kind": "comparison", "path": str(folder), **Comparison.load(folder).to_json()}
 
 
-def _ticket(ticket: Ticket) -> dict[str, Any]:
+def _folder(path: Path) -> dict[str, Any]:
+    """Return the kinds of what is in a folder, by name."""
+    found = [{"name": name, "kind": kind, "is": KINDS[kind].words} for name, kind in contents(path)]
+    return {"kind": kind_at(path), "path": str(path), "contents": found}
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    """Return a tensor file's plain fields, and the names, shapes and types of its tensors."""
+    from prac.io import read_tensors
+
+    kind = kind_at(path)
+    tensors, header = read_tensors(path, kind)
+    return {
+        "kind": kind,
+        "path": str(path),
+        "fields": {name: of for name, of in header.items() if not isinstance(of, list | dict)},
+        "tensors": [
+            {"name": name, "shape": list(of.shape), "type": str(of.dtype).removeprefix("torch.")}
+            for name, of in tensors.items()
+        ],
+    }
+
+
+def _text(path: Path) -> dict[str, Any]:
+    """Return what a file of JSON or YAML says, as `fields`; of metrics, as `epochs`."""
+    found = {"kind": kind_at(path), "path": str(path)}
+    if found["kind"] == "metrics":
+        return {**found, "epochs": read_metrics(path.parent)}
+    read = read_settings(path.parent) if found["kind"] == "config" else read_json(path)
+    if not isinstance(read, dict):
+        raise PracError(f"{path}: expected fields by name")
+    return {**found, "fields": read}
+
+
+def _ticket(path: Path) -> dict[str, Any]:
     """Return a ticket's densities by layer and its provenance."""
+    from prac.runs import Ticket
+
+    ticket = Ticket.load(path)
     layers: list[dict[str, Any]] = [
         {
             "name": name,
@@ -117,11 +163,15 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
         "layers": layers,
         "digest": ticket.digest,
         "provenance": ticket.provenance,
+        "path": str(path),
     }
 
 
-def _subset(subset: Subset) -> dict[str, Any]:
+def _subset(path: Path) -> dict[str, Any]:
     """Return a set's size, its size by class where classes are known, and its provenance."""
+    from prac.runs import Subset
+
+    subset = Subset.load(path)
     return {
         "kind": "subset",
         "size": len(subset),
@@ -130,6 +180,7 @@ def _subset(subset: Subset) -> dict[str, Any]:
         "by_class": subset.provenance.get("by_class"),
         "fingerprint": subset.fingerprint,
         "provenance": subset.provenance,
+        "path": str(path),
     }
 
 
@@ -161,3 +212,20 @@ def _data(config: DataConfig) -> dict[str, Any]:
         },
         "warnings": list(data.warnings),
     }
+
+
+FOLDERS = ("level", "levels", "retrainings", "cache", "states", "runs")
+
+DESCRIBED: dict[str, Callable[[Path], dict[str, Any]]] = {
+    **dict.fromkeys(FOLDERS, _folder),
+    **dict.fromkeys(TENSORS, _tensors),
+    **dict.fromkeys(TEXTS, _text),
+    "search": lambda path: search_summary(Search.load(path)),
+    "retraining": _retraining,
+    "trunk": _retraining,
+    "comparison": _comparison,
+    "comparison_file": _comparison,
+    "ticket": _ticket,
+    "subset": _subset,
+}
+"""What describes each kind of thing that prac writes, but for pages, pictures and curves."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from rich import box
@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from prac.io import KINDS
 from prac.models import ParameterCount
 from prac.utils import printable
 
@@ -30,8 +31,9 @@ def table_of(facts: Mapping[str, Any]) -> RenderableType:
         "ticket": _ticket,
         "subset": _subset,
         "data": _data,
+        "comparison": _comparison,
     }
-    return Group(*makers[facts["kind"]](facts))
+    return Group(*makers.get(facts["kind"], _plain)(facts))
 
 
 def search_table(facts: Mapping[str, Any]) -> Table:
@@ -154,6 +156,67 @@ def _subset(facts: Mapping[str, Any]) -> list[RenderableType]:
     counts = facts["by_class"] or []
     tables = [_counts(class_names(facts["provenance"], len(counts)), counts)] if counts else []
     return [_line(title), *tables, *_provenance(facts["provenance"])]
+
+
+def _comparison(facts: Mapping[str, Any]) -> list[RenderableType]:
+    """Return a comparison's methods, a line each, and what follows."""
+    names = "method", "runs", "iterations", "saved", "test", "matches"
+    table = new_table(*names)
+    for of in facts["summary"]:
+        last = of["accuracies"][-1]["mean"] if of["accuracies"] else None
+        matches = cell(of["matching"], "d")
+        cells = cell(of["iterations"], ".0f"), cell(of["saved"], ".1%"), cell(last, ".2%"), matches
+        table.add_row(_line(of["method"]), str(of["n"]), *cells)
+    table.caption = (
+        "test: of the last judged ticket; matches: the sparsest level that matches dense"
+    )
+    judged, seeds = (", ".join(map(str, facts[name])) for name in ("judged", "seeds"))
+    title = f"comparison {facts['path']}: levels {judged}, seeds {seeds}"
+    findings = map(_line, facts["against"]["findings"])
+    return [_line(title), table, *findings, *_provenance(facts)]
+
+
+EPOCH = ("level", "epoch", "set_size", "train_loss", "val_accuracy", "mask_distance")
+"""What of a line of metrics fits a terminal."""
+
+
+def _plain(facts: Mapping[str, Any]) -> list[RenderableType]:
+    """Return what anything else that prac writes holds: fields, and lists of them as tables."""
+    parts: list[RenderableType] = [_line(f"{KINDS[facts['kind']].words}: {facts['path']}")]
+    lists = {name: facts[name] for name in ("contents", "tensors") if name in facts}
+    lists["epochs"] = [{name: of.get(name) for name in EPOCH} for of in facts.get("epochs", ())]
+    for name, of in facts.get("fields", {}).items():
+        if of and isinstance(of, list) and all(isinstance(row, dict) for row in of):
+            lists[name] = of
+        elif not isinstance(of, dict):
+            parts.append(_line(f"{name}: {_said(of)}"))
+    return parts + [_rows(rows) for rows in lists.values() if rows]
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return fields by name, a line each, without those that hold others and so fit no cell."""
+    columns = [name for name, of in rows[0].items() if name != "kind" and not _is_nested(of)]
+    table = new_table(*columns)
+    for row in rows:
+        table.add_row(*(_line(_said(row.get(name))) for name in columns))
+    return table
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and not _is_shape(value))
+
+
+def _is_shape(value: list[Any]) -> bool:
+    return all(isinstance(one, int) for one in value)
+
+
+def _said(value: Any) -> str:
+    """Return a value as a person reads it."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _data(facts: Mapping[str, Any]) -> list[RenderableType]:

@@ -14,9 +14,11 @@ from typing import Any
 from prac.errors import Damaged, FolderError, PracError
 from prac.io import (
     append,
+    check_kind,
     check_same,
     cut,
     has_trained,
+    other_kind,
     read_environment,
     read_settings,
     state_paths,
@@ -31,6 +33,9 @@ from prac.runs.state import RunState
 from prac.runs.writer import Background
 
 GENERATIONS = 2
+SEARCH = ("search",)
+TRAINING = ("retraining", "trunk")
+"""Kinds of the folders that a run of settings with levels, or without, goes on in."""
 
 # What write_atomic leaves of this folder's files where a process is killed in the middle of it.
 LEFTOVER = re.compile(
@@ -87,8 +92,6 @@ class RunFolder:
             FolderError: If another process holds it, it was begun otherwise, it holds something
                 else, or it cannot be written to.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise FolderError(f"{self.path}: is a file: expected a folder for --out")
         try:
             with writing(self.path):
                 self._check_is_ours()
@@ -102,7 +105,11 @@ class RunFolder:
         return self
 
     def _check_is_ours(self) -> None:
-        """Raise a FolderError for a folder that holds anything but a run, or a run's beginnings."""
+        """Raise a FolderError for what is anything but such a run's folder, or its beginnings."""
+        is_search = "levels" in self.settings
+        check_kind(self.path, "run", *(SEARCH if is_search else TRAINING), error=FolderError)
+        if self.path.exists() and not self.path.is_dir():
+            raise other_kind(self.path, "run", FolderError)
         if not self.path.exists() or (self.path / "config.yaml").exists():
             return
         ours = {".lock", "environment.json"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.errors import PracError
-from prac.io import Fields, damaged, read_json, read_settings
+from prac.io import Fields, check_kind, damaged, other_kind, read_json, read_settings
 from prac.runs.cost import Cost
 from prac.runs.ledger import Ledger, Level, ledger, read_levels
 
@@ -64,7 +64,7 @@ class Search:
         """Return the search of a run folder, finished or not.
 
         Raises:
-            PracError: If the folder is no run's, or a file in it is damaged.
+            PracError: If the folder is no search's, saying what it is, or a file in it is damaged.
         """
         path = Path(path)
         return cls(path, search_settings(path), read_levels(path))
@@ -130,11 +130,13 @@ def search_settings(path: Path) -> dict[str, Any]:
     """Return what the search of a run folder was begun with, by flat name.
 
     Raises:
-        PracError: If the folder is no run's, or its config.yaml is damaged.
+        PracError: If the folder is no search's, or its config.yaml is damaged.
     """
+    check_kind(path, "search", "search")
+    if not (path / "config.yaml").exists():
+        raise other_kind(path, "search")
     settings = read_settings(path)
-    # A retraining's folder has settings without levels.
-    Fields(path / "config.yaml", settings).check({"levels": int}, at_least=1)
+    Fields(path / "config.yaml", settings).take("levels", int, at_least=1)
     return settings
 
 
@@ -144,10 +146,10 @@ def searches_below(folder: Path) -> list[Path]:
     What lies within a run, such as its retrainings, is a part of it and no run of its own.
 
     Raises:
-        PracError: If the folder is not there.
+        PracError: If there is no such folder.
     """
     if not folder.is_dir():
-        raise PracError(f"{folder}: there is no such folder")
+        raise other_kind(folder, "runs")
     found = []
     for path, folders, files in os.walk(folder):
         if "config.yaml" in files:

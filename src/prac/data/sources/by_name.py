@@ -8,6 +8,7 @@ from pathlib import Path
 from prac.config import DATA_NAMES, DataConfig
 from prac.data.sources.types import Splits
 from prac.errors import PracError, unknown_name
+from prac.io import check_kind, other_kind
 
 _LAYOUTS = (
     "parquet files (train.parquet, train-00000-of-00001.parquet, also in data/)",
@@ -82,6 +83,8 @@ def load_splits(config: DataConfig) -> Splits:
 
         return load_hub(config)
     path = Path(name).expanduser()
+    # First: a run with charts in it looks like images by class. But people keep runs beside data.
+    check_kind(path, "data", "runs")
     try:
         if path.is_dir():
             return _load_folder(path, config)
@@ -90,6 +93,8 @@ def load_splits(config: DataConfig) -> Splits:
     except OSError as error:
         place = error.filename or path
         raise PracError(f"{place}: cannot be read ({error.strerror or error})") from error
+    if path.exists():  # A pipe would be waited for.
+        raise other_kind(path, "data")
     if path.is_absolute() or len(path.parts) > 1:
         raise PracError(f"{path}: there is no such file or folder: expected a data set")
     unknown = unknown_name("data set", name, DATA_NAMES)
@@ -110,6 +115,8 @@ def _load_folder(folder: Path, config: DataConfig) -> Splits:
         from prac.data.sources.parquet import load_parquet
 
         return load_parquet(place, config, name=canonical(folder.resolve().name))
+    if not (folder / "train").is_dir():  # Runs would be taken for classes.
+        check_kind(folder, "data")
     if folders.has_class_folders(folder):
         return folders.load_class_folders(folder, config)
     raise PracError(f"{folder}: in no known layout, looked for {'; '.join(_LAYOUTS)}")

@@ -1,0 +1,281 @@
+"""What a path is: which of the things that prac writes, in words, and which command takes it.
+
+Whoever is given one of them in place of another says so by `other_kind`. No torch: of a tensor file
+only the header is read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, islice, product
+from pathlib import Path
+from typing import NamedTuple
+
+from prac.errors import PracError
+from prac.io.fields import strict_json
+from prac.io.files import opened, read_settings, state_paths
+
+PREFIX = 8  # Bytes that hold the length of a tensor file's header.
+HEADER_LIMIT = 2**24  # Bytes: some hundred thousand tensors.
+
+
+class Kind(NamedTuple):
+    """What a kind is called behind "is", and what to do with it."""
+
+    words: str
+    remedy: str
+
+
+DESCRIBES = "prac inspect describes it"
+BROWSER = "open it in a browser"
+UNKNOWN = ""  # What is wanted says where it comes from.
+
+FOLDERS = {
+    "search": Kind("a search's run folder", DESCRIBES),
+    "retraining": Kind("a retraining's folder", DESCRIBES),
+    "trunk": Kind("the dense training of a search for a rewind point", DESCRIBES),
+    "comparison": Kind("a comparison's folder", DESCRIBES),
+    "level": Kind("the folder of one level of a search", DESCRIBES),
+    "levels": Kind("the folder of a search's levels", DESCRIBES),
+    "retrainings": Kind("the folder of a search's retrainings", DESCRIBES),
+    "cache": Kind("a folder of kept trainings", DESCRIBES),
+    "states": Kind("the folder of the states that a run resumes from", DESCRIBES),
+    "curves": Kind("a folder of curves", "tensorboard --logdir shows it"),
+    "runs": Kind("a folder of runs", "prac runs lists them"),
+    "empty": Kind("an empty folder", UNKNOWN),
+    "folder": Kind("a folder that prac does not know", UNKNOWN),
+}
+TENSORS = {
+    "ticket": Kind("a ticket", "prac retrain takes it"),
+    "subset": Kind("a subset", "prac find --subset takes it"),
+    "trained": Kind("the trained weights of a level or a retraining", DESCRIBES),
+    "weights": Kind("the weights within a training", DESCRIBES),
+    "examples": Kind("what a level has shown of its examples", DESCRIBES),
+    "state": Kind("a state that a run resumes from", DESCRIBES),
+}
+TEXTS = {
+    "config": Kind("the settings of a run", "prac find --config takes it"),
+    "environment": Kind("the environment of a run", DESCRIBES),
+    "metrics": Kind("the metrics of a run", DESCRIBES),
+    "summary": Kind("the summary of a level or a retraining", DESCRIBES),
+    "verdict": Kind("a verdict", DESCRIBES),
+    "rewind_point": Kind("a search for a rewind point", DESCRIBES),
+    "barrier": Kind("an error barrier", DESCRIBES),
+    "comparison_file": Kind("the results of a comparison", DESCRIBES),
+    "tracking": Kind("the names of a run at trackers", DESCRIBES),
+}
+OTHERS = {
+    "page": Kind("a page of HTML", BROWSER),
+    "picture": Kind("a picture", BROWSER),
+    "events": Kind("a file of curves", "tensorboard --logdir shows its folder"),
+    "traceback": Kind("the traceback of a failed search", "prac compare tries that again"),
+    "lock": Kind("the lock of a folder", "a run holds it while it works"),
+    "file": Kind("a file that prac does not know", UNKNOWN),
+    "missing": Kind("not there", UNKNOWN),
+}
+KINDS = FOLDERS | TENSORS | TEXTS | OTHERS
+NOT_OURS = {"empty", "folder", "file", "missing"}
+"""Kinds of what prac has not written: a data set, say."""
+
+_NAMES = {
+    r"config\.yaml": "config",
+    r"(environment|summary|verdict|rewind_point|tracking)\.json": "",  # As the file is called.
+    r"metrics\.jsonl": "metrics",
+    r"comparison\.json": "comparison_file",
+    r"barrier-[0-9a-f]+\.json": "barrier",
+    r"seed-\d+-error\.txt": "traceback",
+    r"events\.out\.tfevents\..+": "events",
+    r"\.lock": "lock",
+    r".+\.(svg|png)": "picture",
+}
+
+WANTED = {
+    "search": Kind("a search's run folder", "prac find makes one"),
+    "ticket": Kind("a ticket file", "prac find writes them to levels/*/ticket.safetensors"),
+    "subset": Kind("a subset file", "prac find writes them to levels/*/subset.safetensors"),
+    "options": Kind("a YAML file of options", "prac find --print-config prints one"),
+    "data": Kind("a data set", "choose another --data"),
+    "indices": Kind("a .npy file of indices", "choose another --val-indices"),
+    "comparison": Kind("a comparison's folder", "prac compare makes one"),
+    "runs": Kind("a folder of runs", "prac find makes runs"),
+    "run": Kind("an empty or new folder for --out", "choose another --out"),
+    "new_comparison": Kind(
+        "a comparison's folder, or an empty or new one, for --out", "choose another --out"
+    ),
+    "kept": Kind(
+        "a folder of kept trainings, or an empty or new one, for the cache",
+        "choose another --cache",
+    ),
+    "page": Kind("a page of HTML, or a new file, for --out", "choose another --out"),
+    "charts": Kind("a folder of your own, or a new one, for --png", "choose another --png"),
+}
+"""What may be wanted where a path is given, and where it comes from."""
+
+_NEAR = {
+    "search": ("search", "runs/*/seed-*", "*"),
+    "ticket": ("ticket", "levels/{0}/ticket.safetensors", "levels/*/ticket.safetensors"),
+    "subset": ("subset", "levels/{0}/subset.safetensors", "levels/*/subset.safetensors"),
+}
+"""The kind that is wanted, and where it may lie in what is given, or in the run around that."""
+
+_MOST_LOOKED_AT = 1000  # Entries of a folder that may be one of runs: a data set may have millions.
+
+
+def kind_at(path: str | Path) -> str:
+    """Return the kind of what is at a path, a name of `KINDS`."""
+    path = Path(path)
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except (OSError, ValueError):  # Who reads it is told why not.
+        return "file"
+    with suppress(OSError, PracError):
+        if stat.S_ISDIR(mode):
+            return _of_folder(path)
+        if stat.S_ISREG(mode):
+            return _of_file(path)
+    return "folder" if stat.S_ISDIR(mode) else "file"
+
+
+def _of_folder(path: Path) -> str:
+    if (path / "config.yaml").is_file():
+        return _of_run(path)
+    if (path / "comparison.json").is_file() or any(path.glob("runs/*/seed-*")):
+        return "comparison"
+    if (path / "ticket.safetensors").is_file() and (path / "subset.safetensors").is_file():
+        return "level"
+    if any(path.glob("[0-9]*/ticket.safetensors")):
+        return "levels"
+    if path.name == "retrain" and any(path.glob("[0-9]*/config.yaml")):
+        return "retrainings"
+    if path.name == "state" and state_paths(path.parent):
+        return "states"
+    if any(map(_is_kept, islice(path.iterdir(), _MOST_LOOKED_AT))):
+        return "cache"
+    if any(path.glob("events.out.tfevents.*")):
+        return "curves"
+    # Not deeper: a folder in which people work has runs in it too. A comparison's are by method.
+    within = islice(chain(path.glob("*"), path.glob("*/seed-*")), _MOST_LOOKED_AT)
+    if any(map(_is_search_or_comparison, within)):
+        return "runs"
+    return "empty" if _is_empty(path) else "folder"
+
+
+def _of_run(path: Path) -> str:
+    """Return what a folder with a config.yaml is; settings that cannot be read do not matter."""
+    settings: dict[str, object] = {}
+    with suppress(PracError):
+        settings = read_settings(path)
+    if "levels" in settings or (not settings and (path / "levels").is_dir()):
+        return "search"
+    if not settings or not (path / "environment.json").is_file():
+        return "folder"  # Others have files of that name too.
+    return "trunk" if path.name.startswith("trunk-") else "retraining"
+
+
+def _is_empty(path: Path) -> bool:
+    """Say whether there is nothing below a folder but folders, and what is hidden."""
+    shown = (entry for entry in path.iterdir() if not entry.name.startswith("."))
+    return all(not of.is_symlink() and of.is_dir() and _is_empty(of) for of in shown)
+
+
+def _is_search_or_comparison(entry: Path) -> bool:
+    if (entry / "config.yaml").is_file():
+        return _of_run(entry) == "search"
+    return (entry / "comparison.json").is_file()
+
+
+def _is_kept(entry: Path) -> bool:
+    """Say whether this is what lies in a folder of trainings that are kept by their content."""
+    names = r"(trunk-)?[0-9a-f]{24}|barrier-[0-9a-f]+\.json|verdict\.json|rewind_point\.json"
+    return re.fullmatch(names, entry.name) is not None
+
+
+def _of_file(path: Path) -> str:
+    for pattern, kind in _NAMES.items():
+        if re.fullmatch(pattern, path.name):
+            is_own = kind == "config" and not path.with_name("environment.json").is_file()
+            return "file" if is_own else kind or path.stem  # People's own has that name too.
+    with opened(path, "") as file:
+        start = file.read(PREFIX)
+        length = int.from_bytes(start, "little")
+        if start.lower() == b"<!doctyp":
+            return "page"
+        header = file.read(length) if length <= HEADER_LIMIT else b""
+    try:
+        kind = strict_json(strict_json(header.decode())["__metadata__"]["prac"])["kind"]
+    except (ValueError, TypeError, KeyError):
+        return "file"
+    return kind if isinstance(kind, str) and kind in TENSORS else "file"
+
+
+def other_kind(
+    path: str | Path, wanted: str, error: type[PracError] = PracError, kind: str | None = None
+) -> PracError:
+    """Return the error for a path that is not what is wanted there, a name of `WANTED`.
+
+    It says what it is, and what to give in its place or which command takes it.
+    """
+    path, kind = Path(path), kind or kind_at(path)
+    found, expected = KINDS[kind], WANTED.get(wanted) or TENSORS[wanted]
+    near = None if kind in NOT_OURS else _near(path, wanted)
+    such = "" if near is None else f", such as {near}"
+    remedy = found.remedy or expected.remedy
+    return error(f"{path}: is {found.words}: expected {expected.words}{such}; {remedy}")
+
+
+def check_kind(
+    path: str | Path, wanted: str, *kinds: str, error: type[PracError] = PracError
+) -> None:
+    """Raise a PracError where a path is something that prac has written, but none of these kinds.
+
+    What prac has not written is for the reader to refuse, who knows what is wrong with it.
+    """
+    kind = kind_at(path)
+    if kind not in NOT_OURS and kind not in kinds:
+        raise other_kind(path, wanted, error, kind)
+
+
+def check_new(
+    path: str | Path, wanted: str, *kinds: str, error: type[PracError] = PracError
+) -> None:
+    """Raise a PracError unless a path to write to is free, or is of one of these kinds."""
+    kind = kind_at(path)
+    if kind not in ("missing", "empty", *kinds):
+        raise other_kind(path, wanted, error, kind)
+
+
+def in_level(path: str | Path, name: str) -> Path:
+    """Return a level's file where the folder of a level is given, else the path as it is."""
+    path = Path(path)
+    return path / name if kind_at(path) == "level" else path
+
+
+def contents(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the names in a folder and the kinds of what they are, sorted, without hidden ones."""
+    for entry in sorted(path.iterdir()):
+        if not entry.name.startswith("."):
+            yield entry.name, kind_at(entry)
+
+
+def _near(path: Path, wanted: str) -> Path | None:
+    """Return what is wanted, from what is given or from the run or the comparison around it."""
+    if wanted not in _NEAR:
+        return None
+    kind, *patterns = _NEAR[wanted]
+    around = ((of, kind_at(of)) for of in islice(path.parents, 4))
+    owner, of = next((one for one in around if one[1] in ("search", "comparison")), (path, ""))
+    if kind == of:
+        return owner
+    # Of the level that is given before others, and of these the last.
+    level = next(iter(path.relative_to(owner).parts[1:2]), "*")
+    for place, pattern in product((path, owner), patterns):
+        found = sorted(place.glob(pattern.format(level)), reverse=True)
+        if fitting := next((one for one in found if kind_at(one) == kind), None):
+            return fitting
+    return None
