@@ -54,7 +54,8 @@ def test_the_quickstart_finds_retrains_and_knows_that_it_is_done(capsys, once):
     assert printed.endswith(out)
     assert "runs/quickstart-prac: already finished" in err
     assert Path("runs/quickstart-prac/metrics.jsonl").stat().st_mtime_ns == before
-    rows = [line for line in out.splitlines() if "%" in line]
+    assert "50,200 of 50,610 weights are prunable (99.2 %): linear layers" in out
+    rows = [line for line in out.splitlines() if "%)" in line and "prunable" not in line]
     assert len(rows) == 9
     for row, level in zip(rows, levels, strict=True):
         assert str(level["set_size"]) in row

@@ -166,13 +166,15 @@ class TestVerdict:
             LevelVerdict(3, 0.512, True, trials(80, 82, 84), self.DENSE),
         )  # fmt: skip
         assert answer(facts) == (
-            "Ticket 2 is the sparsest that does as well as the dense network: a winning ticket of "
-            "density 64.00%, test accuracy 92.00 ±4.97 %, dense 92.00 ±4.97 % (3 runs each)."
+            "Ticket 2 is the sparsest that does as well as the dense network: a matching ticket of "
+            "density 64.00%, test accuracy 92.00 ±4.97 %, dense 92.00 ±4.97 % (3 runs each), but "
+            "so does the random control (92.00 %): the search bought nothing there beyond how many "
+            "weights each layer keeps."
         )
         # A level without controls leaves their places empty; the order is always the same.
         assert "level density test, % vs dense p shuffled random verdict" in page.said
         assert "1 80.00% 93.00 ±4.97 +1.00 1.000 winning" in page.said
-        assert "2 64.00% 92.00 ±4.97 +0.00 0.500 72.00 ±6.57 92.00 ±4.97 = winning" in page.said
+        assert "2 64.00% 92.00 ±4.97 +0.00 0.500 72.00 ±6.57 92.00 ±4.97 = matching" in page.said
         assert "3 51.20% 82.00 ±4.97 -10.00 0.000 not" in page.said
         assert "=: the control does as well as its ticket" in page.said
         assert (
@@ -184,14 +186,14 @@ class TestVerdict:
         assert {name: row["verdict"] for name, row in rows.items()} == {
             "dense": "what the others are held against",
             "ticket 1": "winning",
-            "ticket 2": "winning",
+            "ticket 2": "matching",
             "random control of ticket 2": "as good as the ticket",
             "shuffled control of ticket 2": "not as good as the ticket",
             "ticket 3": "not",
         }
         assert spec["description"] == (
             "Mean test accuracy by density with 95 % intervals, 3 runs each; the dense network "
-            "reaches 92.00 %. Tickets: 80.0% winning, 64.0% winning, 51.2% not. Controls beside "
+            "reaches 92.00 %. Tickets: 80.0% winning, 64.0% matching, 51.2% not. Controls beside "
             "them: shuffled, random."
         )
 
@@ -233,7 +235,7 @@ class TestMissing:
         report = Report.of(run)
         assert "was not measured" in answer(report.facts)
         assert [number.name for number in numbers(report.facts)] == [
-            "of the weights kept", "of IMP's iterations saved",
+            "of the prunable weights kept", "of IMP's iterations saved",
         ]  # fmt: skip
         assert [chart.name for chart in report.charts] == CHARTS[1:]
 

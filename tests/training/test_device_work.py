@@ -102,7 +102,9 @@ def test_an_epochs_end_takes_few_operations(execution):
     runtime = Runtime(CPU, "fp32", execution)
     problem = Problem.of(resnet(), images(BATCH), images(BATCH), runtime=runtime, batch_size=BATCH)
     weights = snapshot(problem.model)
-    pruned = {name: weights[name] for name in prunable(problem.model, prac.PruneConfig())}
+    pruned = {
+        name: weights[name] for name in prunable(problem.model, prac.PruneConfig(layers="conv"))
+    }
     masks = prune(magnitude(pruned), ones(pruned), 0.5)
     state = RunState(0, 0, weights, masks, torch.arange(BATCH), ForgettingTable.empty(BATCH))
     segment = next(epoch_of(problem.model, problem.train, runtime))
