@@ -107,12 +107,12 @@ def test_out_of_range_on_each_side_is_refused_everywhere(name, value):
     is_list = typing.get_origin(LEAVES[name][1]) is tuple
     held = [value] if is_list else value
     Path("c.yaml").write_text(yaml.safe_dump({name: held}))
-    for make in (
-        lambda: from_flat(Recipe, {name: held}),
-        lambda: typed([f"{option(name)}={value}"]),
-        lambda: typed(["--config", "c.yaml"]),
+    for make, where in (
+        (lambda: from_flat(Recipe, {name: held}), ""),
+        (lambda: typed([f"{option(name)}={value}"]), ""),
+        (lambda: typed(["--config", "c.yaml"]), r"c\.yaml: "),
     ):
-        with pytest.raises(PracError, match=f"^{name} is ") as error:
+        with pytest.raises(PracError, match=f"^{where}{name} is ") as error:
             make()
         assert "\n" not in str(error.value)
 

@@ -57,7 +57,7 @@ def binomial_half_width(share: float, n: int, confidence: float = 0.95) -> float
     """Return half the width of the confidence interval of a share of `n` trials (Wilson 1927).
 
     >>> round(binomial_half_width(0.9, 10_000), 4), round(binomial_half_width(0.9, 100), 4)
-    (0.0059, 0.0595)
+    (0.0059, 0.0596)
     """
     z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
     return z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)

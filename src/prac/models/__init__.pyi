@@ -1,3 +1,7 @@
+from .identity import structure as structure
+from .identity import structure_digest as structure_digest
+from .identity import structure_lines as structure_lines
+from .identity import weights_digest as weights_digest
 from .layer_kinds import LastLayer as LastLayer
 from .layer_kinds import count_parameters as count_parameters
 from .layer_kinds import prunable as prunable
@@ -8,10 +12,6 @@ from .registry import Stem as Stem
 from .registry import build as build
 from .registry import check_model as check_model
 from .registry import load_model as load_model
-from .structure import structure as structure
-from .structure import structure_digest as structure_digest
-from .structure import structure_lines as structure_lines
-from .structure import weights_digest as weights_digest
 from .surgery import apply_masks_ as apply_masks_
 from .surgery import architecture as architecture
 from .surgery import check_finite as check_finite

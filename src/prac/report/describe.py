@@ -159,7 +159,10 @@ def _ticket(path: Path) -> dict[str, Any]:
         "network_density": None if parameters is None else parameters.density(kept),
         "kept": kept,
         "prunable": sum(layer["weights"] for layer in layers),
-        "parameters": sum(weight.numel() for weight in ticket.weights.values()),
+        # Where the ticket does not tell, buffers and what modules share count as well.
+        "parameters": sum(weight.numel() for weight in ticket.weights.values())
+        if parameters is None
+        else parameters.total,
         "layers": layers,
         "digest": ticket.digest,
         "provenance": ticket.provenance,

@@ -1,6 +1,6 @@
 from .callables import imported as imported
 from .identity import described as described
-from .identity import digest_of as digest_of
+from .identity import digester as digester
 from .identity import is_own as is_own
 from .optional import needed as needed
 from .seeds import derive_seed as derive_seed

@@ -11,13 +11,16 @@ import functools
 import hashlib
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from prac.utils.syntax import syntax_of
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
+
+DEEPEST = 40
+"""What lies deeper within a thing is not told: nobody means it by that thing."""
 
 # What an interpreter or a decorator of Python's own puts into a class.
 _NO_CODE = {
@@ -46,13 +49,22 @@ def described(part: object, *, by_source: bool = True) -> str:
     """
     named = part if hasattr(part, "__qualname__") else type(part)
     name = f"{getattr(named, '__module__', '?')}.{getattr(named, '__qualname__', '?')}"
-    return f"{name}-{digest_of(part, by_source=by_source)}"
+    return f"{name}-{digester(by_source=by_source)(part)}"
 
 
-def digest_of(part: object, *, by_source: bool = True) -> str:
-    """Return 12 hex digits that differ where what Python shows of `part` does."""
-    told = _Facts(by_source).of(part, ())
-    return hashlib.sha256(repr(told).encode(errors="surrogatepass")).hexdigest()[:12]
+def digester(*, by_source: bool = True) -> Callable[[object], str]:
+    """Return what gives 12 hex digits that differ where what Python shows of a thing does.
+
+    It is for one thing after another: own functions and classes that several of them read are told
+    with the first one only, since large libraries of one's own would be read again for each.
+    """
+    facts = _Facts(by_source)
+
+    def digest_of(part: object) -> str:
+        told = repr(facts.of(part, ()))
+        return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()[:12]
+
+    return digest_of
 
 
 @functools.cache
@@ -69,7 +81,12 @@ def is_own(module: str | None) -> bool:
     file = getattr(found, "__file__", None)
     if file is None:  # Typed, or not yet in place; else it is a part of an interpreter.
         return found is None or module == "__main__" or hasattr(found, "__path__")
-    return not {"site-packages", "dist-packages"} & set(pathlib.Path(file).parts)
+    if {"site-packages", "dist-packages"} & set(pathlib.Path(file).parts):
+        return False
+    # Elsewhere, as by `pip install --target`, installers leave their records beside the package.
+    package = pathlib.Path(getattr(sys.modules.get(top), "__file__", None) or file)
+    place = package.parent.parent if package.name == "__init__.py" else package.parent
+    return not any(place.glob("*.dist-info"))
 
 
 class _Facts:
@@ -88,6 +105,8 @@ class _Facts:
             return repr(value)
         if id(value) in above:
             return "itself"
+        if self._by_source and len(above) > DEEPEST:
+            return "deeper"
         inside = functools.partial(self.of, above=(*above, id(value)))
         if isinstance(value, Mapping):
             return ("mapping", _ordered((inside(k), inside(v)) for k, v in value.items()))
@@ -101,18 +120,19 @@ class _Facts:
             return ("code", shape, value.co_flags, value.co_code.hex(), value.co_names, consts)
         if isinstance(value, functools.partial):
             return ("partial", inside(value.func), inside(value.args), inside(value.keywords))
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        if isinstance(value, type):
+            return (kind, value.__qualname__, *self._of_class(value, inside))
         if hasattr(value, "__wrapped__"):
             return ("wrapped", inside(value.__wrapped__))
         if hasattr(value, "__func__"):
             return ("method", inside(value.__func__), inside(value.__self__))
         if hasattr(value, "__code__"):
             return self._of_function(value, inside)
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
         if (array := _of_array(value)) is not None:
             return array
         if hasattr(value, "__qualname__"):
-            code = self._of_class(value, inside) if isinstance(value, type) else ()
-            return (kind, value.__qualname__, *code)
+            return (kind, value.__qualname__)
         return self._of_object(value, kind, inside)
 
     def _of_function(self, value: Any, inside: Any) -> Any:

@@ -16,10 +16,10 @@ def syntax_of(code: CodeType) -> Any:
     It is the same in every version of Python that can parse it, unlike `ast.dump`.
     """
     linecache.checkcache(code.co_filename)
-    nodes, codes = _parsed("".join(linecache.getlines(code.co_filename)))
+    functions, codes = _parsed("".join(linecache.getlines(code.co_filename)))
     if code not in codes:  # The file was changed since, or something rewrote its code.
         return None
-    found = [node for node in nodes if _is_named(node, code)]
+    found = functions.get((code.co_name, code.co_firstlineno), [])
     # Of several lambdas in a line, it is the innermost that has all that is executed in its body.
     if len(found) > 1:
         places = [
@@ -37,14 +37,17 @@ def syntax_of(code: CodeType) -> Any:
     return _tree(max(found, key=_start)) if found else None
 
 
-@functools.lru_cache(maxsize=8)
-def _parsed(text: str) -> tuple[list[ast.AST], set[CodeType]]:
-    """Return the nodes of a module's source, and the code of all in it."""
+@functools.lru_cache(maxsize=256)
+def _parsed(text: str) -> tuple[dict[tuple[str, int], list[ast.AST]], set[CodeType]]:
+    """Return a module's functions by name and first line, and the code of all in it."""
+    functions: dict[tuple[str, int], list[ast.AST]] = {}
     try:
-        tree = ast.parse(text)
-        return list(ast.walk(tree)), set(_codes(compile(text, "", "exec", dont_inherit=True)))
+        for node in ast.walk(ast.parse(text)):
+            if (place := _place(node)) is not None:
+                functions.setdefault(place, []).append(node)
+        return functions, set(_codes(compile(text, "", "exec", dont_inherit=True)))
     except (SyntaxError, ValueError, RecursionError):
-        return [], set()
+        return {}, set()
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -54,13 +57,13 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(value)
 
 
-def _is_named(node: ast.AST, code: CodeType) -> bool:
+def _place(node: ast.AST) -> tuple[str, int] | None:
+    """Return the name and the first line that a function's code has; None for another node."""
     if isinstance(node, ast.Lambda):
-        return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
+        return "<lambda>", node.lineno
     if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return False
-    first = min(part.lineno for part in (node, *node.decorator_list))
-    return node.name == code.co_name and first == code.co_firstlineno
+        return None
+    return node.name, min(part.lineno for part in (node, *node.decorator_list))
 
 
 def _start(node: Any) -> tuple[int, int]:

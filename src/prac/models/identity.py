@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from prac.io import content_digest
-from prac.utils import described, digest_of, is_own
+from prac.utils import described, digester, is_own
 
 # What every module has, whatever it computes; and what compiling one in place puts there.
 _OF_ANY_MODULE = {*vars(nn.Module()), "_compiled_call_impl"}
@@ -32,9 +32,10 @@ def structure(model: nn.Module) -> Structure:
     >>> structure(nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))["1"]
     {'': 'Dropout', 'p': '0.5', 'inplace': 'False'}
     """
-    codes: dict[type, str] = {}  # Of own classes; many modules are of one.
+    digest, codes = digester(), dict[type, str]()
     return {
-        name: _told(module, codes) for name, module in model.named_modules(remove_duplicate=False)
+        name: _told(module, codes, digest)
+        for name, module in model.named_modules(remove_duplicate=False)
     }
 
 
@@ -63,7 +64,10 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return content_digest(weights, {})[:12]
 
 
-def _told(module: nn.Module, codes: dict[type, str]) -> dict[str, str]:
+def _told(
+    module: nn.Module, codes: dict[type, str], digest: Callable[[object], str]
+) -> dict[str, str]:
+    """Return what a module is told by; `codes` are the digests of own classes so far."""
     cls = type(module)
     # A class that a library derives from another's, such as a parametrised one, has its module.
     own = any(is_own(base.__module__) for base in cls.__mro__)
@@ -76,7 +80,7 @@ def _told(module: nn.Module, codes: dict[type, str]) -> dict[str, str]:
         told["hooks"] = str([described(hook) for hook in hooks])
     if own:
         if cls not in codes:
-            codes[cls] = digest_of(cls)
+            codes[cls] = digest(cls)
         told["code"] = codes[cls]
     return told
 
@@ -92,7 +96,7 @@ def _shown(value: Any) -> str:
         return described(value) if is_own(value.__module__) else value.__qualname__
     kind = type(value)
     if is_own(kind.__module__) or isinstance(value, (Tensor, Mapping, set, frozenset)):
-        return f"{kind.__qualname__}-{digest_of(value)}"
+        return f"{kind.__qualname__}-{digester()(value)}"
     # Builtin functions have a name; what else a library holds is its own affair.
     return str(getattr(value, "__qualname__", kind.__qualname__))
 
