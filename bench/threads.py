@@ -6,10 +6,11 @@ Run it on an idle machine: with other work the threads wait for each other even 
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -107,8 +108,11 @@ def _made(case: Case, options: Options) -> tuple[float, Callable[[int], float]]:
     return multiplications(model, x, size), seconds
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print what was measured, and how busy the machine was before and after."""
+    argparse.ArgumentParser(prog="python -m bench.threads", description=__doc__).parse_args(
+        arguments
+    )
     before = os.getloadavg()[0]
     section = measure(Options(Path()))
     for row in section.rows:
