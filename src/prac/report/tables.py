@@ -36,8 +36,11 @@ def table_of(facts: Mapping[str, Any]) -> RenderableType:
     return Group(*makers.get(facts["kind"], _plain)(facts))
 
 
-def search_table(facts: Mapping[str, Any]) -> Table:
-    """Return the table of a search: a line a level, what it trained on, cost and was worth."""
+def search_table(facts: Mapping[str, Any]) -> RenderableType:
+    """Return a search's levels, a line each: what it trained on, cost and was worth.
+
+    Above them stands how much of the network is prunable, where the run tells it.
+    """
     parameters = ParameterCount.of(facts)
     # Where nearly all is prunable, the two densities are one.
     is_part = parameters is not None and parameters.share < ALL
@@ -59,15 +62,13 @@ def search_table(facts: Mapping[str, Any]) -> Table:
             cell(retrained.get("test_accuracy"), ".2%"),
             cell(level.get("against_dense"), "+.2f", 100),
         )
-    if parameters is not None:
-        table.title = parameters.sentence()
     table.caption = (
         f"{'density: of the prunable weights; network: of all its weights; ' if is_part else ''}"
         "set: examples the level trains on; epochs: trained of planned; saved: training iterations "
         "to this ticket, against iterative magnitude pruning's; test: accuracy of the ticket "
         "retrained alone on all data; vs dense: in percentage points"
     )
-    return table
+    return table if parameters is None else Group(_line(parameters.sentence()), table)
 
 
 def _run(facts: Mapping[str, Any]) -> list[RenderableType]:
@@ -140,11 +141,12 @@ def _ticket(facts: Mapping[str, Any]) -> list[RenderableType]:
     table.add_section()
     table.add_row("all", "", str(facts["kept"]), str(facts["prunable"]), f"{facts['density']:.2%}")
     parameters = ParameterCount.of(facts["provenance"])
+    told: list[RenderableType] = []
     if parameters is not None:
         network = f"of the whole network's weights: {facts['network_density']:.2%}"
-        table.caption = f"{parameters.sentence()}; kept {network}"
+        told.append(_line(f"{parameters.sentence()}; kept {network}"))
     title = _line(f"ticket of level {facts['level']}, digest {facts['digest'][:12]}")
-    return [title, table, *_provenance(facts["provenance"])]
+    return [title, table, *told, *_provenance(facts["provenance"])]
 
 
 def _subset(facts: Mapping[str, Any]) -> list[RenderableType]:
@@ -272,7 +274,7 @@ def _provenance(facts: Mapping[str, Any]) -> list[RenderableType]:
 def new_table(*columns: str) -> Table:
     """Return an empty table in the one look that all have, its first column to the left."""
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    table.caption_justify = table.title_justify = "left"
+    table.caption_justify = "left"
     for number, column in enumerate(columns):
         # Folded, never cut: a figure without its end is another figure.
         justify: Literal["left", "right"] = "left" if number == 0 else "right"
