@@ -121,6 +121,22 @@ def test_a_ticket_in_another_network_is_told(find, train):
     assert note.startswith("the network is not the one that the ticket was found in")
 
 
+def test_another_network_in_a_retrainings_folder_is_refused(find, train, tmp_path):
+    ticket = find(mlp()).tickets[1]
+    for _ in range(2):
+        prac.retrain(ticket, mlp(), train, FEW, out=tmp_path / "alone")
+    with pytest.raises(FolderError, match="here '2: ReLU"):
+        prac.retrain(ticket, mlp(activation=nn.ReLU), train, FEW, out=tmp_path / "alone")
+
+
+def test_rewind_points_of_two_networks_are_kept_apart(train, val, tmp_path):
+    for kind in (nn.Tanh, nn.ReLU, nn.Tanh):
+        prac.find_rewind_point(
+            mlp(activation=kind), train, FEW, test=val, points=(2,), cache=tmp_path / "kept"
+        )
+    assert len(list((tmp_path / "kept").glob("trunk-*"))) == 2
+
+
 def test_judging_another_network_is_told_and_trains_it(find, train, val):
     search = find(mlp())
     notes = []
