@@ -151,8 +151,8 @@ class TestNothingToWin:
         close = {"dense": trials(0.899, 0.900, 0.901)}
         small = verdict(level(1, 0.9, 0.9, 0.9, test=TestSet(360, 0.1), **close))
         assert headline(small).endswith(
-            ", but 360 test examples tell an accuracy to ±3.1 points only, and the verdict is "
-            "about 0.1."
+            ", but 360 test examples tell an accuracy only to ±3.1 points, more than the 0.1 that "
+            "the verdict allows."
         )
         large = verdict(level(1, 0.9, 0.9, 0.9, test=TestSet(10_000, 0.1), **close))
         assert "but" not in headline(large)
@@ -164,7 +164,7 @@ class TestNothingToWin:
         test, dense = TestSet(360, 0.1), trials(0.899, 0.900, 0.901)
         found = level(1, 0.899, 0.9, 0.901, controls=controls, test=test, dense=dense)
         assert "so does the random control" in headline(verdict(found))
-        assert "360 test examples tell an accuracy to ±3.1 points only" in said(found)
+        assert "360 test examples tell an accuracy only to ±3.1 points" in said(found)
 
     def test_a_file_keeps_what_the_test_set_tells(self, tmp_path):
         written = verdict(

@@ -93,8 +93,8 @@ def small_test_set(level: LevelVerdict) -> str:
     half_width = 100 * level.test.half_width(level.dense.mean)
     allowed = 100 * (level.dense.deviation or 0.0)
     return (
-        f"{level.test.size:,} test examples tell an accuracy to ±{half_width:.1f} points only, "
-        f"and the verdict is about {allowed:.1f}"
+        f"{level.test.size:,} test examples tell an accuracy only to ±{half_width:.1f} points, "
+        f"more than the {allowed:.1f} that the verdict allows"
     )
 
 
