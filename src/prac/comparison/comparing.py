@@ -19,7 +19,7 @@ from prac.errors import FolderError, PracError
 from prac.evaluation import SEEDS, check_seeds, retrain_cached, told_by
 from prac.io import check_new, check_same, has_trained, read_settings, write_atomic
 from prac.runs import Search
-from prac.search import check_search, find
+from prac.search import check_search, find, parameters_of
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, check_device
 from prac.utils import one_line, seeded
 
@@ -152,7 +152,8 @@ class Comparing:
             model, self.train, self.val, task=self.task, runtime=runtime, batch_size=size
         )
         problem.check("test", self.test.to(problem.runtime.device))
-        for line in problem.notices():
+        parameters = parameters_of(problem, self.config)
+        for line in (*problem.notices(), parameters.sentence()):
             self.options.note(line)
         check_device(train.execution, problem.runtime.device)
         for spec in competing:

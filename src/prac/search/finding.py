@@ -89,9 +89,7 @@ def find(
         rules = rules_of(config, choose=choose, stop=stop, score=score)
         first = _first_state(problem, config, subset)
         plan = _plan(config, first)
-        parameters = count_parameters(
-            problem.model, first.masks, config.prune, problem.output_layer
-        )
+        parameters = parameters_of(problem, config)
         if not _is_complete(path, config):  # Else there is no step to be run in any way.
             for line in (*problem.notices(), *parameters.warnings(config.prune.layers)):
                 options.note(line)
@@ -163,6 +161,16 @@ def _provenance(folder: RunFolder, plan: SearchPlan) -> dict[str, Any]:
 def _is_complete(path: Path, config: SearchConfig) -> bool:
     """Say whether a search's last level has its summary."""
     return (path / "levels" / f"{config.levels:02d}" / "summary.json").exists()
+
+
+def parameters_of(problem: Problem, config: SearchConfig) -> ParameterCount:
+    """Return how many of the network's parameters a search prunes, and what the others are.
+
+    Raises:
+        PracError: If nothing is prunable.
+    """
+    names = prunable(problem.model, config.prune, problem.output_layer)
+    return count_parameters(problem.model, names, config.prune, problem.output_layer)
 
 
 def check_search(problem: Problem, config: SearchConfig) -> None:
