@@ -1,6 +1,9 @@
 """What tells one network from another: kinds, settings, code and weights."""
 
+import copy
 import sys
+from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -170,3 +173,53 @@ def test_weights_are_told_by_name_type_shape_and_value():
     ]
     assert weights_digest(weights) == weights_digest({k: v.clone() for k, v in weights.items()})
     assert len({weights_digest(each) for each in (weights, *others)}) == 5
+
+
+@dataclass
+class Config:
+    scale: float = 1.0
+
+
+class OwnAct:
+    def __init__(self, slope):
+        self.slope = slope
+
+    def __call__(self, x):
+        return x * self.slope
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(Config(1.0), Config(9.0), id="dataclass"),
+        pytest.param(OwnAct(1.0), OwnAct(9.0), id="callable object"),
+        pytest.param(
+            partial(nn.functional.leaky_relu, negative_slope=0.1),
+            partial(nn.functional.leaky_relu, negative_slope=0.2),
+            id="partial",
+        ),
+    ],
+)
+def test_objects_and_partials_are_settings_that_a_copy_keeps(first, second):
+    def told(act):
+        model = Scaled(act=act)
+        used = copy.deepcopy(model).train()
+        return structure_lines(structure(model), structure(used))
+
+    assert "act=" in told(first)[0]
+    assert told(first) == told(first) != told(second)
+
+
+def test_a_buffer_that_is_not_saved_is_a_setting():
+    def net(value):
+        model = nn.Linear(2, 2)
+        model.register_buffer("scale", torch.tensor(value), persistent=False)
+        return model
+
+    assert lines(net(1.0)) == lines(net(1.0)) != lines(net(2.0))
+
+
+def test_what_is_frozen_is_told():
+    model = nn.Linear(2, 2)
+    model.weight.requires_grad_(False)
+    assert lines(model) == ("the model: Linear(in_features=2, out_features=2, frozen=['weight'])",)

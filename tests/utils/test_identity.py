@@ -1,5 +1,6 @@
 """Telling functions apart by what they do: across processes, and as far as Python shows it."""
 
+import copy
 import functools
 import importlib.util
 import logging
@@ -326,6 +327,7 @@ def test_losses_of_torch():
 
 
 SOURCE = """
+import copy
 import functools
 import torch
 from torch import nn
@@ -558,3 +560,111 @@ class Settings:
 
 def test_dataclasses_are_told_by_fields_and_code():
     different(lambda: Settings(1.0).loss, lambda: Settings(2.0).loss)
+
+
+def wrapping(by):
+    def decorate(wrapped):
+        @functools.wraps(wrapped)
+        def wrapper(x):
+            return wrapped(x) * by
+
+        return wrapper
+
+    return decorate
+
+
+def adding(wrapped):
+    @functools.wraps(wrapped)
+    def wrapper(x):
+        return wrapped(x) + READ_HERE
+
+    return wrapper
+
+
+def base(x):
+    return x
+
+
+def test_a_wrapper_belongs_to_the_function(monkeypatch):
+    different(
+        lambda: base,
+        lambda: wrapping(1)(base),
+        lambda: wrapping(100)(base),
+        lambda: adding(base),
+        lambda: wrapping(1)(even),
+        lambda: torch.no_grad()(base),
+        lambda: functools.lru_cache(base),
+    )
+    first = described(adding(base))
+    monkeypatch.setitem(globals(), "READ_HERE", 2)
+    assert described(adding(base)) != first
+
+
+IMPORTING = """
+def whole(x):
+    import imported_by_them
+    return x * imported_by_them.SCALE
+
+def renamed(x):
+    import imported_by_them as other
+    return x * other.SCALE
+
+def by_name(x):
+    from imported_by_them import twice
+    return twice(x)
+
+def of_a_package(x):
+    import in_a_package.inner
+    return x * in_a_package.inner.SCALE
+
+def of_a_package_renamed(x):
+    import in_a_package.inner as inner, imported_by_them
+    return x * inner.SCALE
+
+def within(x):
+    import imported_by_them
+    return [y * imported_by_them.SCALE for y in x]
+
+def library(x):
+    import torch
+    from torch import relu
+    return relu(x) * torch.pi
+"""
+
+
+def test_what_a_function_imports_itself_belongs_to_it(tmp_path, monkeypatch):
+    (tmp_path / "in_a_package").mkdir()
+    (tmp_path / "in_a_package" / "__init__.py").write_text("")
+    (tmp_path / "importing.py").write_text(IMPORTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def told(scale, packaged):
+        own = f"SCALE = {scale}\n\ndef twice(x):\n    return x * SCALE\n"
+        (tmp_path / "imported_by_them.py").write_text(own)
+        (tmp_path / "in_a_package" / "inner.py").write_text(f"SCALE = {packaged}\n")
+        for name in ("importing", "imported_by_them", "in_a_package", "in_a_package.inner"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        module = importlib.import_module("importing")
+        functions = {n: f for n, f in vars(module).items() if callable(f)}
+        return {name: described(function) for name, function in functions.items()}
+
+    first = told(1, 1)
+    assert told(1, 1) == first
+    other, packaged = told(2, 1), told(1, 2)
+    assert {name for name in first if other[name] != first[name]} == {
+        "whole", "renamed", "by_name", "within",
+    }  # fmt: skip
+    assert {name for name in first if packaged[name] != first[name]} == {
+        "of_a_package", "of_a_package_renamed",
+    }  # fmt: skip
+    for name in ("importing", "imported_by_them", "in_a_package", "in_a_package.inner"):
+        sys.modules.pop(name, None)
+
+
+def test_copying_an_object_does_not_change_its_class():
+    before = described(Scaled(2))
+    copy.deepcopy(Scaled(2))
+    copy.copy(Settings(1.0))
+    assert described(Scaled(2)) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -75,6 +76,11 @@ def _told(
     for name, value in vars(module).items():
         if name not in _OF_ANY_MODULE and (own or name[:1] != "_") and not _is_weight(value):
             told[name] = _shown(value)
+    for name in sorted(module._non_persistent_buffers_set):  # No weights tell of these.
+        told[name] = _shown(module._buffers[name])
+    frozen = [name for name, of in module.named_parameters(recurse=False) if not of.requires_grad]
+    if frozen:
+        told["frozen"] = str(frozen)
     hooks = [hook for kind in _HOOKS for hook in getattr(module, kind).values()]
     if hooks:
         told["hooks"] = str([described(hook) for hook in hooks])
@@ -95,10 +101,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, type) or hasattr(value, "__code__"):
         return described(value) if is_own(value.__module__) else value.__qualname__
     kind = type(value)
-    if is_own(kind.__module__) or isinstance(value, (Tensor, Mapping, set, frozenset)):
+    if is_own(kind.__module__) or isinstance(value, (Tensor, Mapping, set, frozenset, partial)):
         return f"{kind.__qualname__}-{digester()(value)}"
     # Builtin functions have a name; what else a library holds is its own affair.
-    return str(getattr(value, "__qualname__", kind.__qualname__))
+    return str(getattr(value, "__name__", kind.__qualname__))
 
 
 def _is_weight(value: Any) -> bool:

@@ -9,15 +9,20 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
+import importlib.util
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from types import CellType, CodeType, FunctionType, ModuleType
+from contextlib import suppress
+from types import CellType, CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 from prac.utils.syntax import syntax_of
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
+
+IMPORT = "<"
+"""Before a module's name: no other name begins with it."""
 
 DEEPEST = 40
 """What lies deeper within a thing is not told: nobody means it by that thing."""
@@ -28,6 +33,7 @@ _NO_CODE = {
     *("__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__"),
     *("__annotations_cache__", "__dataclass_fields__", "__dataclass_params__", "__match_args__"),
     *("__slots__", "__parameters__", "__orig_bases__", "__abstractmethods__", "_abc_impl"),
+    "__slotnames__",  # Of `copy.deepcopy`.
 }
 
 
@@ -123,8 +129,10 @@ class _Facts:
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         if isinstance(value, type):
             return (kind, value.__qualname__, *self._of_class(value, inside))
-        if hasattr(value, "__wrapped__"):
-            return ("wrapped", inside(value.__wrapped__))
+        if hasattr(value, "__wrapped__") and not (self._by_source and _is_own_function(value)):
+            wrapper = getattr(getattr(value, "__code__", None), "co_qualname", "")
+            by = (kind, wrapper) if self._by_source else ()
+            return ("wrapped", *by, inside(value.__wrapped__))
         if hasattr(value, "__func__"):
             return ("method", inside(value.__func__), inside(value.__self__))
         if hasattr(value, "__code__"):
@@ -136,7 +144,8 @@ class _Facts:
         return self._of_object(value, kind, inside)
 
     def _of_function(self, value: Any, inside: Any) -> Any:
-        if self._by_source and is_own(value.__module__):
+        is_read = self._by_source and _is_own_function(value)
+        if is_read:
             if id(value) in self._told:
                 return ("told", list(self._told).index(id(value)))
             self._told[id(value)] = value
@@ -147,7 +156,7 @@ class _Facts:
         defaults = (inside(value.__defaults__), inside(value.__kwdefaults__))
         source = syntax_of(value.__code__) if self._by_source else None
         facts = ("function", source or inside(value.__code__), defaults, closed)
-        if self._by_source and isinstance(value, FunctionType) and is_own(value.__module__):
+        if is_read:
             read = {name: inside(found) for name, found in _globals_read(value)}
             return (*facts, sorted(read.items())) if read else facts
         return facts
@@ -183,6 +192,11 @@ class _Facts:
         if cls.__module__.partition(".")[0] in sys.stdlib_module_names:
             return (kind,)  # A logger, a lock, a file: what it holds is its own affair.
         return (kind, inside(_held(value)), *self._of_class(cls, inside))
+
+
+def _is_own_function(value: Any) -> bool:
+    """Whether a function is the user's by where it is written: a wrapper borrows another's name."""
+    return isinstance(value, FunctionType) and is_own(value.__globals__.get("__name__"))
 
 
 def _held(value: Any) -> dict[str, Any]:
@@ -231,15 +245,37 @@ def _globals_read(function: FunctionType) -> Iterator[tuple[str, Any]]:
     Of modules it is the attribute that is read; what belongs to a library is left out.
     """
     for name, *attributes in sorted(set(_names_read(function.__code__))):
-        if name not in function.__globals__:  # A builtin, or not there yet.
+        if name[:1] == IMPORT:
+            value: Any = _imported(name[1:], function.__globals__.get("__package__"))
+        elif name in function.__globals__:
+            value = function.__globals__[name]
+        else:  # A builtin, or not there yet.
             continue
-        value, shown = function.__globals__[name], name
+        shown = name
         for attribute in attributes:
             if not isinstance(value, ModuleType) or not is_own(value.__name__):
                 break
             value, shown = getattr(value, attribute, None), f"{shown}.{attribute}"
         if _is_told(value):
             yield shown, value
+
+
+def _imported(name: str, package: str | None) -> ModuleType | None:
+    """Return an own module that a function imports when it is called; None for a library's."""
+    with suppress(Exception):  # Whatever its import does: the function itself is not called here.
+        name = importlib.util.resolve_name(name, package)
+        if _may_be_own(name):
+            return importlib.import_module(name)
+    return None
+
+
+def _may_be_own(name: str) -> bool:
+    """Whether a module lies where own ones do, told without importing it."""
+    if name in sys.modules or name.partition(".")[0] in sys.stdlib_module_names:
+        return is_own(name)
+    spec = importlib.util.find_spec(name.partition(".")[0])
+    place = pathlib.Path(spec.origin) if spec is not None and spec.origin else None
+    return place is not None and not {"site-packages", "dist-packages"} & set(place.parts)
 
 
 def _is_told(value: Any) -> bool:
@@ -252,20 +288,46 @@ def _is_told(value: Any) -> bool:
     return is_data or type(value).__module__ not in ("builtins", "typing")
 
 
-def _names_read(code: CodeType) -> Iterator[tuple[str, ...]]:
-    """Yield the global names that code reads, with the attributes that follow them directly."""
-    chain: list[str] = []
+def _names_read(
+    code: CodeType, around: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> Iterator[tuple[str, ...]]:
+    """Yield the global names that code reads, with the attributes that follow them directly.
+
+    What it imports itself begins with the module's name behind IMPORT, whatever it calls it;
+    `around` has what the code around it imports, by local name.
+    """
+    chain: tuple[str, ...] = ()
+    imported = dict(around)
+    module: tuple[str, ...] = ()  # What the next name is given to.
+    level = 0
     for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and chain:
-            chain.append(str(instruction.argval))
+        operation, value = instruction.opname, instruction.argval
+        if operation in ("LOAD_ATTR", "LOAD_METHOD") and chain:
+            chain += (str(value),)
             continue
         if chain:
-            yield tuple(chain)
-        is_global = instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-        name = str(instruction.argval)
-        chain = [name] if is_global and not name.startswith("__") else []
+            yield chain
+        chain = ()
+        if operation.startswith("LOAD_") and isinstance(value, int):
+            level = value  # Of a relative import, where one follows.
+        elif operation == "IMPORT_NAME":
+            module = (f"{IMPORT}{'.' * level}{value}",)
+        elif operation == "IMPORT_FROM":
+            module = (*module[:1], str(value))
+            yield module
+        elif operation in ("STORE_FAST", "STORE_DEREF") and module:
+            # `import a.b` gives the name `a`; from what it takes, more may follow.
+            whole = module if len(module) > 1 else (module[0].partition(".")[0] or module[0],)
+            imported[str(value)] = whole
+            module = module[:1] if len(module) > 1 else ()
+        elif operation.startswith(("LOAD_FAST", "LOAD_DEREF")) and value in imported:
+            chain = imported[value]
+        elif operation in ("LOAD_GLOBAL", "LOAD_NAME") and not str(value).startswith("__"):
+            chain = (str(value),)
+        elif operation == "POP_TOP":
+            module = ()
     if chain:
-        yield tuple(chain)
+        yield chain
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names_read(constant)
+            yield from _names_read(constant, imported)
