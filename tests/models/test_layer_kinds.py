@@ -164,6 +164,30 @@ def test_nothing_to_prune_is_said_with_what_there_is():
         names(mlp, layers="linear", exclude=("0.weight",))
 
 
+class Bare(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.bias = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "remedy"),
+    [
+        (Bare(), {}, "it has other parameters 4, biases and norms 2: name some by --include"),
+        (nn.Embedding(2, 2), {}, "it has embeddings 4: try --layers auto.embedding, or name"),
+        (nn.Linear(2, 2).requires_grad_(False), {}, "it has frozen 6: let some of the frozen"),
+        (
+            nn.Linear(2, 2).requires_grad_(False),
+            {"include": ("weight",)},
+            "it has frozen 6: let some of the frozen ones train",
+        ),
+    ],
+)
+def test_the_remedy_follows_what_there_is(model, config, remedy):
+    with pytest.raises(PracError, match=remedy):
+        names(model, **config)
+
+
 @pytest.mark.parametrize("field", ["include", "exclude"])
 def test_a_pattern_that_matches_nothing_is_named(field):
     with pytest.raises(PracError, match=r"matches the pattern 'features\.\*': the model has 0.wei"):

@@ -43,6 +43,11 @@ def begun(request, find):
     return Path("run")
 
 
+def frozen(model):
+    model[1].requires_grad_(False)
+    return model
+
+
 def scaled(model):
     with torch.no_grad():
         model[3].running_mean += 1
@@ -56,8 +61,12 @@ def scaled(model):
         (lambda: scaled(mlp()), "initial_weights"),
         (lambda: mlp(activation=nn.ReLU), r"'2: Tanh\(\)', here '2: ReLU\(inplace=False\)'"),
         (lambda: mlp(activation=lambda: nn.LeakyReLU(0.3)), "LeakyReLU.negative_slope=0.3"),
+        (
+            lambda: frozen(mlp()),
+            r"frozen=\['weight', 'bias'\].*parameters: .*frozen \(there None, here 1040\)",
+        ),
     ],
-    ids=["weights", "buffers", "kind", "setting"],
+    ids=["weights", "buffers", "kind", "setting", "frozen"],
 )
 def test_another_network_in_the_same_folder_is_refused_by_what_differs(
     begun, find, run_files, other, told

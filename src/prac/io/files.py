@@ -251,7 +251,7 @@ def check_same(
 
 
 def difference(name: str, known: Any, wanted: Any) -> str:
-    """Return a value there and one here as words; of two lists of texts the first that differ.
+    """Return a value there and one here as words; of lists of texts and of mappings what differs.
 
     >>> difference("modules", ["0: Linear()", "1: Tanh()"], ["0: Linear()", "1: ReLU()"])
     "modules (there '1: Tanh()', here '1: ReLU()')"
@@ -259,6 +259,11 @@ def difference(name: str, known: Any, wanted: Any) -> str:
     if all(isinstance(v, list) and v and isinstance(v[0], str) for v in (known, wanted)):
         pairs = list(zip_longest(known, wanted))
         known, wanted = next(pair for pair in pairs if pair[0] != pair[1])
+    if isinstance(known, Mapping) and isinstance(wanted, Mapping):
+        names = [key for key in {**known, **wanted} if known.get(key) != wanted.get(key)]
+        return ", ".join(
+            difference(f"{name}: {key}", known.get(key), wanted.get(key)) for key in names
+        )
     return f"{name} (there {known!r}, here {wanted!r})"
 
 

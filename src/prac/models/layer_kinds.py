@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
@@ -27,6 +27,7 @@ NAMES = {
 }
 """What kinds of layer are called, in the order in which one of several counts for a weight."""
 
+FROZEN = "frozen"
 _FIRST = ("parametrised", "embedding", "output", "attention")
 _PARAMETRISING = ("WeightNorm", "SpectralNorm")  # As hooks, before torch had parametrisations.
 
@@ -65,18 +66,28 @@ def prunable(
         chosen = _chosen(parameters, kinds, config, f"{config.layers}+output")
     if not chosen:
         left_out = count_parameters(model, (), config, output_layer)
-        remedy = "try --layers auto, or name some by --include"
-        if NAMES["parametrised"] in left_out.left_out:
-            remedy = (
-                "take off what computes its weights, by torch's remove_parametrizations or "
-                "remove_weight_norm"
-            )
+        remedy = _remedy(left_out.left_out, config)
         raise PracError(
             f"the model has no prunable weight: layers is {config.layers!r}, include is "
             f"{list(config.include)}, exclude is {list(config.exclude)}; it has "
             f"{left_out.listed_left_out()}: {remedy}"
         )
     return chosen
+
+
+def _remedy(left_out: Mapping[str, int], config: PruneConfig) -> str:
+    """Return what to do where nothing is prunable, by what there is."""
+    if NAMES["parametrised"] in left_out:
+        return (
+            "take off what computes its weights, by torch's remove_parametrizations or "
+            "remove_weight_norm"
+        )
+    if not config.include and left_out.keys() & set(NAMES.values()):
+        more = "auto+embedding" if "auto" in config.layers else "auto"
+        return f"try --layers {more}, or name some by --include"
+    if FROZEN in left_out:
+        return "let some of the frozen ones train (requires_grad)"
+    return "name some by --include"
 
 
 def count_parameters(
@@ -90,7 +101,7 @@ def count_parameters(
     prunable: dict[str, int] = {}
     left_out: dict[str, int] = {}
     for name, parameter in model.named_parameters():
-        kind = _counted_as(kinds.get(name, set()), parameter, name in chosen)
+        kind = _counted_as(kinds.get(name, set()), parameter)
         if name not in chosen and any(fnmatchcase(name, pattern) for pattern in config.exclude):
             kind = f"{kind} (excluded)"
         group = prunable if name in chosen else left_out
@@ -171,13 +182,12 @@ def _is_parametrised(module: nn.Module, name: str) -> bool:
     return name.rpartition("_")[0] in of
 
 
-def _counted_as(kinds: set[str], parameter: nn.Parameter, is_prunable: bool) -> str:
+def _counted_as(kinds: set[str], parameter: nn.Parameter) -> str:
     """Return what a parameter counts as, of the kinds that it is of."""
     if not parameter.requires_grad:
-        return "frozen"
+        return FROZEN
     for kind in (*_FIRST, *NAMES):
-        # Where it is pruned, that it makes the outputs as well is no reason to leave it out.
-        if kind in kinds and not (kind == "output" and is_prunable):
+        if kind in kinds:
             return NAMES[kind]
     return "biases and norms" if parameter.ndim < 2 else "other parameters"
 

@@ -332,13 +332,21 @@ class RunFolder:
         return self._metrics.stat().st_size if self._metrics.exists() else 0
 
 
+_OWN = (
+    "a function of yours is another one, or a value that it holds or reads is, such as a counter "
+    "or a cache in it: use the same to resume"
+)
 HINTS = {
     "modules": "the network is another one: make the same one to resume",
     "initial_weights": (
-        "the network starts from other weights: make it after torch.manual_seed(N), with the same "
-        "N each time, or put the run's own into it: "
+        "the network starts from other weights or buffers: load the same ones, or make it after "
+        "torch.manual_seed(N) with the same N each time, or put the run's own into it: "
         "prac.Ticket.load(OUT + '/levels/00/ticket.safetensors').apply(model)"
     ),
+    **{
+        f"own_{part}": _OWN
+        for part in ("loss", "correct", "prediction", "losses", "choose", "stop", "score")
+    },
 }
 """What to do where a run differs in these, besides using another folder."""
 

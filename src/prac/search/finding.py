@@ -128,8 +128,8 @@ def _identities(
     identity = {
         "architecture": architecture(problem.model),
         "initial_weights": weights_digest(first.weights),
-        "parameters": parameters.to_json(),
         **problem.identity(),
+        "parameters": parameters.to_json(),
         "classes": list(problem.train.classes),
         "subset": None if subset is None else subset.digest,
         **own_parts(by_source=True),

@@ -255,7 +255,11 @@ def _globals_read(function: FunctionType) -> Iterator[tuple[str, Any]]:
         for attribute in attributes:
             if not isinstance(value, ModuleType) or not is_own(value.__name__):
                 break
-            value, shown = getattr(value, attribute, None), f"{shown}.{attribute}"
+            shown = f"{shown}.{attribute}"
+            if hasattr(value, attribute):
+                value = getattr(value, attribute)
+            else:  # A module of a package, which nobody has imported yet.
+                value = _imported(f"{value.__name__}.{attribute}", None)
         if _is_told(value):
             yield shown, value
 
@@ -299,7 +303,7 @@ def _names_read(
     chain: tuple[str, ...] = ()
     imported = dict(around)
     module: tuple[str, ...] = ()  # What the next name is given to.
-    level = 0
+    level, takes_names = 0, False
     for instruction in dis.get_instructions(code):
         operation, value = instruction.opname, instruction.argval
         if operation in ("LOAD_ATTR", "LOAD_METHOD") and chain:
@@ -308,23 +312,24 @@ def _names_read(
         if chain:
             yield chain
         chain = ()
-        if operation.startswith("LOAD_") and isinstance(value, int):
-            level = value  # Of a relative import, where one follows.
+        if operation in ("LOAD_CONST", "LOAD_SMALL_INT"):  # Where an import follows, what it takes.
+            level = value if isinstance(value, int) else level
+            takes_names = isinstance(value, tuple)
         elif operation == "IMPORT_NAME":
-            module = (f"{IMPORT}{'.' * level}{value}",)
+            # `import a.b` and `import a.b as c` begin with `a`, `from a.b import c` with `a.b`.
+            name = str(value) if takes_names else str(value).partition(".")[0]
+            module = (f"{IMPORT}{'.' * level}{name}",)
         elif operation == "IMPORT_FROM":
-            module = (*module[:1], str(value))
+            module = (*module[:1], str(value)) if takes_names else (*module, str(value))
             yield module
         elif operation in ("STORE_FAST", "STORE_DEREF") and module:
-            # `import a.b` gives the name `a`; from what it takes, more may follow.
-            whole = module if len(module) > 1 else (module[0].partition(".")[0] or module[0],)
-            imported[str(value)] = whole
-            module = module[:1] if len(module) > 1 else ()
+            imported[str(value)] = module
+            module = module[:1] if takes_names else ()
         elif operation.startswith(("LOAD_FAST", "LOAD_DEREF")) and value in imported:
             chain = imported[value]
         elif operation in ("LOAD_GLOBAL", "LOAD_NAME") and not str(value).startswith("__"):
             chain = (str(value),)
-        elif operation == "POP_TOP":
+        elif operation == "POP_TOP" and takes_names:
             module = ()
     if chain:
         yield chain
