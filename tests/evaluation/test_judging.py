@@ -244,6 +244,7 @@ class TestCache:
 
         return call
 
+    @pytest.mark.filterwarnings("ignore:the network is not the one that the ticket was found in")
     def test_what_tells_trainings_apart(self, cached, search, small_net, train, val):
         flipped = TensorExamples(train[0], train[1], Pipeline(flip=True))
         square = prac.Task(correct=lambda outputs, y: outputs.argmax(1) == y)
@@ -393,6 +394,7 @@ class Pairs(torch.utils.data.Dataset):
         return self.x[index], self.y[index]
 
 
+@pytest.mark.filterwarnings("ignore:the model has 10 outputs")
 @pytest.mark.parametrize("kind", ["tensors", "data set"])
 def test_tickets_of_random_labels_win_nothing(kind, digits, small_net, config, tmp_path):
     labels = torch.randint(4, (900,), generator=torch.Generator().manual_seed(0))
@@ -407,6 +409,7 @@ def test_tickets_of_random_labels_win_nothing(kind, digits, small_net, config, t
     assert verdict.best_level is None
 
 
+@pytest.mark.filterwarnings("ignore:the model has 10 outputs")
 def test_a_comparison_over_random_labels_says_that_nothing_was_there_to_win(
     digits, small_net, config, tmp_path
 ):

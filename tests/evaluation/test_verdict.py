@@ -139,13 +139,30 @@ class TestNothingToWin:
         assert (as_good.verdict, worse.verdict) == ("matching", "winning")
         told = headline(verdict(as_good))
         assert "a matching ticket of density 80.00%, " in told
-        assert f", but so does the {control} control (91.00 %): " in told
+        assert f", but the {control} control does as well (91.00 %): " in told
         assert "but" not in headline(verdict(worse))
+        assert "(3 runs each)" in told
+        assert "(3 runs each, no control judged)" in headline(verdict(level(1, 0.9, 0.9, 0.9)))
 
     def test_the_control_that_takes_most_away_is_the_strongest_doubt(self):
         controls = dict.fromkeys(("reinitialised", "random"), trials(0.91, 0.92, 0.90))
         told = headline(verdict(level(1, 0.91, 0.90, 0.92, controls=controls)))
-        assert "so does the random control" in told
+        both = "the random and reinitialised controls do as well (91.00, 91.00 %)"
+        assert f"{both}: the search bought nothing" in told
+
+    def test_dense_runs_that_lie_far_apart_are_a_doubt(self):
+        wide = level(1, 0.9, 0.9, 0.9, dense=trials(0.95, 0.60, 0.95))
+        assert headline(verdict(wide)).endswith(
+            ", but the dense runs lie far apart (a standard deviation of 20.2 points), so that "
+            "nearly any ticket would match."
+        )
+
+    def test_a_test_set_of_one_class_tells_nothing(self):
+        found = verdict(level(1, 0.9, 0.9, 0.9, test=TestSet(40, 1.0)))
+        assert headline(found) == (
+            "All 40 test examples are of one class, and cannot tell whether anything was learned: "
+            "there is nothing to win."
+        )
 
     def test_a_test_set_too_small_for_the_claim_is_in_the_headline(self):
         close = {"dense": trials(0.899, 0.900, 0.901)}
@@ -159,12 +176,13 @@ class TestNothingToWin:
         # Dense runs that lie further apart claim less.
         assert "but" not in headline(verdict(level(1, 0.9, 0.9, 0.9, test=TestSet(2000, 0.1))))
 
-    def test_what_the_headline_leaves_out_is_said_below(self):
+    def test_all_doubts_are_in_the_headline(self):
         controls = {"random": trials(0.899, 0.900, 0.901)}
         test, dense = TestSet(360, 0.1), trials(0.899, 0.900, 0.901)
         found = level(1, 0.899, 0.9, 0.901, controls=controls, test=test, dense=dense)
-        assert "so does the random control" in headline(verdict(found))
-        assert "360 test examples tell an accuracy only to ±3.1 points" in said(found)
+        told = headline(verdict(found))
+        assert "the random control does as well (90.00 %): " in told
+        assert "; and 360 test examples tell an accuracy only to ±3.1 points" in told
 
     def test_a_file_keeps_what_the_test_set_tells(self, tmp_path):
         written = verdict(

@@ -168,8 +168,8 @@ class TestVerdict:
         assert answer(facts) == (
             "Ticket 2 is the sparsest that does as well as the dense network: a matching ticket of "
             "density 64.00%, test accuracy 92.00 ±4.97 %, dense 92.00 ±4.97 % (3 runs each), but "
-            "so does the random control (92.00 %): the search bought nothing there beyond how many "
-            "weights each layer keeps."
+            "the random control does as well (92.00 %): the search bought nothing there beyond how "
+            "many weights each layer keeps."
         )
         # A level without controls leaves their places empty; the order is always the same.
         assert "level density test, % vs dense p shuffled random verdict" in page.said
@@ -218,6 +218,22 @@ class TestVerdict:
     )
     def test_what_it_cost_is_told_either_way(self, saved, words):
         assert cost_sentence(saved) == words
+
+
+class TestChance:
+    """A run on labels that mean nothing, its tickets retrained once."""
+
+    @pytest.mark.parametrize(("accuracy", "is_idle"), [(0.24, True), (0.9, False)])
+    def test_one_run_each_at_chance_is_told(self, run, accuracy, is_idle):
+        shutil.rmtree(run / "judged")
+        for level in (0, 3):
+            path = run / "retrain" / f"{level:02d}" / "summary.json"
+            summary = {**json.loads(path.read_text()), "test_accuracy": accuracy}
+            path.write_text(json.dumps({**summary, "test_set": {"size": 400, "chance": 0.25}}))
+        facts = RunFacts.read(run)
+        assert facts.is_dense_at_chance is is_idle
+        assert ("at chance: there is nothing to win" in answer(facts)) is is_idle
+        assert any("accuracy" in one.name for one in numbers(facts)) is not is_idle
 
 
 class TestMissing:

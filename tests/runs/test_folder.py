@@ -724,3 +724,12 @@ def test_what_a_commit_does_to_the_disk_comes_in_order(tmp_path, monkeypatch):
     assert [name for name, _ in itertools.groupby(done)] == [
         "write", "fsync", "write", "fsync", "replace", "fsync", "unlink",
     ]  # fmt: skip
+
+
+def test_a_search_tells_how_much_of_the_network_is_prunable(small_net, train, config, tmp_path):
+    search = prac.find(small_net(), train, config(levels=1), out=tmp_path / "run")
+    parameters = search.parameters
+    assert parameters is not None
+    assert (parameters.count, parameters.total) == (1014, 1042)
+    (tmp_path / "run" / "environment.json").unlink()  # As a run of prac 0.1 has none of it.
+    assert search.parameters is None

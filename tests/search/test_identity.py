@@ -54,6 +54,7 @@ def scaled(model):
     return model
 
 
+@pytest.mark.filterwarnings("ignore:only 12.9 % of the network")  # With a layer frozen.
 @pytest.mark.parametrize(
     ("other", "told"),
     [

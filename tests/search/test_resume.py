@@ -104,7 +104,8 @@ def test_a_search_survives_the_loss_of_its_newest_state(
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut")
+    with pytest.warns(UserWarning, match="is damaged.*going on from the state before it"):
+        prac.find(small_net(), train, settings, val=val, out=tmp_path / "cut")
     assert run_files(tmp_path / "cut", *EVERYTHING) == run_files(tmp_path / "whole", *EVERYTHING)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
+from torch.optim.swa_utils import AveragedModel
 
 import prac
 
@@ -48,8 +49,8 @@ def half_pruned():
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: nn.DataParallel(mlp()), r"wrapped in DataParallel.*pass model\.module"),
-        (lambda: DistributedDataParallel(mlp()), r"wrapped in Distributed.*pass model\.module"),
+        (lambda: nn.DataParallel(mlp()), r"wrapped in DataParallel.*pass its \.module"),
+        (lambda: DistributedDataParallel(mlp()), r"wrapped in Distributed.*pass its \.module"),
         (lambda: FullyShardedDataParallel(mlp()), "wrapped in FullySharded.*pass the module"),
         (lambda: torch.compile(mlp()), "wrapped by torch.compile"),
         (lambda: torch.jit.script(mlp()), "is a ScriptModule"),
@@ -75,6 +76,28 @@ def test_wrapped_and_altered_models_get_the_reason_and_the_remedy(
         )
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: nn.DataParallel(Flat(mlp())), r"wrapped in DataParallel.*pass its \.module"),
+        (lambda: Flat(nn.DataParallel(mlp())), r"layer 'inner' is wrapped in DataParallel"),
+        (lambda: AveragedModel(Flat(mlp())), r"wrapped in AveragedModel.*pass its \.module"),
+        (lambda: Flat(half_pruned()), r"prune\.remove"),
+        (lambda: Flat(mlp(weight_norm)), "is computed from others"),
+        (lambda: Flat(mlp(parametrizations.weight_norm)), "is computed from others"),
+        (lambda: Flat(mlp(spectral_norm)), "is computed from others"),
+    ],
+)
+def test_a_ticket_says_why_it_does_not_go_into_such_a_model(make, told, train, config, tmp_path):
+    settings = config(levels=1, prune=prac.PruneConfig(layers="linear"))
+    ticket = prac.find(Flat(mlp()), train, settings, out=tmp_path / "run").tickets[1]
+    with pytest.raises(prac.PracError, match=told):
+        ticket.apply(make())
+    with pytest.raises(prac.PracError, match=told):
+        prac.retrain(ticket, make(), train, settings.train)
 
 
 def test_a_model_made_permanent_is_searched(train, config, tmp_path):

@@ -121,7 +121,8 @@ class TestOnceInACommand:
     def test_a_judgement_says_it_once(self, train: Pair, val: Pair, tmp_path, progress):
         shown, count = progress
         config = quick(levels=1)
-        search = prac.find(Net(), train, config, val=val, out=tmp_path / "run")
+        with pytest.warns(UserWarning, match=re.escape(NOTE)):  # Where nobody listens.
+            search = prac.find(Net(), train, config, val=val, out=tmp_path / "run")
         prac.judge(search, Net, train, val=val, test=val, seeds=(0, 1), callback=shown)
         assert count() == 1
 
@@ -136,6 +137,7 @@ class TestOnceInACommand:
     def test_a_retraining_says_it(self, train: Pair, val: Pair, tmp_path, progress):
         shown, count = progress
         config = quick(levels=1)
-        search = prac.find(Net(), train, config, val=val, out=tmp_path / "run")
+        with pytest.warns(UserWarning, match=re.escape(NOTE)):  # Where nobody listens.
+            search = prac.find(Net(), train, config, val=val, out=tmp_path / "run")
         prac.retrain(search.tickets[1], Net(), train, config.train, callback=shown)
         assert count() == 1

@@ -153,8 +153,9 @@ class Comparing:
         )
         problem.check("test", self.test.to(problem.runtime.device))
         parameters = parameters_of(problem, self.config)
-        for line in (*problem.notices(), parameters.sentence()):
-            self.options.note(line)
+        self.options.note(parameters.sentence())
+        for line in problem.notices():
+            self.options.warn(line)
         check_device(train.execution, problem.runtime.device)
         for spec in competing:
             try:

@@ -5,12 +5,13 @@ from .judging import as_executed as as_executed
 from .judging import check_seeds as check_seeds
 from .judging import judge as judge
 from .judging import judged_levels as judged_levels
-from .judging import told_by as told_by
 from .retraining import History as History
 from .retraining import read_history as read_history
 from .retraining import retrain as retrain
+from .retraining import told_by as told_by
 from .rewind_point import RewindPoint as RewindPoint
 from .rewind_point import find_rewind_point as find_rewind_point
+from .statistics import ROUNDING as ROUNDING
 from .statistics import half_width as half_width
 from .statistics import mean as mean
 from .statistics import worse as worse

@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import torch
-
 from prac.config import Rewind, TrainConfig, own_part
 from prac.data import Examples, as_examples
 from prac.errors import PracError, unknown_name
 from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import cached_barrier
 from prac.evaluation.controls import CONTROLS, MakeModel, control_of
-from prac.evaluation.test_set import TestSet
+from prac.evaluation.retraining import told_by
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
 from prac.io import check_new, difference, read_environment, write_json
 from prac.runs import Search, Ticket
@@ -131,18 +129,6 @@ def as_executed(config: TrainConfig, search: Search, device: str = "auto") -> Tr
     return replace(config, execution=known["execution"])
 
 
-def told_by(test: Examples, problem: Problem) -> TestSet:
-    """Return what a test set can tell of a problem."""
-    if not problem.is_classification:
-        return TestSet(len(test))
-    labels = test.labels
-    if labels is None:
-        batches = torch.arange(len(test)).split(problem.batch_size)
-        labels = torch.cat([y for _, y in test.stream(list(batches))])
-    most = int(labels.unique(return_counts=True)[1].max())
-    return TestSet(len(test), most / len(test))
-
-
 Key = tuple[int, str]
 """What is trained: a level, and "ticket" or a control's name."""
 
@@ -198,7 +184,7 @@ class Judging:
         for name, value in self.problem.identity().items():
             if (before := known.get(name, value)) != value:
                 told = difference(name, before, value)
-                self.options.note(f"{told} is not the search's: this is judged on something else")
+                self.options.warn(f"{told} is not the search's: this is judged on something else")
 
     def trials(
         self, seeds: Sequence[int], levels: Sequence[int], controls: Sequence[str]
@@ -242,7 +228,7 @@ class Judging:
         """Write and return what all trainings say, and the barriers if they are asked for."""
         self.note_other_data()
         for line in self.problem.notices():
-            self.options.note(line)
+            self.options.warn(line)
         rewind = Rewind.parse(str(self.search.settings.get("rewind", "init")))
         test_set = told_by(self.test, self.problem)
         trials = self.trials(seeds, levels, controls)

@@ -17,6 +17,7 @@ from prac.algorithms import ForgettingTable, density
 from prac.config import TrainConfig, flat
 from prac.data import Examples, as_examples
 from prac.errors import PracError
+from prac.evaluation.test_set import TestSet
 from prac.io import read_dataclass, read_tensors, write_json, write_tensors
 from prac.models import masked, restore_, structure_digest
 from prac.runs import Cost, RunFolder, RunState, Ticket, read_metrics, read_retraining
@@ -130,7 +131,7 @@ def retrain(
             path = Path(out)
             if not (path / "summary.json").exists():  # Else there is no step left to run.
                 for line in (*problem.notices(), *_notices(ticket, problem)):
-                    options.note(line)
+                    options.warn(line)
                 found_under = ticket.provenance.get("versions")
                 problem = select_execution(
                     problem, config, plan.iterations, path, options.note, found_under=found_under
@@ -162,11 +163,24 @@ def _notices(ticket: Ticket, problem: Problem) -> Iterator[str]:
         )
 
 
+def told_by(test: Examples, problem: Problem) -> TestSet:
+    """Return what a test set can tell of a problem."""
+    if not problem.is_classification:
+        return TestSet(len(test))
+    labels = test.labels
+    if labels is None:
+        batches = torch.arange(len(test)).split(problem.batch_size)
+        labels = torch.cat([y for _, y in test.stream(list(batches))])
+    most = int(labels.unique(return_counts=True)[1].max())
+    return TestSet(len(test), most / len(test))
+
+
 def read_history(path: Path) -> History:
     """Return the history of a finished retraining's folder."""
     file = path / "summary.json"
     summary = read_retraining(file)
-    return read_dataclass(History, {"epochs": read_metrics(path), **summary}, file, "summary")
+    found = {"epochs": read_metrics(path), **summary}
+    return read_dataclass(History, found, file, "summary", more=True)
 
 
 def _train(
@@ -206,6 +220,7 @@ def _train(
         "test_accuracy": accuracy,
         "density": density(state.masks),
         "cost": asdict(state.cost),
+        "test_set": None if test is None else told_by(test, problem).to_json(),
     }
     write_json(folder.path / "summary.json", summary)
     options.tell("retrained", state.level, test_accuracy=accuracy)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from prac.evaluation.statistics import binomial_half_width, binomial_tail
+from prac.io import fits
 
 CHANCE = 0.05
 """An accuracy that chance reaches with a greater probability than this shows no learning."""
@@ -46,6 +47,14 @@ class TestSet:
             return False
         right = math.floor(accuracy * self.size + 1e-9)
         return self.chance == 1 or binomial_tail(right, self.size, self.chance) >= CHANCE
+
+    @classmethod
+    def of(cls, told: Any) -> TestSet | None:
+        """Return what a summary tells; None where it tells nothing, or nothing that fits."""
+        if not isinstance(told, dict) or not fits(told.get("size"), int, 1):
+            return None
+        chance = told.get("chance")
+        return cls(told["size"], chance) if fits(chance, float | None, 0) else None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

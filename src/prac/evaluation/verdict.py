@@ -29,10 +29,11 @@ STABLE_BARRIER = 0.02
 """Two networks with a lower error barrier are linearly connected (Frankle et al. 2020)."""
 
 DEFINITION = (
-    "winning (from initialisation, where none of the controls judged does as well) or matching: "
-    "trained alone on all data, the ticket's mean test accuracy is at least the dense network's "
-    "mean less one standard deviation of the dense runs; at chance: the dense network is right no "
-    "more often than one answer for all test examples; p: of a paired, one-sided t test that the "
+    "a ticket is winning or matching where, trained alone on all data, its mean test accuracy is "
+    "at least the dense network's mean less one standard deviation of the dense runs: winning if "
+    "it starts from the initialisation and no control that was judged does as well as it, matching "
+    "otherwise; at chance: the dense network is right no more often than one answer for all test "
+    "examples would be, so that there is nothing to win; p: of a paired, one-sided t test that the "
     "ticket is worse than dense, pairs sharing the seed, each level by itself"
 )
 
@@ -164,6 +165,11 @@ class LevelVerdict:
         """Say that dense is right no more often than one answer for all would be; None if not."""
         if self.test is None or not self.test.is_at_chance(self.dense.mean):
             return None
+        if self.test.chance == 1:
+            return (
+                f"all {self.test.size} test examples are of one class, and cannot tell whether "
+                f"anything was learned"
+            )
         return (
             f"the dense network is at chance: {100 * self.dense.mean:.2f} % of {self.test.size} "
             f"test examples are right, and {100 * (self.test.chance or 0):.2f} % by always giving "

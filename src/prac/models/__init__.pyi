@@ -6,6 +6,7 @@ from .layer_kinds import LastLayer as LastLayer
 from .layer_kinds import count_parameters as count_parameters
 from .layer_kinds import prunable as prunable
 from .parameter_count import ParameterCount as ParameterCount
+from .plain import check_plain as check_plain
 from .registry import MODELS as MODELS
 from .registry import Form as Form
 from .registry import Stem as Stem

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prac.errors import PracError
+from prac.models.plain import is_computed
 from prac.utils import on_cpu
 
 
@@ -51,6 +52,11 @@ def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     """Raise a PracError unless every mask fits a parameter of the model."""
     parameters = dict(model.named_parameters())
     for name, mask in masks.items():
+        if name not in parameters and is_computed(name, parameters):
+            raise PracError(
+                f"weight {name!r} of the model is computed from others (weight_norm, a "
+                f"parametrisation): take that off, and mask what is left"
+            )
         if name not in parameters:
             raise PracError(f"mask {name!r} has no parameter in the model: it is another model's")
         if mask.shape != parameters[name].shape:

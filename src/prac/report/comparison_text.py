@@ -125,4 +125,4 @@ def _accuracy(found: dict[str, Any]) -> str:
     text = f"{100 * found['mean']:.2f}"
     if found["half_width"] is not None:
         text += f"±{100 * found['half_width']:.2f}"
-    return text + ("!" if found["verdict"] in ("not", "at chance") else " ")
+    return text + ("!" if found["verdict"] == "not" else " ")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prac.evaluation import DEFINITION, RELIABLE, LevelVerdict, Trials, Verdict, listed
-from prac.report.tables import cell, new_table
+from prac.errors import PracError
+from prac.evaluation import DEFINITION, RELIABLE, ROUNDING, LevelVerdict, Trials, Verdict, listed
+from prac.report.tables import ALL, cell, new_table
 
 if TYPE_CHECKING:
     from prac.evaluation import RewindPoint
@@ -56,27 +58,47 @@ def headline(verdict: Verdict) -> str:
         why = verdict.why_none()
         return f"{why[0].upper()}{why[1:]}."
     best = next(level for level in verdict.levels if level.index == verdict.best_level)
-    runs = len(best.ticket.runs)
+    runs = f"{len(best.ticket.runs)} runs each" + ("" if best.controls else ", no control judged")
     found = (
         f"Ticket {best.index} is the sparsest that does as well as the dense network: a "
-        f"{best.verdict} ticket of density {best.density:.2%}, test accuracy "
-        f"{accuracy_text(best.ticket)} %, dense {accuracy_text(best.dense)} % ({runs} runs each)"
+        f"{best.verdict} ticket of density {_densities(verdict, best)}, test accuracy "
+        f"{accuracy_text(best.ticket)} %, dense {accuracy_text(best.dense)} % ({runs})"
     )
-    strongest = doubt(best)
-    return f"{found}, but {strongest}." if strongest else f"{found}."
+    against = "; and ".join(doubts(best))
+    return f"{found}, but {against}." if against else f"{found}."
 
 
-def doubt(level: LevelVerdict) -> str:
-    """Return what speaks most against a ticket that does as well as dense; empty if nothing does.
+def _densities(verdict: Verdict, level: LevelVerdict) -> str:
+    """Return a ticket's density, and the whole network's where that is another one."""
+    density, parameters = f"{level.density:.2%}", None
+    with suppress(PracError):  # A damaged file, which whoever reads the rest of it tells.
+        parameters = verdict.search.parameters
+    if parameters is None or parameters.share >= ALL:
+        return density
+    network = parameters.density(round(level.density * parameters.count))
+    return f"{density} ({network:.2%} of the whole network)"
 
-    A control that does as well, else a test set too small for what is said.
+
+def doubts(level: LevelVerdict) -> Iterator[str]:
+    """Yield what speaks against a ticket that does as well as dense, the strongest first.
+
+    Controls that do as well, dense runs that lie far apart, a test set too small for the claim.
     """
     # The control that changes most comes first: if it does as well, so much less was found.
-    for name in ("random", "shuffled", "reinitialised"):
-        if name in level.as_good_controls:
-            accuracy = f"{100 * level.controls[name].mean:.2f} %"
-            return f"so does the {name} control ({accuracy}): {AS_GOOD[name]}"
-    return small_test_set(level) if is_test_set_small(level) else ""
+    names = [n for n in ("random", "shuffled", "reinitialised") if n in level.as_good_controls]
+    if names:
+        accuracies = ", ".join(f"{100 * level.controls[name].mean:.2f}" for name in names)
+        do = "control does" if len(names) == 1 else "controls do"
+        which = f"the {' and '.join(names)} {do} as well ({accuracies} %)"
+        yield f"{which}: {AS_GOOD[names[0]]}"
+    deviation = level.dense.deviation or 0.0
+    if deviation > SCATTER + ROUNDING:
+        yield (
+            f"the dense runs lie far apart (a standard deviation of {100 * deviation:.1f} points), "
+            f"so that nearly any ticket would match"
+        )
+    if is_test_set_small(level):
+        yield small_test_set(level)
 
 
 def is_test_set_small(level: LevelVerdict) -> bool:
@@ -108,7 +130,7 @@ def sentences(verdict: Verdict) -> Iterator[str]:
     scatter = verdict.levels[0].dense.deviation or 0.0
     if verdict.levels[0].at_chance:
         return
-    if sparse and scatter > SCATTER:
+    if sparse and scatter > SCATTER + ROUNDING:
         yield (
             f"The dense runs lie far apart (a standard deviation of {100 * scatter:.1f} points), "
             f"which makes the definition easy to meet: train longer, or with more seeds."
@@ -130,11 +152,6 @@ def sentences(verdict: Verdict) -> Iterator[str]:
             f"below dense, but these few runs may be so by chance (p of 0.05 or more); more seeds "
             f"would tell."
         )
-    best = next((v for v in sparse if v.index == verdict.best_level), None)
-    # Where it is not the strongest doubt, which the headline tells.
-    if best is not None and best.as_good_controls and is_test_set_small(best):
-        told = small_test_set(best)
-        yield f"{told[0].upper()}{told[1:]}."
     for name in AS_GOOD:
         yield from _of_control(name, [level for level in sparse if name in level.controls])
     yield from _of_barriers([level for level in verdict.levels if level.barrier is not None])

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.errors import PracError
-from prac.io import Fields, check_kind, damaged, other_kind, read_json, read_settings
+from prac.io import (
+    Fields,
+    check_kind,
+    damaged,
+    other_kind,
+    read_environment,
+    read_json,
+    read_settings,
+)
+from prac.models import ParameterCount
 from prac.runs.cost import Cost
 from prac.runs.ledger import Ledger, Level, ledger, read_levels
 
@@ -73,6 +82,15 @@ class Search:
     def finished(self) -> bool:
         """Whether every level is complete."""
         return len(self.levels) == int(self.settings["levels"]) + 1
+
+    @property
+    def parameters(self) -> ParameterCount | None:
+        """How many of the network's parameters are prunable; None where the run does not tell.
+
+        Raises:
+            PracError: If the run's environment.json is damaged.
+        """
+        return ParameterCount.of(read_environment(self.path))
 
     @property
     def tickets(self) -> Tickets:

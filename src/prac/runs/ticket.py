@@ -21,7 +21,7 @@ from prac.io import (
     unpacked,
     write_tensors,
 )
-from prac.models import apply_masks_, check_masks, masked, number_fault, restore_
+from prac.models import apply_masks_, check_masks, check_plain, masked, number_fault, restore_
 from prac.runs.state import Weights
 
 M = TypeVar("M", bound=nn.Module)
@@ -74,6 +74,7 @@ class Ticket:
         Raises:
             PracError: Naming the first mask or weight that does not fit the model.
         """
+        check_plain(model)
         check_masks(model, self.masks)
         restore_(model, self.weights)
         parameters = dict(model.named_parameters())

@@ -92,7 +92,7 @@ def find(
         parameters = parameters_of(problem, config)
         if not _is_complete(path, config):  # Else there is no step to be run in any way.
             for line in (*problem.notices(), *parameters.warnings(config.prune.layers)):
-                options.note(line)
+                options.warn(line)
             problem = select_execution(
                 problem, config.train, plan.most_iterations, path, options.note
             )

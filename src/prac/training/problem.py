@@ -9,12 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
-from torch.nn.utils.prune import BasePruningMethod
 
 from prac.data import Examples, as_examples
 from prac.errors import PracError
-from prac.models import LastLayer, structure, structure_lines
+from prac.models import LastLayer, check_plain, structure, structure_lines
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
 from prac.training.threads import is_small
@@ -70,7 +68,9 @@ class Problem:
             PracError: If the data is of no known kind, its shape does not fit the model, or a
                 label has no output.
         """
-        _check_model(model)
+        check_plain(model)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise PracError("the model has no parameter that trains: are all of them frozen?")
         fresh = structure(model)
         runtime.prepare_(model)
         problem = cls(
@@ -261,44 +261,6 @@ ModelFault = (
 def first_batch(examples: Examples, count: int) -> tuple[Tensor, Tensor]:
     """Return the first `count` examples, or all there are, as one batch without augmentation."""
     return next(iter(examples.stream([torch.arange(min(len(examples), count))])))
-
-
-def _check_model(model: nn.Module) -> None:
-    if not isinstance(model, nn.Module):
-        raise PracError(f"the model is a {type(model).__name__}: expected a torch.nn.Module")
-    if hasattr(model, "_orig_mod"):
-        raise PracError(
-            "the model is wrapped by torch.compile, which renames its weights: pass the module "
-            "itself, compiled in place by model.compile() if at all"
-        )
-    if isinstance(model, torch.jit.ScriptModule):
-        raise PracError("the model is a ScriptModule: pass the nn.Module that it was made of")
-    kind = type(model).__name__
-    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        raise PracError(
-            f"the model is wrapped in {kind}, but one process searches on one device, and tickets "
-            f"name the weights of the network itself: pass model.module"
-        )
-    if kind == "FullyShardedDataParallel":
-        raise PracError(
-            "the model is wrapped in FullyShardedDataParallel, which cuts its weights into pieces: "
-            "pass the module itself"
-        )
-    for name, module in model.named_modules():
-        for hook in module._forward_pre_hooks.values():
-            if isinstance(hook, BasePruningMethod):
-                raise PracError(
-                    f"layer {name!r} is pruned by torch.nn.utils.prune, which keeps a mask of its "
-                    f"own: make that permanent by prune.remove(layer, {hook._tensor_name!r})"
-                )
-    for name, parameter in model.named_parameters():
-        if isinstance(parameter, UninitializedParameter):
-            raise PracError(
-                f"weight {name!r} has no shape yet, being of a lazy layer: call the model once "
-                f"with a batch"
-            )
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise PracError("the model has no parameter that trains: are all of them frozen?")
 
 
 def _check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) -> None:

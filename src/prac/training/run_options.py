@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -111,7 +112,7 @@ class RunOptions:
             return runtime
         known = int(known)
         if known > (cores := os.cpu_count() or 1):
-            self.note(
+            self.warn(
                 f"{folder}: goes on with {known} threads, as it was begun, on {cores} cores: that "
                 f"is slow, but keeps its bits; --threads {cores} gives them up"
             )
@@ -134,7 +135,7 @@ class RunOptions:
             environment(runtime),
             of_old=of_old,
             accept_changes=self.accept_changes,
-            note=self.note,
+            note=self.warn,
         )
 
     def tell(self, kind: str, level: int = 0, /, **facts: Any) -> None:
@@ -144,3 +145,9 @@ class RunOptions:
     def note(self, text: str) -> None:
         """Tell something that a person should know."""
         self.tell("note", text=text)
+
+    def warn(self, text: str) -> None:
+        """Tell something that a person must not miss: where nobody listens, as a Python warning."""
+        self.note(text)
+        if self.callback is ignore:
+            warnings.warn(text, stacklevel=2)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prac.errors import PracError
-from prac.evaluation import LevelVerdict, Verdict
+from prac.evaluation import LevelVerdict, TestSet, Verdict
 from prac.io import read_environment
 from prac.models import ParameterCount
 from prac.runs import Level, Search, read_metrics, read_retraining, search_settings
@@ -46,6 +46,15 @@ class RunFacts:
     def parameters(self) -> ParameterCount | None:
         """How much of the network is prunable; None where the run does not tell."""
         return ParameterCount.of(self.environment)
+
+    @property
+    def is_dense_at_chance(self) -> bool:
+        """Whether the dense network, judged or retrained once, has learned nothing."""
+        if self.verdict is not None:
+            return self.verdict.levels[0].at_chance is not None
+        dense = self.retrained.get(0, {})
+        test, accuracy = TestSet.of(dense.get("test_set")), dense.get("test_accuracy")
+        return test is not None and accuracy is not None and test.is_at_chance(accuracy)
 
     @property
     def missing(self) -> list[str]:

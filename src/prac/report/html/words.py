@@ -28,12 +28,14 @@ def answer(facts: RunFacts) -> str:
         return "No ticket yet."
     ours, dense = accuracies(facts, level)
     cost = cost_sentence(facts.search.cost(level).iterations_saved)
-    density = f"Ticket {level} keeps {facts.levels[level].density:.2%} of the weights"
+    density = f"Ticket {level} keeps {facts.levels[level].density:.2%} of the prunable weights"
     if ours is None:
         return f"{density}; how it does alone was not measured. {cost}"
     text = f"{density} and, trained alone, reaches {ours:.2%} on test data"
     if dense is not None:
         text += f", the dense network {dense:.2%} (one run each: no verdict)"
+        if facts.is_dense_at_chance:
+            text += ", but that is at chance: there is nothing to win"
     return f"{text}. {cost}"
 
 
@@ -55,7 +57,7 @@ def numbers(facts: RunFacts) -> list[Number]:
         about += f", {facts.parameters.density(facts.levels[level].kept):.2%} of the whole network"
     found = [Number("of the prunable weights kept", density, about)]
     ours, dense = accuracies(facts, level)
-    if ours is not None and dense is not None:
+    if ours is not None and dense is not None and not facts.is_dense_at_chance:
         count = 1 if facts.verdict is None else len(facts.verdict.seeds)
         runs = "one run each" if count == 1 else f"means of {count} runs"
         about = f"points: {ours:.2%} and {dense:.2%}, {runs}"
