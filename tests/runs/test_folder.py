@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from prac.algorithms import ForgettingTable
 from prac.errors import PracError
 from prac.io import read_tensors, write_tensors
+from prac.search import find
 from prac.runs import Cost, RunFolder, RunState
 from prac.runs.checkpoint import from_tensors, to_tensors
 
@@ -727,7 +728,7 @@ def test_what_a_commit_does_to_the_disk_comes_in_order(tmp_path, monkeypatch):
 
 
 def test_a_search_tells_how_much_of_the_network_is_prunable(small_net, train, config, tmp_path):
-    search = prac.find(small_net(), train, config(levels=1), out=tmp_path / "run")
+    search = find(small_net(), train, config(levels=1), out=tmp_path / "run")
     parameters = search.parameters
     assert parameters is not None
     assert (parameters.count, parameters.total) == (1014, 1042)
