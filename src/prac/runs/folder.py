@@ -140,8 +140,8 @@ class RunFolder:
             begun = read_environment(self.path)
             kept = {name: value for name, value in self._of_old.items() if begun.get(name) == value}
             wanted = {**self.identity, **kept}
-            for name in kept.keys() - begun.keys():
-                del wanted[name]
+            for name in (*(kept.keys() - begun.keys()), *RECORDED):
+                wanted.pop(name, None)
             check_same(self.path, begun, wanted, HINTS)
         except PracError:
             if has_trained(self.path):
@@ -331,6 +331,9 @@ class RunFolder:
     def _metrics_length(self) -> int:
         return self._metrics.stat().st_size if self._metrics.exists() else 0
 
+
+RECORDED = ("parameters",)
+"""Of the identity, what follows from the rest, in words that may change: it is not compared."""
 
 _OWN = (
     "a function of yours is another one, or a value that it holds or reads is, such as a counter "

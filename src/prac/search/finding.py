@@ -134,7 +134,7 @@ def _identities(
         "subset": None if subset is None else subset.digest,
         **own_parts(by_source=True),
     }
-    not_told = dict.fromkeys(("initial_weights", "parameters"))
+    not_told = {"initial_weights": None}
     return identity, {**own_parts(by_source=False), **problem.identity_of_old(), **not_told}
 
 
