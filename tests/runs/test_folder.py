@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from prac.algorithms import ForgettingTable
 from prac.errors import PracError
 from prac.io import read_tensors, write_tensors
-from prac.search import find
 from prac.runs import Cost, RunFolder, RunState
 from prac.runs.checkpoint import from_tensors, to_tensors
+from prac.search import find
 
 SETTINGS = {"levels": 3, "lr": 1e-05, "milestones": [80.0], "rule": "prac", "iterations": None}
 

@@ -112,6 +112,29 @@ def test_a_run_that_kept_no_digest_goes_on_as_it_was_begun(begun, find):
     assert find(mlp()).finished
 
 
+SCALE = 2.0
+
+
+def scaled_loss(outputs, targets):
+    return SCALE * nn.functional.cross_entropy(outputs, targets)
+
+
+def test_a_run_that_told_functions_by_bytecode_is_judged_as_the_same(find, train, val):
+    task, notes = prac.Task(loss=scaled_loss), []
+    find(mlp(), task=task)
+    path = Path("run/environment.json")
+    about = json.loads(path.read_text())
+    about |= task.own_parts(by_source=False)  # As prac 0.1 wrote it.
+    del about["modules"]
+    path.write_text(json.dumps(about))
+    assert find(mlp(), task=task).finished
+    prac.judge(
+        "run", mlp, train, val=val, test=val, seeds=(0,), levels=(1,), task=task,
+        callback=lambda event: notes.append(event) if event.kind == "note" else None,
+    )  # fmt: skip
+    assert notes == []
+
+
 def test_tickets_tell_which_network_they_are_of(find):
     searches = [find(mlp(activation=kind), out=kind.__name__) for kind in (nn.Tanh, nn.ReLU)]
     first, second = (search.tickets[1].provenance["modules"] for search in searches)

@@ -181,8 +181,9 @@ class Judging:
     def note_other_data(self) -> None:
         """Say so where data, task or network are not those of the search: that may be meant."""
         known = read_environment(self.search.path)
+        old = self.problem.identity_of_old()
         for name, value in self.problem.identity().items():
-            if (before := known.get(name, value)) != value:
+            if (before := known.get(name, value)) not in (value, old.get(name, value)):
                 told = difference(name, before, value)
                 self.options.warn(f"{told} is not the search's: this is judged on something else")
 

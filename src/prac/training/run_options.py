@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -30,6 +31,14 @@ class RunKeywords(TypedDict, total=False):
     run_control: RunControl | None
     accept_changes: bool
     threads: int | None
+
+
+def _levels_of_prac() -> int:
+    """Return the `stacklevel` at which a warning is about the line that called prac."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("prac."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def ignore(event: Event) -> None:
@@ -150,4 +159,4 @@ class RunOptions:
         """Tell something that a person must not miss: where nobody listens, as a Python warning."""
         self.note(text)
         if self.callback is ignore:
-            warnings.warn(text, stacklevel=2)
+            warnings.warn(text, stacklevel=_levels_of_prac())
