@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from prac.errors import PracError
-from prac.utils import imported
+from prac.utils import imported, with_article
 
 CLASSES = ("num_classes", "classes", "n_classes", "nb_classes", "num_labels")
 CHANNELS = ("in_channels", "in_chans", "input_channels")
@@ -32,9 +32,9 @@ def build_own(name: str, *, image_shape: tuple[int, int, int], classes: int) -> 
     factory = imported(name, "model")
     # A model is callable too, but calling it is its forward pass.
     if isinstance(factory, nn.Module):
-        kind = type(factory).__name__
+        kind = with_article(type(factory).__name__)
         raise PracError(
-            f"model {name!r} is a {kind}: name the class or function that makes the model"
+            f"model {name!r} is {kind}: name the class or function that makes the model"
         )
     offered = _offered(image_shape, classes)
     parameters: Mapping[str, inspect.Parameter] = {}
@@ -57,8 +57,8 @@ def build_own(name: str, *, image_shape: tuple[int, int, int], classes: int) -> 
     hidden = {"num_classes": classes} if passes_on and not parameters.keys() & set(CLASSES) else {}
     model = call_with(factory, accepted, hidden)
     if not isinstance(model, nn.Module):
-        kind = type(model).__name__
-        raise PracError(f"model {name!r} returned a {kind}, expected a torch.nn.Module")
+        kind = with_article(type(model).__name__)
+        raise PracError(f"model {name!r} returned {kind}, expected a torch.nn.Module")
     return model
 
 

@@ -18,7 +18,7 @@ from prac.models import LastLayer, structure, structure_lines
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
 from prac.training.threads import is_small
-from prac.utils import one_line
+from prac.utils import one_line, with_article
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Problem:
         runtime.prepare_(model)
         problem = cls(
             model,
-            as_examples(train).to(runtime.device),
-            None if val is None else as_examples(val).to(runtime.device),
+            as_examples(train, "the training data").to(runtime.device),
+            None if val is None else as_examples(val, "the validation data").to(runtime.device),
             task,
             runtime,
             batch_size,
@@ -210,7 +210,7 @@ class Problem:
         if not isinstance(outputs, Tensor):
             mode = "training" if model.training else "evaluation"
             raise PracError(
-                f"the model returns a {type(outputs).__name__} in {mode} mode: expected one "
+                f"the model returns {with_article(type(outputs).__name__)} in {mode} mode: expected one "
                 f"tensor; wrap the model in a module that returns what the loss takes"
             )
         return outputs

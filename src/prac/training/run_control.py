@@ -75,8 +75,8 @@ class RunControl:
     Args:
         save_every: Iterations (500) or time ("10min") between states within an epoch; None saves
             at epochs' ends only.
-        max_seconds: Stop in time to have ended so many seconds after `started`, but not before a step
-            or a state has been done; None for no limit.
+        max_seconds: Stop in time to have ended so many seconds after `started`, but not before a
+            step or a state has been done; None for no limit.
         tell: Shown a line when a signal was heard.
         started: When the seconds began to be counted, by `time.monotonic`; None for now.
 
