@@ -153,9 +153,9 @@ class TestTheSetOfAnExampleThatIsWrong:
         return [*plain[:3], (plain[3][0].to_sparse(), 1), *plain[4:]]
 
     def test_of_training_and_validation_data(self, plain, wrong):
-        with pytest.raises(prac.PracError, match="^x of example 3 of the training data is a te"):
+        with pytest.raises(prac.PracError, match=r"^x of example 3 of the training data is a te"):
             notices(Net(), wrong)
-        with pytest.raises(prac.PracError, match="^x of example 3 of the validation data is a te"):
+        with pytest.raises(prac.PracError, match=r"^x of example 3 of the validation data is a te"):
             notices(Net(), plain, wrong)
 
     def test_of_test_data(self, plain, wrong, small_net, tmp_path):
@@ -191,5 +191,5 @@ def test_what_a_model_returns_has_its_article(train):
     class Image:
         pass
 
-    with pytest.raises(prac.PracError, match="^the model returns an Image in evaluation mode"):
+    with pytest.raises(prac.PracError, match=r"^the model returns an Image in evaluation mode"):
         notices(Wrapped(64, 10), train)

@@ -318,8 +318,9 @@ def as_examples(data: Any, name: str = THE_DATA_SET) -> Examples:
     """
     if isinstance(data, MapExamples):
         if name != data._name == THE_DATA_SET:
-            data = copy.copy(data)
-            data._name = name
+            called = copy.copy(data)
+            called._name = name
+            return called
         return data
     if isinstance(data, TensorExamples):
         return data

@@ -220,8 +220,8 @@ def counted(data: Any, name: str = "the data set") -> int:
     """
     if isinstance(data, IterableDataset) or _advice(data) or not hasattr(data, "__getitem__"):
         raise PracError(
-            f"{name} is {with_article(type(data).__name__)}: expected a map-style dataset of (x, y), with "
-            f"len() and [index], or a pair of tensors{_advice(data)}"
+            f"{name} is {with_article(type(data).__name__)}: expected a map-style dataset of "
+            f"(x, y), with len() and [index], or a pair of tensors{_advice(data)}"
         )
     try:
         length = len(data)

@@ -209,9 +209,10 @@ class Problem:
             ) from error
         if not isinstance(outputs, Tensor):
             mode = "training" if model.training else "evaluation"
+            kind = with_article(type(outputs).__name__)
             raise PracError(
-                f"the model returns {with_article(type(outputs).__name__)} in {mode} mode: expected one "
-                f"tensor; wrap the model in a module that returns what the loss takes"
+                f"the model returns {kind} in {mode} mode: expected one tensor; wrap the "
+                f"model in a module that returns what the loss takes"
             )
         return outputs
 
