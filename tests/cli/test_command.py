@@ -594,3 +594,23 @@ def test_a_run_of_many_levels_fits_a_terminal(capsys, tmp_path, monkeypatch):
     heads = [line.split() for line in out.splitlines() if line.startswith(" set of level")]
     levels = [int(word) for head in heads for word in head[3:]]
     assert levels == list(range(13))
+
+
+@pytest.mark.parametrize(
+    "option", ["--threads", "--max-seconds", "--save-every", "--out", "--retrain", "--subset"]
+)
+def test_an_empty_value_is_not_taken_for_the_default(option, capsys):
+    name = option.removeprefix("--").replace("-", "_")
+    told = f"{name} is empty: expected a value; leave the option out for its default\n"
+    for given in ([option, ""], [f"{option}="]):
+        assert run_prac(capsys, "find", *QUICK, *given) == (2, "", f"prac: error: {told}")
+    Path("options.yaml").write_text(f"{name}: ''\n")
+    found = run_prac(capsys, "find", *QUICK, "--config", "options.yaml")
+    assert found == (2, "", f"prac: error: options.yaml: {told}")
+    assert not Path("runs").exists()
+
+
+def test_an_empty_list_is_one(capsys):
+    status, out, _ = run_prac(capsys, "find", *QUICK, "--milestones", "", "--print-config")
+    assert status == 0
+    assert "milestones: []" in out

@@ -18,7 +18,7 @@ from prac.data import TensorExamples
 from prac.training import Problem, Runtime
 from tests.conftest import Pair, quick
 
-NOTE = "the model has 1,000 outputs, the data 10 classes: make it with num_classes=10, unless this"
+NOTE = "the model has 1,000 outputs, the data 10 classes: make it with 10 outputs, unless this"
 
 
 class Net(nn.Module):
@@ -41,6 +41,20 @@ def test_more_outputs_than_classes_are_said(train):
     (line,) = notices(Net(), train)
     assert line.startswith(NOTE)
     assert notices(Net(10), train) == []
+
+
+def test_one_output_and_one_class_are_told_in_the_singular(train):
+    x, y = train
+    assert notices(Net(1), (x, torch.zeros_like(y))) == []
+    (line,) = notices(Net(2), (x, torch.zeros_like(y)))
+    told = "the model has 2 outputs, the data 1 class: make it with 1 output, unless this is meant"
+    assert line == told
+    named = TensorExamples(x, torch.zeros_like(y), classes=("ant", "bee"))
+    (line,) = notices(Net(1), named)
+    told = (
+        "the model has 1 output, the data 2 classes: make it with 2 outputs, unless this is meant"
+    )
+    assert line == told
 
 
 def test_the_data_s_own_names_count_before_its_labels(train):

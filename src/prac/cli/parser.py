@@ -209,6 +209,11 @@ def reader(name: str, hint: Any, **bounds: float | None) -> Callable[[Any], Any]
     """Return what turns an option's text, or a YAML value, into a checked setting."""
 
     def read(given: Any) -> Any:
+        # As of an unset variable: the default would be taken in silence.
+        if given == "" and without_none(hint) is not hint:
+            raise PracError(
+                f"{name} is empty: expected a value; leave the option out for its default"
+            )
         value = checked(name, parsed(given, hint) if isinstance(given, str) else given, hint)
         check_bounds(name, value, bounds)
         return value

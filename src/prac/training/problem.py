@@ -119,9 +119,11 @@ class Problem:
         """Yield what a run should say of the problem at its start, a line each."""
         classes = self._classes() if self.is_classification else None
         if classes is not None and (outputs := self._count_outputs()) != classes:
+            have = f"{outputs:,} output{'s' * (outputs != 1)}"
+            held = f"{classes:,} class{'es' * (classes != 1)}"
+            want = f"{classes:,} output{'s' * (classes != 1)}"
             yield (
-                f"the model has {outputs:,} outputs, the data {classes:,} classes: make it with "
-                f"num_classes={classes}, unless this is meant"
+                f"the model has {have}, the data {held}: make it with {want}, unless this is meant"
             )
 
     def check(self, name: str, examples: Examples) -> None:
