@@ -594,3 +594,45 @@ def test_a_run_of_many_levels_fits_a_terminal(capsys, tmp_path, monkeypatch):
     heads = [line.split() for line in out.splitlines() if line.startswith(" set of level")]
     levels = [int(word) for head in heads for word in head[3:]]
     assert levels == list(range(13))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *["--threads", "--max-seconds", "--out", "--subset", "--preset", "--method", "--lr"],
+        *["--epochs", "--data", "--model", "--device", "--val-fraction"],
+    ],
+)
+def test_an_empty_value_is_not_taken_for_the_default(option, capsys):
+    name = option.removeprefix("--").replace("-", "_")
+    told = f"{name} is empty: expected a value; for the default leave it out\n"
+    for given in ([option, ""], [f"{option}="]):
+        assert run_prac(capsys, "find", *QUICK, *given) == (2, "", f"prac: error: {told}")
+    Path("options.yaml").write_text(f"{name}: ''\n")
+    found = run_prac(capsys, "find", *QUICK, "--config", "options.yaml")
+    # Preset and method are looked up before the rest, whose defaults depend on them.
+    unknown = f"prac: error: unknown {name} '' (known: "
+    assert found[:2] == (2, "")
+    assert found[2] == f"prac: error: options.yaml: {told}" or found[2].startswith(unknown)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["inspect", ""], "what"),
+        (["runs", ""], "folders"),
+        (["judge", "run", "--seeds="], "seeds"),
+        (["report", "run", "--out", ""], "out"),
+    ],
+)
+def test_nor_is_an_empty_name_taken_for_the_current_folder(words, name, capsys):
+    run_prac(capsys, "find", *QUICK, "--out", "run", "--quiet")
+    told = f"prac: error: {name} is empty: expected a value; for the default leave it out\n"
+    assert run_prac(capsys, *words) == (2, "", told)
+
+
+def test_an_empty_list_is_one(capsys):
+    status, out, _ = run_prac(capsys, "find", *QUICK, "--milestones", "", "--print-config")
+    assert status == 0
+    assert "milestones: []" in out

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from prac.cli import main
-from prac.cli.jobs import Jobs, _signal_of, _threads, _with, left, shares, work_ahead
+from prac.cli.jobs import Jobs, _signal_of, _threads, _with, shares, work_ahead
 from prac.config import Recipe
 from prac.errors import PracError
 from prac.monitor import Progress
@@ -389,10 +389,28 @@ def test_a_signal_that_ended_them_all_stops_the_command_too(
         work_ahead(["compare"], Recipe(), options, Progress(quiet=True), run_control, started=0)
 
 
-def test_a_limit_is_counted_from_the_beginning_of_the_command() -> None:
-    assert left(None, 0.0) is None
-    assert left(60.0, time.monotonic() - 20) == pytest.approx(40, abs=1)
-    assert left(60.0, time.monotonic() - 70) == 0.001
+def test_a_limit_is_told_as_it_was_given_with_the_start_up_of_the_whole_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = time.monotonic() - 70
+    monkeypatch.setattr("prac.cli.compare.followed", lambda given: (given, False, begun))
+    command = "compare --data digits --limit 100 --model lenet_300_100 --layers linear --epochs 9"
+    asked = (
+        f"--levels 1 --methods imp --judged 1 --seeds 0 --out {tmp_path / 'run'} --max-seconds 3"
+    )
+    assert main([*command.split(), *asked.split()]) == 75
+    said = capsys.readouterr().err
+    assert re.search(r"start-up took 7\d\.\d s, more than its 3 s, for", said)
+
+
+def test_each_process_tells_the_limit_that_was_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "compare --data digits --limit 100 --model lenet_300_100 --layers linear --epochs 9"
+    asked = f"--levels 1 --methods imp --judged 1 --seeds 0,1 --out {tmp_path / 'run'} --jobs 2"
+    assert main([*command.split(), *asked.split(), "--max-seconds", "0.25"]) == 75
+    said = capsys.readouterr().err
+    assert len(re.findall(r"start-up took \d+\.\d s, more than its 0\.25 s, for", said)) == 2
 
 
 def test_they_are_asked_to_stop_as_the_command_is() -> None:

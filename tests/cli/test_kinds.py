@@ -56,6 +56,7 @@ THINGS = {
     "what compare keeps": ("runs/c/trained", "cache"),
     "the states": ("runs/y/state", "states"),
     "curves": ("runs/x/tensorboard", "curves"),
+    "a series of curves": ("runs/x/tensorboard/search", "curves"),
     "a folder of runs": ("runs", "runs"),
     "an empty folder": ("empty", "empty"),
     "a folder of charts": ("charts", "folder"),
@@ -82,7 +83,7 @@ THINGS = {
     "a page": ("runs/x/report.html", "page"),
     "a picture": ("runs/c/comparison.svg", "picture"),
     "a chart": ("charts/accuracy.png", "picture"),
-    "a file of curves": ("runs/x/tensorboard/events.out.tfevents.1.host", "events"),
+    "a file of curves": ("runs/x/tensorboard/search/events.out.tfevents.1.host", "events"),
     "a traceback": ("runs/c/runs/imp/seed-1-error.txt", "traceback"),
     "a lock": ("runs/x/.lock", "lock"),
     "notes": ("notes.txt", "file"),
@@ -197,8 +198,9 @@ def make(folder: Path) -> None:
         assert main([*f"find {DIGITS} --out runs/y".split(), "--max-seconds", "0.001"]) == 75
         shutil.copy("runs/y/state/00000001.safetensors", "runs/y/state/00000009.damaged")
         Path("empty").mkdir()
-        Path("runs/x/tensorboard").mkdir()
-        Path("runs/x/tensorboard/events.out.tfevents.1.host").write_bytes(b"\x18\0\0\0\0\0\0\0")
+        Path("runs/x/tensorboard/search").mkdir(parents=True)  # As `--tensorboard` lays them.
+        events = Path("runs/x/tensorboard/search/events.out.tfevents.1.host")
+        events.write_bytes(b"\x18\0\0\0\0\0\0\0")
         Path("runs/x/tracking.json").write_text('{"wandb": "abc"}')
         Path("runs/c/runs/imp/seed-1-error.txt").write_text("Traceback\n")
         Path("notes.txt").write_text("To do: nothing\n")
@@ -477,3 +479,23 @@ def test_what_a_comparison_leaves_that_is_killed_early_is_gone_on_with(tmp_path)
         (out / left).mkdir(parents=True)
         assert kind_at(out) == ("comparison" if "seed" in left else "empty")
         check_new(out, "new_comparison", "comparison")
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_what_a_kind_is_called_fits_behind_is(kind):
+    assert re.match("an? |the (folder|dense training) of|not there", KINDS[kind].words)
+    assert not re.match("a [aeio]", KINDS[kind].words)
+
+
+@pytest.mark.parametrize("name", ["note.txt", "x.json", "LICENSE"])
+def test_what_was_never_a_tensor_file_is_called_unknown(name, capsys):
+    Path(name).write_text("To do: nothing, and that for quite a while\n")
+    unknown = f"prac: error: {name}: is a file that prac does not know: expected a"
+    assert main(["retrain", name, "--quiet"]) == 2
+    assert capsys.readouterr().err == (
+        f"{unknown} ticket file; prac find writes them to levels/*/ticket.safetensors\n"
+    )
+    assert main([*f"find {DIGITS} --out new --subset".split(), name]) == 2
+    assert capsys.readouterr().err == (
+        f"{unknown} subset file; prac find writes them to levels/*/subset.safetensors\n"
+    )

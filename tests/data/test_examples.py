@@ -436,11 +436,11 @@ class Rows(Pairs):
         (lambda: TensorExamples(torch.zeros(0), torch.zeros(0)), "the data set is empty"),
         (lambda: MapExamples([]), "the data set is empty"),  # type: ignore[arg-type]
         (lambda: MapExamples(Endless()), "the data set has no length"),  # type: ignore[arg-type]
-        (lambda: as_examples(3), "the data is a int: expected a map-style dataset"),
+        (lambda: as_examples(3), "the data set is an int: expected a map-style dataset"),
         (lambda: as_examples(Rows(*data())), r"example 0 .* is a dict: expected a pair \(x, y\)"),
         (
             lambda: as_examples(Pairs([object()], [1])),
-            "x of example 0 .* is a object: expected a te",
+            "x of example 0 .* is an object: expected a te",
         ),
         (lambda: as_examples(Pairs([1.0], ["cat"])), "y of example 0 of the data set is a str"),
         (
@@ -479,11 +479,20 @@ def frame():
 
 X, Y = data()
 MISTAKEN: dict[str, tuple[Any, str]] = {
-    "stream": (Stream(), "the data is a Stream: .*collect its examples in a list"),
-    "sized stream": (SizedStream(), "the data is a SizedStream: .*collect its examples in a list"),
-    "generator": ((pair for pair in ()), "the data is a generator: .*collect its examples in a li"),
-    "loader": (DataLoader(Pairs(X, Y)), "the data is a DataLoader: .*pass its data set, `loader.d"),
-    "class": (Pairs, "the data is a type: .*pass an object of the class Pairs, not the class"),
+    "stream": (Stream(), "the data set is a Stream: .*collect its examples"),
+    "sized stream": (
+        SizedStream(),
+        "the data set is a SizedStream: .*collect its examples",
+    ),
+    "generator": (
+        (pair for pair in ()),
+        "the data set is a generator: .*collect its examples",
+    ),
+    "loader": (
+        DataLoader(Pairs(X, Y)),
+        "the data set is a DataLoader: .*pass its data set, `",
+    ),
+    "class": (Pairs, "the data set is a type: .*pass an object of the class Pairs, not the class"),
     "list of arrays": (
         [X.numpy(), Y.numpy()],
         r"a list: .*pass a tuple \(x, y\) instead of a list",
@@ -492,18 +501,21 @@ MISTAKEN: dict[str, tuple[Any, str]] = {
         (X, Y, Y),
         r"a tuple: .*pass a tuple \(x, y\) instead of a tuple of 3 arrays",
     ),
-    "inputs alone": (X, r"the data is a Tensor: .*pass \(x, y\), inputs and targets"),
-    "array alone": (X.numpy(), r"the data is a ndarray: .*pass \(x, y\), inputs and targets"),
-    "frame": (frame(), r"the data is a DataFrame: .*made an array by to_numpy"),
-    "splits": ({"train": Pairs(X, Y)}, "the data is a dict: .*load the examples first"),
-    "name": ("digits", "the data is a str: .*load the examples first"),
-    "nothing": (None, "the data is a NoneType: expected a map-style dataset"),
+    "inputs alone": (X, r"the data set is a Tensor: .*pass \(x, y\), inputs and targets"),
+    "array alone": (X.numpy(), r"the data set is an ndarray: .*pass \(x, y\), inputs and targets"),
+    "frame": (frame(), r"the data set is a DataFrame: .*made an array by to_numpy"),
+    "splits": ({"train": Pairs(X, Y)}, "the data set is a dict: .*load the examples first"),
+    "name": ("digits", "the data set is a str: .*load the examples first"),
+    "nothing": (None, "the data set is a NoneType: expected a map-style dataset"),
     "length": (Unmeasured(X, Y), r"len\(\) of the data set raises ValueError: not yet: expected a"),
-    "no targets": ((X, None), r"y of the data \(x, y\) is a NoneType that torch does not take"),
-    "words": ((X, ["a"] * 10), r"y of the data \(x, y\) is a list that torch does not take"),
-    "dicts": (({"a": X}, Y), r"x of the data \(x, y\) is a dict that torch does not take"),
-    "list of tensors": ((list(X), Y), r"x of the data \(x, y\) is a list that torch does not take"),
-    "numbers": ((3, 4), r"x of the data is a number: expected a tensor \(n, ...\)"),
+    "no targets": ((X, None), r"y of the data set \(x, y\) is a NoneType that torch does not take"),
+    "words": ((X, ["a"] * 10), r"y of the data set \(x, y\) is a list that torch does not take"),
+    "dicts": (({"a": X}, Y), r"x of the data set \(x, y\) is a dict that torch does not take"),
+    "list of tensors": (
+        (list(X), Y),
+        r"x of the data set \(x, y\) is a list that torch does not take",
+    ),
+    "numbers": ((3, 4), r"x of the data set is a number: expected a tensor \(n, ...\)"),
 }
 
 
@@ -557,7 +569,7 @@ NO_PAIRS: list[tuple[Any, str]] = [
     ((torch.zeros(2), "cat"), r"y of example {} of the data set is a str: expected a tensor"),
     (
         (np.array(["a"]), 1),
-        r"x of example {} of the data set is a ndarray that torch does not take",
+        r"x of example {} of the data set is an ndarray that torch does not take",
     ),
     ((np.arange(2.0)[::-1], 1), r"x of example {} .* does not take \(At least one stride .*copy"),
     ((torch.zeros(2), 1, 2), r"example {} of the data set is a tuple of 3 parts: expected a pair"),
@@ -574,6 +586,67 @@ def test_an_example_that_is_no_pair_is_named(example, message, at):
         list(MapExamples(Oddly(example, at)).stream([torch.arange(20)]))
     with pytest.raises(PracError, match=message.format(at)):
         assert MapExamples(Oddly(example, at)).fingerprint
+
+
+SPARSE = torch.tensor([1.0, 0.0]).to_sparse()
+NOT_DENSE: list[tuple[Any, str]] = [
+    (SPARSE, "a tensor of layout torch.sparse_coo"),
+    (torch.zeros(2).to_mkldnn(), "a tensor of layout torch._mkldnn"),
+    (torch.zeros(2, device="meta"), "a tensor on the device 'meta', without values"),
+]
+
+
+@pytest.mark.parametrize("at", [0, 12])
+@pytest.mark.parametrize(("x", "told"), NOT_DENSE)
+def test_a_tensor_that_is_not_dense_is_told_in_one_line(x, told, at):
+    expected = f"x of example {at} of the data set is {told}: expected a dense tensor with values"
+    with pytest.raises(PracError, match=f"^{expected}; convert it in the data set's transform"):
+        list(MapExamples(Oddly((x, 1), at)).stream([torch.arange(20)]))
+    with pytest.raises(PracError, match=expected):
+        assert MapExamples(Oddly((x, 1), at)).fingerprint
+
+
+def test_a_nested_tensor_is_told_in_one_line():
+    layout: Any = torch.jagged
+    nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=layout)
+    with pytest.raises(PracError, match=r"x of example 0 .* is a tensor of layout torch.jagged"):
+        MapExamples(Oddly((nested, 1)))
+
+
+def test_a_pair_of_tensors_that_are_not_dense_is_told_in_one_line():
+    x = torch.eye(4).to_sparse()
+    with pytest.raises(PracError, match=r"^x of the data set is a tensor of layout torch.sp"):
+        as_examples((x, torch.arange(4)))
+    with pytest.raises(PracError, match=r"^x of the data set is a tensor of layout torch.sp"):
+        TensorExamples(x, torch.arange(4))
+
+
+SETS: list[tuple[Any, str]] = [
+    (3, "^{} is an int: expected a map-style"),
+    ([], "^{} is empty"),
+    ((torch.zeros(3), torch.zeros(2)), "^{} has 3 inputs but 2 targets"),
+    ((torch.zeros(0), torch.zeros(0)), "^{} is empty"),
+    (({}, torch.zeros(2)), r"^x of {} \(x, y\) is a dict that torch does not take"),
+    ((3, 4), "^x of {} is a number"),
+    (Oddly((torch.zeros(3), 1), 12), "^x of example 12 of {} is torch.float32 of shape"),
+    (MapExamples(Oddly((torch.zeros(3), 1), 12)), "^x of example 12 of {} is torch.float32"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), SETS)
+@pytest.mark.parametrize("seeds", [None, [0]])
+def test_what_is_wrong_is_told_with_the_set_that_it_is_in(given, message, seeds):
+    name = "the validation data"
+    with pytest.raises(PracError, match=message.format(name)):
+        list(as_examples(as_examples(given, name), name).stream([torch.arange(20)], seeds=seeds))
+
+
+def test_the_unaugmented_set_is_named_with_the_set_that_it_is_of():
+    examples = MapExamples(Oddly((torch.zeros(2), 1)), unaugmented=Oddly(None, 12))
+    with pytest.raises(PracError, match=r"^example 12 of the unaugmented test data is a NoneTy"):
+        list(as_examples(examples, "the test data").stream([torch.arange(20)]))
+    with pytest.raises(PracError, match=r"^example 12 of the unaugmented data set is a NoneTy"):
+        list(as_examples(examples).stream([torch.arange(20)]))
 
 
 OTHERS: list[tuple[Any, str]] = [

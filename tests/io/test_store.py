@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import resource
 import signal
 import stat
@@ -23,6 +24,7 @@ from prac.io import (
     append,
     cut,
     files,
+    kind_of,
     pack,
     read_json,
     read_settings,
@@ -177,9 +179,31 @@ def test_a_header_that_is_none_is_damage(tmp_path, text):
 def test_what_is_no_tensor_file_is_refused(tmp_path):
     assert "there is no such file" in refused(tmp_path / "absent")
     assert "is a folder: expected a ticket file" in refused(tmp_path)
-    for content in (b"", b"PK\x03\x04 a zip", b"{}", b"\xff" * 64):
-        (tmp_path / "f").write_bytes(content)
-        assert "is damaged: it is not a whole ticket file" in refused(tmp_path / "f", error=Damaged)
+    expected = (
+        "is a file that prac does not know: expected a ticket file; prac find writes them to "
+        "levels/*/ticket.safetensors"
+    )
+    long = (2**24 + 8).to_bytes(8, "little") + bytes(2**24 + 8)
+    for content in (b"", b"PK\x03\x04 a zip", b"{}", b"\xff" * 64, long):
+        for name in ("f", "f.json", "note.txt"):
+            (tmp_path / name).write_bytes(content)
+            assert refused(tmp_path / name, error=Damaged) == f"{tmp_path / name}: {expected}"
+        path = tmp_path / "f.safetensors"
+        path.write_bytes(content)
+        told = "it is not a whole ticket file|its header has 16777224 bytes: expected at most"
+        assert re.search(f"is damaged: ({told})", refused(path, error=Damaged))
+
+
+def test_the_kind_of_what_is_no_tensor_file_is_not_told(tmp_path):
+    (tmp_path / "note.txt").write_text("To do: nothing, and that for quite a while")
+    with pytest.raises(Damaged, match=r"is a file that prac does not know: expected a ticket or s"):
+        kind_of(tmp_path / "note.txt")
+
+
+def test_a_tensor_file_of_another_name_is_damaged_where_its_header_tells_what_it_was(tmp_path):
+    path = tmp_path / "f"
+    path.write_bytes(written(path).read_bytes()[:-1])
+    assert "is damaged: it is not a whole ticket file" in refused(path, error=Damaged)
 
 
 def test_a_truncated_file_is_refused_at_any_length(tmp_path):

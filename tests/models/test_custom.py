@@ -59,6 +59,30 @@ def checked(**kwargs):
     return nn.Linear(64, 12, **kwargs)
 
 
+def worded(**kwargs):
+    torch.rand(3)
+    if kwargs:
+        raise ValueError("no settings please")
+    return nn.Linear(64, 12)
+
+
+def typed(**kwargs):
+    torch.rand(3)
+    if kwargs:
+        raise TypeError("I take nothing at all")
+    return nn.Linear(64, 12)
+
+
+def asserted(**kwargs):
+    torch.rand(3)
+    assert not kwargs
+    return nn.Linear(64, 12)
+
+
+def broken_and_worded(**kwargs):
+    raise ValueError(f"no settings please: {sorted(kwargs)}")
+
+
 def module(**kwargs):
     class Bare(nn.Module):
         def __init__(self, **kwargs):
@@ -119,7 +143,10 @@ def test_the_number_of_classes_goes_through_kwargs(made, name):
 
 @pytest.mark.parametrize(
     ("name", "outputs"),
-    [("unaware", 12), ("checked", 12), ("swallows", 12), ("labelled", 10), ("named", 2)],
+    [
+        *[("unaware", 12), ("checked", 12), ("swallows", 12), ("labelled", 10), ("named", 2)],
+        *[("worded", 12), ("typed", 12), ("asserted", 12)],
+    ],
 )
 def test_what_does_not_take_it_is_made_as_it_is(made, name, outputs):
     assert made(name).out_features == outputs
@@ -133,9 +160,10 @@ def test_a_module_that_takes_no_keyword_is_made_without(made):
     assert isinstance(made("module"), nn.Module)
 
 
-def test_a_second_call_draws_the_weights_of_a_first_one(made):
+@pytest.mark.parametrize("name", ["unaware", "worded", "typed", "asserted"])
+def test_a_second_call_draws_the_weights_of_a_first_one(made, name):
     torch.manual_seed(3)
-    model = made("unaware")
+    model = made(name)
     torch.manual_seed(3)
     torch.rand(3)
     assert torch.equal(model.weight, nn.Linear(64, 12).weight)
@@ -151,6 +179,11 @@ def test_a_second_call_draws_the_weights_of_a_first_one(made):
 def test_another_error_of_own_code_is_not_swallowed(made, name, message):
     with pytest.raises(TypeError, match=message):
         made(name)
+
+
+def test_of_two_errors_in_words_of_its_own_the_first_is_told(made):
+    with pytest.raises(ValueError, match=r"^no settings please: \['num_classes'\]$"):
+        made("broken_and_worded")
 
 
 def test_what_goes_wrong_without_the_keyword_is_told_with_what_went_wrong_with_it(made):

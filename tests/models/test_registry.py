@@ -253,7 +253,7 @@ def test_own_model_that_names_no_words_gets_none(own):
         ("own_package.nets:Nest", "'own_package.nets' has no 'Nest'"),
         ("own_package.nets:greedy", "needs the argument 'width'"),
         ("own_package.nets:wrong", "returned a str, expected a torch.nn.Module"),
-        ("own_package.nets:number", "is a int: name the class or function"),
+        ("own_package.nets:number", "is an int: name the class or function"),
         ("own_package.nets:model", "is a Linear: name the class or function"),
         ("own_package.nets:", "not of the form 'package.module:callable'"),
         (":Net", "not of the form 'package.module:callable'"),

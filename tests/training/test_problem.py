@@ -18,7 +18,7 @@ from prac.data import TensorExamples
 from prac.training import Problem, Runtime
 from tests.conftest import Pair, quick
 
-NOTE = "the model has 1,000 outputs, the data 10 classes: make it with num_classes=10, unless this"
+NOTE = "the model has 1,000 outputs, the data 10 classes: make it with 10 outputs, unless this"
 
 
 class Net(nn.Module):
@@ -41,6 +41,20 @@ def test_more_outputs_than_classes_are_said(train):
     (line,) = notices(Net(), train)
     assert line.startswith(NOTE)
     assert notices(Net(10), train) == []
+
+
+def test_one_output_and_one_class_are_told_in_the_singular(train):
+    x, y = train
+    assert notices(Net(1), (x, torch.zeros_like(y))) == []
+    (line,) = notices(Net(2), (x, torch.zeros_like(y)))
+    told = "the model has 2 outputs, the data 1 class: make it with 1 output, unless this is meant"
+    assert line == told
+    named = TensorExamples(x, torch.zeros_like(y), classes=("ant", "bee"))
+    (line,) = notices(Net(1), named)
+    told = (
+        "the model has 1 output, the data 2 classes: make it with 2 outputs, unless this is meant"
+    )
+    assert line == told
 
 
 def test_the_data_s_own_names_count_before_its_labels(train):
@@ -141,3 +155,57 @@ class TestOnceInACommand:
             search = prac.find(Net(), train, config, val=val, out=tmp_path / "run")
         prac.retrain(search.tickets[1], Net(), train, config.train, callback=shown)
         assert count() == 1
+
+
+class TestTheSetOfAnExampleThatIsWrong:
+    """Which set it is of is told, wherever it is read."""
+
+    @pytest.fixture
+    def plain(self, train: Pair) -> list[tuple[Any, Any]]:
+        return list(zip(*train, strict=True))[:40]
+
+    @pytest.fixture
+    def wrong(self, plain: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        return [*plain[:3], (plain[3][0].to_sparse(), 1), *plain[4:]]
+
+    def test_of_training_and_validation_data(self, plain, wrong):
+        with pytest.raises(prac.PracError, match=r"^x of example 3 of the training data is a te"):
+            notices(Net(), wrong)
+        with pytest.raises(prac.PracError, match=r"^x of example 3 of the validation data is a te"):
+            notices(Net(), plain, wrong)
+
+    def test_of_test_data(self, plain, wrong, small_net, tmp_path):
+        told = "^x of example 3 of the test data is a tensor of layout torch.sparse_coo"
+        made, config = lambda: small_net(channels=2), quick(levels=1)
+        found = prac.find(made(), plain, config, out=tmp_path / "run")
+        with pytest.raises(prac.PracError, match=told):
+            prac.retrain(found.tickets[0], made(), plain, config.train, test=wrong)
+        with pytest.raises(prac.PracError, match=told):
+            prac.judge(found, made, plain, test=wrong)
+        with pytest.raises(prac.PracError, match=told):
+            prac.compare(made, plain, config, test=wrong, seeds=(0, 1), out=tmp_path / "all")
+        with pytest.raises(prac.PracError, match=told):
+            prac.find_rewind_point(
+                made(), plain, config.train, test=wrong, points=(0,), cache=tmp_path / "kept"
+            )
+
+    def test_of_what_a_comparison_trains_on(self, plain, wrong, small_net, tmp_path):
+        for place in ("training", "validation"):
+            sets = {"train": plain, "val": plain, {"training": "train"}.get(place, "val"): wrong}
+            with pytest.raises(prac.PracError, match=f"^x of example 3 of the {place} data is"):
+                prac.compare(
+                    small_net, sets["train"], quick(levels=1), val=sets["val"], test=plain,
+                    seeds=(0, 1), out=tmp_path / "all",
+                )  # fmt: skip
+
+
+def test_what_a_model_returns_has_its_article(train):
+    class Wrapped(nn.Linear):
+        def forward(self, x: Tensor) -> Any:
+            return Image()
+
+    class Image:
+        pass
+
+    with pytest.raises(prac.PracError, match=r"^the model returns an Image in evaluation mode"):
+        notices(Wrapped(64, 10), train)

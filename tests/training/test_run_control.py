@@ -152,6 +152,27 @@ def test_a_limit_shorter_than_start_up_is_told_so(clock):
     assert said == " (start-up took 4.5 s, more than its 3.1 s, for 2 iterations: give it more)"
 
 
+def test_a_limit_that_began_before_is_told_as_it_was_given(clock):
+    def begun():
+        return RunControl(max_seconds=60, started=clock.now - 20)
+
+    assert stopped(begun(), clock, 5, steps=20, seconds=1) == ""
+    said = stopped(begun(), clock, 15, steps=200, seconds=0.1)
+    assert said == " (start-up took 35.1 of its 60 s, for 200 iterations: give it more)"
+    said = stopped(RunControl(max_seconds=3, started=clock.now - 20), clock, 1, steps=1)
+    assert said == " (start-up took 21.0 s, more than its 3 s, for 1 iteration: give it more)"
+
+
+def test_a_limit_that_began_before_stops_so_much_earlier(clock):
+    run_control = RunControl(max_seconds=60, started=clock.now - 20)
+    with run_control.working():
+        for _ in range(38):
+            clock.now += 1
+            assert not run_control.after_step()
+        clock.now += 1  # 59 of 60 seconds; a step may take one.
+        assert run_control.after_step()
+
+
 def test_a_limit_that_left_few_iterations_is_told_too(clock):
     said = stopped(RunControl(max_seconds=100), clock, 10, steps=4, seconds=20)
     assert said == " (start-up took 30.0 of its 100 s, for 4 iterations: give it more)"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import check_not_given, check_used
-from prac.cli.jobs import add_jobs, followed, left, told_to_parent, work_ahead
+from prac.cli.jobs import add_jobs, followed, told_to_parent, work_ahead
 from prac.cli.options import (
     METHODS_LISTED,
     add_preset,
@@ -92,8 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     out = Path(options.out or f"runs/compare-{folder_name(recipe, options.preset)}")
     check_new(out, "new_comparison", "comparison")  # Before any data is loaded.
     progress = Progress(quiet=options.quiet)
-    options.max_seconds = left(options.max_seconds, started)
-    with running(options, progress) as run_options:
+    with running(options, progress, started) as run_options:
         if is_ahead:
             return _work_ahead(out, recipe, options, progress, run_options)
         command, control = ("compare", *arguments), run_options.run_control

@@ -259,11 +259,6 @@ def followed(arguments: Sequence[str]) -> tuple[Sequence[str], bool, float]:
     return arguments[3:], True, started
 
 
-def left(max_seconds: float | None, started: float) -> float | None:
-    """Return what is left of a limit, if there is one, that was begun to be counted then."""
-    return max_seconds and max(max_seconds - (time.monotonic() - started), 0.001)
-
-
 def told_to_parent() -> IO[str]:
     """Return what the parent takes lines from; all else that is printed goes to standard error.
 

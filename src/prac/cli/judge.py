@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prac.cli.given import check_used, early_value, not_used
-from prac.cli.jobs import add_jobs, followed, left, work_ahead
+from prac.cli.jobs import add_jobs, followed, work_ahead
 from prac.cli.options import add_run_options, add_settings, options_and_recipe, running
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
@@ -74,8 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.cache is not None:
         check_new(options.cache, "kept", "cache")  # Before any data is loaded.
     progress = Progress(quiet=options.quiet)
-    options.max_seconds = left(options.max_seconds, started)
-    with running(options, progress) as run_options:
+    with running(options, progress, started) as run_options:
         if not is_ahead and not options.find_rewind_point:
             from prac.evaluation import SEEDS, check_seeds, judged_levels
 

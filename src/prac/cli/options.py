@@ -150,11 +150,19 @@ def _checked_interval(given: Any) -> Any:
 
 
 @contextmanager
-def running(options: Namespace, progress: Progress) -> Iterator[RunOptions]:
-    """Hear signals, and yield how a command runs: when it saves and stops, as its options say."""
+def running(
+    options: Namespace, progress: Progress, started: float | None = None
+) -> Iterator[RunOptions]:
+    """Hear signals, and yield how a command runs: when it saves and stops, as its options say.
+
+    A time limit is counted from `started` of `time.monotonic` on; by default from now.
+    """
     keep_freed_memory()
     control = RunControl(
-        save_every=options.save_every, max_seconds=options.max_seconds, tell=progress.say
+        save_every=options.save_every,
+        max_seconds=options.max_seconds,
+        tell=progress.say,
+        started=started,
     )
     with control.listening():
         from prac.training import RunOptions

@@ -209,6 +209,10 @@ def reader(name: str, hint: Any, **bounds: float | None) -> Callable[[Any], Any]
     """Return what turns an option's text, or a YAML value, into a checked setting."""
 
     def read(given: Any) -> Any:
+        # As of an unset variable: it would pass for the default, or for the current folder. Of a
+        # list it says that there is nothing in it.
+        if given == "" and typing.get_origin(hint) is not tuple:
+            raise PracError(f"{name} is empty: expected a value; for the default leave it out")
         value = checked(name, parsed(given, hint) if isinstance(given, str) else given, hint)
         check_bounds(name, value, bounds)
         return value

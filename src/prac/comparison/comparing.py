@@ -83,8 +83,9 @@ def compare(
             "a comparison is of test accuracies, and there is no test data: pass test=, or a data "
             "set that has a test split"
         )
-    val = None if val is None else as_examples(val)
-    train, test = as_examples(train), as_examples(test)
+    val = None if val is None else as_examples(val, "the validation data")
+    train = as_examples(train, "the training data")
+    test = as_examples(test, "the test data")
     comparing = Comparing(
         Path(out), make_model, train, val, test, config, levels, task, dict(recipe or {}), options
     )

@@ -18,17 +18,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from prac.data.augment import Pipeline, to_device
-from prac.data.reading import Like, Reading, counted
+from prac.data.reading import Like, Reading, check_plain, counted
 from prac.data.workers import fetched
 from prac.errors import PracError
-from prac.utils import one_line
+from prac.utils import one_line, with_article
 
 FINGERPRINT_SAMPLES = 256
 # Bytes of float32 inputs that are made at once, on a CPU and on a GPU: about what its caches hold,
 # and enough for a GPU not to wait for launches.
 BLOCK_BYTES = (2**22, 2**26)
 REPEATED_SAMPLES = 8
-UNAUGMENTED = "the unaugmented data set"
+THE_DATA_SET = "the data set"
 
 
 class Examples(Protocol):
@@ -82,15 +82,7 @@ class TensorExamples:
         Raises:
             PracError: If they are no tensors of as many examples, or there is none.
         """
-        given: dict[str, Any] = {"x": x, "y": y}
-        for part, values in given.items():
-            if not isinstance(values, Tensor) or not values.ndim:
-                kind = "number" if isinstance(values, Tensor) else type(values).__name__
-                raise PracError(f"{part} of the data is a {kind}: expected a tensor (n, ...)")
-        if len(x) != len(y):
-            raise PracError(f"the data has {len(x)} inputs but {len(y)} targets: expected as many")
-        if len(x) == 0:
-            raise PracError("the data set is empty: expected at least one example")
+        _check_pair(x, y, THE_DATA_SET)
         # Losses take classes as int64; NumPy's are often int32.
         is_class = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
         self.x, self.y = x, y.to(torch.int64) if is_class else y
@@ -176,6 +168,7 @@ class MapExamples:
         unaugmented: The same examples without random augmentation, for scoring passes; `dataset`
             itself where it does not augment.
         workers: Loading processes; with 0 examples are fetched in this one.
+        name: What the examples are called where something is wrong with one.
     """
 
     def __init__(
@@ -188,6 +181,7 @@ class MapExamples:
         device: torch.device | None = None,
         source_indices: Tensor | None = None,
         classes: tuple[str, ...] = (),
+        name: str = THE_DATA_SET,
     ) -> None:
         """Hold the dataset.
 
@@ -196,12 +190,13 @@ class MapExamples:
                 if one of the first examples is no pair of tensors, arrays or numbers, or another
                 one each time.
         """
-        length = counted(dataset)
+        self._name = name
+        length = counted(dataset, name)
         self.dataset, self.unaugmented = dataset, dataset if unaugmented is None else unaugmented
-        scored = length if unaugmented is None else counted(unaugmented, UNAUGMENTED)
+        scored = length if unaugmented is None else counted(unaugmented, self._unaugmented_name)
         if scored != length:
             raise PracError(
-                f"the unaugmented data set has {scored} examples, the training set {length}: "
+                f"{self._unaugmented_name} has {scored} examples, the training set {length}: "
                 f"expected the same examples"
             )
         if workers < 0:
@@ -218,7 +213,7 @@ class MapExamples:
         for index in range(min(len(self), REPEATED_SAMPLES)):
             if _digest(*read.pair(index)) != _digest(*read.pair(index)):
                 raise PracError(
-                    f"example {index} of the data set is another one each time, as random "
+                    f"example {index} of {name} is another one each time, as random "
                     f"augmentation makes it: pass prac.data.MapExamples(augmented, "
                     f"unaugmented=plain) with the same examples without it"
                 )
@@ -271,10 +266,14 @@ class MapExamples:
     def _reading(self, *, augmented: bool) -> Reading:
         """Return what reads the examples, with or without augmentation."""
         if self.dataset is self.unaugmented:
-            return Reading(self.dataset, like=self._like)
+            return Reading(self.dataset, self._name, self._like)
         if augmented:  # They may have another size or type than without it.
-            return Reading(self.dataset)
-        return Reading(self.unaugmented, UNAUGMENTED, self._like)
+            return Reading(self.dataset, self._name)
+        return Reading(self.unaugmented, self._unaugmented_name, self._like)
+
+    @property
+    def _unaugmented_name(self) -> str:
+        return self._name.replace("the ", "the unaugmented ", 1)
 
 
 class LazyPairs(Dataset[tuple[Tensor, Tensor]]):
@@ -309,23 +308,47 @@ def class_counts(examples: Examples, members: Tensor | None = None) -> list[int]
     return torch.bincount(counted, minlength=int(labels.max()) + 1).tolist()
 
 
-def as_examples(data: Any) -> Examples:
+def as_examples(data: Any, name: str = THE_DATA_SET) -> Examples:
     """Return `data` as Examples: a pair of tensors, a map-style dataset, or Examples already.
+
+    Where something is wrong with an example, now or later, it is one of `name`.
 
     Raises:
         PracError: If it is none of them.
     """
-    if isinstance(data, (TensorExamples, MapExamples)):
+    if isinstance(data, MapExamples):
+        if name != data._name == THE_DATA_SET:
+            called = copy.copy(data)
+            called._name = name
+            return called
+        return data
+    if isinstance(data, TensorExamples):
         return data
     if isinstance(data, tuple) and len(data) == 2:
-        x, y = data
-        return TensorExamples(_as_tensor("x", x), _as_tensor("y", y))
+        x, y = (_as_tensor(part, values, name) for part, values in zip("xy", data, strict=True))
+        _check_pair(x, y, name)
+        return TensorExamples(x, y)
     if all(hasattr(data, name) for name in ("stream", "fingerprint", "source_indices")):
         return data  # type: ignore[no-any-return]
-    return MapExamples(data)
+    return MapExamples(data, name=name)
 
 
-def _as_tensor(part: str, value: Any) -> Tensor:
+def _check_pair(x: Any, y: Any, name: str) -> None:
+    """Raise a PracError unless these are tensors of as many examples, and of one at least."""
+    for part, values in (("x", x), ("y", y)):
+        if not isinstance(values, Tensor):
+            kind = with_article(type(values).__name__)
+            raise PracError(f"{part} of {name} is {kind}: expected a tensor (n, ...)")
+        check_plain(f"{part} of {name}", values)
+        if not values.ndim:
+            raise PracError(f"{part} of {name} is a number: expected a tensor (n, ...)")
+    if len(x) != len(y):
+        raise PracError(f"{name} has {len(x)} inputs but {len(y)} targets: expected as many")
+    if len(x) == 0:
+        raise PracError(f"{name} is empty: expected at least one example")
+
+
+def _as_tensor(part: str, value: Any, name: str) -> Tensor:
     """Return a tensor as it is, and anything else as one; NumPy's usual float64 as float32."""
     if isinstance(value, Tensor):
         return value
@@ -333,8 +356,8 @@ def _as_tensor(part: str, value: Any) -> Tensor:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError, KeyError, OverflowError) as error:
         raise PracError(
-            f"{part} of the data (x, y) is a {type(value).__name__} that torch does not take "
-            f"({one_line(error)}): expected a tensor or a NumPy array of numbers"
+            f"{part} of {name} (x, y) is {with_article(type(value).__name__)} that torch does not "
+            f"take ({one_line(error)}): expected a tensor or a NumPy array of numbers"
         ) from error
     return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from prac.errors import PracError, Unreadable, is_out_of_memory
-from prac.utils import one_line
+from prac.utils import one_line, with_article
 
 
 class Like(NamedTuple):
@@ -40,8 +40,27 @@ class Like(NamedTuple):
 def _are_like(values: Sequence[Any], dtype: torch.dtype, shape: torch.Size) -> bool:
     kinds = set(map(type, values))
     if kinds == {Tensor}:
-        return all(value.dtype is dtype and value.shape == shape for value in values)
+        plain = not any(map(_oddity, values))
+        return plain and all(value.dtype is dtype and value.shape == shape for value in values)
     return kinds == {int} and dtype is torch.int64 and not shape
+
+
+def check_plain(where: str, tensor: Tensor, remedy: str = "convert it") -> None:
+    """Raise a PracError for a tensor that cannot be indexed, stacked and read as others are."""
+    if oddity := _oddity(tensor):
+        raise PracError(
+            f"{where} is {oddity}: expected a dense tensor with values; {remedy}, such as by "
+            f"to_dense()"
+        )
+
+
+def _oddity(tensor: Tensor) -> str:
+    """Return what a tensor is other than a dense one with values; nothing for such."""
+    if tensor.layout is not torch.strided:
+        return f"a tensor of layout {tensor.layout}"
+    if tensor.is_nested:
+        return "a nested tensor"
+    return "a tensor on the device 'meta', without values" if tensor.is_meta else ""
 
 
 class Reading(Dataset[tuple[Tensor, Tensor]]):
@@ -128,10 +147,10 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
 
     def _tensors(self, index: int, example: Any) -> tuple[Tensor, Tensor]:
         if not isinstance(example, (tuple, list)) or len(example) != 2:
-            kind = type(example).__name__
+            kind = with_article(type(example).__name__)
             parts = f" of {len(example)} parts" if isinstance(example, (tuple, list)) else ""
             raise PracError(
-                f"example {index} of {self._name} is a {kind}{parts}: expected a pair (x, y); pass "
+                f"example {index} of {self._name} is {kind}{parts}: expected a pair (x, y); pass "
                 f"a data set whose [index] returns one"
             )
         x, y = (self._tensor(p, index, v) for p, v in zip("xy", example, strict=True))
@@ -140,18 +159,20 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
     def _tensor(self, part: str, index: int, value: Any) -> Tensor:
         """Return a tensor of the type that torch's collation gives such values."""
         if isinstance(value, Tensor):
+            where = f"{part} of example {index} of {self._name}"
+            check_plain(where, value, "convert it in the data set's transform")
             return value
-        kind = type(value).__name__
+        kind = with_article(type(value).__name__)
         if not isinstance(value, (np.ndarray, np.generic, int, float)):
             raise PracError(
-                f"{part} of example {index} of {self._name} is a {kind}: expected a tensor, an "
+                f"{part} of example {index} of {self._name} is {kind}: expected a tensor, an "
                 f"array or a number: convert it in the data set's transform"
             )
         try:
             return torch.as_tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
         except (TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise PracError(
-                f"{part} of example {index} of {self._name} is a {kind} that torch does not take "
+                f"{part} of example {index} of {self._name} is {kind} that torch does not take "
                 f"({one_line(error)}): convert it in the data set's transform"
             ) from error
 
@@ -199,8 +220,8 @@ def counted(data: Any, name: str = "the data set") -> int:
     """
     if isinstance(data, IterableDataset) or _advice(data) or not hasattr(data, "__getitem__"):
         raise PracError(
-            f"the data is a {type(data).__name__}: expected a map-style dataset of (x, y), with "
-            f"len() and [index], or a pair of tensors{_advice(data)}"
+            f"{name} is {with_article(type(data).__name__)}: expected a map-style dataset of "
+            f"(x, y), with len() and [index], or a pair of tensors{_advice(data)}"
         )
     try:
         length = len(data)
@@ -229,7 +250,7 @@ def _advice(data: Any) -> str:
     if isinstance(data, (Tensor, np.ndarray)):
         return "; pass (x, y), inputs and targets"
     if isinstance(data, (list, tuple)) and data and isinstance(data[0], (Tensor, np.ndarray)):
-        return f"; pass a tuple (x, y) instead of a {kind} of {len(data)} arrays"
+        return f"; pass a tuple (x, y) instead of {with_article(kind)} of {len(data)} arrays"
     if isinstance(data, (str, bytes, dict)):
         return "; load the examples first"
     if isinstance(data, IterableDataset) or (

@@ -173,7 +173,7 @@ class Judging:
             )
         runtime, size = options.runtime(config.precision), config.batch_size
         problem = Problem.of(make_model(), train, val, task=task, runtime=runtime, batch_size=size)
-        test = as_examples(test).to(runtime.device)
+        test = as_examples(test, "the test data").to(runtime.device)
         folder = Path(search.path / JUDGED if cache is None else cache)
         check_new(folder, "kept", "cache")
         return cls(problem, test, search, make_model, config, folder, options)

@@ -105,7 +105,9 @@ def retrain(
         model, train, val, task=task, runtime=runtime, batch_size=config.batch_size
     )
     with problem.runtime.reproducible():
-        test_examples = None if test is None else as_examples(test).to(runtime.device)
+        test_examples = (
+            None if test is None else as_examples(test, "the test data").to(runtime.device)
+        )
         if test_examples is not None:
             problem.check("test", test_examples)
         settings = {**flat(config), **(recipe or {}), "seed": seed}

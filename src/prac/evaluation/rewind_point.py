@@ -116,7 +116,7 @@ def find_rewind_point(
     weights = snapshot(model)
     first = Ticket(weights, ones({name: weights[name] for name, _ in model.named_parameters()}))
     problem = Problem.of(model, train, task=task, runtime=runtime, batch_size=config.batch_size)
-    examples = as_examples(test).to(runtime.device)
+    examples = as_examples(test, "the test data").to(runtime.device)
     plan = plan_for(config, len(problem.train), len(problem.train))
     cache = Path(cache)
     check_new(cache, "kept", "cache")

@@ -19,10 +19,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from prac.errors import PracError
+from prac.errors import Damaged, PracError
 from prac.io.fields import LARGEST, damaged, fits, shown
 from prac.io.files import opened
-from prac.io.kinds import HEADER_LIMIT, PREFIX
+from prac.io.kinds import HEADER_LIMIT, PREFIX, kind_at, other_kind
 from prac.utils import one_line
 
 TYPES = {
@@ -48,6 +48,9 @@ TYPES = {
 """Types of a file's tensors by their names in it, in the order in which safetensors lays them."""
 
 _NAMES = {dtype: name for name, dtype in TYPES.items()}
+
+SUFFIX = ".safetensors"
+"""Of the name that prac gives each tensor file."""
 
 DIMENSIONS = 32  # What every numpy takes.
 
@@ -94,7 +97,8 @@ def opened_tensors(path: Path, kind: str) -> Iterator[tuple[dict[str, str], safe
     with opened(path, kind) as file:
         length = int.from_bytes(file.read(PREFIX), "little")
         if HEADER_LIMIT < length < os.fstat(file.fileno()).st_size:
-            raise damaged(path, f"its header has {length} bytes: expected at most {HEADER_LIMIT}")
+            fault = f"its header has {length} bytes: expected at most {HEADER_LIMIT}"
+            raise _no_tensor_file(path, kind, fault)
         try:
             with safe_open(path, "pt", backend="pread") as content:
                 yield content.metadata() or {}, content
@@ -102,9 +106,17 @@ def opened_tensors(path: Path, kind: str) -> Iterator[tuple[dict[str, str], safe
             fault = one_line(error)
             if "(os error" in fault:  # The disk's fault, not the file's.
                 raise PracError(f"{path}: cannot be read: {shown(fault)[1:-1]}") from error
-            raise damaged(path, f"it is not a whole {kind} file: {shown(fault)[1:-1]}") from error
+            told = f"it is not a whole {kind} file: {shown(fault)[1:-1]}"
+            raise _no_tensor_file(path, kind, told) from error
         except MemoryError as error:
             raise PracError(f"{path}: not enough memory to read it") from error
+
+
+def _no_tensor_file(path: Path, kind: str, fault: str) -> PracError:
+    """Return the error for what does not lie as a tensor file does: damaged, or never one."""
+    if path.suffix == SUFFIX or kind_at(path) != "file":
+        return damaged(path, fault)
+    return other_kind(path, kind, Damaged)
 
 
 def read_content(content: safe_open, path: Path) -> dict[str, Tensor]:

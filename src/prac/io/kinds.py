@@ -52,28 +52,28 @@ FOLDERS = {
 TENSORS = {
     "ticket": Kind("a ticket", "prac retrain takes it"),
     "subset": Kind("a subset", "prac find --subset takes it"),
-    "trained": Kind("the trained weights of a level or a retraining", DESCRIBES),
-    "weights": Kind("the weights within a training", DESCRIBES),
-    "examples": Kind("what a level has shown of its examples", DESCRIBES),
+    "trained": Kind("a file of a level's or a retraining's trained weights", DESCRIBES),
+    "weights": Kind("a file of the weights within a training", DESCRIBES),
+    "examples": Kind("a file of what a level has shown of its examples", DESCRIBES),
     "state": Kind("a state that a run resumes from", DESCRIBES),
 }
 TEXTS = {
-    "config": Kind("the settings of a run", "prac find --config takes it"),
-    "environment": Kind("the environment of a run", DESCRIBES),
-    "metrics": Kind("the metrics of a run", DESCRIBES),
-    "summary": Kind("the summary of a level or a retraining", DESCRIBES),
+    "config": Kind("a file of a run's settings", "prac find --config takes it"),
+    "environment": Kind("a file of a run's environment", DESCRIBES),
+    "metrics": Kind("a file of a run's metrics", DESCRIBES),
+    "summary": Kind("a file of a level's or a retraining's summary", DESCRIBES),
     "verdict": Kind("a verdict", DESCRIBES),
-    "rewind_point": Kind("a search for a rewind point", DESCRIBES),
+    "rewind_point": Kind("a file of a search for a rewind point", DESCRIBES),
     "barrier": Kind("an error barrier", DESCRIBES),
-    "comparison_file": Kind("the results of a comparison", DESCRIBES),
-    "tracking": Kind("the names of a run at trackers", DESCRIBES),
+    "comparison_file": Kind("a file of a comparison's results", DESCRIBES),
+    "tracking": Kind("a file of a run's names at trackers", DESCRIBES),
 }
 OTHERS = {
     "page": Kind("a page of HTML", BROWSER),
     "picture": Kind("a picture", BROWSER),
     "events": Kind("a file of curves", "tensorboard --logdir shows its folder"),
-    "traceback": Kind("the traceback of a failed search", "prac compare tries that again"),
-    "lock": Kind("the lock of a folder", "a run holds it while it works"),
+    "traceback": Kind("a traceback of a failed search", "prac compare tries that again"),
+    "lock": Kind("a folder's lock", "a run holds it while it works"),
     "file": Kind("a file that prac does not know", UNKNOWN),
     "missing": Kind("not there", UNKNOWN),
 }
@@ -97,6 +97,7 @@ WANTED = {
     "search": Kind("a search's run folder", "prac find makes one"),
     "ticket": Kind("a ticket file", "prac find writes them to levels/*/ticket.safetensors"),
     "subset": Kind("a subset file", "prac find writes them to levels/*/subset.safetensors"),
+    "ticket or subset": Kind("a ticket or subset file", "prac find writes both to levels/*"),
     "options": Kind("a YAML file of options", "prac find --print-config prints one"),
     "data": Kind("a data set", "choose another --data"),
     "indices": Kind("a .npy file of indices", "choose another --val-indices"),
@@ -157,7 +158,9 @@ def _of_folder(path: Path) -> str:
         return "states"
     if any(map(_is_kept, islice(path.iterdir(), _MOST_LOOKED_AT))):
         return "cache"
-    if any(path.glob("events.out.tfevents.*")):
+    # In a run folder's `tensorboard`, each series has a folder of its own.
+    where = "**/" if path.name == "tensorboard" else ""
+    if any(path.glob(f"{where}events.out.tfevents.*")):
         return "curves"
     # Not deeper: a folder in which people work has runs in it too. A comparison's are by method.
     within = islice(chain(path.glob("*"), path.glob("*/seed-*")), _MOST_LOOKED_AT)

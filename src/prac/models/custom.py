@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from prac.errors import PracError
-from prac.utils import imported
+from prac.utils import imported, with_article
 
 CLASSES = ("num_classes", "classes", "n_classes", "nb_classes", "num_labels")
 CHANNELS = ("in_channels", "in_chans", "input_channels")
@@ -32,9 +32,9 @@ def build_own(name: str, *, image_shape: tuple[int, int, int], classes: int) -> 
     factory = imported(name, "model")
     # A model is callable too, but calling it is its forward pass.
     if isinstance(factory, nn.Module):
-        kind = type(factory).__name__
+        kind = with_article(type(factory).__name__)
         raise PracError(
-            f"model {name!r} is a {kind}: name the class or function that makes the model"
+            f"model {name!r} is {kind}: name the class or function that makes the model"
         )
     offered = _offered(image_shape, classes)
     parameters: Mapping[str, inspect.Parameter] = {}
@@ -55,11 +55,29 @@ def build_own(name: str, *, image_shape: tuple[int, int, int], classes: int) -> 
     passes_on = any(of.kind is inspect.Parameter.VAR_KEYWORD for of in parameters.values())
     # What takes the classes by a name of its own has been told, or means something else by it.
     hidden = {"num_classes": classes} if passes_on and not parameters.keys() & set(CLASSES) else {}
-    model = call_with(factory, accepted, hidden)
+    model = _made(factory, accepted, hidden)
     if not isinstance(model, nn.Module):
-        kind = type(model).__name__
-        raise PracError(f"model {name!r} returned a {kind}, expected a torch.nn.Module")
+        kind = with_article(type(model).__name__)
+        raise PracError(f"model {name!r} returned {kind}, expected a torch.nn.Module")
     return model
+
+
+def _made(
+    factory: Callable[..., object], keywords: Mapping[str, Any], hidden: Mapping[str, Any]
+) -> object:
+    """Return what `call_with` makes; what is hidden may be refused in any words at all.
+
+    Where the callable fails without it too, what it raised with it is raised: its own error.
+    """
+    state = torch.get_rng_state()
+    try:
+        return call_with(factory, keywords, hidden)
+    except Exception:
+        torch.set_rng_state(state)
+        if hidden:
+            with suppress(Exception):
+                return factory(**keywords)
+        raise
 
 
 def call_with(

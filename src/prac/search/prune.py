@@ -16,7 +16,7 @@ from prac.errors import PracError
 from prac.runs import Cost, RunState
 from prac.search.parts import Rules
 from prac.training import Problem
-from prac.utils import derive_seed
+from prac.utils import derive_seed, with_article
 
 
 def pruned(
@@ -30,7 +30,8 @@ def pruned(
     scores = rules.score(weights, state.level)
     if not isinstance(scores, Mapping):
         raise PracError(
-            f"the score gave a {type(scores).__name__}: expected scores by parameter name"
+            f"the score gave {with_article(type(scores).__name__)}: expected scores by parameter "
+            f"name"
         )
     scope, allow_empty = config.scope, config.allow_empty
     with _told_by_level(state.level):

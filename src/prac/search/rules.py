@@ -32,7 +32,7 @@ from prac.search.parts import (
     SubsetRule,
 )
 from prac.search.sampling import random_set, set_size
-from prac.utils import derive_seed
+from prac.utils import derive_seed, with_article
 
 GRADIENT_SCORES = {
     "snip": GradientScore(snip_scores, rounds=1),
@@ -158,7 +158,8 @@ def checked_rule(choose: SubsetRule) -> Callable[[LevelStats], Selection]:
         where = f"the subset rule's choice after level {stats.level}"
         if not isinstance(found, (Selection, Tensor)):
             raise PracError(
-                f"{where} is a {type(found).__name__}: expected an int64 tensor of indices"
+                f"{where} is {with_article(type(found).__name__)}: expected an int64 tensor of "
+                f"indices"
             )
         selection = found if isinstance(found, Selection) else Selection(found)
         members = selection.members.cpu()

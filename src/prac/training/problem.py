@@ -16,7 +16,7 @@ from prac.models import LastLayer, check_plain, structure, structure_lines
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
 from prac.training.threads import is_small
-from prac.utils import one_line
+from prac.utils import one_line, with_article
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Problem:
         runtime.prepare_(model)
         problem = cls(
             model,
-            as_examples(train).to(runtime.device),
-            None if val is None else as_examples(val).to(runtime.device),
+            as_examples(train, "the training data").to(runtime.device),
+            None if val is None else as_examples(val, "the validation data").to(runtime.device),
             task,
             runtime,
             batch_size,
@@ -119,9 +119,11 @@ class Problem:
         """Yield what a run should say of the problem at its start, a line each."""
         classes = self._classes() if self.is_classification else None
         if classes is not None and (outputs := self._count_outputs()) != classes:
+            have = f"{outputs:,} output{'s' * (outputs != 1)}"
+            held = f"{classes:,} class{'es' * (classes != 1)}"
+            want = f"{classes:,} output{'s' * (classes != 1)}"
             yield (
-                f"the model has {outputs:,} outputs, the data {classes:,} classes: make it with "
-                f"num_classes={classes}, unless this is meant"
+                f"the model has {have}, the data {held}: make it with {want}, unless this is meant"
             )
 
     def check(self, name: str, examples: Examples) -> None:
@@ -209,9 +211,10 @@ class Problem:
             ) from error
         if not isinstance(outputs, Tensor):
             mode = "training" if model.training else "evaluation"
+            kind = with_article(type(outputs).__name__)
             raise PracError(
-                f"the model returns a {type(outputs).__name__} in {mode} mode: expected one "
-                f"tensor; wrap the model in a module that returns what the loss takes"
+                f"the model returns {kind} in {mode} mode: expected one tensor; wrap the "
+                f"model in a module that returns what the loss takes"
             )
         return outputs
 

@@ -75,9 +75,10 @@ class RunControl:
     Args:
         save_every: Iterations (500) or time ("10min") between states within an epoch; None saves
             at epochs' ends only.
-        max_seconds: Stop in time to have ended so many seconds from now, but not before a step or a
-            state has been done; None for no limit.
+        max_seconds: Stop in time to have ended so many seconds after `started`, but not before a
+            step or a state has been done; None for no limit.
         tell: Shown a line when a signal was heard.
+        started: When the seconds began to be counted, by `time.monotonic`; None for now.
 
     Raises:
         PracError: If a value is out of range.
@@ -89,16 +90,18 @@ class RunControl:
         save_every: str | int | None = None,
         max_seconds: float | None = None,
         tell: Callable[[str], None] = lambda line: None,
+        started: float | None = None,
     ) -> None:
         """Start counting."""
         if max_seconds is not None and not 0 < max_seconds < float("inf"):
             raise PracError(f"max_seconds is {max_seconds!r}: expected a number above 0")
         self._most = (inf, inf) if save_every is None else save_interval(save_every)
-        self._begun, self._limit = time.monotonic(), max_seconds
+        now = time.monotonic()
+        self._begun, self._limit = now if started is None else started, max_seconds
         self._tell = tell
         self._reason: str | None = None
         self._is_working = False
-        self._saved_at = self._asked_at = self._begun
+        self._saved_at = self._asked_at = now
         self._steps = self._all_steps = 0
         self._longest_gap = self._longest_save = 0.0
         self._moved_at: float | None = None  # Since when there is a step or a state.

@@ -8,5 +8,6 @@ from .seeds import generator as generator
 from .seeds import seeded as seeded
 from .text import one_line as one_line
 from .text import printable as printable
+from .text import with_article as with_article
 from .transfer import flattened as flattened
 from .transfer import on_cpu as on_cpu

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 from prac.errors import PracError
+from prac.utils.text import with_article
 
 
 def imported(name: str, what: str) -> Callable[..., object]:
@@ -39,8 +40,8 @@ def imported(name: str, what: str) -> Callable[..., object]:
     except AttributeError as error:
         raise PracError(f"{what} {name!r}: {module_name!r} has no {attribute!r}") from error
     if not callable(target):
-        kind = type(target).__name__
+        kind = with_article(type(target).__name__)
         raise PracError(
-            f"{what} {name!r} is a {kind}: name the class or function that makes the {what}"
+            f"{what} {name!r} is {kind}: name the class or function that makes the {what}"
         )
     return target  # type: ignore[no-any-return]

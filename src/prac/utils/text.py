@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Control, format (bidirectional overrides among them), lone surrogates, line and paragraph ends.
@@ -29,3 +30,12 @@ def printable(text: str) -> str:
 def one_line(error: object) -> str:
     """Return an error's message with single spaces for its line ends, to stand within a line."""
     return " ".join(str(error).split())
+
+
+def with_article(noun: str) -> str:
+    """Return a noun, such as the name of a type, behind "a" or "an".
+
+    >>> with_article("list"), with_article("Image"), with_article("ndarray"), with_article("UNet")
+    ('a list', 'an Image', 'an ndarray', 'a UNet')
+    """
+    return f"{'an' if re.match(r'[aeioAEIO]|[Uu]n[a-z]|ndarray', noun) else 'a'} {noun}"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prac.errors import PracError
-from prac.utils import one_line
+from prac.utils import one_line, with_article
 
 # Opcodes that build plain values.
 _MADE = "EMPTY_LIST LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT BUILD"
@@ -173,7 +173,8 @@ def load_plain(data: bytes, where: str) -> dict[str, Any]:
         reason = one_line(error)
         raise PracError(f"{where}: the pickle is damaged or incomplete ({reason})") from error
     if not isinstance(value, dict):
-        raise PracError(f"{where}: the pickle holds a {type(value).__name__}, expected a dict")
+        kind = with_article(type(value).__name__)
+        raise PracError(f"{where}: the pickle holds {kind}, expected a dict")
     return value
 
 
