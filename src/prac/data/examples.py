@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from prac.data.augment import Pipeline, to_device
-from prac.data.reading import Like, Reading, check_plain, counted
+from prac.data.reading import Like, Reading, check_dense, counted
 from prac.data.workers import fetched
 from prac.errors import PracError
 from prac.utils import one_line, with_article
@@ -339,7 +339,7 @@ def _check_pair(x: Any, y: Any, name: str) -> None:
         if not isinstance(values, Tensor):
             kind = with_article(type(values).__name__)
             raise PracError(f"{part} of {name} is {kind}: expected a tensor (n, ...)")
-        check_plain(f"{part} of {name}", values)
+        check_dense(f"{part} of {name}", values)
         if not values.ndim:
             raise PracError(f"{part} of {name} is a number: expected a tensor (n, ...)")
     if len(x) != len(y):

@@ -45,7 +45,7 @@ def _are_like(values: Sequence[Any], dtype: torch.dtype, shape: torch.Size) -> b
     return kinds == {int} and dtype is torch.int64 and not shape
 
 
-def check_plain(where: str, tensor: Tensor, remedy: str = "convert it") -> None:
+def check_dense(where: str, tensor: Tensor, remedy: str = "convert it") -> None:
     """Raise a PracError for a tensor that cannot be indexed, stacked and read as others are."""
     if oddity := _oddity(tensor):
         raise PracError(
@@ -160,7 +160,7 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
         """Return a tensor of the type that torch's collation gives such values."""
         if isinstance(value, Tensor):
             where = f"{part} of example {index} of {self._name}"
-            check_plain(where, value, "convert it in the data set's transform")
+            check_dense(where, value, "convert it in the data set's transform")
             return value
         kind = with_article(type(value).__name__)
         if not isinstance(value, (np.ndarray, np.generic, int, float)):
