@@ -42,7 +42,13 @@ def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
         launched = started.chromium.launch(
             executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
+            args=[
+                "--no-sandbox",
+                "--disable-background-networking",
+                "--disable-component-update",
+                # Scrolling beyond a page's side would go back to the empty one before it.
+                "--overscroll-history-navigation=0",
+            ],
         )
         yield launched
         launched.close()
