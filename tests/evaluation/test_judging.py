@@ -419,5 +419,5 @@ def test_a_comparison_over_random_labels_says_that_nothing_was_there_to_win(
         small_net, train, config(levels=1), methods=("imp",), seeds=(0, 1), test=test, out=tmp_path
     )
     assert found.matching("imp") == []
-    assert found.findings[0].endswith("most frequent class: there is nothing to win.")
+    assert found.findings[0].endswith("most frequent class: no ticket can be called winning.")
     assert prac.Comparison.load(tmp_path).findings == found.findings

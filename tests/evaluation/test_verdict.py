@@ -120,10 +120,26 @@ class TestNothingToWin:
         assert found.best_level is None
         assert headline(found) == (
             "The dense network is at chance: 20.00 % of 400 test examples are right, and 27.00 % "
-            "by always giving their most frequent class: there is nothing to win."
+            "by always giving their most frequent class: no ticket can be called winning."
         )
-        with pytest.raises(PracError, match="nothing to win"):
+        with pytest.raises(PracError, match="no ticket can be called winning"):
             found.best()
+
+    def test_few_examples_may_not_tell_dense_from_chance(self):
+        few = {"dense": trials(0.9, 0.8, 0.9), "test": TestSet(10, 0.5)}
+        assert headline(verdict(level(1, 0.9, 0.9, 0.9, **few))).startswith(
+            "The dense network cannot be told from chance: 86.67 % of 10 test examples are right, "
+            "and 50.00 % by always giving"
+        )
+
+    def test_a_ticket_at_chance_does_not_win_whatever_the_dense_runs_spread(self):
+        wide = {"dense": trials(0.5, 0.1, 0.5), "test": TestSet(200, 0.12)}
+        assert level(1, 0.15, 0.14, 0.15, **wide).verdict == "not"
+
+    def test_a_reliable_loss_within_a_deviation_is_in_the_headline(self):
+        found = level(1, 0.87, 0.89, 0.9, dense=trials(0.88, 0.90, 0.92))
+        assert found.is_reliably_worse
+        assert ", but it is reliably worse, seed by seed (p = 0.0" in headline(verdict(found))
 
     def test_dense_above_chance_has_one(self):
         assert level(1, 0.9, 0.9, 0.9, test=TestSet(400, 0.27)).verdict == "winning"
@@ -160,8 +176,8 @@ class TestNothingToWin:
     def test_a_test_set_of_one_class_tells_nothing(self):
         found = verdict(level(1, 0.9, 0.9, 0.9, test=TestSet(40, 1.0)))
         assert headline(found) == (
-            "All 40 test examples are of one class, and cannot tell whether anything was learned: "
-            "there is nothing to win."
+            "The test examples are of one class, and cannot tell whether anything was learned: no "
+            "ticket can be called winning."
         )
 
     def test_a_test_set_too_small_for_the_claim_is_in_the_headline(self):
@@ -233,11 +249,9 @@ class TestBest:
     def test_none_is_said_in_a_line(self):
         found = verdict(level(1, 0.8, 0.8, 0.8), level(2, 0.7, 0.7, 0.7))
         assert found.best_level is None
-        with pytest.raises(PracError, match=r"runs/x: no ticket matches .* levels 1 and 2$"):
+        with pytest.raises(PracError, match=r"runs/x: no ticket matches .* levels 1 and 2.$"):
             found.best()
-        assert headline(found) == (
-            "No ticket matches the dense network; judged were those of levels 1 and 2."
-        )
+        assert headline(found) == ("No ticket matches the dense network (judged: levels 1 and 2).")
 
     def test_one_seed_is_told(self):
         found = verdict(level(1, 0.9, dense=trials(0.9)))

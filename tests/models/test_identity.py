@@ -1,10 +1,15 @@
 """What tells one network from another: kinds, settings, code and weights."""
 
+import argparse
+import collections
 import copy
+import operator
 import sys
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -223,3 +228,29 @@ def test_what_is_frozen_is_told():
     model = nn.Linear(2, 2)
     model.weight.requires_grad_(False)
     assert lines(model) == ("the model: Linear(in_features=2, out_features=2, frozen=['weight'])",)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param([nn.ReLU()], [nn.Tanh()], id="modules in a list"),
+        pytest.param([("a", nn.LeakyReLU(0.1))], [("a", nn.LeakyReLU(0.3))], id="nested modules"),
+        pytest.param(argparse.Namespace(act="relu"), argparse.Namespace(act="tanh"), id="args"),
+        pytest.param(SimpleNamespace(a=1), SimpleNamespace(a=2), id="namespace"),
+        pytest.param(np.ones(2), np.zeros(2), id="array"),
+        pytest.param(np.float32(1), np.float32(2), id="NumPy number"),
+        pytest.param(range(3), range(4), id="range"),
+        pytest.param(collections.deque([1]), collections.deque([2]), id="deque"),
+        pytest.param(torch.device("cpu"), torch.device("meta"), id="device"),
+        pytest.param(operator.itemgetter(0), operator.itemgetter(1), id="itemgetter"),
+    ],
+)
+def test_whatever_a_module_holds_is_a_setting(first, second):
+    assert lines(Scaled(by=first)) == lines(Scaled(by=first)) != lines(Scaled(by=second))
+
+
+def test_hooks_of_the_backward_pass_are_told():
+    models = [nn.Linear(2, 2) for _ in range(3)]
+    models[1].register_full_backward_hook(lambda module, of_in, of_out: None)
+    models[2].weight.register_hook(lambda gradient: gradient * 0)
+    assert len({lines(model) for model in models}) == 3

@@ -232,7 +232,7 @@ class TestChance:
             path.write_text(json.dumps({**summary, "test_set": {"size": 400, "chance": 0.25}}))
         facts = RunFacts.read(run)
         assert facts.is_dense_at_chance is is_idle
-        assert ("at chance: there is nothing to win" in answer(facts)) is is_idle
+        assert ("cannot be told from chance" in answer(facts)) is is_idle
         assert any("accuracy" in one.name for one in numbers(facts)) is not is_idle
 
 

@@ -249,3 +249,61 @@ def test_files_that_changed_are_other_data_on_the_command_line(capsys, digits):
     Path("own.npz").unlink()
     # Gone, it cannot be compared, and need not be: the run is finished.
     assert main(["find", "--data", "own.npz", *SETTINGS]) == 0
+
+
+CALLS = 0
+SEEN: dict[str, int] = {}
+
+
+class Keeping(nn.Module):
+    """A network that keeps what it has seen, in itself and outside."""
+
+    def __init__(self, every=1):
+        super().__init__()
+        self.inner, self.every = mlp(), every
+        self.ready, self.table, self.passes = False, None, 0
+
+    def forward(self, x):
+        global CALLS
+        CALLS += 1
+        self.passes += 1
+        if self.passes % self.every == 0:
+            self.ready = True
+        if self.table is None:
+            self.table = torch.ones(1)
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_network_that_keeps_counters_and_caches_is_the_same_network(find, every):
+    model = Keeping(every)
+    with pytest.raises(prac.Interrupted):
+        find(model, run_control=prac.RunControl(max_seconds=1e-9))
+    assert (model.ready, model.table, model.passes) == (False, None, 0)
+    assert find(model).finished
+    assert find(Keeping(every)).finished
+
+
+def counting_loss(outputs, targets):
+    global CALLS
+    CALLS += 1
+    return nn.functional.cross_entropy(outputs, targets)
+
+
+class Remembering:
+    def __init__(self):
+        self.losses = []
+
+    def __call__(self, outputs, targets):
+        loss = nn.functional.cross_entropy(outputs, targets)
+        self.losses.append(float(loss.detach()))
+        return loss
+
+
+@pytest.mark.parametrize("loss", [counting_loss, Remembering()], ids=["global", "object"])
+def test_a_loss_that_counts_is_the_same_loss(find, loss):
+    with pytest.raises(prac.Interrupted):
+        find(mlp(), task=prac.Task(loss=loss), run_control=prac.RunControl(max_seconds=1e-9))
+    assert find(mlp(), task=prac.Task(loss=loss)).finished
+    with pytest.raises(FolderError, match="own_loss"):
+        find(mlp(), task=prac.Task(loss=scaled_loss))

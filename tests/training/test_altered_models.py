@@ -1,5 +1,7 @@
 """What is no network to search is refused for its true reason, with what to do."""
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -18,6 +20,15 @@ def mlp(apply=lambda layer: None, layers=(0, 2, 4)):
     for number in layers:
         apply(model[number])
     return model
+
+
+class Locked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.lock = mlp(), threading.Lock()
+
+    def forward(self, x):
+        return self.inner(x.flatten(1))
 
 
 class Flat(nn.Module):
@@ -54,6 +65,8 @@ def half_pruned():
         (lambda: FullyShardedDataParallel(mlp()), "wrapped in FullySharded.*pass the module"),
         (lambda: torch.compile(mlp()), "wrapped by torch.compile"),
         (lambda: torch.jit.script(mlp()), "is a ScriptModule"),
+        (lambda: Flat(torch.compile(mlp())), "layer 'inner' is wrapped by torch.compile"),
+        (lambda: Locked(), "the model cannot be copied.*keep locks"),
         (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)), "'1.weight' has no shape yet"),
         (half_pruned, r"layer 'inner\.2' is pruned by torch\.nn\.utils\.prune.*prune\.remove"),
         (lambda: mlp(weight_norm), "parametrised weights 1,482.*remove_weight_norm"),
@@ -105,6 +118,15 @@ def test_a_model_made_permanent_is_searched(train, config, tmp_path):
     prune.remove(model[2], "weight")
     settings = config(levels=1, prune=prac.PruneConfig())
     assert prac.find(Flat(model), train, settings, out=tmp_path / "run").finished
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_scripted_layer_and_patterns_over_parametrised_weights(train, config, tmp_path):
+    model = Flat(mlp(weight_norm, layers=(2,)))
+    model.inner[1] = torch.jit.script(nn.ReLU())
+    settings = config(levels=1, prune=prac.PruneConfig(include=("*",)))
+    search = prac.find(model, train, settings, out=tmp_path / "run")
+    assert list(search.tickets[1].masks) == ["inner.0.weight", "inner.4.weight"]
 
 
 def test_a_layer_under_a_parametrisation_is_left_out_and_said(train, config, tmp_path):

@@ -1,6 +1,8 @@
 """Telling functions apart by what they do: across processes, and as far as Python shows it."""
 
+import argparse
 import copy
+import enum
 import functools
 import importlib.util
 import logging
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -669,3 +672,79 @@ def test_copying_an_object_does_not_change_its_class():
     copy.deepcopy(Scaled(2))
     copy.copy(Settings(1.0))
     assert described(Scaled(2)) == before
+
+
+class Odd(enum.Enum):
+    ONE = 1
+    TWO = 2
+
+
+class Answering:
+    """An object that has whatever is asked for."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __getattr__(self, name):
+        return None
+
+
+class Slotted:
+    __slots__ = "value"
+
+    def __init__(self, value):
+        self.value = value
+
+
+def test_objects_that_answer_in_odd_ways():
+    different(
+        lambda: closing_over(Answering(1)),
+        lambda: closing_over(Answering(2)),
+        lambda: closing_over(Slotted(1)),
+        lambda: closing_over(Slotted(2)),
+        lambda: closing_over({Odd.ONE, Odd.TWO}),
+        lambda: closing_over({Odd.ONE}),
+        lambda: closing_over(argparse.Namespace(a=1)),
+        lambda: closing_over(argparse.Namespace(a=2)),
+        lambda: closing_over(re.compile("a")),
+        lambda: closing_over(re.compile("b")),
+    )
+
+
+def test_sets_are_the_same_under_any_hashing(tmp_path):
+    (tmp_path / "sets.py").write_text(
+        "import enum\nfrom prac.utils import described\n"
+        "class Mode(enum.Enum):\n    A = 1\n    B = 2\n    C = 3\n"
+        "modes = {Mode.A, Mode.B, Mode.C, 'x', 'y'}\n"
+        "def loss(x):\n    return x, modes\n"
+        "print(described(loss))\n"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, tmp_path / "sets.py"],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(1, 4)
+    }
+    assert len(found) == 1
+
+
+def test_docstrings_and_annotations_are_for_people(tmp_path):
+    path = tmp_path / "own.py"
+    first = described(module(path, OWN).loss)
+    told = OWN.replace(
+        "(outputs, targets):", '(outputs: int, targets: "x") -> float:\n    """Square."""'
+    )
+    assert described(module(path, told).loss) == first
+
+
+def test_dunder_methods_of_executed_code_are_told():
+    def made(by):
+        names: dict[str, Any] = {"__name__": "own"}
+        exec(f"class Loss:\n    def __call__(self, x):\n        return x * {by}", names)
+        return names["Loss"]()
+
+    assert described(made(1)) == described(made(1)) != described(made(2))

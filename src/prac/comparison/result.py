@@ -107,7 +107,7 @@ class Comparison:
         said = [ONE_SEED] if len(self.seeds) == 1 else list(findings(self.pairs))
         dense = filter(None, (self.verdict(method, 0) for method in self.methods))
         if told := next(filter(None, (found.at_chance for found in dense)), None):
-            said.insert(0, f"{told[0].upper()}{told[1:]}: there is nothing to win.")
+            said.insert(0, f"{told[0].upper()}{told[1:]}: no ticket can be called winning.")
         return said
 
     def matching(self, method: str) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from prac.errors import Damaged, PracError
 from prac.evaluation.retraining import read_history, retrain
 from prac.io import read_tensors, state_paths
 from prac.runs import Ticket
-from prac.training import Problem, RunOptions
+from prac.training import Problem, RunOptions, ignore
 
 
 def retrain_cached(
@@ -47,7 +48,7 @@ def retrain_cached(
         "seed": seed,
         "start": start,
         "data": [_content(data) for data in (problem.train, problem.val, test)],
-        "task": task.own_parts(),
+        "task": dict(problem.own_parts),
     }
     old = {"network": _network_of_old(problem.model), "task": task.own_parts(by_source=False)}
     path = kept_path(cache, about, {**about, **old})
@@ -64,7 +65,7 @@ def retrain_cached(
             start=start,
             out=path,
             task=task,
-            **options.keywords,
+            **_unheard(options).keywords,
         )
     try:
         accuracy = read_history(path).test_accuracy
@@ -73,6 +74,11 @@ def retrain_cached(
     if accuracy is None:
         raise PracError(f"{path}: has no test accuracy: remove the folder to train it again")
     return accuracy, path
+
+
+def _unheard(options: RunOptions) -> RunOptions:
+    """Return options under which a training warns nobody: whoever asks for many has been warned."""
+    return replace(options, callback=lambda event: None) if options.callback is ignore else options
 
 
 def content_key(about: Any) -> str:

@@ -32,8 +32,8 @@ DEFINITION = (
     "a ticket is winning or matching where, trained alone on all data, its mean test accuracy is "
     "at least the dense network's mean less one standard deviation of the dense runs: winning if "
     "it starts from the initialisation and no control that was judged does as well as it, matching "
-    "otherwise; at chance: the dense network is right no more often than one answer for all test "
-    "examples would be, so that there is nothing to win; p: of a paired, one-sided t test that the "
+    "otherwise; at chance: the dense network cannot be told from one answer for all test examples, "
+    "so that no ticket can be called winning; p: of a paired, one-sided t test that the "
     "ticket is worse than dense, pairs sharing the seed, each level by itself"
 )
 
@@ -156,7 +156,7 @@ class LevelVerdict:
         reached = self.ticket.reaches(self.dense.mean, self.dense.deviation)
         if reached is None:
             return "undecided"
-        if not reached:
+        if not reached or (self.test is not None and self.test.is_at_chance(self.ticket.mean)):
             return "not"
         return "winning" if self.from_initialisation and not self.as_good_controls else "matching"
 
@@ -165,15 +165,16 @@ class LevelVerdict:
         """Say that dense is right no more often than one answer for all would be; None if not."""
         if self.test is None or not self.test.is_at_chance(self.dense.mean):
             return None
-        if self.test.chance == 1:
+        chance = self.test.chance or 0.0
+        if chance == 1:
             return (
-                f"all {self.test.size} test examples are of one class, and cannot tell whether "
-                f"anything was learned"
+                "the test examples are of one class, and cannot tell whether anything was learned"
             )
+        how = "is at chance" if self.dense.mean <= chance else "cannot be told from chance"
         return (
-            f"the dense network is at chance: {100 * self.dense.mean:.2f} % of {self.test.size} "
-            f"test examples are right, and {100 * (self.test.chance or 0):.2f} % by always giving "
-            f"their most frequent class"
+            f"the dense network {how}: {100 * self.dense.mean:.2f} % of {self.test.size:,} test "
+            f"examples are right, and {100 * chance:.2f} % by always giving their most frequent "
+            f"class"
         )
 
     @property
@@ -269,10 +270,10 @@ class Verdict:
         if not judged:
             return "no ticket was judged, only the dense network: judge other levels"
         if at_chance := self.levels[0].at_chance:
-            return f"{at_chance}: there is nothing to win"
+            return f"{at_chance}: no ticket can be called winning"
         if len(self.seeds) < 2:
             return f"with one seed no verdict can be given on {judged}: judge with more seeds"
-        return f"no ticket matches the dense network; judged were those of {judged}"
+        return f"no ticket matches the dense network (judged: {judged})"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -1,3 +1,4 @@
+from .identity import attributes_put_back as attributes_put_back
 from .identity import structure as structure
 from .identity import structure_digest as structure_digest
 from .identity import structure_lines as structure_lines

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,8 +19,13 @@ from prac.utils import described, digester, is_own
 # What every module has, whatever it computes; and what compiling one in place puts there.
 _OF_ANY_MODULE = {*vars(nn.Module()), "_compiled_call_impl"}
 _SIMPLE = (type(None), bool, int, float, complex, str, torch.dtype, torch.Size)
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
+
+CODE_ALONE = "code alone"
+"""What a module of an own class is told by where its code reads values that a pass changes."""
+
+_KNOWN = {*sys.stdlib_module_names, "torch"}
 
 Structure = dict[str, dict[str, str]]
 """What each module is told by, its class under "", by the module's name, in the model's order."""
@@ -33,7 +41,7 @@ def structure(model: nn.Module) -> Structure:
     >>> structure(nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))["1"]
     {'': 'Dropout', 'p': '0.5', 'inplace': 'False'}
     """
-    digest, codes = digester(), dict[type, str]()
+    digest, codes = digester(), dict[type, tuple[str, str]]()
     return {
         name: _told(module, codes, digest)
         for name, module in model.named_modules(remove_duplicate=False)
@@ -50,8 +58,10 @@ def structure_lines(fresh: Structure, used: Structure) -> tuple[str, ...]:
     lines = []
     for name, told in fresh.items():
         after = used.get(name, {})
-        lasting = [f"{n}={text}" for n, text in told.items() if n and after.get(n) == text]
-        lines.append(f"{name or 'the model'}: {told['']}({', '.join(lasting)})")
+        lasting = {n: text for n, text in told.items() if n and after.get(n) == text}
+        if "code" not in lasting and CODE_ALONE in lasting:  # It reads what a pass changes.
+            lasting["code"] = lasting[CODE_ALONE]
+        lines.append(f"{name or 'the model'}: {_line(told[''], lasting)}")
     return tuple(lines)
 
 
@@ -66,7 +76,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 
 
 def _told(
-    module: nn.Module, codes: dict[type, str], digest: Callable[[object], str]
+    module: nn.Module, codes: dict[type, tuple[str, str]], digest: Callable[[object], str]
 ) -> dict[str, str]:
     """Return what a module is told by; `codes` are the digests of own classes so far."""
     cls = type(module)
@@ -74,7 +84,7 @@ def _told(
     own = any(is_own(base.__module__) for base in cls.__mro__)
     told = {"": cls.__qualname__}
     for name, value in vars(module).items():
-        if name not in _OF_ANY_MODULE and (own or name[:1] != "_") and not _is_weight(value):
+        if name not in _OF_ANY_MODULE and (own or name[:1] != "_"):
             told[name] = _shown(value)
     for name in sorted(module._non_persistent_buffers_set):  # No weights tell of these.
         told[name] = _shown(module._buffers[name])
@@ -82,12 +92,14 @@ def _told(
     if frozen:
         told["frozen"] = str(frozen)
     hooks = [hook for kind in _HOOKS for hook in getattr(module, kind).values()]
+    for parameter in module.parameters(recurse=False):
+        hooks += (getattr(parameter, "_backward_hooks", None) or {}).values()
     if hooks:
         told["hooks"] = str([described(hook) for hook in hooks])
     if own:
         if cls not in codes:
-            codes[cls] = digest(cls)
-        told["code"] = codes[cls]
+            codes[cls] = digest(cls), digester(data=False)(cls)
+        told["code"], told[CODE_ALONE] = codes[cls]
     return told
 
 
@@ -98,17 +110,44 @@ def _shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         inside = ", ".join(map(_shown, value))
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    if isinstance(value, nn.Parameter):
+        return "a parameter"  # Weights tell of it.
+    if isinstance(value, nn.Module):  # In a list, say, in which torch does not find it.
+        told = _told(value, {}, digester())
+        return _line(told.pop(""), told)
     if isinstance(value, type) or hasattr(value, "__code__"):
         return described(value) if is_own(value.__module__) else value.__qualname__
     kind = type(value)
-    if is_own(kind.__module__) or isinstance(value, (Tensor, Mapping, set, frozenset, partial)):
+    if callable(value) and hasattr(value, "__name__"):  # A builtin function.
+        return str(value.__name__)
+    is_data = isinstance(value, (Tensor, Mapping, set, frozenset, partial, np.ndarray, np.generic))
+    # What else a library holds is its own affair.
+    if is_own(kind.__module__) or is_data or kind.__module__.partition(".")[0] in _KNOWN:
         return f"{kind.__qualname__}-{digester()(value)}"
-    # Builtin functions have a name; what else a library holds is its own affair.
-    return str(getattr(value, "__name__", kind.__qualname__))
+    return kind.__qualname__
 
 
-def _is_weight(value: Any) -> bool:
-    """Whether an attribute is a parameter, or several, which weights tell of; or a module."""
-    if isinstance(value, (list, tuple)):
-        return any(map(_is_weight, value))
-    return isinstance(value, (nn.Parameter, nn.Module))
+def _line(name: str, told: Mapping[str, str]) -> str:
+    settings = [f"{setting}={text}" for setting, text in told.items() if setting != CODE_ALONE]
+    return f"{name}({', '.join(settings)})"
+
+
+@contextmanager
+def attributes_put_back(model: nn.Module) -> Iterator[None]:
+    """Give a model's modules in the end the attributes that they had, such as counters and caches.
+
+    Parameters, buffers and modules are not among them.
+    """
+    modules = list(model.modules())
+    before = [_attributes(module) for module in modules]
+    try:
+        yield
+    finally:
+        for module, kept in zip(modules, before, strict=True):
+            for name in _attributes(module).keys() - kept.keys():
+                del vars(module)[name]
+            vars(module).update(kept)
+
+
+def _attributes(module: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if name not in _OF_ANY_MODULE}

@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from prac.config import AUTO_LAYERS, PruneConfig
 from prac.errors import PracError
-from prac.models.parameter_count import ParameterCount
+from prac.models.parameter_count import FROZEN, PARAMETRISED, ParameterCount
 
 NAMES = {
     "conv": "convolutions",
@@ -23,11 +23,10 @@ NAMES = {
     "embedding": "embeddings",
     "output": "the output layer",
     "own": "weights of other layers",
-    "parametrised": "parametrised weights",
+    "parametrised": PARAMETRISED,
 }
 """What kinds of layer are called, in the order in which one of several counts for a weight."""
 
-FROZEN = "frozen"
 _FIRST = ("parametrised", "embedding", "output", "attention")
 _PARAMETRISING = ("WeightNorm", "SpectralNorm")  # As hooks, before torch had parametrisations.
 
@@ -120,9 +119,10 @@ def _chosen(
     def is_chosen(name: str, parameter: nn.Parameter) -> bool:
         if not parameter.requires_grad or any(fnmatchcase(name, p) for p in config.exclude):
             return False
-        if config.include:
-            return parameter.ndim >= 2 and any(fnmatchcase(name, p) for p in config.include)
         of = kinds.get(name, set())
+        if config.include:
+            is_named = any(fnmatchcase(name, p) for p in config.include)
+            return is_named and parameter.ndim >= 2 and "parametrised" not in of
         if "embedding" in of:
             return "embedding" in wanted
         by_auto = "auto" in wanted and "output" not in of and of & AUTO_LAYERS
@@ -217,7 +217,8 @@ class LastLayer:
         hooks = [
             module.register_forward_hook(note(name, weight))
             for name, module in model.named_modules()
-            if isinstance(weight := module._parameters.get("weight"), Tensor) and weight.ndim >= 2
+            if (weight := dict(module.named_parameters(recurse=False)).get("weight")) is not None
+            and weight.ndim >= 2
         ]
         try:
             yield

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+FROZEN, PARAMETRISED = "frozen", "parametrised weights"
+
 LITTLE = 0.5
 """Where a smaller share of a network is prunable, its density is not what one takes it for."""
 
@@ -80,10 +82,16 @@ class ParameterCount:
     def warnings(self, layers: str) -> Iterator[str]:
         """Yield a line where what is prunable, by `layers`, is the smaller part of the network."""
         if self.share < LITTLE:
+            most = max(self.left_out, key=lambda kind: self.left_out[kind])
+            remedies = {
+                FROZEN: "let more of it train",
+                PARAMETRISED: "take off what computes its weights from others",
+            }
+            remedy = remedies.get(most, "choose more by --layers or --include")
             yield (
                 f"only {100 * self.share:.1f} % of the network is prunable (layers is {layers!r}): "
                 f"at a density of 20 % it keeps {100 * self.density(self.count // 5):.1f} % of its "
-                f"weights; choose more by --layers or --include"
+                f"weights; {remedy}"
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -19,19 +19,19 @@ def check_plain(model: nn.Module) -> None:
     """Raise a PracError unless a model is a module as its author wrote it, with its own weights."""
     if not isinstance(model, nn.Module):
         raise PracError(f"the model is a {type(model).__name__}: expected a torch.nn.Module")
-    if hasattr(model, "_orig_mod"):
-        raise PracError(
-            "the model is wrapped by torch.compile, which renames its weights: pass the module "
-            "itself, compiled in place by model.compile() if at all"
-        )
     if isinstance(model, torch.jit.ScriptModule):
         raise PracError("the model is a ScriptModule: pass the nn.Module that it was made of")
     for name, module in model.named_modules():
         kind, what = type(module).__name__, f"layer {name!r}" if name else "the model"
+        if "_orig_mod" in module._modules:
+            raise PracError(
+                f"{what} is wrapped by torch.compile, which renames its weights: pass the module "
+                f"itself, compiled in place by its .compile() if at all"
+            )
         if isinstance(module, _WRAPPERS):
             raise PracError(
-                f"{what} is wrapped in {kind}, but one process searches on one device, and tickets "
-                f"name the weights of the network itself: pass its .module"
+                f"{what} is wrapped in {kind}, but tickets name the weights of the network itself, "
+                f"which one process trains on one device: pass its .module"
             )
         if kind == "FullyShardedDataParallel":
             raise PracError(

@@ -84,12 +84,16 @@ def doubts(level: LevelVerdict) -> Iterator[str]:
 
     Controls that do as well, dense runs that lie far apart, a test set too small for the claim.
     """
+    if level.is_reliably_worse:
+        yield f"it is reliably worse, seed by seed (p = {level.p_value:.3f})"
     # The control that changes most comes first: if it does as well, so much less was found.
     names = [n for n in ("random", "shuffled", "reinitialised") if n in level.as_good_controls]
     if names:
         accuracies = ", ".join(f"{100 * level.controls[name].mean:.2f}" for name in names)
         do = "control does" if len(names) == 1 else "controls do"
-        which = f"the {' and '.join(names)} {do} as well ({accuracies} %)"
+        *first, last = names
+        named = f"{', '.join(first)} and {last}" if first else last
+        which = f"the {named} {do} as well ({accuracies} %)"
         yield f"{which}: {AS_GOOD[names[0]]}"
     deviation = level.dense.deviation or 0.0
     if deviation > SCATTER + ROUNDING:

@@ -16,7 +16,9 @@ from prac.errors import PracError
 from prac.models import (
     ParameterCount,
     architecture,
+    attributes_put_back,
     check_finite,
+    check_plain,
     count_parameters,
     prunable,
     restore_,
@@ -83,30 +85,32 @@ def find(
         raise PracError("subset_rule is 'fixed' but no subset is given: pass --subset FILE")
     options, path = RunOptions.of(run), Path(out)
     runtime, size = options.runtime(config.train.precision, path), config.train.batch_size
-    problem = Problem.of(model, train, val, task=task, runtime=runtime, batch_size=size)
-    with problem.runtime.reproducible():
-        check_task(problem, config)
-        rules = rules_of(config, choose=choose, stop=stop, score=score)
-        first = _first_state(problem, config, subset)
-        plan = _plan(config, first)
-        parameters = parameters_of(problem, config)
-        if not _is_complete(path, config):  # Else there is no step to be run in any way.
-            for line in (*problem.notices(), *parameters.warnings(config.prune.layers)):
-                options.warn(line)
-            problem = select_execution(
-                problem, config.train, plan.most_iterations, path, options.note
-            )
-        custom = {"own_choose": choose, "own_stop": stop, "own_score": score}
-        identity, of_old = _identities(problem, first, parameters, subset, custom)
-        settings = {**flat(config), **(recipe or {})}
-        opened = options.open_folder(path, settings, identity, problem.runtime, of_old=of_old)
-        with opened as folder, options.run_control.working():
-            if not _is_complete(path, config):
-                under_way = SearchRun(folder, problem, plan, _provenance(folder, plan), options)
-                with _put_back(model, first.weights):
-                    search(problem, first, plan, rules, under_way)
-            folder.forget_states()
-            options.tell("finished", config.levels, out=str(out))
+    check_plain(model)
+    with attributes_put_back(model):
+        problem = Problem.of(model, train, val, task=task, runtime=runtime, batch_size=size)
+        with problem.runtime.reproducible():
+            check_task(problem, config)
+            rules = rules_of(config, choose=choose, stop=stop, score=score)
+            first = _first_state(problem, config, subset)
+            plan = _plan(config, first)
+            parameters = parameters_of(problem, config)
+            if not _is_complete(path, config):  # Else there is no step to be run in any way.
+                for line in (*problem.notices(), *parameters.warnings(config.prune.layers)):
+                    options.warn(line)
+                problem = select_execution(
+                    problem, config.train, plan.most_iterations, path, options.note
+                )
+            custom = {"own_choose": choose, "own_stop": stop, "own_score": score}
+            identity, of_old = _identities(problem, first, parameters, subset, custom)
+            settings = {**flat(config), **(recipe or {})}
+            opened = options.open_folder(path, settings, identity, problem.runtime, of_old=of_old)
+            with opened as folder, options.run_control.working():
+                if not _is_complete(path, config):
+                    under_way = SearchRun(folder, problem, plan, _provenance(folder, plan), options)
+                    with _put_back(model, first.weights):
+                        search(problem, first, plan, rules, under_way)
+                folder.forget_states()
+                options.tell("finished", config.levels, out=str(out))
     return Search.load(out)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class Problem:
             free fits what the other asks for: memory falls to pieces otherwise.
         modules: A line a module of the model: its name, class and settings.
         output_layer: Name of the layer that makes the model's outputs; None where none is known.
+        own_parts: What the task's own functions are told by, None for those that are not own.
     """
 
     model: nn.Module
@@ -42,12 +43,15 @@ class Problem:
     batch_size: int
     modules: tuple[str, ...] = ()
     output_layer: str | None = None
+    own_parts: Mapping[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Take the modules as they are where no pass has told which of their values last."""
         if not self.modules:
             now = structure(self.model)
             object.__setattr__(self, "modules", structure_lines(now, now))
+        if not self.own_parts:
+            object.__setattr__(self, "own_parts", self.task.own_parts())
 
     @classmethod
     def of(
@@ -86,8 +90,12 @@ class Problem:
             used, output_layer = problem.check_step(min(batch_size, 4))
             if problem.val is not None:
                 problem.check("validation", problem.val)
+        # What a pass changes, such as a counter or a cache, is no part of network or task.
         modules = structure_lines(fresh, structure(used))
-        return replace(problem, modules=modules, output_layer=output_layer)._with_threads()
+        after, alone = task.own_parts(), task.own_parts(data=False)
+        own = {n: of if after[n] == of else alone[n] for n, of in problem.own_parts.items()}
+        problem = replace(problem, modules=modules, output_layer=output_layer, own_parts=own)
+        return problem._with_threads()
 
     def _with_threads(self) -> Problem:
         if self.runtime.threads is not None or self.runtime.device.type != "cpu":
@@ -103,7 +111,7 @@ class Problem:
             "modules": list(self.modules),
             "fingerprint": self.train.fingerprint,
             "val_fingerprint": None if self.val is None else self.val.fingerprint,
-            **self.task.own_parts(),
+            **self.own_parts,
         }
 
     def identity_of_old(self) -> dict[str, Any]:
@@ -148,7 +156,7 @@ class Problem:
         """
         x, y = first_batch(self.train, examples)
         with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []):
-            model, last = copy.deepcopy(self.model).train(), LastLayer()
+            model, last = self._copy().train(), LastLayer()
             with last.watching(model):
                 outputs = self._outputs("training", x, model)
             last.made(outputs)
@@ -162,6 +170,16 @@ class Problem:
             raise PracError("the loss depends on no parameter that trains: are all of them frozen?")
         return model, last.name
 
+    def _copy(self) -> nn.Module:
+        try:
+            return copy.deepcopy(self.model)
+        except (*ModelFault, RecursionError) as error:
+            raise PracError(
+                f"the model cannot be copied, to be tried before anything is written: "
+                f"{one_line(error) or type(error).__name__}; keep locks, files and the like out of "
+                f"it"
+            ) from error
+
     def check_losses(self) -> None:
         """Raise a PracError unless the task tells each example's loss, one number an example."""
         if self.task.losses is None:
@@ -171,7 +189,7 @@ class Problem:
             )
         x, y = first_batch(self.train, 4)
         with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []), torch.no_grad():
-            outputs = self._outputs("training", x, copy.deepcopy(self.model).train())
+            outputs = self._outputs("training", x, self._copy().train())
             try:
                 losses: Any = self.task.losses(outputs, y)
             except ModelFault as error:

@@ -68,13 +68,15 @@ class Task:
             return self.correct(outputs, targets).to(torch.int64)
         return self.prediction(outputs).to(torch.int64)
 
-    def own_parts(self, *, by_source: bool = True) -> dict[str, str | None]:
+    def own_parts(self, *, by_source: bool = True, data: bool = True) -> dict[str, str | None]:
         """Return the parts that are not classification's, described; None for those that are."""
         own: dict[str, str | None] = {}
         for name in ("loss", "correct", "prediction", "losses"):
             part = getattr(self, name)
             is_usual = part is getattr(CLASSIFICATION, name) or (name == "losses" and part is None)
-            own[f"own_{name}"] = None if is_usual else described(part, by_source=by_source)
+            own[f"own_{name}"] = (
+                None if is_usual else described(part, by_source=by_source, data=data)
+            )
         return own
 
 

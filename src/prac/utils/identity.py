@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import pathlib
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import CellType, CodeType, FunctionType, MappingProxyType, ModuleType
@@ -20,6 +21,9 @@ from typing import Any
 from prac.utils.syntax import syntax_of
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
+
+_SHOWN = ("decimal", "fractions", "datetime", "re", "operator", "uuid")
+"""Modules of Python's own whose objects are values, told by how they are shown."""
 
 IMPORT = "<"
 """Before a module's name: no other name begins with it."""
@@ -37,7 +41,7 @@ _NO_CODE = {
 }
 
 
-def described(part: object, *, by_source: bool = True) -> str:
+def described(part: object, *, by_source: bool = True, data: bool = True) -> str:
     """Return a function's name and a digest of what it does, as far as Python shows it.
 
     In the digest are its source but for comments and layout, its defaults, and the values that it
@@ -46,7 +50,8 @@ def described(part: object, *, by_source: bool = True) -> str:
     reads by name, and what those read, and the code of an object's class; not what installed
     libraries hold. Where there is no source, as of what was typed or made by `exec`, it is the
     bytecode, which another version of Python may compile otherwise. Runs of prac 0.1 were begun
-    without `by_source`: they must go on with the same functions.
+    without `by_source`: they must go on with the same functions. Without `data` it is the code
+    alone, as of what keeps a counter or a cache.
 
     >>> described(lambda x: x + 1) == described(lambda x: x + 2)
     False
@@ -55,16 +60,16 @@ def described(part: object, *, by_source: bool = True) -> str:
     """
     named = part if hasattr(part, "__qualname__") else type(part)
     name = f"{getattr(named, '__module__', '?')}.{getattr(named, '__qualname__', '?')}"
-    return f"{name}-{digester(by_source=by_source)(part)}"
+    return f"{name}-{digester(by_source=by_source, data=data)(part)}"
 
 
-def digester(*, by_source: bool = True) -> Callable[[object], str]:
+def digester(*, by_source: bool = True, data: bool = True) -> Callable[[object], str]:
     """Return what gives 12 hex digits that differ where what Python shows of a thing does.
 
     It is for one thing after another: own functions and classes that several of them read are told
     with the first one only, since large libraries of one's own would be read again for each.
     """
-    facts = _Facts(by_source)
+    facts = _Facts(by_source, data)
 
     def digest_of(part: object) -> str:
         told = repr(facts.of(part, ()))
@@ -98,8 +103,8 @@ def is_own(module: str | None) -> bool:
 class _Facts:
     """One telling of a thing's facts; what is reached twice is told once."""
 
-    def __init__(self, by_source: bool) -> None:
-        self._by_source = by_source
+    def __init__(self, by_source: bool, data: bool = True) -> None:
+        self._by_source, self._data = by_source, data
         self._told: dict[int, object] = {}  # Kept, so that no other object takes an identity over.
 
     def of(self, value: Any, above: tuple[int, ...]) -> Any:
@@ -117,6 +122,8 @@ class _Facts:
         if isinstance(value, Mapping):
             return ("mapping", _ordered((inside(k), inside(v)) for k, v in value.items()))
         if isinstance(value, (set, frozenset)):
+            if self._by_source:  # In no order: none is told by what another has told.
+                return ("set", sorted(repr(_Facts(True, self._data).of(v, above)) for v in value))
             return ("set", sorted(map(repr, map(inside, value))))
         if isinstance(value, (list, tuple)):
             return (type(value).__name__, *map(inside, value))
@@ -129,6 +136,10 @@ class _Facts:
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         if isinstance(value, type):
             return (kind, value.__qualname__, *self._of_class(value, inside))
+        if (array := _of_array(value)) is not None:
+            return array
+        if self._by_source and is_own(type(value).__module__):
+            return self._of_object(value, kind, inside)
         if hasattr(value, "__wrapped__") and not (self._by_source and _is_own_function(value)):
             wrapper = getattr(getattr(value, "__code__", None), "co_qualname", "")
             by = (kind, wrapper) if self._by_source else ()
@@ -137,8 +148,6 @@ class _Facts:
             return ("method", inside(value.__func__), inside(value.__self__))
         if hasattr(value, "__code__"):
             return self._of_function(value, inside)
-        if (array := _of_array(value)) is not None:
-            return array
         if hasattr(value, "__qualname__"):
             return (kind, value.__qualname__)
         return self._of_object(value, kind, inside)
@@ -149,17 +158,21 @@ class _Facts:
             if id(value) in self._told:
                 return ("told", list(self._told).index(id(value)))
             self._told[id(value)] = value
-        closed = tuple(
-            "empty" if cell == CellType() else inside(cell.cell_contents)
-            for cell in value.__closure__ or ()
-        )
-        defaults = (inside(value.__defaults__), inside(value.__kwdefaults__))
+        cells = value.__closure__ or ()
+        held = ("empty" if cell == CellType() else cell.cell_contents for cell in cells)
+        closed = tuple(of if of == "empty" else inside(of) for of in held if self._counts(of))
+        defaults = (inside(value.__defaults__), inside(value.__kwdefaults__)) if self._data else ()
         source = syntax_of(value.__code__) if self._by_source else None
         facts = ("function", source or inside(value.__code__), defaults, closed)
         if is_read:
-            read = {name: inside(found) for name, found in _globals_read(value)}
+            found = _globals_read(value)
+            read = {name: inside(of) for name, of in found if self._counts(of)}
             return (*facts, sorted(read.items())) if read else facts
         return facts
+
+    def _counts(self, value: Any) -> bool:
+        """Whether a value is told: without data only what is code."""
+        return self._data or isinstance(value, type) or hasattr(value, "__code__")
 
     def _of_class(self, value: type, inside: Any) -> tuple[Any, ...]:
         """Return the facts of what a class's code does; none of a library's."""
@@ -173,7 +186,11 @@ class _Facts:
                 held[name] = tuple(inside(part) for part in parts)
             elif isinstance(attribute, functools.cached_property):
                 held[name] = inside(attribute.func)
-            elif name not in _NO_CODE and not _is_generated(attribute):
+            elif (
+                name not in _NO_CODE
+                and not ("__dataclass_fields__" in vars(value) and _is_generated(attribute))
+                and (self._data or callable(attribute) or hasattr(attribute, "__func__"))
+            ):
                 held[name] = inside(attribute)
         return (
             "class",
@@ -187,11 +204,16 @@ class _Facts:
         cls = type(value)
         if isinstance(value, pathlib.PurePath):  # Its slots fill up as it is used.
             return (kind, str(value))
-        if cls.__module__ == "torch":  # A dtype, a device, a layout.
+        # A dtype, a device, a layout; or what is told by how it is shown.
+        if cls.__module__ in ("torch", *_SHOWN) or isinstance(value, (range, slice, bytearray)):
             return (kind, repr(value))
-        if cls.__module__.partition(".")[0] in sys.stdlib_module_names:
-            return (kind,)  # A logger, a lock, a file: what it holds is its own affair.
-        return (kind, inside(_held(value)), *self._of_class(cls, inside))
+        if isinstance(value, deque):
+            return (kind, *map(inside, value))
+        is_namespace = cls.__name__ in ("Namespace", "SimpleNamespace")
+        if not (is_own(cls.__module__) or is_namespace or hasattr(cls, "named_parameters")):
+            return (kind,)  # A logger, a lock, a library's: what it holds is its own affair.
+        held = (inside(_held(value)),) if self._data else ()
+        return (kind, *held, *self._of_class(cls, inside))
 
 
 def _is_own_function(value: Any) -> bool:
@@ -201,7 +223,9 @@ def _is_own_function(value: Any) -> bool:
 
 def _held(value: Any) -> dict[str, Any]:
     """Return what an object holds, by attribute."""
-    slots = [n for c in type(value).__mro__ for n in getattr(c, "__slots__", ()) if n[:2] != "__"]
+    by_class = (getattr(c, "__slots__", ()) for c in type(value).__mro__)
+    named = [(of,) if isinstance(of, str) else of for of in by_class]
+    slots = [name for of in named for name in of if name[:2] != "__"]
     return {name: getattr(value, name, None) for name in slots} | getattr(value, "__dict__", {})
 
 
@@ -215,18 +239,15 @@ def _ordered(items: Iterator[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 def _of_array(value: Any) -> tuple[Any, ...] | None:
     """Return the facts of a tensor or an array; None for anything else."""
-    if not hasattr(value, "dtype"):
-        return None
-    if hasattr(value, "detach"):
-        import torch
-
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         name = str(value.dtype).removeprefix("torch.")
         if value.layout is not torch.strided or value.is_quantized:
             value = value.to_dense() if not value.is_quantized else value.dequantize()
         shape = tuple(value.shape)
         content = value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-    elif hasattr(value, "tobytes"):
+    elif hasattr(value, "dtype") and callable(getattr(value, "tobytes", None)):
         name, shape, content = str(value.dtype), value.shape, value.tobytes()
     else:
         return None

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_FOR_PEOPLE = ("annotation", "returns", "type_comment", "type_params")
+
 
 def syntax_of(code: CodeType) -> Any:
     """Return a function's syntax tree as nested tuples; None where it cannot be told for certain.
@@ -61,7 +64,7 @@ def _place(node: ast.AST) -> tuple[str, int] | None:
     """Return the name and the first line that a function's code has; None for another node."""
     if isinstance(node, ast.Lambda):
         return "<lambda>", node.lineno
-    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+    if not isinstance(node, _FUNCTIONS):
         return None
     return node.name, min(part.lineno for part in (node, *node.decorator_list))
 
@@ -79,6 +82,10 @@ def _tree(node: Any) -> Any:
         return tuple(map(_tree, node))
     if not isinstance(node, ast.AST):
         return repr(node)
-    # Versions differ in which fields there are, not in what those say that say anything.
-    fields = [(n, _tree(v)) for n, v in ast.iter_fields(node) if v is not None and v != []]
+    # Versions differ in which fields there are, not in what those say that say anything; and what
+    # annotations and docstrings say is for people.
+    said = {name: of for name, of in ast.iter_fields(node) if name not in _FOR_PEOPLE}
+    if isinstance(node, _FUNCTIONS) and ast.get_docstring(node, clean=False) is not None:
+        said["body"] = node.body[1:]
+    fields = [(name, _tree(of)) for name, of in said.items() if of is not None and of != []]
     return (type(node).__name__, *fields)

@@ -35,7 +35,7 @@ def answer(facts: RunFacts) -> str:
     if dense is not None:
         text += f", the dense network {dense:.2%} (one run each: no verdict)"
         if facts.is_dense_at_chance:
-            text += ", but that is at chance: there is nothing to win"
+            text += ", but that cannot be told from chance"
     return f"{text}. {cost}"
 
 
