@@ -534,7 +534,7 @@ class TestMistakes:
             (Twice(), config(), "returns a tuple in training mode"),
             (frozen, config(), "no parameter that trains"),
             (one_by_one, single, "Expected more than 1 value per channel"),
-            (compiled, config(), r"model\.compile\(\)"),
+            (compiled, config(), r"its \.compile\(\)"),
             ("net", config(), "is a str: expected a torch.nn.Module"),
         ):
             self.refused(fault, model, train, settings, tmp_path=tmp_path)
