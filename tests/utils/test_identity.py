@@ -689,6 +689,13 @@ class Answering:
         return None
 
 
+class Failing:
+    """An object that fails at whatever it is asked for."""
+
+    def __getattribute__(self, name):
+        raise ImportError(name)
+
+
 class Slotted:
     __slots__ = "value"
 
@@ -700,6 +707,7 @@ def test_objects_that_answer_in_odd_ways():
     different(
         lambda: closing_over(Answering(1)),
         lambda: closing_over(Answering(2)),
+        lambda: closing_over(Failing()),
         lambda: closing_over(Slotted(1)),
         lambda: closing_over(Slotted(2)),
         lambda: closing_over({Odd.ONE, Odd.TWO}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -41,10 +41,9 @@ def structure(model: nn.Module) -> Structure:
     >>> structure(nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))["1"]
     {'': 'Dropout', 'p': '0.5', 'inplace': 'False'}
     """
-    digest, codes = digester(), dict[type, tuple[str, str]]()
+    codes = _Codes()
     return {
-        name: _told(module, codes, digest)
-        for name, module in model.named_modules(remove_duplicate=False)
+        name: _told(module, codes) for name, module in model.named_modules(remove_duplicate=False)
     }
 
 
@@ -75,10 +74,23 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return content_digest(weights, {})[:12]
 
 
-def _told(
-    module: nn.Module, codes: dict[type, tuple[str, str]], digest: Callable[[object], str]
-) -> dict[str, str]:
-    """Return what a module is told by; `codes` are the digests of own classes so far."""
+class _Codes:
+    """The digests of own classes' code, with what it reads and alone; each is made once."""
+
+    def __init__(self) -> None:
+        self._digests = digester(), digester(data=False)
+        self._known: dict[type, tuple[str, str]] = {}
+
+    def of(self, cls: type) -> tuple[str, str]:
+        """Return both of a class."""
+        if cls not in self._known:
+            whole, alone = (digest(cls) for digest in self._digests)
+            self._known[cls] = whole, alone
+        return self._known[cls]
+
+
+def _told(module: nn.Module, codes: _Codes) -> dict[str, str]:
+    """Return what a module is told by."""
     cls = type(module)
     # A class that a library derives from another's, such as a parametrised one, has its module.
     own = any(is_own(base.__module__) for base in cls.__mro__)
@@ -97,9 +109,7 @@ def _told(
     if hooks:
         told["hooks"] = str([described(hook) for hook in hooks])
     if own:
-        if cls not in codes:
-            codes[cls] = digest(cls), digester(data=False)(cls)
-        told["code"], told[CODE_ALONE] = codes[cls]
+        told["code"], told[CODE_ALONE] = codes.of(cls)
     return told
 
 
@@ -113,7 +123,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, nn.Parameter):
         return "a parameter"  # Weights tell of it.
     if isinstance(value, nn.Module):  # In a list, say, in which torch does not find it.
-        told = _told(value, {}, digester())
+        told = _told(value, _Codes())
         return _line(told.pop(""), told)
     if isinstance(value, type) or hasattr(value, "__code__"):
         return described(value) if is_own(value.__module__) else value.__qualname__

@@ -112,6 +112,14 @@ class _Facts:
 
         `above` are the identities of the values it was reached through, which it may hold again.
         """
+        try:
+            return self._of(value, above)
+        except Exception:  # Asking for an attribute may run anyone's code, such as a late import.
+            if not self._by_source:
+                raise
+            return ("untold", type(value).__qualname__)
+
+    def _of(self, value: Any, above: tuple[int, ...]) -> Any:
         if isinstance(value, PLAIN):
             return repr(value)
         if id(value) in above:
@@ -277,9 +285,9 @@ def _globals_read(function: FunctionType) -> Iterator[tuple[str, Any]]:
             if not isinstance(value, ModuleType) or not is_own(value.__name__):
                 break
             shown = f"{shown}.{attribute}"
-            if hasattr(value, attribute):
+            try:
                 value = getattr(value, attribute)
-            else:  # A module of a package, which nobody has imported yet.
+            except Exception:  # Maybe a module of a package, which nobody has imported yet.
                 value = _imported(f"{value.__name__}.{attribute}", None)
         if _is_told(value):
             yield shown, value
