@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.util
 import pathlib
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -263,9 +264,16 @@ def _of_array(value: Any) -> tuple[Any, ...] | None:
 
 
 def _is_generated(attribute: object) -> bool:
-    """Whether a class's attribute is a method that `dataclass` made, of its fields."""
-    code = getattr(attribute, "__code__", None)
-    return code is not None and code.co_filename == "<string>" and code.co_name[:2] == "__"
+    """Whether a dataclass's attribute is a method that was made of its fields, or for all of them.
+
+    Each version of Python makes others, and compiles them otherwise.
+    """
+    function = getattr(attribute, "__wrapped__", attribute)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return False
+    is_made = code.co_filename == "<string>" and code.co_name[:2] == "__"
+    return is_made or not _is_own_function(function)
 
 
 def _globals_read(function: FunctionType) -> Iterator[tuple[str, Any]]:
@@ -321,6 +329,17 @@ def _is_told(value: Any) -> bool:
     return is_data or type(value).__module__ not in ("builtins", "typing")
 
 
+def _instructions(code: CodeType) -> Iterator[tuple[str, Any]]:
+    """Yield operations with what they work on; those that Python 3.13 joins, one by one."""
+    for instruction in dis.get_instructions(code):
+        operation, value = instruction.opname, instruction.argval
+        joined = re.findall("(?:LOAD|STORE)_FAST", operation)
+        if len(joined) == 2:
+            yield from zip(joined, value, strict=True)
+        else:
+            yield operation, value
+
+
 def _names_read(
     code: CodeType, around: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 ) -> Iterator[tuple[str, ...]]:
@@ -333,8 +352,7 @@ def _names_read(
     imported = dict(around)
     module: tuple[str, ...] = ()  # What the next name is given to.
     level, takes_names = 0, False
-    for instruction in dis.get_instructions(code):
-        operation, value = instruction.opname, instruction.argval
+    for operation, value in _instructions(code):
         if operation in ("LOAD_ATTR", "LOAD_METHOD") and chain:
             chain += (str(value),)
             continue
