@@ -20,6 +20,7 @@ from prac.evaluation import retrain_cached
 from prac.evaluation.cache import trained_weights
 from prac.runs import RunFolder
 from prac.training import Problem, RunOptions, Runtime
+from tests.data.test_examples import Pairs
 
 QUICK = [
     "--model", "lenet_300_100", "--layers", "linear", "--data", "digits", "--limit", "200",
@@ -379,19 +380,6 @@ def test_a_run_from_python_does_not_name_its_data(search, capsys):
     assert "run: was found from Python and does not name its data: pass --data" in (
         capsys.readouterr().err
     )
-
-
-class Pairs(torch.utils.data.Dataset):
-    """A map-style data set that does not tell its labels but by its examples."""
-
-    def __init__(self, x, y):
-        self.x, self.y = x, y
-
-    def __len__(self):
-        return len(self.x)
-
-    def __getitem__(self, index):
-        return self.x[index], self.y[index]
 
 
 @pytest.mark.filterwarnings("ignore:the model has 10 outputs")
