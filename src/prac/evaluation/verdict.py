@@ -146,8 +146,8 @@ class LevelVerdict:
         """Return "winning", "matching", "not", "undecided" or "at chance"; "dense" at level 0.
 
         One run on either side has no deviation and decides nothing. Where the dense network has
-        learned nothing, there is nothing to win; where a control does as well as the ticket, that
-        it does as well as dense is not its own merit.
+        learned nothing, doing as well as it says nothing; where a control does as well as the
+        ticket, that it does as well as dense is not its own merit.
         """
         if self.index == 0:
             return "dense"

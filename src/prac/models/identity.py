@@ -21,7 +21,6 @@ _OF_ANY_MODULE = {*vars(nn.Module()), "_compiled_call_impl"}
 _SIMPLE = (type(None), bool, int, float, complex, str, torch.dtype, torch.Size)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
-
 CODE_ALONE = "code alone"
 """What a module of an own class is told by where its code reads values that a pass changes."""
 

@@ -45,14 +45,14 @@ _NO_CODE = {
 def described(part: object, *, by_source: bool = True, data: bool = True) -> str:
     """Return a function's name and a digest of what it does, as far as Python shows it.
 
-    In the digest are its source but for comments and layout, its defaults, and the values that it
-    closes over or, for an object, holds: plain ones, containers, tensors and arrays, and objects of
-    these. Of the user's own code there are also the global values, functions and classes that it
-    reads by name, and what those read, and the code of an object's class; not what installed
-    libraries hold. Where there is no source, as of what was typed or made by `exec`, it is the
-    bytecode, which another version of Python may compile otherwise. Runs of prac 0.1 were begun
-    without `by_source`: they must go on with the same functions. Without `data` it is the code
-    alone, as of what keeps a counter or a cache.
+    In the digest are its source but for comments, docstrings, annotations and layout, its defaults,
+    and the values that it closes over or, for an object, holds: plain ones, containers, tensors and
+    arrays, and objects of these. Of the user's own code there are also the global values, functions
+    and classes that it reads by name, and what those read, and the code of an object's class; not
+    what installed libraries hold. Where there is no source, as of what was typed or made by `exec`,
+    it is the bytecode, which another version of Python may compile otherwise. Runs of prac 0.1 were
+    begun without `by_source`: they must go on with the same functions. Without `data` it is the
+    code alone, as of what keeps a counter or a cache.
 
     >>> described(lambda x: x + 1) == described(lambda x: x + 2)
     False
