@@ -83,7 +83,7 @@ def digester(*, by_source: bool = True, data: bool = True) -> Callable[[object],
 def is_own(module: str | None) -> bool:
     """Whether a module is the user's: no part of Python, of prac, or of an installed library.
 
-    >>> is_own("torch"), is_own("json"), is_own("__main__")
+    >>> is_own("torch"), is_own("json"), is_own("my_package")
     (False, False, True)
     """
     top = str(module).partition(".")[0]
