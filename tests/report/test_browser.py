@@ -42,13 +42,7 @@ def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
         launched = started.chromium.launch(
             executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox",
-                "--disable-background-networking",
-                "--disable-component-update",
-                # Scrolling beyond a page's side would go back to the empty one before it.
-                "--overscroll-history-navigation=0",
-            ],
+            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
         )
         yield launched
         launched.close()
@@ -71,6 +65,8 @@ def opened(browser: Any, report: Path) -> Iterator[Any]:
         page.on("pageerror", lambda error: page.said.append(("error", str(error))))
         page.goto(path.as_uri())
         page.wait_for_function("document.body.dataset.drawn !== undefined")
+        # Scrolling beyond a page's side goes back to the one before it: here, an empty one.
+        context.new_cdp_session(page).send("Page.resetNavigationHistory")
         return page
 
     yield open_
@@ -185,7 +181,7 @@ def ticks(page: Any, chart: str) -> list[str]:
         if found := labels.all_text_contents():
             return sorted(found)
         page.wait_for_timeout(50)
-    return []
+    raise AssertionError(f"{chart} has no ticks in {page.url}, which said {page.said}")
 
 
 def ticks_later(page: Any, chart: str, *, other_than: list[str], within: int) -> list[str]:
