@@ -1,7 +1,5 @@
 """What is no network to search is refused for its true reason, with what to do."""
 
-import threading
-
 import pytest
 import torch
 from torch import nn
@@ -22,15 +20,6 @@ def mlp(apply=lambda layer: None, layers=(0, 2, 4)):
     return model
 
 
-class Locked(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.inner, self.lock = mlp(), threading.Lock()
-
-    def forward(self, x):
-        return self.inner(x.flatten(1))
-
-
 class Flat(nn.Module):
     def __init__(self, inner):
         super().__init__()
@@ -38,6 +27,11 @@ class Flat(nn.Module):
 
     def forward(self, x):
         return self.inner(x.flatten(1))
+
+
+class Single(Flat):
+    def __deepcopy__(self, memo):
+        raise TypeError("there is but one of me")
 
 
 class FullyShardedDataParallel(Flat):
@@ -66,7 +60,7 @@ def half_pruned():
         (lambda: torch.compile(mlp()), "wrapped by torch.compile"),
         (lambda: torch.jit.script(mlp()), "is a ScriptModule"),
         (lambda: Flat(torch.compile(mlp())), "layer 'inner' is wrapped by torch.compile"),
-        (lambda: Locked(), "the model cannot be copied.*keep locks"),
+        (lambda: Single(mlp()), "the model cannot be copied.*but one of me.*keep what cannot be"),
         (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)), "'1.weight' has no shape yet"),
         (half_pruned, r"layer 'inner\.2' is pruned by torch\.nn\.utils\.prune.*prune\.remove"),
         (lambda: mlp(weight_norm), "parametrised weights 1,482.*remove_weight_norm"),

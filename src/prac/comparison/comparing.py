@@ -148,9 +148,9 @@ class Comparing:
         for spec in competing:
             self._check_begun_alike(spec, seeds)
         train, model = self.config.train, self.model(seeds[0])
-        runtime, size = self.options.runtime(train.precision), train.batch_size
+        runtime = self.options.runtime(train.precision)
         problem = Problem.of(
-            model, self.train, self.val, task=self.task, runtime=runtime, batch_size=size
+            model, self.train, self.val, task=self.task, runtime=runtime, config=train
         )
         problem.check("test", self.test.to(problem.runtime.device))
         parameters = parameters_of(problem, self.config)

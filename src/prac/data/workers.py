@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import random
 import re
 import signal
 import sys
@@ -15,13 +14,19 @@ from multiprocessing import get_start_method
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from prac.data.reading import Reading
 from prac.errors import PracError
-from prac.utils import derive_seed, generator, one_line
+from prac.utils import (
+    derive_seed,
+    generator,
+    generators_put_back,
+    one_line,
+    own_generators,
+    seed_generators_,
+)
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _GRACE_SECONDS = 30
@@ -98,7 +103,10 @@ class _SeededBatches(Dataset[Any]):
 
     def __getitems__(self, batch: tuple[int, list[int]]) -> Sequence[Any]:
         seed, indices = batch
-        with _seeded_generators(seed):
+        with generators_put_back():
+            seed_generators_(seed, own_generators(None))
+            # Otherwise drawn than a model's, of whose batch this is the seed as well.
+            np.random.seed(derive_seed(seed, "numpy") % 2**32)
             return self._dataset.__getitems__(indices)
 
 
@@ -124,19 +132,3 @@ def signalled_with_parent(number: signal.Signals) -> None:
     """Ask the system to send this process a signal when its parent ends; only Linux can."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
-
-
-@contextmanager
-def _seeded_generators(seed: int) -> Iterator[None]:
-    """Seed torch's, NumPy's and Python's global generators for a while."""
-    torch_state = torch.default_generator.get_state()
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    torch.default_generator.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(derive_seed(seed, "numpy") % 2**32)
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(torch_state)
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)

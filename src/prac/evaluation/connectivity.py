@@ -12,13 +12,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import update_bn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from prac.data import Examples
 from prac.evaluation.cache import content_key, trained_weights
 from prac.evaluation.verdict import Barrier
 from prac.io import damaged, read_dataclass, read_json, write_json
-from prac.models import restore_
+from prac.models import begin_training_, restore_
 from prac.training import Problem, RunControl, accuracy_and_loss, nothing
 from prac.utils import derive_seed, generator, seeded
 
@@ -76,10 +76,26 @@ def interpolated(
 
 @torch.no_grad()
 def _estimate_norms_(problem: Problem) -> None:
-    """Replace BatchNorm's running statistics by those of the weights as they are now."""
+    """Replace BatchNorm's running statistics by those of the weights as they are now.
+
+    Those of a BatchNorm that is in evaluation mode by choice are no statistics of these weights.
+    """
+    begin_training_(problem.model)
+    norms = [
+        module
+        for module in problem.model.modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats and module.training
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # The mean of all batches, as `torch.optim.swa_utils.update_bn` takes.
     # Dropout draws too.
     with seeded(derive_seed("norms"), problem.runtime.device), problem.runtime.autocast():
-        update_bn(_inputs(problem), problem.model)
+        for x in _inputs(problem) if norms else ():
+            problem.model(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def _inputs(problem: Problem) -> Iterator[Tensor]:

@@ -171,8 +171,8 @@ class Judging:
                 "judging compares test accuracies, and there is no test data: pass test=, or a "
                 "data set that has a test split"
             )
-        runtime, size = options.runtime(config.precision), config.batch_size
-        problem = Problem.of(make_model(), train, val, task=task, runtime=runtime, batch_size=size)
+        runtime = options.runtime(config.precision)
+        problem = Problem.of(make_model(), train, val, task=task, runtime=runtime, config=config)
         test = as_examples(test, "the test data").to(runtime.device)
         folder = Path(search.path / JUDGED if cache is None else cache)
         check_new(folder, "kept", "cache")

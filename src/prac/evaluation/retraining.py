@@ -76,7 +76,8 @@ def retrain(
 ) -> tuple[M, History]:
     """Train a ticket alone on all data for the full schedule; return the model and its history.
 
-    The model has the weights of the epoch with the best validation accuracy.
+    The model has the weights of the epoch with the best validation accuracy, and is in evaluation
+    mode, as it was measured.
 
     Args:
         ticket: Mask and weights; a ticket of a fine-tuning search is fine-tuned.
@@ -101,9 +102,7 @@ def retrain(
     ticket.apply(model)
     options = RunOptions.of(run)
     runtime = options.runtime(config.precision, None if out is None else Path(out))
-    problem = Problem.of(
-        model, train, val, task=task, runtime=runtime, batch_size=config.batch_size
-    )
+    problem = Problem.of(model, train, val, task=task, runtime=runtime, config=config)
     with problem.runtime.reproducible():
         test_examples = (
             None if test is None else as_examples(test, "the test data").to(runtime.device)
@@ -152,6 +151,7 @@ def retrain(
             trained, _ = read_tensors(path / "trained.safetensors", "trained")
             restore_(problem.model, trained)
             runtime.prepare_(model)  # In the usual layout.
+            model.eval()
             return model, read_history(path)
 
 

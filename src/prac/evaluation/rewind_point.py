@@ -115,7 +115,7 @@ def find_rewind_point(
     runtime = options.runtime(config.precision)
     weights = snapshot(model)
     first = Ticket(weights, ones({name: weights[name] for name, _ in model.named_parameters()}))
-    problem = Problem.of(model, train, task=task, runtime=runtime, batch_size=config.batch_size)
+    problem = Problem.of(model, train, task=task, runtime=runtime, config=config)
     examples = as_examples(test, "the test data").to(runtime.device)
     plan = plan_for(config, len(problem.train), len(problem.train))
     cache = Path(cache)

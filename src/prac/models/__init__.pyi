@@ -1,3 +1,4 @@
+from .copying import copied as copied
 from .identity import attributes_put_back as attributes_put_back
 from .identity import structure as structure
 from .identity import structure_digest as structure_digest
@@ -6,6 +7,12 @@ from .identity import weights_digest as weights_digest
 from .layer_kinds import LastLayer as LastLayer
 from .layer_kinds import count_parameters as count_parameters
 from .layer_kinds import prunable as prunable
+from .modes import begin_training_ as begin_training_
+from .modes import evaluating as evaluating
+from .modes import evaluating_modules as evaluating_modules
+from .modes import modes_of as modes_of
+from .modes import modes_put_back as modes_put_back
+from .modes import set_modes_ as set_modes_
 from .parameter_count import ParameterCount as ParameterCount
 from .plain import check_plain as check_plain
 from .registry import MODELS as MODELS

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from prac.io import content_digest
+from prac.models.modes import evaluating_modules
 from prac.utils import described, digester, is_own
 
 # What every module has, whatever it computes; and what compiling one in place puts there.
@@ -40,10 +41,13 @@ def structure(model: nn.Module) -> Structure:
     >>> structure(nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))["1"]
     {'': 'Dropout', 'p': '0.5', 'inplace': 'False'}
     """
-    codes = _Codes()
-    return {
-        name: _told(module, codes) for name, module in model.named_modules(remove_duplicate=False)
-    }
+    codes, resting = _Codes(), set(evaluating_modules(model).values())
+    found = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        found[name] = _told(module, codes)
+        if module in resting:
+            found[name]["training"] = "False"
+    return found
 
 
 def structure_lines(fresh: Structure, used: Structure) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from prac.models import (
     check_finite,
     check_plain,
     count_parameters,
+    modes_put_back,
     prunable,
     restore_,
     snapshot,
@@ -84,10 +85,10 @@ def find(
     elif config.subset.rule == "fixed":
         raise PracError("subset_rule is 'fixed' but no subset is given: pass --subset FILE")
     options, path = RunOptions.of(run), Path(out)
-    runtime, size = options.runtime(config.train.precision, path), config.train.batch_size
+    runtime = options.runtime(config.train.precision, path)
     check_plain(model)
-    with attributes_put_back(model):
-        problem = Problem.of(model, train, val, task=task, runtime=runtime, batch_size=size)
+    with attributes_put_back(model), modes_put_back(model):
+        problem = Problem.of(model, train, val, task=task, runtime=runtime, config=config.train)
         with problem.runtime.reproducible():
             check_task(problem, config)
             rules = rules_of(config, choose=choose, stop=stop, score=score)

@@ -1,13 +1,12 @@
 """Passes over a problem that score its weights by gradients, as pruning at initialisation does.
 
-They work on copies: the problem's model keeps its weights, buffers, gradients and mode, and torch's
-generators their state. Arithmetic is in the weights' own type, without autocast: double backward
-and tiny gradients need it, and a pass is short.
+They work on copies: the problem's model keeps its weights, buffers, gradients and modes, and the
+process's generators their state. Arithmetic is in the weights' own type, without autocast: double
+backward and tiny gradients need it, and a pass is short.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,10 +18,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from prac.algorithms import batch_sizes, grasp, snip, synflow
 from prac.data import Examples
 from prac.errors import PracError
-from prac.models import apply_masks_, check_masks, masked, restore_
+from prac.models import apply_masks_, begin_training_, check_masks, copied, masked, restore_
 from prac.runs import Cost
-from prac.training import ModelFault, Problem, batch_loss, own_generators
-from prac.utils import derive_seed, generator, one_line
+from prac.training import ModelFault, Problem, batch_loss
+from prac.utils import (
+    derive_seed,
+    generator,
+    generators_put_back,
+    one_line,
+    own_generators,
+    seed_generators_,
+)
 
 # Examples of each class that SNIP and GraSP look at: about what their authors took.
 PER_CLASS = 10
@@ -235,9 +241,9 @@ def _copied(
 ) -> Iterator[tuple[nn.Module, list[Tensor]]]:
     """Lend a masked copy of the model in training mode, and its weights by the masks' order."""
     check_masks(problem.model, masks)
-    device = problem.runtime.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-        model = copy.deepcopy(problem.model).train()
+    with generators_put_back(problem.runtime.device), torch.enable_grad():
+        model = copied(problem.model)
+        begin_training_(model)
         restore_(model, weights)
         parameters = dict(model.named_parameters())
         for name, parameter in parameters.items():
@@ -254,11 +260,11 @@ def _losses(
     """Yield each batch's part of the mean loss over examples: the parts add up to it."""
     if not len(ids):
         raise PracError("no training examples were chosen to take gradients over")
+    generators = own_generators(problem.runtime.device)
     batches: Sequence[Tensor] = ids.split(batch_sizes(len(ids), problem.batch_size))
     for number, (x, y) in enumerate(problem.train.stream(batches)):
         # Dropout and the like: every pass over the same examples draws the same.
-        for own in own_generators(problem.runtime.device):
-            own.manual_seed(derive_seed("gradients", number))
+        seed_generators_(derive_seed("gradients", number), generators)
         outputs = model(problem.runtime.to_memory_format(x))
         yield batch_loss(problem.task, outputs / temperature, y) * (len(y) / len(ids))
 

@@ -8,7 +8,6 @@ from .level import Training as Training
 from .level import all_members as all_members
 from .level import plan_for as plan_for
 from .level import train_level as train_level
-from .loop import own_generators as own_generators
 from .problem import ModelFault as ModelFault
 from .problem import Problem as Problem
 from .run_control import COME_AGAIN as COME_AGAIN

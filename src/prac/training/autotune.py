@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import math
 import statistics
@@ -18,6 +17,7 @@ from torch import nn
 from prac.config import TrainConfig
 from prac.errors import PracError, is_out_of_memory
 from prac.io import has_trained, read_environment
+from prac.models import begin_training_, copied
 from prac.training.determinism import noting_randomness
 from prac.training.optimizer import make_optimizer
 from prac.training.problem import Problem, first_batch
@@ -220,7 +220,8 @@ class _Trial:
         self._runtime = replace(problem.runtime, execution=name)
         self.is_on_cuda = self._runtime.device.type == "cuda"
         self._x, self._y = first_batch(problem.train, config.batch_size)
-        model = copy.deepcopy(problem.model).train()
+        model = copied(problem.model)
+        begin_training_(model)
         self._runtime.prepare_(model)
         optimizer = make_optimizer(model, config, self._runtime)
         self._step: Step | None = self._step_of(model, optimizer, problem.task, len(self._y))

@@ -11,8 +11,10 @@ from torch import Tensor
 from prac.algorithms import error_norms
 from prac.data import Examples, TensorExamples, in_layout
 from prac.errors import PracError
+from prac.models import evaluating
 from prac.training.problem import Problem
 from prac.training.step import batch_loss
+from prac.utils import derive_seed, generators_put_back, own_generators, seed_generators_
 
 # Batches smaller than this are put together for a scoring pass.
 LEAST_BATCH = 64
@@ -39,14 +41,16 @@ def forward(
     size = problem.batch_size * math.ceil(LEAST_BATCH / problem.batch_size)
     is_there = runtime.device.type == "cuda" and isinstance(examples, TensorExamples)
     ids = torch.arange(len(examples))
-    was_training = model.training
-    model.eval()
-    try:
+    generators, number = own_generators(runtime.device), 0
+    with evaluating(model), generators_put_back(runtime.device):
         while len(ids):
             # The first batch tells how large outputs are.
             part = ids[:size] if is_there else ids
             for x, y in examples.stream(list(part.split(size))):
                 between()
+                # What still draws, such as dropout that is left on, draws the same in every pass.
+                seed_generators_(derive_seed("evaluation", number), generators)
+                number += 1
                 with torch.no_grad(), runtime.autocast():
                     outputs = model(runtime.to_memory_format(x))
                 yield outputs, y
@@ -56,8 +60,6 @@ def forward(
                 most = (TRAINING_BATCHES * problem.batch_size, MOST_EXAMPLES)
                 size = max(size, min(*most, MOST_BYTES // an_example))
                 is_there = False
-    finally:
-        model.train(was_training)
 
 
 def accuracy_and_loss(

@@ -14,10 +14,17 @@ from torch import Tensor, nn
 from prac.algorithms import Plan, batch_sizes
 from prac.data import Examples, TensorExamples, in_layout, to_device
 from prac.errors import PracError
+from prac.models import begin_training_, modes_of, set_modes_
 from prac.training.runtime import Runtime
 from prac.training.step import Step, example_losses
 from prac.training.task import Task
-from prac.utils import derive_seed, generator
+from prac.utils import (
+    derive_seed,
+    generator,
+    generators_put_back,
+    own_generators,
+    seed_generators_,
+)
 
 JUDGED_BYTES = 2**20  # Of outputs and targets that wait to be judged.
 
@@ -100,6 +107,8 @@ def fit(
         PracError: If examples' losses are needed and the task does not tell them.
     """
     sample: Sample = members if callable(members) else lambda epoch: (members, None)
+    begin_training_(model)
+    modes = modes_of(model)
     data = in_layout(data, runtime.layout)
     train_step = Step(model, optimizer, masks, task=task, runtime=runtime, batch_size=batch_size)
     # What asks for losses may look at an epoch's before it says what the next presents; and loading
@@ -121,6 +130,7 @@ def fit(
         while step < plan.iterations:
             with closing(at(step)) as epoch:
                 while step < epoch.last:
+                    set_modes_(modes)  # Whatever was done with the model between two segments.
                     segment = _segment(
                         train_step, epoch, plan, step, breaks, look_ahead, with_losses=with_losses
                     )
@@ -211,14 +221,12 @@ def _segment(
     """Train on an epoch's batches up to the first break."""
     ids, losses, step = [], [], epoch.last
     outcomes = _Outcomes(train_step.task, with_losses=with_losses)
-    train_step.model.train()
     device = train_step.runtime.device
     generators = own_generators(device)
-    # Dropout and the like draw from torch's own generators, whose state is put back.
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    # Dropout and the like draw from the process's generators, whose state is put back.
+    with generators_put_back(device):
         for batch in epoch.batches:
-            for own in generators:
-                own.manual_seed(batch.seed)
+            seed_generators_(batch.seed, generators)
             loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step), batch.weights)
             ids.append(batch.ids)
             losses.append(loss)
@@ -281,12 +289,6 @@ class _Outcomes:
     def losses(self) -> Tensor | None:
         """Return float32 (n,) of all batches judged, on the CPU; None where none was asked for."""
         return torch.cat(self._losses).float().cpu() if self._with_losses else None
-
-
-def own_generators(device: torch.device) -> list[torch.Generator]:
-    """Return torch's own generators for the CPU and `device`, from which modules draw."""
-    on_cuda = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
-    return [torch.default_generator, *on_cuda]
 
 
 def epoch_batches(members: Tensor, batch_size: int, seed: int) -> list[Tensor]:

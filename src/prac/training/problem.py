@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,13 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prac.config import TrainConfig
 from prac.data import Examples, as_examples
 from prac.errors import PracError
-from prac.models import LastLayer, check_plain, structure, structure_lines
+from prac.models import (
+    LastLayer,
+    begin_training_,
+    check_plain,
+    copied,
+    evaluating,
+    evaluating_modules,
+    structure,
+    structure_lines,
+)
+from prac.training.optimizer import make_optimizer
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
 from prac.training.threads import is_small
-from prac.utils import one_line, with_article
+from prac.utils import generators_put_back, one_line, with_article
 
 
 @dataclass(frozen=True)
@@ -63,18 +73,23 @@ class Problem:
         task: Task = CLASSIFICATION,
         runtime: Runtime,
         batch_size: int = 2,
+        config: TrainConfig | None = None,
     ) -> Problem:
         """Return the problem on the runtime's device, checked with a few examples.
 
-        Where the runtime leaves the number of threads open, a small network on a CPU gets one.
+        Where the runtime leaves the number of threads open, a small network on a CPU gets one. The
+        model is in training mode then, but for what is in evaluation mode by choice. What it is
+        trained with, `config`, is tried on a copy, and says the size of batches.
 
         Raises:
             PracError: If the data is of no known kind, its shape does not fit the model, or a
-                label has no output.
+                label has no output, or a step of training fails.
         """
         check_plain(model)
+        batch_size = batch_size if config is None else config.batch_size
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise PracError("the model has no parameter that trains: are all of them frozen?")
+        begin_training_(model)
         fresh = structure(model)
         runtime.prepare_(model)
         problem = cls(
@@ -87,7 +102,7 @@ class Problem:
         )
         with runtime.reproducible():
             problem.check("training", problem.train)
-            used, output_layer = problem.check_step(min(batch_size, 4))
+            used, output_layer = problem.check_step(min(batch_size, 4), config)
             if problem.val is not None:
                 problem.check("validation", problem.val)
         # What a pass changes, such as a counter or a cache, is no part of network or task.
@@ -133,34 +148,54 @@ class Problem:
             yield (
                 f"the model has {have}, the data {held}: make it with {want}, unless this is meant"
             )
+        resting = evaluating_modules(self.model)
+        if any(of.requires_grad for module in resting.values() for of in module.parameters()):
+            every = sum(1 for _ in self.model.modules())
+            first = next(repr(name) if name else "the model itself" for name in resting)
+            yield (
+                f"{len(resting)} of the model's {every} modules are in evaluation mode, the first "
+                f"{first}, and stay so while the others train: call model.train() before, unless "
+                f"this is meant"
+            )
 
     def check(self, name: str, examples: Examples) -> None:
         """Raise a PracError unless the model and the task take the examples in evaluation mode."""
         x, y = first_batch(examples, 2)
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                outputs = self._outputs(name, x, self.model)
-                if self.is_classification:
-                    _check_classes(name, examples, outputs, y)
-                self._judged(name, outputs, y)
-        finally:
-            self.model.train(was_training)
+        with evaluating(self.model), generators_put_back(self.runtime.device), torch.no_grad():
+            outputs = self._outputs(name, x, self.model)
+            if self.is_classification:
+                _check_classes(name, examples, outputs, y)
+            self._judged(name, outputs, y)
 
-    def check_step(self, examples: int) -> tuple[nn.Module, str | None]:
-        """Return a copy of the model that took a few examples in training mode, and its last layer.
+    def check_step(
+        self, examples: int, config: TrainConfig | None = None
+    ) -> tuple[nn.Module, str | None]:
+        """Return a copy of the model that was trained on a few examples, and its last layer.
+
+        It takes two whole steps, if it is said with what: some models fail at the second, on what
+        they kept of the first.
 
         Raises:
-            PracError: If it does not take them, or its loss is none to train by.
+            PracError: If it does not take them, its loss is none to train by, or a step fails.
         """
         x, y = first_batch(self.train, examples)
-        with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []):
-            model, last = self._copy().train(), LastLayer()
-            with last.watching(model):
+        with generators_put_back(self.runtime.device):
+            model, last = copied(self.model), LastLayer()
+            with last.watching(model), self.runtime.autocast():
                 outputs = self._outputs("training", x, model)
+                loss = self._checked_loss(outputs, y)
             last.made(outputs)
-            loss = self._judged("training", outputs, y)
+            if config is not None:
+                optimizer = make_optimizer(model, config, self.runtime)
+                self._check_backward(loss, model, optimizer, config)
+                with self.runtime.autocast():
+                    loss = self._checked_loss(self._outputs("training", x, model), y)
+                self._check_backward(loss, model, optimizer, config)
+        return model, last.name
+
+    def _checked_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the loss of outputs in training mode, one number that can be trained by."""
+        loss = self._judged("training", outputs, y)
         if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise PracError(
@@ -168,16 +203,38 @@ class Problem:
             )
         if not loss.requires_grad:
             raise PracError("the loss depends on no parameter that trains: are all of them frozen?")
-        return model, last.name
+        return loss
 
-    def _copy(self) -> nn.Module:
+    def _check_backward(
+        self,
+        loss: Tensor,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        config: TrainConfig,
+    ) -> None:
+        """Do the rest of a step; raise a PracError where it fails, saying of what."""
+        optimizer.zero_grad(set_to_none=True)
         try:
-            return copy.deepcopy(self.model)
-        except (*ModelFault, RecursionError) as error:
+            loss.backward()
+        except ModelFault as error:
             raise PracError(
-                f"the model cannot be copied, to be tried before anything is written: "
-                f"{one_line(error) or type(error).__name__}; keep locks, files and the like out of "
-                f"it"
+                f"the loss cannot be taken backward through the model: {one_line(error)}; a model "
+                f"may keep no tensor of one batch's graph for the next: detach() what it keeps"
+            ) from error
+        try:
+            optimizer.step()
+        except ModelFault as error:
+            gradients = {name: of.grad for name, of in model.named_parameters()}
+            sparse = [n for n, of in gradients.items() if of is not None and of.is_sparse]
+            if not sparse:
+                raise PracError(
+                    f"optimizer {config.optimizer!r} does not take the model's gradients: "
+                    f"{one_line(error)}; choose another one"
+                ) from error
+            raise PracError(
+                f"optimizer {config.optimizer!r} with weight decay {config.weight_decay:g} does "
+                f"not take sparse gradients, as weight {sparse[0]!r} has them: make its layer "
+                f"without sparse=True, or train by sgd with weight decay 0"
             ) from error
 
     def check_losses(self) -> None:
@@ -188,8 +245,8 @@ class Problem:
                 "gives their mean: pass Task(losses=...) too, or sample otherwise"
             )
         x, y = first_batch(self.train, 4)
-        with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []), torch.no_grad():
-            outputs = self._outputs("training", x, self._copy().train())
+        with generators_put_back(self.runtime.device), torch.no_grad():
+            outputs = self._outputs("training", x, copied(self.model))
             try:
                 losses: Any = self.task.losses(outputs, y)
             except ModelFault as error:
@@ -210,14 +267,9 @@ class Problem:
     def _count_outputs(self) -> int:
         """Return how many outputs the model, which was checked, has for an example."""
         x, _ = first_batch(self.train, 2)
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            # What a model draws for itself is not to depend on whether somebody asks.
-            with torch.random.fork_rng([self.runtime.device] if x.is_cuda else []), torch.no_grad():
-                return self._outputs("training", x, self.model).shape[1]
-        finally:
-            self.model.train(was_training)
+        # What a model draws for itself is not to depend on whether somebody asks.
+        with evaluating(self.model), generators_put_back(self.runtime.device), torch.no_grad():
+            return self._outputs("training", x, self.model).shape[1]
 
     def _outputs(self, name: str, x: Tensor, model: nn.Module) -> Tensor:
         try:

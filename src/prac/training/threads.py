@@ -6,7 +6,6 @@ idle machine; on one that does other work each waits for whichever is not being 
 
 from __future__ import annotations
 
-import copy
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from prac.models import begin_training_, copied
+from prac.utils import generators_put_back
 
 SMALL = 8e6
 """Multiplications of a product of matrices, or a convolution, below which one thread does it all.
@@ -40,8 +42,10 @@ def multiplications(model: nn.Module, x: Tensor, batch_size: int) -> float:
     """
     counting = _Counting()
     try:
-        with torch.random.fork_rng([]), torch.no_grad(), counting:
-            copy.deepcopy(model).train()(x)
+        with generators_put_back(), torch.no_grad(), counting:
+            trial = copied(model)
+            begin_training_(trial)
+            trial(x)
     # A model may do what does not go with counting: that is no fault of it.
     except Exception:
         counting.found.clear()

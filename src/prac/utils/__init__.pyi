@@ -5,6 +5,9 @@ from .identity import is_own as is_own
 from .optional import needed as needed
 from .seeds import derive_seed as derive_seed
 from .seeds import generator as generator
+from .seeds import generators_put_back as generators_put_back
+from .seeds import own_generators as own_generators
+from .seeds import seed_generators_ as seed_generators_
 from .seeds import seeded as seeded
 from .text import one_line as one_line
 from .text import printable as printable

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 
@@ -33,9 +35,48 @@ def generator(seed: int, *parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, *parts) if parts else seed)
 
 
+def seed_generators_(seed: int, generators: Iterable[torch.Generator]) -> None:
+    """Seed torch's generators given, and NumPy's and Python's global ones.
+
+    Those are all that a network or a data set may draw from without a generator of its own.
+    """
+    for own in generators:
+        own.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def own_generators(device: torch.device | None) -> list[torch.Generator]:
+    """Return torch's global generators for the CPU and `device`, from which modules draw."""
+    on_cuda = [torch.cuda.default_generators[gpu.index or 0] for gpu in _gpus(device)]
+    return [torch.default_generator, *on_cuda]
+
+
+def _gpus(device: torch.device | None) -> list[torch.device]:
+    """Return the device if it is a GPU that is in use: before that it has no generator."""
+    is_used = device is not None and device.type == "cuda" and torch.cuda.is_initialized()
+    return [device] if device is not None and is_used else []
+
+
+@contextmanager
+def generators_put_back(device: torch.device | None = None) -> Iterator[None]:
+    """Give torch's, NumPy's and Python's global generators in the end the state that they had.
+
+    Of a GPU's, those of the `device`.
+    """
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(_gpus(device)):
+        try:
+            yield
+        finally:
+            random.setstate(of_python)
+            np.random.set_state(of_numpy)
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Seed torch's generators for a while; the CPU's, and those of a GPU given, are put back."""
-    with torch.random.fork_rng([device] if device is not None and device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    """Seed torch's, NumPy's and Python's global generators for a while; they are put back."""
+    with generators_put_back(device):
+        torch.manual_seed(seed)  # Also those of a GPU that is not in use yet.
+        seed_generators_(seed, ())
         yield
