@@ -51,10 +51,11 @@ def random_scores(weights: Tensors, seed: int) -> dict[str, Tensor]:
     True
     """
     generator = torch.Generator().manual_seed(seed)
-    return {
-        name: torch.rand(weight.shape, generator=generator).to(weight.device)
-        for name, weight in weights.items()
-    }
+
+    def drawn(shape: torch.Size) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float32)
+
+    return {name: drawn(weight.shape).to(weight.device) for name, weight in weights.items()}
 
 
 def prune(

@@ -97,14 +97,14 @@ def infobatch(
             f"drop_probability is {drop_probability}: expected a probability, 0 to below 1"
         )
     members = checked_indices("members", members, len(losses)).sort().values
-    weights = torch.ones(len(members))
+    weights = torch.ones(len(members), dtype=torch.float32)
     if epochs - epoch <= round(annealing * epochs):
         return members, weights
     losses = losses[members].cpu().double()
     known = losses.isfinite()
     easy = known & (losses < losses[known].mean())
     weights[easy] = 1 / (1 - drop_probability)
-    draws = torch.rand(len(members), generator=_generator(seed, epoch))
+    draws = torch.rand(len(members), generator=_generator(seed, epoch), dtype=torch.float32)
     stays = ~easy | (draws >= drop_probability)
     if int(stays.count_nonzero()) < 2:
         # The easy ones that were the nearest to staying.

@@ -63,7 +63,9 @@ def _constants(
 ) -> tuple[Tensor, ...]:
     """Return mean and deviation shaped for a batch, on its device: copied there once."""
     shape = (1, -1) + (1,) * (ndim - 2)
-    return tuple(torch.tensor(part, device=device).view(shape) for part in (mean, std))
+    return tuple(
+        torch.tensor(part, dtype=torch.float32, device=device).view(shape) for part in (mean, std)
+    )
 
 
 class Draws(NamedTuple):
@@ -85,7 +87,7 @@ def drawn(seeds: Sequence[int], sizes: Sequence[int], padding: int, device: torc
         source = generator(seed, "augment")
         top = torch.randint(span, (size,), generator=source)
         left = torch.randint(span, (size,), generator=source)
-        mirrored = torch.rand(size, generator=source) < 0.5
+        mirrored = torch.rand(size, generator=source, dtype=torch.float32) < 0.5
         found.append(torch.stack([top, left, mirrored]))
     top, left, mirrored = to_device(torch.cat(found, dim=1), device)
     return Draws(top, left, mirrored.bool())

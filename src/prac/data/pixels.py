@@ -17,7 +17,10 @@ def pixels_of(examples: Examples, ids: Tensor) -> Tensor:
     x = x.float().cpu()
     pipeline = getattr(examples, "pipeline", None)
     if pipeline is not None and pipeline.mean:
-        mean, std = (torch.tensor(part).view(-1, 1, 1) for part in (pipeline.mean, pipeline.std))
+        mean, std = (
+            torch.tensor(part, dtype=torch.float32).view(-1, 1, 1)
+            for part in (pipeline.mean, pipeline.std)
+        )
         x = x * std + mean
     elif x.numel() and (x.min() < 0 or x.max() > 1):
         x = (x - x.min()) / (x.max() - x.min()).clamp(min=1e-12)

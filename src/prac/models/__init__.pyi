@@ -29,3 +29,4 @@ from .surgery import masked as masked
 from .surgery import number_fault as number_fault
 from .surgery import restore_ as restore_
 from .surgery import snapshot as snapshot
+from .surgery import tied as tied

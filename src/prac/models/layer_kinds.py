@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from prac.config import AUTO_LAYERS, PruneConfig
 from prac.errors import PracError
-from prac.models.parameter_count import FROZEN, PARAMETRISED, ParameterCount
+from prac.models.parameter_count import COMPLEX, FROZEN, PARAMETRISED, ParameterCount
 
 NAMES = {
     "conv": "convolutions",
@@ -37,7 +37,8 @@ def prunable(
     """Return the parameters that pruning may touch, by name, in the model's order.
 
     Without patterns they are the weights of the configured kinds of layer; with `include`, every
-    parameter with two or more dimensions whose name matches one. `exclude` holds over both. A
+    parameter with two or more dimensions whose name matches one. `exclude` holds over both. Complex
+    weights and those of no elements, as of a layer of width zero, are never pruned. A
     weight that modules share is pruned once, under the name that `parameters()` gives it, and is of
     all their kinds; shared with an embedding it is pruned only where embeddings are. Parameters
     that do not train are never pruned.
@@ -100,6 +101,8 @@ def count_parameters(
     prunable: dict[str, int] = {}
     left_out: dict[str, int] = {}
     for name, parameter in model.named_parameters():
+        if not parameter.numel():
+            continue
         kind = _counted_as(kinds.get(name, set()), parameter)
         if name not in chosen and any(fnmatchcase(name, pattern) for pattern in config.exclude):
             kind = f"{kind} (excluded)"
@@ -118,6 +121,8 @@ def _chosen(
 
     def is_chosen(name: str, parameter: nn.Parameter) -> bool:
         if not parameter.requires_grad or any(fnmatchcase(name, p) for p in config.exclude):
+            return False
+        if parameter.is_complex() or not parameter.numel():
             return False
         of = kinds.get(name, set())
         if config.include:
@@ -186,6 +191,8 @@ def _counted_as(kinds: set[str], parameter: nn.Parameter) -> str:
     """Return what a parameter counts as, of the kinds that it is of."""
     if not parameter.requires_grad:
         return FROZEN
+    if parameter.is_complex():
+        return COMPLEX
     for kind in (*_FIRST, *NAMES):
         if kind in kinds:
             return NAMES[kind]

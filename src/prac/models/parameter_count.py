@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FROZEN, PARAMETRISED = "frozen", "parametrised weights"
+FROZEN, PARAMETRISED, COMPLEX = "frozen", "parametrised weights", "complex weights"
 
 LITTLE = 0.5
 """Where a smaller share of a network is prunable, its density is not what one takes it for."""

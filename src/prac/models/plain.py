@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TypeVar
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.prune import BasePruningMethod
 from torch.optim.swa_utils import AveragedModel
 
 from prac.errors import PracError
+from prac.utils import one_line
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
@@ -50,6 +55,91 @@ def check_plain(model: nn.Module) -> None:
                 f"weight {name!r} has no shape yet, being of a lazy layer: call the model once "
                 f"with a batch"
             )
+    _check_memory(model)
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def shaped(model: M, input_shape: Sequence[int]) -> M:
+    """Return a model whose lazy layers have got their shapes and weights from an example of zeros.
+
+    Models without such layers are not called. Weights are drawn from torch's generator.
+
+    Raises:
+        PracError: If it does not take such an example.
+    """
+    if not any(isinstance(of, UninitializedParameter) for of in model.parameters()):
+        return model
+    try:
+        with torch.no_grad():
+            model(torch.zeros(2, *input_shape))  # BatchNorm takes no single example.
+    except Exception as error:
+        raise PracError(
+            f"the model's lazy layers cannot be given their shapes by inputs of shape "
+            f"{tuple(input_shape)}: {one_line(error)}"
+        ) from error
+    return model
+
+
+def _check_memory(model: nn.Module) -> None:
+    """Raise a PracError unless each number of a parameter has a place of its own in memory.
+
+    Masks are put on places: where two numbers share one, pruning one prunes the other.
+    """
+    by_storage: dict[int, list[tuple[str, Tensor]]] = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            raise PracError(
+                f"weight {name!r} is on the device 'meta', without values: make the model on a "
+                f"real device, or give it some by its to_empty() and then initialise them"
+            )
+        if isinstance(tensor, nn.Parameter) and tensor.layout is torch.strided and tensor.numel():
+            by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append((name, tensor))
+    for sharing in by_storage.values():
+        for name, tensor in sharing:
+            if is_expanded(tensor):
+                raise PracError(
+                    f"weight {name!r} is expanded: many of its elements are one number in memory, "
+                    f"which no optimizer can train; make it a parameter after .clone()"
+                )
+        for (one, tensor), (two, other) in combinations(sharing, 2):
+            if _overlap(tensor, other):
+                raise PracError(
+                    f"weights {one!r} and {two!r} are two parameters in the same memory, so that "
+                    f"pruning one prunes the other: use one parameter in both places, or .clone() "
+                    f"one"
+                )
+
+
+def is_expanded(tensor: Tensor) -> bool:
+    """Say whether elements of a tensor along a dimension are one number in memory.
+
+    >>> is_expanded(torch.zeros(1, 3).expand(2, 3)), is_expanded(torch.zeros(1, 3).expand(1, 3))
+    (True, False)
+    """
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    return tensor.numel() > 0 and any(size > 1 and stride == 0 for size, stride in sizes)
+
+
+def _overlap(tensor: Tensor, other: Tensor) -> bool:
+    """Say whether numbers of two tensors in one storage lie in the same place."""
+    if tensor.dtype != other.dtype:
+        return True  # One read as the other.
+    first, last = sorted((tensor, other), key=Tensor.storage_offset)
+    steps = zip(first.shape, first.stride(), strict=True)
+    end = first.storage_offset() + sum((size - 1) * stride for size, stride in steps)
+    if end < last.storage_offset():  # As where a library lays all parameters in a row.
+        return False
+    return bool(np.intersect1d(_places(tensor), _places(other)).size)
+
+
+def _places(tensor: Tensor) -> NDArray[np.int64]:
+    """Return where a tensor's numbers lie in its storage."""
+    places = np.full(tensor.shape, tensor.storage_offset(), np.int64)
+    for dimension, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
+        places += (np.arange(size) * stride).reshape(-1, *[1] * (tensor.ndim - dimension - 1))
+    return places.reshape(-1)
 
 
 def is_computed(name: str, parameters: Mapping[str, nn.Parameter]) -> bool:

@@ -38,6 +38,7 @@ from prac.models.custom import build_own
 from prac.models.imagenet_resnet import BasicBlock, Bottleneck, ResNet
 from prac.models.lenet import LeNet300100
 from prac.models.libraries import build_listed, library_factory
+from prac.models.plain import shaped
 from prac.models.vgg import VGG16BN
 from prac.utils import imported, seeded
 
@@ -160,10 +161,13 @@ def load_model(
 ) -> nn.Module:
     """Return the configured network; without a seed, from torch's generator as that stands.
 
+    Lazy layers get their shapes from the inputs', and their weights from the same seed.
+
     Raises:
         PracError: If the name is not known, or the network does not take such inputs.
     """
     # Feature vectors are images of one row to a network.
     shape = tuple(input_shape) if len(input_shape) == 3 else (1, 1, math.prod(input_shape))
     with nullcontext() if seed is None else seeded(seed):
-        return build(config.name, image_shape=shape, classes=classes, stem=config.stem)
+        model = build(config.name, image_shape=shape, classes=classes, stem=config.stem)
+        return shaped(model, input_shape)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prac.errors import PracError
-from prac.models.plain import is_computed
+from prac.models.plain import is_computed, is_expanded
 from prac.utils import on_cpu
 
 
@@ -44,6 +44,9 @@ def restore_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
                 f"weight {name!r} is {tuple(weights[name].shape)}, the model's is "
                 f"{tuple(value.shape)}: these weights are for another model"
             )
+    for buffer in model.buffers():
+        if is_expanded(buffer):  # Nothing can be written into it as it is.
+            buffer.data = buffer.clone(memory_format=torch.contiguous_format)
     # Not strict: the names were checked, but for extra state that is no tensor.
     model.load_state_dict(dict(weights), strict=False)
 
@@ -79,6 +82,20 @@ def masked(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[s
         name: weight * masks[name].to(weight.device) if name in masks else weight
         for name, weight in weights.items()
     }
+
+
+def tied(model: nn.Module) -> dict[str, str]:
+    """Return the further names of parameters that modules share, and the name each is known by.
+
+    A `state_dict` holds such a parameter under all its names; `parameters()`, under the first.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> tied(nn.Sequential(layer, nn.ReLU(), layer))
+    {'2.weight': '0.weight', '2.bias': '0.bias'}
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    every = model.named_parameters(remove_duplicate=False)
+    return {name: names[id(of)] for name, of in every if name != names[id(of)]}
 
 
 def check_finite(weights: Mapping[str, Tensor], prunable: Iterable[str] = ()) -> None:

@@ -52,7 +52,7 @@ class RunState:
     rewind: Weights | None = None
     candidate: Masks | None = None
     distances: tuple[float, ...] = ()
-    epoch_losses: Tensor = field(default_factory=lambda: torch.zeros(0))
+    epoch_losses: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float32))
     epoch_examples: int = 0
     epoch_correct: int = 0
     best: Weights | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from prac.algorithms import Masks, density
@@ -21,7 +23,15 @@ from prac.io import (
     unpacked,
     write_tensors,
 )
-from prac.models import apply_masks_, check_masks, check_plain, masked, number_fault, restore_
+from prac.models import (
+    apply_masks_,
+    check_masks,
+    check_plain,
+    masked,
+    number_fault,
+    restore_,
+    tied,
+)
 from prac.runs.state import Weights
 
 M = TypeVar("M", bound=nn.Module)
@@ -39,11 +49,22 @@ class Ticket:
         masks: Bool tensors by parameter name; True keeps a weight.
         provenance: Where it comes from: architecture, data fingerprint, level, seed, rewind point,
             settings, versions. JSON values.
+        tied: Further names that masked parameters have in `weights`, where modules share them, as
+            `prac.models.tied` gives them: each with the name that it has in `masks`.
     """
 
     weights: Weights
     masks: Masks
     provenance: dict[str, Any] = field(default_factory=dict)
+    tied: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, weights: Weights, masks: Masks, provenance: dict[str, Any]
+    ) -> Ticket:
+        """Return a ticket of a model, which tells what weights its modules share."""
+        shared = {name: of for name, of in tied(model).items() if of in masks and name in weights}
+        return cls(weights, masks, provenance, shared)
 
     @property
     def density(self) -> float:
@@ -85,8 +106,11 @@ class Ticket:
         return model
 
     def masked_weights(self) -> dict[str, Tensor]:
-        """Return the weights with zeros where the masks prune."""
-        return masked(self.weights, self.masks)
+        """Return the weights with zeros where the masks prune, under all their names."""
+        return masked(self.weights, self._masks_by_every_name())
+
+    def _masks_by_every_name(self) -> Masks:
+        return {**self.masks, **{name: self.masks[of] for name, of in self.tied.items()}}
 
     def save(self, path: str | Path) -> None:
         """Write the ticket as safetensors, masks packed eight to a byte, provenance in the header.
@@ -98,12 +122,15 @@ class Ticket:
         """
         path = Path(path)
         tensors = {WEIGHT + name: weight for name, weight in self.weights.items()}
-        tensors |= {MASK + name: pack(mask) for name, mask in self.masks.items()}
+        masks = self._masks_by_every_name()
+        tensors |= {MASK + name: pack(mask) for name, mask in masks.items()}
         # A list, not a mapping: layers keep the model's order, in which ties are broken.
-        shapes = [[name, list(mask.shape)] for name, mask in self.masks.items()]
+        shapes = [[name, list(mask.shape)] for name, mask in masks.items()]
         header = {"provenance": self.provenance, "mask_shapes": shapes}
+        if self.tied:
+            header["tied"] = dict(self.tied)
         with told_as_unwritable(path):
-            _check(path, self.weights, self.masks, self.provenance)
+            _check(path, self.weights, masks, self.provenance)
             checked_shapes(shapes, path)
         write_tensors(path, tensors, "ticket", header)
 
@@ -119,6 +146,7 @@ class Ticket:
         fields = Fields(path, header)
         shapes = checked_shapes(fields.take("mask_shapes", list), path)
         provenance = fields.take("provenance", dict)
+        shared = fields.take("tied", dict[str, str]) if "tied" in fields else {}
         fields.end()
         weights = {}
         masks = {name: unpacked(tensors, MASK + name, s, path) for name, s in shapes.items()}
@@ -128,7 +156,14 @@ class Ticket:
             elif not key.startswith(MASK) or key.removeprefix(MASK) not in masks:
                 raise damaged(path, f"it holds an unknown tensor {key!r}")
         _check(path, weights, masks, provenance)
-        return cls(weights, masks, provenance)
+        for name, of in shared.items():
+            if name not in masks or of not in masks.keys() - shared.keys():
+                raise damaged(path, f"{name!r} and {of!r} are tied, and have not a mask each")
+            for kind in (weights, masks):
+                if not torch.equal(kind[name], kind[of]):
+                    raise damaged(path, f"{name!r} and {of!r} are tied, and are not equal")
+        masks = {name: mask for name, mask in masks.items() if name not in shared}
+        return cls(weights, masks, provenance, shared)
 
 
 def _check(path: Path, weights: Weights, masks: Masks, provenance: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -32,7 +33,10 @@ from prac.search.parts import (
     SubsetRule,
 )
 from prac.search.sampling import random_set, set_size
-from prac.utils import derive_seed, with_article
+from prac.utils import derive_seed, seeded, with_article
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 GRADIENT_SCORES = {
     "snip": GradientScore(snip_scores, rounds=1),
@@ -50,7 +54,8 @@ def rules_of(
 ) -> Rules:
     """Return the configured parts, with custom ones in their place where given.
 
-    A custom subset rule may look at predictions, so these are made for it.
+    A custom subset rule may look at predictions, so these are made for it. What custom rules draw
+    from global generators depends on the configured seed, and on where they are asked.
 
     Raises:
         PracError: If a custom rule is given that nothing would ask.
@@ -66,16 +71,35 @@ def rules_of(
                 f"a custom `{part}` is given but pruning is {when!r}: levels that are not trained "
                 f"do not ask it; leave it out"
             )
-    configured = subset_rule(config.subset, least=config.train.batch_size, seed=config.seed)
+    select = subset_rule(config.subset, least=config.train.batch_size, seed=config.seed)
+    ends, scored = stop_rule(config.stop), score_rule(name, config.seed)
+    if choose is not None:
+        chosen = checked_rule(choose)
+        select = asked_at(lambda stats: (config.seed, "choose", stats.level), chosen)
+    if stop is not None:
+        ends = asked_at(lambda distances: (config.seed, "stop", len(distances)), stop)
+    if score is not None:
+        scored = asked_at(
+            lambda _, level: (config.seed, "score", level),
+            lambda weights, _: score(weights),
+        )
     return Rules(
-        select=configured if choose is None else checked_rule(choose),
+        select=select,
         needs_predictions=choose is not None or config.subset.needs_predictions,
-        stop=stop or stop_rule(config.stop),
-        score=score_rule(name, config.seed)
-        if score is None
-        else lambda weights, level: score(weights),
+        stop=ends,
+        score=scored,
         gradient_score=GRADIENT_SCORES.get(name) if score is None else None,
     )
+
+
+def asked_at(place: Callable[P, tuple[int | str, ...]], rule: Callable[P, T]) -> Callable[P, T]:
+    """Return a rule that is asked with all generators seeded, by the place that it is asked at."""
+
+    def asked(*args: P.args, **keywords: P.kwargs) -> T:
+        with seeded(derive_seed(*place(*args, **keywords))):
+            return rule(*args, **keywords)
+
+    return asked
 
 
 def subset_rule(

@@ -60,7 +60,8 @@ class SearchRun:
             "density": density(state.masks),
             "set_parts": {name: len(part) for name, part in selection.parts.items()},
         }
-        Ticket(state.weights, state.masks, origin).save(path / "ticket.safetensors")
+        ticket = Ticket.of(self.problem.model, state.weights, state.masks, origin)
+        ticket.save(path / "ticket.safetensors")
         by_class = class_counts(train, state.members)
         subset = Subset.of(train, state.members, {**origin, "by_class": by_class})
         subset.save(path / "subset.safetensors")

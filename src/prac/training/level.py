@@ -213,7 +213,7 @@ def record_segment(
         epoch_correct=state.epoch_correct + int(segment.correct.sum()),
     ).add_cost(Cost(len(segment.losses), len(segment.ids)))
     if segment.example_losses is not None:
-        newest = torch.full((len(state.table),), math.inf)
+        newest = torch.full((len(state.table),), math.inf, dtype=torch.float32)
         if state.newest_losses is not None:
             newest = state.newest_losses.clone()
         newest[segment.ids] = segment.example_losses
@@ -265,7 +265,9 @@ def ended_epoch(
 
 def between_epochs(state: RunState) -> RunState:
     """Return the state after an epoch, of which only what was gathered is left."""
-    return replace(state, epoch_losses=torch.zeros(0), epoch_examples=0, epoch_correct=0)
+    return replace(
+        state, epoch_losses=torch.zeros(0, dtype=torch.float32), epoch_examples=0, epoch_correct=0
+    )
 
 
 def _validated(problem: Problem, state: RunState, epoch: int) -> tuple[RunState, dict[str, float]]:

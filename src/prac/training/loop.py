@@ -180,7 +180,7 @@ class _Epoch:
         seeds = [derive_seed(epoch_seed, done + number) for number in range(len(ids))]
         by_example: Tensor | None = None
         if weights is not None:
-            by_example = torch.zeros(len(data))
+            by_example = torch.zeros(len(data), dtype=torch.float32)
             by_example[presented] = weights
         self._made = _batches(data, ids, seeds, step, by_example)
         self.batches: Iterator[Batch] = self._made

@@ -27,7 +27,11 @@ def make_optimizer(
         getattr(module, "sparse", False) for module in model.modules()
     )
     # A captured step reads its rate from the device.
-    rate = torch.tensor(config.lr, device=runtime.device) if runtime.captures else config.lr
+    rate = (
+        torch.tensor(config.lr, dtype=torch.float32, device=runtime.device)
+        if runtime.captures
+        else config.lr
+    )
     shared: dict[str, Any] = {"lr": rate, "weight_decay": config.weight_decay, "fused": fused}
     if config.optimizer == "sgd":
         sgd = torch.optim.SGD(parameters, momentum=config.momentum, **shared)
