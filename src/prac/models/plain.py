@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import combinations
 from typing import TypeVar
 
@@ -10,12 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.nn.utils.prune import BasePruningMethod
 from torch.optim.swa_utils import AveragedModel
 
 from prac.errors import PracError
-from prac.utils import one_line
+from prac.models.copying import copied
+from prac.models.modes import evaluating
+from prac.utils import one_line, seeded
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
@@ -49,8 +52,8 @@ def check_plain(model: nn.Module) -> None:
                     f"{what} is pruned by torch.nn.utils.prune, which keeps a mask of its own: "
                     f"make that permanent by prune.remove(layer, {hook._tensor_name!r})"
                 )
-    for name, parameter in model.named_parameters():
-        if isinstance(parameter, UninitializedParameter):
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(tensor):
             raise PracError(
                 f"weight {name!r} has no shape yet, being of a lazy layer: call the model once "
                 f"with a batch"
@@ -64,22 +67,37 @@ M = TypeVar("M", bound=nn.Module)
 def shaped(model: M, input_shape: Sequence[int]) -> M:
     """Return a model whose lazy layers have got their shapes and weights from an example of zeros.
 
-    Models without such layers are not called. Weights are drawn from torch's generator.
+    So have models that make layers in their first pass. Others are left as they are. Weights are
+    drawn from torch's generator.
 
     Raises:
         PracError: If it does not take such an example.
     """
-    if not any(isinstance(of, UninitializedParameter) for of in model.parameters()):
+    example = torch.zeros(1, *input_shape)
+    if not any(map(is_lazy, _tensors(model))) and not _makes_layers(model, example):
         return model
     try:
-        with torch.no_grad():
-            model(torch.zeros(2, *input_shape))  # BatchNorm takes no single example.
+        with evaluating(model), torch.no_grad():
+            model(example)
     except Exception as error:
         raise PracError(
             f"the model's lazy layers cannot be given their shapes by inputs of shape "
             f"{tuple(input_shape)}: {one_line(error)}"
         ) from error
     return model
+
+
+def _makes_layers(model: nn.Module, example: Tensor) -> bool:
+    """Say whether a pass of a copy makes parameters or buffers; a pass that fails makes none."""
+    with suppress(Exception), seeded(0), torch.no_grad():
+        trial = copied(model).eval()
+        trial(example)
+        return len(_tensors(trial)) > len(_tensors(model))
+    return False
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
 
 
 def _check_memory(model: nn.Module) -> None:
@@ -112,6 +130,11 @@ def _check_memory(model: nn.Module) -> None:
                 )
 
 
+def is_lazy(tensor: Tensor) -> bool:
+    """Say whether a parameter or buffer has no shape yet, being of a lazy layer."""
+    return isinstance(tensor, (UninitializedParameter, UninitializedBuffer))
+
+
 def is_expanded(tensor: Tensor) -> bool:
     """Say whether elements of a tensor along a dimension are one number in memory.
 
@@ -124,18 +147,23 @@ def is_expanded(tensor: Tensor) -> bool:
 
 def _overlap(tensor: Tensor, other: Tensor) -> bool:
     """Say whether numbers of two tensors in one storage lie in the same place."""
+    (start, end), (other_start, other_end) = _span(tensor), _span(other)
+    if end <= other_start or other_end <= start:  # As where a library lays parameters in a row.
+        return False
     if tensor.dtype != other.dtype:
         return True  # One read as the other.
-    first, last = sorted((tensor, other), key=Tensor.storage_offset)
-    steps = zip(first.shape, first.stride(), strict=True)
-    end = first.storage_offset() + sum((size - 1) * stride for size, stride in steps)
-    if end < last.storage_offset():  # As where a library lays all parameters in a row.
-        return False
     return bool(np.intersect1d(_places(tensor), _places(other)).size)
 
 
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """Return where in its storage a tensor begins and ends, in bytes."""
+    width, steps = tensor.element_size(), zip(tensor.shape, tensor.stride(), strict=True)
+    start = int(tensor.storage_offset()) * width
+    return start, start + (sum((size - 1) * stride for size, stride in steps) + 1) * width
+
+
 def _places(tensor: Tensor) -> NDArray[np.int64]:
-    """Return where a tensor's numbers lie in its storage."""
+    """Return where a tensor's numbers lie in its storage, counted in its elements."""
     places = np.full(tensor.shape, tensor.storage_offset(), np.int64)
     for dimension, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
         places += (np.arange(size) * stride).reshape(-1, *[1] * (tensor.ndim - dimension - 1))

@@ -170,4 +170,4 @@ def load_model(
     shape = tuple(input_shape) if len(input_shape) == 3 else (1, 1, math.prod(input_shape))
     with nullcontext() if seed is None else seeded(seed):
         model = build(config.name, image_shape=shape, classes=classes, stem=config.stem)
-        return shaped(model, input_shape)
+        return shaped(model, input_shape) if is_own_code(config.name) else model

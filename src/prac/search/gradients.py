@@ -25,6 +25,7 @@ from prac.utils import (
     derive_seed,
     generator,
     generators_put_back,
+    held_generators,
     one_line,
     own_generators,
     seed_generators_,
@@ -241,7 +242,8 @@ def _copied(
 ) -> Iterator[tuple[nn.Module, list[Tensor]]]:
     """Lend a masked copy of the model in training mode, and its weights by the masks' order."""
     check_masks(problem.model, masks)
-    with generators_put_back(problem.runtime.device), torch.enable_grad():
+    held = held_generators(problem.model)  # Some are shared with a copy.
+    with generators_put_back(problem.runtime.device, held), torch.enable_grad():
         model = copied(problem.model)
         begin_training_(model)
         restore_(model, weights)
@@ -260,7 +262,7 @@ def _losses(
     """Yield each batch's part of the mean loss over examples: the parts add up to it."""
     if not len(ids):
         raise PracError("no training examples were chosen to take gradients over")
-    generators = own_generators(problem.runtime.device)
+    generators = [*own_generators(problem.runtime.device), *held_generators(model)]
     batches: Sequence[Tensor] = ids.split(batch_sizes(len(ids), problem.batch_size))
     for number, (x, y) in enumerate(problem.train.stream(batches)):
         # Dropout and the like: every pass over the same examples draws the same.

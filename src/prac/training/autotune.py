@@ -24,7 +24,7 @@ from prac.training.problem import Problem, first_batch
 from prac.training.runtime import EXECUTIONS
 from prac.training.step import STEPS_BEFORE_CAPTURE, Step
 from prac.training.task import Task
-from prac.utils import one_line, seeded
+from prac.utils import held_generators, one_line, seeded
 
 ROUNDS = 5
 FEW = 100  # Iterations that are not worth a look at the clock.
@@ -225,6 +225,7 @@ class _Trial:
         self._runtime.prepare_(model)
         optimizer = make_optimizer(model, config, self._runtime)
         self._step: Step | None = self._step_of(model, optimizer, problem.task, len(self._y))
+        self._held = held_generators(problem.model)  # Some of them are shared with the copy.
         self.losses: list[float] = []
 
     def _step_of(
@@ -268,7 +269,7 @@ class _Trial:
         """Return how many seconds a step takes."""
         assert self._step is not None, "it is not closed"
         # Each its own seed, as in training: a model may do otherwise by what is drawn.
-        with seeded(len(self.losses), self._runtime.device):
+        with seeded(len(self.losses), self._runtime.device, self._held):
             started = time.perf_counter()
             loss, _ = self._step(self._x, self._y, 0.0)
             if self._x.is_cuda:

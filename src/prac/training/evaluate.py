@@ -14,7 +14,13 @@ from prac.errors import PracError
 from prac.models import evaluating
 from prac.training.problem import Problem
 from prac.training.step import batch_loss
-from prac.utils import derive_seed, generators_put_back, own_generators, seed_generators_
+from prac.utils import (
+    derive_seed,
+    generators_put_back,
+    held_generators,
+    own_generators,
+    seed_generators_,
+)
 
 # Batches smaller than this are put together for a scoring pass.
 LEAST_BATCH = 64
@@ -41,8 +47,9 @@ def forward(
     size = problem.batch_size * math.ceil(LEAST_BATCH / problem.batch_size)
     is_there = runtime.device.type == "cuda" and isinstance(examples, TensorExamples)
     ids = torch.arange(len(examples))
-    generators, number = own_generators(runtime.device), 0
-    with evaluating(model), generators_put_back(runtime.device):
+    held, number = held_generators(model), 0
+    generators = [*own_generators(runtime.device), *held]
+    with evaluating(model), generators_put_back(runtime.device, held):
         while len(ids):
             # The first batch tells how large outputs are.
             part = ids[:size] if is_there else ids

@@ -22,6 +22,7 @@ from prac.utils import (
     derive_seed,
     generator,
     generators_put_back,
+    held_generators,
     own_generators,
     seed_generators_,
 )
@@ -222,9 +223,10 @@ def _segment(
     ids, losses, step = [], [], epoch.last
     outcomes = _Outcomes(train_step.task, with_losses=with_losses)
     device = train_step.runtime.device
-    generators = own_generators(device)
+    held = held_generators(train_step.model)
+    generators = [*own_generators(device), *held]
     # Dropout and the like draw from the process's generators, whose state is put back.
-    with generators_put_back(device):
+    with generators_put_back(device, held):
         for batch in epoch.batches:
             seed_generators_(batch.seed, generators)
             loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step), batch.weights)

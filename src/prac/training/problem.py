@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +27,7 @@ from prac.training.optimizer import make_optimizer
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
 from prac.training.threads import is_small
-from prac.utils import generators_put_back, one_line, with_article
+from prac.utils import derive_seed, held_generators, one_line, seeded, with_article
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,8 @@ class Problem:
         """
         check_plain(model)
         batch_size = batch_size if config is None else config.batch_size
-        if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise PracError("the model has no parameter that trains: are all of them frozen?")
         begin_training_(model)
-        fresh = structure(model)
+        fresh, names = structure(model), set(model.state_dict())
         runtime.prepare_(model)
         problem = cls(
             model,
@@ -102,6 +101,13 @@ class Problem:
         )
         with runtime.reproducible():
             problem.check("training", problem.train)
+            if made := sorted(set(model.state_dict()) - names):
+                raise PracError(
+                    f"the model made {made[0]!r} in its first pass, from no seed of the run's: "
+                    f"call it once with a batch before, after torch.manual_seed(N)"
+                )
+            if not any(parameter.requires_grad for parameter in model.parameters()):
+                raise PracError("the model has no parameter that trains: are all of them frozen?")
             used, output_layer = problem.check_step(min(batch_size, 4), config)
             if problem.val is not None:
                 problem.check("validation", problem.val)
@@ -161,7 +167,7 @@ class Problem:
     def check(self, name: str, examples: Examples) -> None:
         """Raise a PracError unless the model and the task take the examples in evaluation mode."""
         x, y = first_batch(examples, 2)
-        with evaluating(self.model), generators_put_back(self.runtime.device), torch.no_grad():
+        with evaluating(self.model), self._trial(), torch.no_grad():
             outputs = self._outputs(name, x, self.model)
             if self.is_classification:
                 _check_classes(name, examples, outputs, y)
@@ -179,7 +185,7 @@ class Problem:
             PracError: If it does not take them, its loss is none to train by, or a step fails.
         """
         x, y = first_batch(self.train, examples)
-        with generators_put_back(self.runtime.device):
+        with self._trial():
             model, last = copied(self.model), LastLayer()
             with last.watching(model), self.runtime.autocast():
                 outputs = self._outputs("training", x, model)
@@ -192,6 +198,10 @@ class Problem:
                     loss = self._checked_loss(self._outputs("training", x, model), y)
                 self._check_backward(loss, model, optimizer, config)
         return model, last.name
+
+    def _trial(self) -> AbstractContextManager[None]:
+        """Let a trial draw the same each time, and no later draw depend on it."""
+        return seeded(derive_seed("trial"), self.runtime.device, held_generators(self.model))
 
     def _checked_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the loss of outputs in training mode, one number that can be trained by."""
@@ -245,7 +255,7 @@ class Problem:
                 "gives their mean: pass Task(losses=...) too, or sample otherwise"
             )
         x, y = first_batch(self.train, 4)
-        with generators_put_back(self.runtime.device), torch.no_grad():
+        with self._trial(), torch.no_grad():
             outputs = self._outputs("training", x, copied(self.model))
             try:
                 losses: Any = self.task.losses(outputs, y)
@@ -268,7 +278,7 @@ class Problem:
         """Return how many outputs the model, which was checked, has for an example."""
         x, _ = first_batch(self.train, 2)
         # What a model draws for itself is not to depend on whether somebody asks.
-        with evaluating(self.model), generators_put_back(self.runtime.device), torch.no_grad():
+        with evaluating(self.model), self._trial(), torch.no_grad():
             return self._outputs("training", x, self.model).shape[1]
 
     def _outputs(self, name: str, x: Tensor, model: nn.Module) -> Tensor:

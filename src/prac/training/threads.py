@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prac.models import begin_training_, copied
-from prac.utils import generators_put_back
+from prac.utils import held_generators, seeded
 
 SMALL = 8e6
 """Multiplications of a product of matrices, or a convolution, below which one thread does it all.
@@ -42,7 +42,7 @@ def multiplications(model: nn.Module, x: Tensor, batch_size: int) -> float:
     """
     counting = _Counting()
     try:
-        with generators_put_back(), torch.no_grad(), counting:
+        with seeded(0, held=held_generators(model)), torch.no_grad(), counting:
             trial = copied(model)
             begin_training_(trial)
             trial(x)

@@ -6,6 +6,7 @@ from .optional import needed as needed
 from .seeds import derive_seed as derive_seed
 from .seeds import generator as generator
 from .seeds import generators_put_back as generators_put_back
+from .seeds import held_generators as held_generators
 from .seeds import own_generators as own_generators
 from .seeds import seed_generators_ as seed_generators_
 from .seeds import seeded as seeded

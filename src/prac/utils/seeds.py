@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,21 +36,48 @@ def generator(seed: int, *parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, *parts) if parts else seed)
 
 
-def seed_generators_(seed: int, generators: Iterable[torch.Generator]) -> None:
-    """Seed torch's generators given, and NumPy's and Python's global ones.
+Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
+"""What draws random numbers, of torch's, NumPy's and Python's own."""
 
-    Those are all that a network or a data set may draw from without a generator of its own.
+
+def seed_generators_(seed: int, generators: Iterable[Generator]) -> None:
+    """Seed the generators given, and NumPy's and Python's global ones.
+
+    With torch's global ones among them, those are all that a network or a data set may draw from
+    without a generator of its own.
     """
-    for own in generators:
-        own.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
+    for own in generators:
+        if isinstance(own, torch.Generator):
+            own.manual_seed(seed)
+        elif isinstance(own, random.Random):
+            own.seed(seed)
+        elif isinstance(own, np.random.RandomState):
+            own.seed(seed % 2**32)
+        else:
+            of: Any = type(own.bit_generator)
+            own.bit_generator.state = of(seed).state
 
 
-def own_generators(device: torch.device | None) -> list[torch.Generator]:
+def own_generators(device: torch.device | None) -> list[Generator]:
     """Return torch's global generators for the CPU and `device`, from which modules draw."""
     on_cuda = [torch.cuda.default_generators[gpu.index or 0] for gpu in _gpus(device)]
     return [torch.default_generator, *on_cuda]
+
+
+def held_generators(model: torch.nn.Module) -> list[Generator]:
+    """Return the generators that a model's modules have as attributes, to draw from them.
+
+    >>> class Noisy(torch.nn.Module):
+    ...     def __init__(self) -> None:
+    ...         super().__init__()
+    ...         self.source = np.random.default_rng(0)
+    >>> len(held_generators(torch.nn.Sequential(Noisy(), torch.nn.Dropout(0.5))))
+    1
+    """
+    values = (value for module in model.modules() for value in vars(module).values())
+    return list({id(value): value for value in values if isinstance(value, Generator)}.values())
 
 
 def _gpus(device: torch.device | None) -> list[torch.device]:
@@ -59,24 +87,46 @@ def _gpus(device: torch.device | None) -> list[torch.device]:
 
 
 @contextmanager
-def generators_put_back(device: torch.device | None = None) -> Iterator[None]:
-    """Give torch's, NumPy's and Python's global generators in the end the state that they had.
+def generators_put_back(
+    device: torch.device | None = None, held: Iterable[Generator] = ()
+) -> Iterator[None]:
+    """Give generators in the end the state that they had.
 
-    Of a GPU's, those of the `device`.
+    They are torch's, NumPy's and Python's global ones, of GPUs that of `device`, and those `held`.
     """
     of_python, of_numpy = random.getstate(), np.random.get_state()
+    states = [(own, _state_of(own)) for own in held]
     with torch.random.fork_rng(_gpus(device)):
         try:
             yield
         finally:
             random.setstate(of_python)
             np.random.set_state(of_numpy)
+            for own, state in states:
+                _set_state_(own, state)
+
+
+def _state_of(own: Any) -> Any:
+    if isinstance(own, random.Random):
+        return own.getstate()
+    return own.bit_generator.state if isinstance(own, np.random.Generator) else own.get_state()
+
+
+def _set_state_(own: Any, state: Any) -> None:
+    if isinstance(own, random.Random):
+        own.setstate(state)
+    elif isinstance(own, np.random.Generator):
+        own.bit_generator.state = state
+    else:
+        own.set_state(state)
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Seed torch's, NumPy's and Python's global generators for a while; they are put back."""
-    with generators_put_back(device):
+def seeded(
+    seed: int, device: torch.device | None = None, held: Sequence[Generator] = ()
+) -> Iterator[None]:
+    """Seed the generators that `generators_put_back` puts back for a while."""
+    with generators_put_back(device, held):
         torch.manual_seed(seed)  # Also those of a GPU that is not in use yet.
-        seed_generators_(seed, ())
+        seed_generators_(seed, held)
         yield
