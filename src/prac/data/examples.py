@@ -349,7 +349,7 @@ def _check_pair(x: Any, y: Any, name: str) -> None:
 
 
 def _as_tensor(part: str, value: Any, name: str) -> Tensor:
-    """Return a tensor as it is, and anything else as one; NumPy's usual float64 as float32."""
+    """Return a tensor as it is, and anything else as one; NumPy's usual float64 as torch's."""
     if isinstance(value, Tensor):
         return value
     try:
@@ -359,7 +359,7 @@ def _as_tensor(part: str, value: Any, name: str) -> Tensor:
             f"{part} of {name} (x, y) is {with_article(type(value).__name__)} that torch does not "
             f"take ({one_line(error)}): expected a tensor or a NumPy array of numbers"
         ) from error
-    return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
+    return tensor.to(torch.get_default_dtype()) if tensor.dtype == torch.float64 else tensor
 
 
 def _source_indices(given: Tensor | None, n: int) -> Tensor:
