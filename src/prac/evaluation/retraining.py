@@ -151,6 +151,7 @@ def retrain(
             trained, _ = read_tensors(path / "trained.safetensors", "trained")
             restore_(problem.model, trained)
             runtime.prepare_(model)  # In the usual layout.
+            model.zero_grad(set_to_none=True)
             model.eval()
             return model, read_history(path)
 

@@ -145,11 +145,12 @@ def _identities(
 
 @contextmanager
 def _put_back(model: nn.Module, weights: Weights) -> Iterator[None]:
-    """Put a model back to weights in the end: the same call with it resumes."""
+    """Put a model back to weights in the end, without gradients: the same call with it resumes."""
     try:
         yield
     finally:
         restore_(model, weights)
+        model.zero_grad(set_to_none=True)
 
 
 def _provenance(folder: RunFolder, plan: SearchPlan) -> dict[str, Any]:
