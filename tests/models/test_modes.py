@@ -92,6 +92,9 @@ def test_the_statistics_of_a_frozen_batch_norm_stay_in_tickets_and_trainings(
     tensors, before = trained.state_dict(), model.state_dict()
     assert tensors["body.2.running_mean"].eq(0.25).all()
     assert not tensors["head.2.weight"].equal(before["head.2.weight"])
+    # It has come back in evaluation mode as a whole, but goes on resting where it did.
+    again, _ = prac.retrain(search.tickets[2], trained, train, settings.train, val=val)
+    assert again.state_dict()["body.2.running_mean"].eq(0.25).all()
     # As it would be, if it did not rest.
     with pytest.warns(UserWarning, match="the network is not the one that the ticket was found in"):
         awake, _ = prac.retrain(

@@ -226,3 +226,57 @@ def test_where_only_complex_weights_are_left_nothing_is_prunable(train, config, 
 
     with pytest.raises(PracError, match=r"no prunable weight.*complex weights 650"):
         prac.find(Waves(), train, config(), out=tmp_path / "run")
+
+
+class WithBuffer(nn.Linear):
+    def __init__(self, buffer: Tensor, *, persistent: bool = True, name: str = "table") -> None:
+        super().__init__(64, 10)
+        self.register_buffer(name, buffer, persistent=persistent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (
+            lambda: WithBuffer(torch.eye(3).to_sparse()),
+            r"'table' is torch\.float32, torch\.sparse_coo",
+        ),
+        (
+            lambda: WithBuffer(torch.zeros(1, dtype=torch.complex128)),
+            r"'table' is torch\.complex128",
+        ),
+        (lambda: WithBuffer(torch.zeros((1,) * 40)), r"'table' has the shape"),
+        (lambda: WithBuffer(torch.zeros(1), name="a\\b"), "is no name of a tensor"),
+    ],
+)
+def test_what_no_ticket_s_file_can_hold_is_told_before_anything_is_written(
+    make, told, train, config, tmp_path
+):
+    with pytest.raises(
+        PracError, match=f"cannot be put into a ticket's file: .*{told}.*persistent"
+    ):
+        prac.find(make(), train, config(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_buffers_that_are_not_kept_and_extra_state_may_be_anything(train, config, tmp_path):
+    class Extra(WithBuffer):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"scale": 3}
+
+        def set_extra_state(self, state: dict[str, int]) -> None:
+            assert state == {"scale": 3}
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Extra(torch.eye(3).to_sparse(), persistent=False)
+    search = prac.find(model, train, config(levels=1, prune=TO_OUTPUT), out=tmp_path / "run")
+    assert set(search.tickets[1].weights) == {"weight", "bias"}
+    trained, _ = prac.retrain(search.tickets[1], model, train, config().train)
+    assert trained.get_extra_state() == {"scale": 3}
+
+
+TO_OUTPUT = prac.PruneConfig(layers="output")

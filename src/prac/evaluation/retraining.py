@@ -19,7 +19,7 @@ from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.evaluation.test_set import TestSet
 from prac.io import read_dataclass, read_tensors, write_json, write_tensors
-from prac.models import masked, restore_, structure_digest
+from prac.models import masked, rest_, restore_, structure_digest
 from prac.runs import Cost, RunFolder, RunState, Ticket, read_metrics, read_retraining
 from prac.training import (
     CLASSIFICATION,
@@ -152,7 +152,7 @@ def retrain(
             restore_(problem.model, trained)
             runtime.prepare_(model)  # In the usual layout.
             model.zero_grad(set_to_none=True)
-            model.eval()
+            rest_(model)
             return model, read_history(path)
 
 

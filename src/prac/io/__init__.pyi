@@ -1,5 +1,6 @@
 from .container import TYPES as TYPES
 from .container import check_name as check_name
+from .container import check_writable as check_writable
 from .container import checked_shape as checked_shape
 from .fields import Fields as Fields
 from .fields import check_provenance as check_provenance

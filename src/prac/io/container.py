@@ -139,9 +139,11 @@ def read_content(content: safe_open, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def check_writable(name: str, tensor: Tensor, path: Path) -> None:
+def check_writable(name: str, tensor: Tensor, path: Path | str) -> None:
     """Raise a Damaged for a tensor that `read_content` would not take."""
     check_name(name, path)
+    if tensor.is_nested:
+        raise damaged(path, f"tensor {name!r} is nested")
     checked_shape(name, list(tensor.shape), path)
     if tensor.dtype not in _NAMES or tensor.layout != torch.strided:
         raise damaged(path, f"tensor {name!r} is {tensor.dtype}, {tensor.layout}")

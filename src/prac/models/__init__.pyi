@@ -12,6 +12,7 @@ from .modes import evaluating as evaluating
 from .modes import evaluating_modules as evaluating_modules
 from .modes import modes_of as modes_of
 from .modes import modes_put_back as modes_put_back
+from .modes import rest_ as rest_
 from .modes import set_modes_ as set_modes_
 from .parameter_count import ParameterCount as ParameterCount
 from .plain import check_plain as check_plain

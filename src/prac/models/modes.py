@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 from torch import nn
 
 Modes = list[tuple[nn.Module, bool]]
+
+_RESTED: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()
+"""What rested by choice in models that were then put into evaluation mode as a whole."""
 
 
 def begin_training_(model: nn.Module) -> None:
     """Put a model into training mode, but for the modules that are in evaluation mode by choice.
 
     Such are those of a frozen part, whose BatchNorms keep their statistics. Where all modules are
-    in evaluation mode, as after measuring, that tells nothing, and all are put into training mode.
+    in evaluation mode, as after measuring, that tells nothing, and all are put into training mode;
+    but for those that rested before `rest_`.
     """
     resting = evaluating_modules(model)
     model.train()
@@ -22,8 +27,14 @@ def begin_training_(model: nn.Module) -> None:
         module.training = False
 
 
+def rest_(model: nn.Module) -> None:
+    """Put a model into evaluation mode; what rested by choice still does when it trains again."""
+    _RESTED[model] = set(evaluating_modules(model))
+    model.eval()
+
+
 def evaluating_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules in evaluation mode by name; none where all of them are.
+    """Return the modules that are in evaluation mode by choice, by name: not where all of them are.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     >>> _ = network[1].eval()
@@ -32,7 +43,10 @@ def evaluating_modules(model: nn.Module) -> dict[str, nn.Module]:
     """
     modules = dict(model.named_modules())
     resting = {name: module for name, module in modules.items() if not module.training}
-    return resting if len(resting) < len(modules) else {}
+    if len(resting) < len(modules):
+        return resting
+    rested = _RESTED.get(model, set())
+    return {name: module for name, module in modules.items() if name in rested}
 
 
 def modes_of(model: nn.Module) -> Modes:

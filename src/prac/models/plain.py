@@ -15,7 +15,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.nn.utils.prune import BasePruningMethod
 from torch.optim.swa_utils import AveragedModel
 
-from prac.errors import PracError
+from prac.errors import Damaged, PracError
+from prac.io import check_writable
 from prac.models.copying import copied
 from prac.models.modes import evaluating
 from prac.utils import one_line, seeded
@@ -59,6 +60,20 @@ def check_plain(model: nn.Module) -> None:
                 f"with a batch"
             )
     _check_memory(model)
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor):  # get_extra_state may put anything there.
+            _check_writable(name, value)
+
+
+def _check_writable(name: str, tensor: Tensor) -> None:
+    try:
+        check_writable(name, tensor, "")
+    except Damaged as error:
+        fault = str(error).rpartition(": is damaged: ")[2]
+        raise PracError(
+            f"the model cannot be put into a ticket's file: {fault}; make it another, or register "
+            f"a buffer with persistent=False"
+        ) from error
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -141,8 +156,10 @@ def is_expanded(tensor: Tensor) -> bool:
     >>> is_expanded(torch.zeros(1, 3).expand(2, 3)), is_expanded(torch.zeros(1, 3).expand(1, 3))
     (True, False)
     """
+    if tensor.layout is not torch.strided or not tensor.numel():
+        return False
     sizes = zip(tensor.shape, tensor.stride(), strict=True)
-    return tensor.numel() > 0 and any(size > 1 and stride == 0 for size, stride in sizes)
+    return any(size > 1 and stride == 0 for size, stride in sizes)
 
 
 def _overlap(tensor: Tensor, other: Tensor) -> bool:

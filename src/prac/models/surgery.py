@@ -123,5 +123,5 @@ def number_fault(weights: Mapping[str, Tensor], prunable: Iterable[str]) -> str 
 
 def architecture(model: nn.Module) -> str:
     """Return the model's class and a digest of its tensors' names and shapes."""
-    shapes = "".join(f"{name}{tuple(v.shape)}" for name, v in model.state_dict().items())
+    shapes = "".join(f"{name}{tuple(v.shape)}" for name, v in _own_tensors(model).items())
     return f"{type(model).__name__}-{hashlib.sha256(shapes.encode()).hexdigest()[:12]}"

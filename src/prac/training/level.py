@@ -190,10 +190,10 @@ def check_converging(state: RunState, segment: Segment, model: nn.Module, plan: 
 
 
 def _by_type(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Return the floating-point ones flattened, a tensor a type."""
+    """Return the floating-point ones flattened, a tensor a type, but for sparse buffers."""
     found: dict[torch.dtype, list[Tensor]] = {}
     for tensor in tensors:
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and tensor.layout is torch.strided:
             found.setdefault(tensor.dtype, []).append(tensor)
     return [flattened(group) for group in found.values()]
 
