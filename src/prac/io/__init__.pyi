@@ -23,6 +23,7 @@ from .files import write_atomic as write_atomic
 from .files import write_json as write_json
 from .files import writing as writing
 from .kinds import KINDS as KINDS
+from .kinds import NOT_OURS as NOT_OURS
 from .kinds import TENSORS as TENSORS
 from .kinds import TEXTS as TEXTS
 from .kinds import check_kind as check_kind
