@@ -32,6 +32,15 @@ def parser() -> Parser:
         help="resize a data set's images to N x N pixels (default: none)",
         at_least=1,
     )
+    made.flag("exif-rotation", "turn pictures as their EXIF orientation says", default=True)
+    made.option(
+        "background",
+        default="white",
+        metavar="COLOUR",
+        help="what is seen through transparent pixels: white, black, or none for the colours "
+        "stored in them (default: white)",
+        names=("white", "black", "none"),
+    )
     for column in ("image", "label"):
         made.option(
             f"{column}-column",
@@ -51,6 +60,8 @@ def run(arguments: Sequence[str]) -> int:
     config = DataConfig(
         options.what,
         image_size=options.image_size,
+        exif_rotation=options.exif_rotation,
+        background=options.background,
         image_column=options.image_column,
         label_column=options.label_column,
         skip_corrupt=options.skip_corrupt,

@@ -161,7 +161,9 @@ def _load_file(path: Path, config: DataConfig) -> Splits:
 
         return load_archive(path, config)
     if path.suffix.lower() in (".zip", ".rar", ".7z"):
-        raise PracError(f"{path}: an archive: unpack it, and give the folder")
+        raise PracError(
+            f"{path}: a file of unknown kind, an archive: unpack it, and give its folder"
+        )
     raise PracError(
         f"{path}: a file of unknown kind, expected .npz, or .tar.gz of CIFAR, or a folder with "
         f"{'; '.join(_LAYOUTS)}"

@@ -24,9 +24,10 @@ else:
     features = needed("PIL.features", "data", "reading or resizing images")
 
 # Only formats that are plain pixels: others that PIL knows start programs (EPS) or read more files.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-if features.check("avif"):  # Not in every PIL.
-    FORMATS += ("AVIF",)
+FORMATS = (
+    *("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"),
+    *(("AVIF",) if "avif" in features.get_supported() else ()),  # Not in every PIL.
+)
 
 # What is done to pictures, in words that follow "3 of 4 pictures".
 FIRST_FRAME = "are animations or have several pages, of which only the first is read"
@@ -231,12 +232,13 @@ def _is_animated(image: Image.Image) -> bool:
 
 
 def _has_deep_channels(image: Image.Image) -> bool:
-    """Say whether an opened image has 16 bits a channel, which PIL itself reduces where in colour."""
+    """Say whether an opened image has 16 bits a channel, which PIL halves where it is in colour."""
     if _has_sixteen_bits(image):
         return True
-    if image.format not in _DEEP or not image.tile:
+    tiles = getattr(image, "tile", ())  # Of an image that is opened and not loaded.
+    if image.format not in _DEEP or not tiles:
         return False
-    stored = image.tile[0][3]
+    stored = tiles[0][3]
     if image.format == "PPM":
         return isinstance(stored, tuple) and len(stored) == 2 and stored[1] > 255
     raw = stored if isinstance(stored, str) else stored[0] if stored else ""

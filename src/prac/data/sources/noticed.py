@@ -55,6 +55,6 @@ def named(names: Iterable[object], most: int = 5) -> str:
     >>> named("abc", most=2)
     'a, b and 1 more'
     """
-    names = [str(name) for name in names]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+    shown = list(map(str, names))
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return f"{', '.join(shown[:most])}{more}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class LazyImages(Dataset[Tensor]):
     size: tuple[int, int]
     resize: bool
     first: int = 0
-    rendering: Rendering = Rendering()
+    rendering: Rendering = field(default_factory=Rendering)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from prac.data.sources.noticed import counted
 
 SUFFIXES = frozenset(
-    (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".bmp", ".gif", ".webp", ".tif")
-    + (".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif")
+    (
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".bmp", ".gif", ".webp"),
+        *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"),
+    )
 )
 
 # What systems leave in folders: nobody means it to be data.
@@ -66,7 +68,7 @@ def entries(folder: Path, passed: Passed) -> Entries:
                     passed.add(HIDDEN, path)
             elif is_system(entry.name):
                 continue
-            # Opening a named pipe would wait for ever. A link to nothing is a picture that is missing.
+            # A named pipe would be waited for; a link to nothing is a picture that is missing.
             elif (entry.is_file() or entry.is_symlink()) and is_picture(path):
                 pictures.append(path)
             else:
