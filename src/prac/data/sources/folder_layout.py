@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prac.data.sources.assemble import named_splits, split_of
-from prac.data.sources.noticed import counted, named
+from prac.data.sources.noticed import listed, number_of
 from prac.data.sources.walking import (
     BESIDE,
     LOOP,
@@ -32,8 +32,8 @@ class Layout:
     def notices(self) -> Iterator[str]:
         """Yield a line where folders of pictures are neither splits nor classes."""
         if self.beside:
-            what = counted(len(self.beside), "folder of pictures", "folders of pictures")
-            names = named(path.name for path in self.beside)
+            what = number_of(len(self.beside), "folder of pictures", "folders of pictures")
+            names = listed(path.name for path in self.beside)
             yield f"{what} not read, lying beside the splits: {names}"
 
 
@@ -53,7 +53,7 @@ def find_layout(folder: Path) -> Layout | None:
         found = named_splits((sub.name for sub in called), str(folder))
         if "train" not in found:
             raise PracError(
-                f"{folder}: no train split was found beside {named(found.values())}: "
+                f"{folder}: no train split was found beside {listed(found.values())}: "
                 f"expected folders train/CLASS"
             )
         splits = {split: folder / name for split, name in found.items()}
@@ -71,7 +71,7 @@ def find_layout(folder: Path) -> Layout | None:
             return Layout(inner.splits, [*inner.beside, *(o for o in others if o != within[0])])
     if within:
         raise PracError(
-            f"{folder}: {named(sub.name for sub in within)} hold a train split each: expected one, "
+            f"{folder}: {listed(sub.name for sub in within)} hold a train split each: expected one, "
             f"name the folder that is meant"
         )
     for sub in subs:
@@ -92,7 +92,7 @@ def doubtful_classes(folders: Sequence[Path]) -> Iterator[str]:
     """Yield warnings where folders of classes look like splits, or like one class twice."""
     alike: dict[str, list[str]] = {}
     for folder in folders:
-        alike.setdefault(plain(folder.name).casefold(), []).append(folder.name)
+        alike.setdefault(spelled(folder.name).casefold(), []).append(folder.name)
     for names in alike.values():
         if len(names) > 1:
             yield f"classes are called {' and '.join(map(repr, names))}: are they one and the same?"
@@ -100,13 +100,13 @@ def doubtful_classes(folders: Sequence[Path]) -> Iterator[str]:
     first = within[0][1]
     if len(within) > 1 and len(first) > 1 and all(names == first for _, names in within):
         yield (
-            f"the folders taken for classes, {named(folder.name for folder in folders)}, hold "
-            f"folders of the same names, {named(sorted(first))}: if they are splits, call them "
+            f"the folders taken for classes, {listed(folder.name for folder in folders)}, hold "
+            f"folders of the same names, {listed(sorted(first))}: if they are splits, call them "
             f"train, val and test"
         )
 
 
-def plain(name: str) -> str:
+def spelled(name: str) -> str:
     """Return a folder's name as it is compared: letters with accents have two spellings."""
     return unicodedata.normalize("NFC", name).strip()
 
@@ -150,7 +150,7 @@ def _check_class(folder: Path) -> None:
     inside = [sub.name for sub in there.folders if split_of(sub.name) and _holds_directly(sub)]
     if len({split_of(name) for name in inside}) > 1:
         raise PracError(
-            f"{folder}: holds {named(inside)}: expected splits above classes, as in "
+            f"{folder}: holds {listed(inside)}: expected splits above classes, as in "
             f"{inside[0]}/{folder.name}"
         )
 

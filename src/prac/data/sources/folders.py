@@ -10,7 +10,7 @@ import numpy as np
 from prac.config import DataConfig
 from prac.data.sources.assemble import RawSplit, assemble
 from prac.data.sources.encoded import ImageFiles
-from prac.data.sources.folder_layout import Layout, class_folders, doubtful_classes, plain
+from prac.data.sources.folder_layout import Layout, class_folders, doubtful_classes, spelled
 from prac.data.sources.noticed import Noticed
 from prac.data.sources.statistics import canonical
 from prac.data.sources.types import Splits
@@ -31,7 +31,7 @@ def load_class_folders(folder: Path, layout: Layout, config: DataConfig) -> Spli
     passed, notices = Passed(), list(layout.notices())
     folders = {key: class_folders(root, passed) for key, root in layout.splits.items()}
     classes = [sub.name for sub in folders["train"]]
-    index = {plain(name): name for name in classes}
+    index = {spelled(name): name for name in classes}
     if len(index) < len(classes):
         index = {name: name for name in classes}
     notices += doubtful_classes(folders["train"])
@@ -39,7 +39,7 @@ def load_class_folders(folder: Path, layout: Layout, config: DataConfig) -> Spli
     for key, root in layout.splits.items():
         groups: dict[str, list[Path]] = {}
         for sub in folders[key]:
-            name = index.get(sub.name if sub.name in index else plain(sub.name))
+            name = index.get(sub.name if sub.name in index else spelled(sub.name))
             if name is None:
                 raise PracError(
                     f"{sub}: no class of that name in {layout.splits['train']} "

@@ -40,19 +40,19 @@ class Noticed:
             yield f"{count} of {of} {words}, the first of them {self._first[words]}"
 
 
-def counted(count: int, one: str, several: str | None = None) -> str:
+def number_of(count: int, one: str, several: str | None = None) -> str:
     """Return how many there are, with the verb.
 
-    >>> counted(1, "file"), counted(2, "file"), counted(2, "class", "classes")
+    >>> number_of(1, "file"), number_of(2, "file"), number_of(2, "class", "classes")
     ('1 file is', '2 files are', '2 classes are')
     """
     return f"{count} {one} is" if count == 1 else f"{count} {several or f'{one}s'} are"
 
 
-def named(names: Iterable[object], most: int = 5) -> str:
+def listed(names: Iterable[object], most: int = 5) -> str:
     """Return names in a row, of many the first ones.
 
-    >>> named("abc", most=2)
+    >>> listed("abc", most=2)
     'a, b and 1 more'
     """
     shown = list(map(str, names))

@@ -15,7 +15,7 @@ from prac.config import DataConfig
 from prac.data.npy import claimed_bytes
 from prac.data.sources.arrays import as_images
 from prac.data.sources.assemble import RawSplit, assemble, split_of
-from prac.data.sources.noticed import counted, named
+from prac.data.sources.noticed import listed, number_of
 from prac.data.sources.types import Splits
 from prac.errors import PracError
 from prac.utils import one_line
@@ -63,8 +63,8 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
     told = []
     if unread:
         told.append(
-            f"{path}: {counted(len(unread), 'array')} not read, called by none of the names of "
-            f"splits: {named(unread)}"
+            f"{path}: {number_of(len(unread), 'array')} not read, called by none of the names of "
+            f"splits: {listed(unread)}"
         )
     return assemble(path.stem, raw, None if classes is None else classes.tolist(), told)
 

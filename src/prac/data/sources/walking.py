@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prac.data.sources.noticed import counted
+from prac.data.sources.noticed import number_of
 
 SUFFIXES = frozenset(
     (
@@ -40,10 +40,10 @@ class Passed:
         """Yield a line for each reason."""
         for reason, paths in self.files.items():
             if reason == LOOP:
-                what = f"{counted(len(paths), 'link')} not followed"
+                what = f"{number_of(len(paths), 'link')} not followed"
                 yield f"{what}, such as {min(paths)}: each leads to {reason}"
             else:
-                what = f"{counted(len(paths), 'file or folder', 'files or folders')} not read"
+                what = f"{number_of(len(paths), 'file or folder', 'files or folders')} not read"
                 yield f"{what}, such as {min(paths)}: {reason}"
 
 
