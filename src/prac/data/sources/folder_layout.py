@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prac.data.sources.assemble import named_splits, split_of
-from prac.data.sources.noticed import listed, number_of
+from prac.data.sources.noticed import first_few, number_of
 from prac.data.sources.walking import (
     BESIDE,
     LOOP,
@@ -33,7 +33,7 @@ class Layout:
         """Yield a line where folders of pictures are neither splits nor classes."""
         if self.beside:
             what = number_of(len(self.beside), "folder of pictures", "folders of pictures")
-            names = listed(path.name for path in self.beside)
+            names = first_few(path.name for path in self.beside)
             yield f"{what} not read, lying beside the splits: {names}"
 
 
@@ -53,7 +53,7 @@ def find_layout(folder: Path) -> Layout | None:
         found = named_splits((sub.name for sub in called), str(folder))
         if "train" not in found:
             raise PracError(
-                f"{folder}: no train split was found beside {listed(found.values())}: "
+                f"{folder}: no train split was found beside {first_few(found.values())}: "
                 f"expected folders train/CLASS"
             )
         splits = {split: folder / name for split, name in found.items()}
@@ -71,8 +71,8 @@ def find_layout(folder: Path) -> Layout | None:
             return Layout(inner.splits, [*inner.beside, *(o for o in others if o != within[0])])
     if within:
         raise PracError(
-            f"{folder}: {listed(sub.name for sub in within)} hold a train split each: expected one, "
-            f"name the folder that is meant"
+            f"{folder}: several folders hold a train split, "
+            f"{first_few(sub.name for sub in within)}: give the one that is meant"
         )
     for sub in subs:
         _check_class(sub)
@@ -100,8 +100,8 @@ def doubtful_classes(folders: Sequence[Path]) -> Iterator[str]:
     first = within[0][1]
     if len(within) > 1 and len(first) > 1 and all(names == first for _, names in within):
         yield (
-            f"the folders taken for classes, {listed(folder.name for folder in folders)}, hold "
-            f"folders of the same names, {listed(sorted(first))}: if they are splits, call them "
+            f"the folders taken for classes, {first_few(folder.name for folder in folders)}, hold "
+            f"folders of the same names, {first_few(sorted(first))}: if they are splits, call them "
             f"train, val and test"
         )
 
@@ -150,7 +150,7 @@ def _check_class(folder: Path) -> None:
     inside = [sub.name for sub in there.folders if split_of(sub.name) and _holds_directly(sub)]
     if len({split_of(name) for name in inside}) > 1:
         raise PracError(
-            f"{folder}: holds {listed(inside)}: expected splits above classes, as in "
+            f"{folder}: holds {first_few(inside)}: expected splits above classes, as in "
             f"{inside[0]}/{folder.name}"
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from prac.config import DataConfig
 from prac.data.sources.assemble import named_splits
-from prac.data.sources.noticed import listed, number_of
+from prac.data.sources.noticed import first_few, number_of
 from prac.data.sources.tables import TableSplits
 from prac.data.sources.types import Splits
 from prac.errors import PracError
@@ -50,7 +50,7 @@ def load_hub(config: DataConfig) -> Splits:
     if others:
         splits.notices.append(
             f"{number_of(len(others), 'split')} not read, called by none of the names of splits: "
-            f"{listed(others)}"
+            f"{first_few(others)}"
         )
     for split in sorted(found, key=lambda key: key != "train"):
         part = shipped[found[split]]

@@ -49,10 +49,10 @@ def number_of(count: int, one: str, several: str | None = None) -> str:
     return f"{count} {one} is" if count == 1 else f"{count} {several or f'{one}s'} are"
 
 
-def listed(names: Iterable[object], most: int = 5) -> str:
+def first_few(names: Iterable[object], most: int = 5) -> str:
     """Return names in a row, of many the first ones.
 
-    >>> listed("abc", most=2)
+    >>> first_few("abc", most=2)
     'a, b and 1 more'
     """
     shown = list(map(str, names))

@@ -15,7 +15,7 @@ from prac.config import DataConfig
 from prac.data.npy import claimed_bytes
 from prac.data.sources.arrays import as_images
 from prac.data.sources.assemble import RawSplit, assemble, split_of
-from prac.data.sources.noticed import listed, number_of
+from prac.data.sources.noticed import first_few, number_of
 from prac.data.sources.types import Splits
 from prac.errors import PracError
 from prac.utils import one_line
@@ -64,7 +64,7 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
     if unread:
         told.append(
             f"{path}: {number_of(len(unread), 'array')} not read, called by none of the names of "
-            f"splits: {listed(unread)}"
+            f"splits: {first_few(unread)}"
         )
     return assemble(path.stem, raw, None if classes is None else classes.tolist(), told)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.config import DataConfig
 from prac.data.sources.assemble import split_of
-from prac.data.sources.noticed import listed, number_of
+from prac.data.sources.noticed import first_few, number_of
 from prac.data.sources.tables import TableSplits
 from prac.data.sources.types import Splits
 from prac.errors import PracError
@@ -45,7 +45,7 @@ def load_parquet(folder: Path, config: DataConfig, *, name: str) -> Splits:
     if others:
         splits.notices.append(
             f"{number_of(len(others), 'file')} not read, called by none of the names of splits: "
-            f"{listed(others)}"
+            f"{first_few(others)}"
         )
     for split, files in split_files.items():
         origin = str(files[0]) if len(files) == 1 else f"{folder} ({split})"
