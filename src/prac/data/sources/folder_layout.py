@@ -74,6 +74,11 @@ def find_layout(folder: Path) -> Layout | None:
             f"{folder}: several folders hold a train split, "
             f"{first_few(sub.name for sub in within)}: give the one that is meant"
         )
+    if len(subs) == 1 and (tables := _tables(folder)):
+        raise PracError(
+            f"{folder}: one folder of pictures, {subs[0].name}, beside {tables[0]}: labels are "
+            f"read from folders, one for each class, or from parquet files with the pictures in them"
+        )
     for sub in subs:
         _check_class(sub)
     return Layout({"train": folder}) if subs else None
@@ -153,6 +158,12 @@ def _check_class(folder: Path) -> None:
             f"{folder}: holds {first_few(inside)}: expected splits above classes, as in "
             f"{inside[0]}/{folder.name}"
         )
+
+
+def _tables(folder: Path) -> list[str]:
+    """Return the names of files in a folder that may hold labels, sorted."""
+    names = (path.name for path in folder.iterdir() if path.is_file())
+    return sorted(name for name in names if name.lower().endswith((".csv", ".tsv", ".json")))
 
 
 def _holds_directly(folder: Path) -> bool:

@@ -14,7 +14,14 @@ from prac.data.sources.folder_layout import Layout, class_folders, doubtful_clas
 from prac.data.sources.noticed import Noticed
 from prac.data.sources.statistics import canonical
 from prac.data.sources.types import Splits
-from prac.data.sources.walking import SUFFIXES, Passed, holds_pictures, pictures_below
+from prac.data.sources.walking import (
+    BESIDE,
+    SUFFIXES,
+    Passed,
+    entries,
+    holds_pictures,
+    pictures_below,
+)
 from prac.errors import PracError
 
 
@@ -30,6 +37,8 @@ def load_class_folders(folder: Path, layout: Layout, config: DataConfig) -> Spli
     """
     passed, notices = Passed(), list(layout.notices())
     folders = {key: class_folders(root, passed) for key, root in layout.splits.items()}
+    if folder not in layout.splits.values():
+        passed.add(BESIDE, *entries(folder, Passed()).pictures)
     classes = [sub.name for sub in folders["train"]]
     index = {spelled(name): name for name in classes}
     if len(index) < len(classes):
