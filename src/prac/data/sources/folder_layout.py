@@ -77,7 +77,7 @@ def find_layout(folder: Path) -> Layout | None:
     if len(subs) == 1 and (tables := _tables(folder)):
         raise PracError(
             f"{folder}: one folder of pictures, {subs[0].name}, beside {tables[0]}: labels are "
-            f"read from folders, one for each class, or from parquet files with the pictures in them"
+            f"read from the names of folders, one a class, or from parquet files with the pictures"
         )
     for sub in subs:
         _check_class(sub)
