@@ -32,8 +32,8 @@ _INDEX_NAMES = re.compile(r"__index_level_\d+__|(.+_)?(id|ids|idx|index|uid|uuid
 class Columns:
     """The columns that hold the images and the labels, and the class names where known.
 
-    `is_guess` says that nothing but the lack of another tells the column of the labels, and
-    `has_words` that those are the names of their classes.
+    `is_guess` says that nobody named or declared the column of the labels, and `has_words` that
+    those are the names of their classes.
     """
 
     image: str
@@ -65,17 +65,17 @@ def choose_columns(
     kinds = {field.name: field.type for field in schema}
     image = config.image_column
     if image is None:
-        image = _only("image", _image_candidates(kinds, features), names, where)
+        candidates = _image_candidates(kinds, features)
+        candidates = [name for name in candidates if name != config.label_column]
+        image = _only("image", candidates, names, where)
     _check_there("image", image, names, where)
     label, is_guess = config.label_column, False
     if label is None:
         others = [name for name in names if name != image]
         candidates, is_guess = _label_candidates(others, kinds, features, _index_columns(schema))
         label = _only("label", candidates, names, where)
-        if (
-            not pa.types.is_integer(storage(kinds[label]))
-            and _kind(features, label) != "ClassLabel"
-        ):
+        if is_guess and not pa.types.is_integer(storage(kinds[label])):
+            check_readable(kinds[label], f"{where}, column {label!r}")
             raise PracError(
                 f"{where}: cannot tell which column is the label, {label!r} holds "
                 f"{kinds[label]} and no integers: name it with --label-column "
@@ -117,6 +117,28 @@ def storage(kind: pa.DataType) -> pa.DataType:
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
+def check_readable(kind: pa.DataType, where: str) -> None:
+    """Refuse a column whose values could be no labels, by its type; `where` names it.
+
+    Raises:
+        PracError: they are neither numbers nor words.
+    """
+    kind = storage(kind)
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    types = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
+    if not is_text(kind) and not any(is_one(kind) for is_one in types):
+        raise PracError(
+            f"{where} holds {kind}, expected whole numbers or words: name another with "
+            f"--label-column"
+        )
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Say whether a type is that of words."""
+    types = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_one(kind) for is_one in types)
+
+
 def _image_candidates(kinds: Mapping[str, pa.DataType], features: Features) -> list[str]:
     declared = [name for name in kinds if _kind(features, name) == "Image"]
     if declared:
@@ -128,7 +150,7 @@ def _image_candidates(kinds: Mapping[str, pa.DataType], features: Features) -> l
         found = found or [name for name in open_ones if is_one(kinds[name])]
     called = [name for name in kinds if _is_called(_IMAGE_NAMES, name)]
     # A column of paths or of addresses: what lies beside it is something else.
-    return found + [name for name in called if name not in found and _is_text(kinds[name])]
+    return found + [name for name in called if name not in found and is_text(kinds[name])]
 
 
 def _label_candidates(
@@ -137,17 +159,17 @@ def _label_candidates(
     features: Features,
     index: Sequence[str],
 ) -> tuple[list[str], bool]:
-    """Return what could be the labels' column, and whether nothing but the rest's lack says so."""
+    """Return what could be the labels' column, and whether that is not declared."""
     declared = [name for name in names if _kind(features, name) == "ClassLabel"]
     if declared:
         return declared, False
     called = [name for name in names if _is_called(_LABEL_NAMES, name)]
     if called:
-        return called, False
+        return called, True
     rest = [name for name in names if name not in index and not _is_called(_INDEX_NAMES, name)]
     integers = [name for name in rest if pa.types.is_integer(storage(kinds[name]))]
     # Of several the one with integers is none more likely than the one with words.
-    return (rest, True) if len(rest) == 1 else (integers if len(integers) > 1 else [], False)
+    return (rest if len(rest) == 1 else integers if len(integers) > 1 else []), True
 
 
 def _index_columns(schema: pa.Schema) -> list[str]:
@@ -161,11 +183,6 @@ def _index_columns(schema: pa.Schema) -> list[str]:
 
 def _is_called(pattern: re.Pattern[str], name: str) -> bool:
     return pattern.fullmatch(re.sub(r"[\s.-]+", "_", name.strip().lower())) is not None
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    types = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return any(is_one(kind) for is_one in types)
 
 
 def _kind(features: Features, column: str) -> str | None:

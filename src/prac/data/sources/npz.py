@@ -47,8 +47,10 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
     """
     names, arrays = _read_arrays(path, config.memory_bytes)
     raw = {}
+    told: list[str] = []
     for split, (images, labels) in _pairs(names, path).items():
         targets = arrays[labels]
+        told += _doubtful_features(arrays[images], f"{path}, array {names[images]!r}")
         raw[split] = RawSplit(
             as_images(arrays[images], f"{path}, array {names[images]!r}", config.image_size),
             targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets,
@@ -60,13 +62,23 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
         found = f"{classes.dtype} {classes.shape}"
         raise PracError(f"{path}, array 'classes': {found}, expected strings")
     unread = [names[name] for name in names if name not in arrays]
-    told = []
     if unread:
         told.append(
             f"{path}: {number_of(len(unread), 'array')} not read, called by none of the names of "
             f"splits: {first_few(unread)}"
         )
     return assemble(path.stem, raw, None if classes is None else classes.tolist(), told)
+
+
+def _doubtful_features(array: NDArray[Any], where: str) -> Iterator[str]:
+    """Yield a notice where floats may be meant as pictures, whose colours come last."""
+    if array.dtype.kind != "f" or array.ndim != 4 or array.shape[3] not in (1, 3):
+        return
+    if array.size and array.min() >= 0 and array.max() <= 1:
+        yield (
+            f"{where} holds floats, read as features of shape {array.shape[1:]} and not as "
+            f"pictures: if they are, store them as uint8, 0 to 255"
+        )
 
 
 def _split_names(name: str) -> Iterator[tuple[str, _Pair]]:

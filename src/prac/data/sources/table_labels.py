@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prac.data.sources.columns import Columns, storage
+from prac.data.sources.columns import Columns, check_readable, is_text, storage
 from prac.errors import PracError
 from prac.utils import needed
 
@@ -21,6 +21,10 @@ else:
     pc = needed("pyarrow.compute", "data", "reading tables")
 
 
+# Of fewer rows, distinct values prove nothing.
+_MANY_ROWS = 10
+
+
 def read_labels(column: pa.ChunkedArray, columns: Columns, where: str) -> NDArray[Any]:
     """Return a column's labels (n,): integers, or what else is stored there, to be refused by row.
 
@@ -30,6 +34,7 @@ def read_labels(column: pa.ChunkedArray, columns: Columns, where: str) -> NDArra
     Raises:
         PracError: a word is none of the classes, or the labels only number the rows.
     """
+    check_readable(column.type, where)
     column = _plain(column)
     if columns.is_guess:
         _check_no_numbering(column, columns, where)
@@ -65,8 +70,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _has_words(kind: pa.DataType) -> bool:
-    types = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return pa.types.is_boolean(kind) or any(is_one(kind) for is_one in types)
+    return bool(pa.types.is_boolean(kind)) or is_text(kind)
 
 
 def _indices(column: pa.ChunkedArray, classes: tuple[str, ...], where: str) -> NDArray[Any]:
@@ -90,7 +94,7 @@ def _whole(column: pa.ChunkedArray) -> NDArray[Any]:
 
 def _check_no_numbering(column: pa.ChunkedArray, columns: Columns, where: str) -> None:
     """Refuse a guessed column whose values are all distinct: it tells rows apart, not classes."""
-    if len(column) > 2 and pc.count_distinct(column, mode="all").as_py() == len(column):
+    if len(column) >= _MANY_ROWS and pc.count_distinct(column, mode="all").as_py() == len(column):
         raise PracError(
             f"{where}: no value is there twice, as if it numbered the rows: if these are the "
             f"labels, say so by --label-column {columns.label}"
