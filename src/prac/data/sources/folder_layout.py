@@ -56,7 +56,8 @@ def find_layout(folder: Path) -> Layout | None:
                 f"{folder}: no train split was found beside {first_few(found.values())}: "
                 f"expected folders train/CLASS"
             )
-        splits = {split: folder / name for split, name in found.items()}
+        order = sorted(found, key=lambda split: split != "train")
+        splits = {split: folder / found[split] for split in order}
         for place in splits.values():
             _check_split(place)
         beside = [sub for sub in others if kind_at(sub) in NOT_OURS]
