@@ -170,7 +170,6 @@ def test_sixteen_bits_are_told_of_in_grey_and_in_colour(tmp_path, channels):
     ("mode", "suffix", "said"),
     [
         ("CMYK", ".jpg", "are in CMYK, converted to RGB"),
-        ("YCbCr", ".tif", "are in YCbCr, converted to RGB"),
         ("P", ".png", "have a palette, whose colours are read"),
     ],
 )
