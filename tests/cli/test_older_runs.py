@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_a_search_resumes_and_is_shown(capsys):
 
 
 def test_a_ticket_is_retrained_on_what_it_was_found_on():
-    known = {"data": "icons", "model": "lenet_300_100"}
+    known: dict[str, Any] = {"data": "icons", "model": "lenet_300_100"}
     assert own_settings("ticket", known, RetrainRecipe, []).items() >= UNRECORDED.items()
     known |= {"exif_rotation": True, "background": "black"}
     assert own_settings("ticket", known, RetrainRecipe, [])["background"] == "black"

@@ -119,6 +119,22 @@ def test_layouts_that_could_be_misread_are_refused(tmp_path, folders, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_folder_without_pictures_is_no_split_if_it_holds_something_else(tmp_path):
+    classes(tmp_path / "train")
+    classes(tmp_path / "val", seed=1)
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "plot.py").write_text("")
+    splits = load(str(tmp_path))
+    assert sizes(splits) == {"train": 4, "test": 4}
+    assert splits.notices == (
+        "1 folder is not read, called like a split and holding no pictures: evaluation",
+    )
+    (tmp_path / "test" / "ant").mkdir(parents=True)
+    (tmp_path / "test" / "ant" / "0.heic").write_bytes(b"x")
+    with pytest.raises(PracError, match=r"test/ant: no image in this class's folder"):
+        load(str(tmp_path))
+
+
 def test_a_table_of_labels_beside_pictures_is_named(tmp_path):
     pictures(tmp_path / "images")
     (tmp_path / "labels.csv").write_text("0.png,ant\n1.png,bee\n")

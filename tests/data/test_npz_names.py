@@ -24,8 +24,8 @@ def npz(tmp_path):
 def test_every_name_of_a_split_is_read(npz, name, naming):
     arrays = {}
     for split, count in (("train", 12), (name, 5), ("test", 4)):
-        for pattern, array in zip(naming, (X, Y), strict=True):
-            arrays[pattern.format(split)] = array[:count]
+        arrays[naming[0].format(split)] = X[:count]
+        arrays[naming[1].format(split)] = Y[:count]
     splits = load(npz(**arrays))
     assert [len(s.labels) for s in (splits.train, splits.val, splits.test)] == [12, 5, 4]
     assert splits.notices == ()

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,7 +107,8 @@ def turned(path, orientation, pixels, **how):
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".jpg"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_are_turned_as_exif_says(tmp_path, suffix, orientation):
-    how = {".webp": {"lossless": True}, ".jpg": {"quality": 100, "subsampling": 0}}.get(suffix, {})
+    how: dict[str, Any] = {"quality": 100, "subsampling": 0} if suffix == ".jpg" else {}
+    how |= {"lossless": True} if suffix == ".webp" else {}
     pixels = np.repeat(np.repeat(colours(3, (3, 2)), 8, 0), 8, 1)
     path = turned(tmp_path / f"a{suffix}", orientation, pixels, **how)
     for limit in (8.0, 0.0):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,13 +24,21 @@ from prac.io import NOT_OURS, kind_at
 
 @dataclass(frozen=True)
 class Layout:
-    """The folder of each split, in which those of the classes lie, and what lies beside them."""
+    """The folder of each split, in which those of the classes lie, and what lies beside them.
+
+    That is folders of pictures, and `without_any`, which are called like splits.
+    """
 
     splits: dict[str, Path]
     beside: list[Path] = field(default_factory=list)
+    without_any: list[Path] = field(default_factory=list)
 
     def notices(self) -> Iterator[str]:
-        """Yield a line where folders of pictures are neither splits nor classes."""
+        """Yield a line where folders are neither splits nor classes, and where they could be."""
+        if self.without_any:
+            what = number_of(len(self.without_any), "folder")
+            names = first_few(path.name for path in self.without_any)
+            yield f"{what} not read, called like a split and holding no pictures: {names}"
         if self.beside:
             what = number_of(len(self.beside), "folder of pictures", "folders of pictures")
             names = first_few(path.name for path in self.beside)
@@ -50,7 +58,10 @@ def find_layout(folder: Path) -> Layout | None:
     called = [sub for sub in class_folders(folder, Passed()) if split_of(sub.name)]
     others = [sub for sub in subs if sub not in called]
     if any(_is_split(sub, others) for sub in called):
-        found = named_splits((sub.name for sub in called), str(folder))
+        whole = [sub for sub in called if sub in subs]
+        classes = {one.name for sub in whole for one in entries(sub, Passed()).folders}
+        without_any = [sub for sub in called if sub not in subs and _is_other(sub, classes)]
+        found = named_splits((s.name for s in called if s not in without_any), str(folder))
         if "train" not in found:
             raise PracError(
                 f"{folder}: no train split was found beside {first_few(found.values())}: "
@@ -61,7 +72,7 @@ def find_layout(folder: Path) -> Layout | None:
         for place in splits.values():
             _check_split(place)
         beside = [sub for sub in others if kind_at(sub) in NOT_OURS]
-        return Layout(splits, beside)
+        return Layout(splits, beside, without_any)
     for sub in called:
         if sub in subs and (len(called) > 1 or not others):
             _check_split(sub)
@@ -69,7 +80,8 @@ def find_layout(folder: Path) -> Layout | None:
     if len(within) == 1:
         inner = find_layout(within[0])
         if inner is not None:
-            return Layout(inner.splits, [*inner.beside, *(o for o in others if o != within[0])])
+            beside = [*inner.beside, *(other for other in others if other != within[0])]
+            return Layout(inner.splits, beside, inner.without_any)
     if within:
         raise PracError(
             f"{folder}: several folders hold a train split, "
@@ -131,6 +143,13 @@ def _is_split(folder: Path, others: Sequence[Path]) -> bool:
     if len(inner) == 1 and any(_inner(other) == inner for other in others):
         return False  # CLASS/images/*.png
     return len(inner) > 0 and (not there.pictures or len(inner) > 1)
+
+
+def _is_other(folder: Path, classes: Collection[str]) -> bool:
+    """Say whether a folder without pictures holds something else, such as the code of a project."""
+    there = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    is_alike = any(path.is_dir() and path.name in classes for path in there)
+    return any(path.is_file() for path in there) and not is_alike
 
 
 def _has_train(folder: Path) -> bool:
