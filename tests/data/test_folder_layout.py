@@ -194,6 +194,11 @@ def test_tiny_imagenet_may_have_its_val_by_class(tiny):
     for number, wnid in enumerate(("n01", "n02")):
         pictures(tiny / "test" / wnid, 1, 20 + number)
     assert sizes(load(str(tiny))) == {"train": 6, "val": 4, "test": 2}
+    pictures(tiny / "train" / "n03" / "images")
+    [told] = load(str(tiny)).notices
+    assert told == (
+        f"1 folder of pictures is not read, wnids.txt having no such class: {tiny}/train/n03"
+    )
 
 
 def test_tiny_imagenet_s_own_list_comes_before_folders_beside_it(tiny):

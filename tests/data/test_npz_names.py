@@ -1,5 +1,7 @@
 """How the arrays of an `.npz` file are called."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def npz(tmp_path):
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "dev", "Val", "VALID"])
 @pytest.mark.parametrize("naming", [("x_{}", "y_{}"), ("{}_images", "{}_labels")])
 def test_every_name_of_a_split_is_read(npz, name, naming):
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, count in (("train", 12), (name, 5), ("test", 4)):
         arrays[naming[0].format(split)] = X[:count]
         arrays[naming[1].format(split)] = Y[:count]

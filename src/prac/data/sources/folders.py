@@ -11,7 +11,7 @@ from prac.config import DataConfig
 from prac.data.sources.assemble import RawSplit, assemble
 from prac.data.sources.encoded import ImageFiles
 from prac.data.sources.folder_layout import Layout, class_folders, doubtful_classes, spelled
-from prac.data.sources.noticed import Noticed
+from prac.data.sources.noticed import Noticed, first_few, number_of
 from prac.data.sources.statistics import canonical
 from prac.data.sources.types import Splits
 from prac.data.sources.walking import (
@@ -116,6 +116,15 @@ def load_tiny_imagenet(folder: Path, config: DataConfig) -> Splits:
         split: _by_class(group, wnids, str(folder / split), config)
         for split, group in groups.items()
     }
+    others = [
+        sub
+        for split in groups
+        for sub in class_folders(folder / split, passed)
+        if sub.name not in (*wnids, "images") and holds_pictures(sub)
+    ]
+    if others:
+        what = number_of(len(others), "folder of pictures", "folders of pictures")
+        notices.append(f"{what} not read, wnids.txt having no such class: {first_few(others)}")
     told = [*notices, *passed.notices()]
     return assemble("tiny_imagenet", raw, _words(folder, wnids), told)
 
