@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prac.config import DataConfig
 from prac.data.sources.encoded import DamagedImage, EncodedImages, Mode, Rendering
-from prac.data.sources.images_decode import bombs_refused, probe, try_decode
+from prac.data.sources.images_decode import bombs_refused, is_stored_grey, probe, try_decode
 from prac.data.sources.noticed import Noticed
 from prac.data.sources.types import LazyImages, size_error
 from prac.errors import PracError
@@ -75,7 +75,7 @@ def decode_images(
             damaged, grey = decoding.scan()
         # The scan ends at the first image in colour: only sets that look grey are read in full.
         elif grey:
-            grey = all(probe(encoded, i, rendering)[1] for i in range(len(encoded)))
+            grey = all(is_stored_grey(encoded, i) for i in range(len(encoded)))
         if not config.skip_corrupt:
             decoding.sample()
     mode: Mode = "L" if grey else "RGB"

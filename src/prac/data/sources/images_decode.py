@@ -81,7 +81,7 @@ def bombs_refused() -> Iterator[None]:
 
 
 def probe(encoded: EncodedImages, index: int, rendering: Rendering) -> tuple[tuple[int, int], bool]:
-    """Read the header of an image: its (height, width) in pixels and whether it is grey.
+    """Say of an image its (height, width) in pixels, as people see it, and whether it is grey.
 
     Raises:
         PracError: the image cannot be read.
@@ -95,6 +95,19 @@ def probe(encoded: EncodedImages, index: int, rendering: Rendering) -> tuple[tup
             is_swapped = turn is not None and turn in _SWAPPING
             size = image.size if is_swapped else image.size[::-1]
             return size, grey
+    except Exception as error:
+        raise _damaged(encoded, index, error).error() from error
+
+
+def is_stored_grey(encoded: EncodedImages, index: int) -> bool:
+    """Say whether an image is grey, of which only the header is read.
+
+    Raises:
+        PracError: the image cannot be read.
+    """
+    try:
+        with _open(encoded[index]) as image:
+            return is_grey(image)
     except Exception as error:
         raise _damaged(encoded, index, error).error() from error
 
