@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
@@ -32,14 +33,14 @@ def parser() -> Parser:
         help="resize a data set's images to N x N pixels (default: none)",
         at_least=1,
     )
-    made.flag("exif-rotation", "turn pictures as their EXIF orientation says", default=True)
+    turning = "turn pictures as their EXIF orientation says (default: yes)"
+    made.flag("exif-rotation", turning, default=True)
     made.option(
         "background",
+        Literal["white", "black", "none"],
         default="white",
-        metavar="COLOUR",
-        help="what is seen through transparent pixels: white, black, or none for the colours "
-        "stored in them (default: white)",
-        names=("white", "black", "none"),
+        help="what is seen through transparent pixels; none for the colours stored in them "
+        "(default: white)",
     )
     for column in ("image", "label"):
         made.option(
