@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
@@ -13,6 +15,7 @@ from prac.cli import main
 from prac.cli.recorded import own_settings
 from prac.config import RetrainRecipe
 from prac.io import UNRECORDED, read_settings
+from tests.data.test_sources_tables import rows
 
 ICONS = [
     "--data",
@@ -76,6 +79,27 @@ def test_a_search_resumes_and_is_shown(capsys):
     assert main([*begun, "--report"]) == 0
     assert main(["find", *ICONS, "--out", "new"]) == 0
     assert main([*begun[:-1], "new", *OF_OLD]) == 2  # A run of today's says how it reads.
+
+
+def test_a_column_that_was_guessed_may_be_named_to_resume(capsys):
+    columns: dict[str, Any] = {
+        "caption": ["x", "y"] * 20,
+        "kind": [0, 1] * 20,
+        "age": [0] * 39 + [1],
+    }
+    table = pa.table({"image": rows(40)} | columns)
+    Path("table").mkdir()
+    pq.write_table(table, "table/train.parquet")
+    begun = ["find", *ICONS, "--out", "run", "--data", "table"]
+    assert main([*begun, "--label-column", "kind", "--max-seconds", "0.01"]) == 75
+    settings = yaml.safe_load(Path("run/config.yaml").read_text())
+    Path("run/config.yaml").write_text(yaml.safe_dump(settings | {"label_column": None}))
+    as_prac_0_1(Path("run/config.yaml"))
+    assert main(begun) == 2
+    assert "name it with --label-column" in capsys.readouterr().err
+    assert main([*begun, "--label-column", "age"]) == 2
+    assert "was begun with other settings: fingerprint" in capsys.readouterr().err
+    assert main([*begun, "--label-column", "kind"]) == 0
 
 
 def test_a_ticket_is_retrained_on_what_it_was_found_on():

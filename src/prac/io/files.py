@@ -259,6 +259,11 @@ def state_paths(run: Path) -> dict[int, Path]:
     return {int(path.stem): path for path in found if path.stem.isdecimal()}
 
 
+GUESSED = {"image_column", "label_column"}
+"""Settings of which an older prac guessed more: where a run names none, its data's fingerprint says
+whether the one that is named now is the same."""
+
+
 def check_same(
     run: Path,
     known: Mapping[str, Any],
@@ -270,6 +275,7 @@ def check_same(
     `hints` are what else to do where one of them differs, by name.
     """
     names = [name for name, value in wanted.items() if name not in known or known[name] != value]
+    names = [name for name in names if name not in GUESSED or known.get(name, "") is not None]
     if names:
         differing = ", ".join(difference(name, known.get(name), wanted[name]) for name in names)
         advice = next((hints[name] for name in names if name in hints), None)
