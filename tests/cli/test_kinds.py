@@ -21,6 +21,7 @@ from prac.cli import main
 from prac.cli.command import COMMANDS
 from prac.cli.completion import FILES, FOLDERS
 from prac.io import KINDS, check_new, kind_at
+from prac.runs.results import searches_below
 from tests.conftest import made_once
 
 DIGITS = (
@@ -471,6 +472,42 @@ def test_ones_own_config_yaml_is_no_run_s(tmp_path, capsys):
     assert main(["find", "--config", "config.yaml"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("prac: error: config.yaml: unknown option epochz: did you mean --epochs")
+
+
+@pytest.mark.parametrize("settings", ["lr: 0.1\n", "levels: 3\n", ": [", "- a\n", ""])
+@pytest.mark.parametrize("environment", [None, "{}", '{"python": "3.12"}', "[1]", "no JSON"])
+def test_a_data_set_may_have_a_config_yaml_of_its_own(
+    settings, environment, things, tmp_path, capsys
+):
+    photos = tmp_path / "photos"
+    shutil.copytree(things / "photos", photos)
+    (photos / "config.yaml").write_text(settings)
+    if environment is not None:
+        (photos / "environment.json").write_text(environment)
+    assert kind_at(photos) == "folder"
+    assert main(["inspect", str(photos), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "data"
+    shutil.copytree(things / "runs/y", photos / "runs/y")
+    assert searches_below(tmp_path) == [photos / "runs/y"]
+
+
+def test_folders_of_classes_may_be_called_by_24_digits(things, tmp_path):
+    for number in range(2):
+        shutil.copytree(
+            things / "photos/train" / str(number), tmp_path / "photos" / f"{number:024x}"
+        )
+    assert kind_at(tmp_path / "photos") == "folder"
+    assert main(["inspect", str(tmp_path / "photos")]) == 0
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "environment.json"])
+def test_a_damaged_run_is_a_run_all_the_same(file, things, tmp_path, monkeypatch, capsys):
+    shutil.copytree(things / "runs/x", tmp_path / "x")
+    (tmp_path / "x" / file).write_text("{: [")
+    assert kind_at(tmp_path / "x") == "search"
+    if file == "config.yaml":
+        assert main(["inspect", str(tmp_path / "x")]) == 2
+        assert "config.yaml: is not YAML" in capsys.readouterr().err
 
 
 def test_what_a_comparison_leaves_that_is_killed_early_is_gone_on_with(tmp_path):

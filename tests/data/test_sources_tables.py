@@ -399,3 +399,23 @@ def test_progress_bars_and_logging_are_left_as_they_were(hub):
     load("hf:me/pets")
     assert not datasets.are_progress_bars_disabled()
     assert logger.level == level
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("Train", "Test"), {"test": 2}),
+        (("training", "eval"), {"test": 2}),
+        (("train", "eval", "TEST"), {"val": 2, "test": 2}),
+    ],
+)
+def test_hub_splits_of_other_names_are_found(hub, names, shown):
+    split = {"img": rows(2), "label": [0, 1]}
+    hub("me/pets", **dict.fromkeys((*names, "extra"), split))
+    splits = load("hf:me/pets")
+    found = {"val": splits.val, "test": splits.test}
+    assert {name: len(of.labels) for name, of in found.items() if of is not None} == shown
+    assert splits.notices == ("1 split is not read, called by none of the names of splits: extra",)
+    hub("me/pets", train=split, valid=split, dev=split)
+    with pytest.raises(PracError, match="'valid' and 'dev' both name the val split"):
+        load("hf:me/pets")

@@ -6,7 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,14 @@ from prac.cli.options import (
 )
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_problem, named_settings, names_of, plain, problem_names
+from prac.cli.recorded import (
+    begun_by_older,
+    load_problem,
+    named_settings,
+    names_of,
+    plain,
+    problem_names,
+)
 from prac.comparison import OWN, levels_to_judge, method_specs, shared_settings
 from prac.config import METHODS, Recipe, flat
 from prac.errors import PracError
@@ -91,6 +98,9 @@ def run(arguments: Sequence[str]) -> int:
     _check_asked(arguments, options, recipe)
     out = Path(options.out or f"runs/compare-{folder_name(recipe, options.preset)}")
     check_new(out, "new_comparison", "comparison")  # Before any data is loaded.
+    if of_old := begun_by_older(out):
+        older = parser({**named_settings(arguments), **of_old})
+        recipe = replace(recipe, data=options_and_recipe(older, arguments, Recipe)[1].data)
     progress = Progress(quiet=options.quiet)
     with running(options, progress, started) as run_options:
         if is_ahead:

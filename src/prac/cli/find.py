@@ -20,7 +20,14 @@ from prac.cli.options import (
 )
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_problem, named_settings, names_of, plain, problem_names
+from prac.cli.recorded import (
+    begun_by_older,
+    load_problem,
+    named_settings,
+    names_of,
+    plain,
+    problem_names,
+)
 from prac.config import DATA_NAMES, METHODS, PRESETS, Recipe, combined, flat
 from prac.errors import PracError
 from prac.io import (
@@ -97,6 +104,9 @@ def run(arguments: Sequence[str]) -> int:
     out = Path(options.out or f"runs/{run_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
     check_kind(out, "run", "search")
+    if of_old := begun_by_older(out):
+        older = parser({**_defaults(arguments), **of_old})
+        recipe = replace(recipe, data=options_and_recipe(older, arguments, Recipe)[1].data)
     if has_trained(out):  # Before any data is loaded, which may take long.
         check_same(out, read_settings(out), flat(recipe))
     is_finished = _is_finished(out, retrain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
@@ -32,6 +33,15 @@ def parser() -> Parser:
         help="resize a data set's images to N x N pixels (default: none)",
         at_least=1,
     )
+    turning = "turn pictures as their EXIF orientation says (default: yes)"
+    made.flag("exif-rotation", turning, default=True)
+    made.option(
+        "background",
+        Literal["white", "black", "none"],
+        default="white",
+        help="what is seen through transparent pixels; none for the colours stored in them "
+        "(default: white)",
+    )
     for column in ("image", "label"):
         made.option(
             f"{column}-column",
@@ -51,6 +61,8 @@ def run(arguments: Sequence[str]) -> int:
     config = DataConfig(
         options.what,
         image_size=options.image_size,
+        exif_rotation=options.exif_rotation,
+        background=options.background,
         image_column=options.image_column,
         label_column=options.label_column,
         skip_corrupt=options.skip_corrupt,

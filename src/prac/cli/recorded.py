@@ -20,7 +20,7 @@ from prac.config import (
     method_settings,
 )
 from prac.errors import PracError
-from prac.io import shown
+from prac.io import UNRECORDED, has_trained, shown, unrecorded_settings, with_unrecorded
 from prac.monitor import Progress
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def own_settings(
     Raises:
         PracError: If model or data is not known, or the model is code that only the file names.
     """
+    known = with_unrecorded(known)
     own = {name: known[name] for name in flat(cls()) if name in known}
     for name in ("data", "model"):
         if name not in own and early_value(arguments, name) is None:
@@ -73,6 +74,22 @@ def own_settings(
         # The user's length takes the place of the search's, whatever that counts in.
         own.pop("iterations", None)
     return own
+
+
+def begun_by_older(out: Path) -> dict[str, Any]:
+    """Return how an older prac read the pictures of a run or a comparison that it began in `out`.
+
+    Nothing where there is none, or where its settings say it themselves.
+    """
+    for folder in (out, *sorted(out.glob("runs/*/seed-*"))):
+        if has_trained(folder):
+            return unrecorded_settings(folder)
+    return {}
+
+
+def told_newly(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings but for those that are as in an older prac, which did not record them."""
+    return {name: of for name, of in settings.items() if (name, of) not in UNRECORDED.items()}
 
 
 def problem_names(recipe: Recipe) -> tuple[str, str]:

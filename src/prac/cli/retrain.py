@@ -13,7 +13,7 @@ from prac.cli.given import check_used
 from prac.cli.options import add_run_options, add_settings, options_and_recipe, running, tracked
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_problem, names_of, own_settings
+from prac.cli.recorded import load_problem, names_of, own_settings, told_newly
 from prac.config import RetrainRecipe, flat
 from prac.io import check_kind, in_level
 from prac.monitor import Progress
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     own = own_settings(path, ticket.provenance.get("settings", {}), RetrainRecipe, arguments)
     options, recipe = options_and_recipe(parser(own), arguments, RetrainRecipe)
     check_used(arguments, flat(recipe))
-    told = json.dumps([ticket.digest, flat(recipe)], sort_keys=True)
+    told = json.dumps([ticket.digest, told_newly(flat(recipe))], sort_keys=True)
     digest = hashlib.sha256(told.encode()).hexdigest()[:12]
     out = Path(options.out or f"runs/retrain-{digest}")
     check_kind(out, "run", "retraining")  # Before any data is loaded.

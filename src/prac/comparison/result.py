@@ -28,7 +28,16 @@ from prac.evaluation import (
     half_width,
     mean,
 )
-from prac.io import Fields, check_kind, check_same, damaged, has_trained, read_json, write_json
+from prac.io import (
+    Fields,
+    check_kind,
+    check_same,
+    damaged,
+    has_trained,
+    read_json,
+    with_unrecorded,
+    write_json,
+)
 
 BASELINE = "imp"
 """The method that iterations are saved against."""
@@ -166,7 +175,7 @@ class Comparison:
                 Path(path),
                 fields.take("seeds", tuple[int, ...], at_least=0),
                 fields.take("judged", tuple[int, ...], at_least=0),
-                fields.take("settings", dict),
+                with_unrecorded(fields.take("settings", dict)),
                 tuple(read_run(file, values) for values in fields.take("runs", list)),
                 fields.take("test_set", TestSet | None) if "test_set" in fields else None,
             )

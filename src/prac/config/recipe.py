@@ -58,6 +58,10 @@ class DataConfig(Settings):
         "auto", "by the set's known mean and deviation, else by measured ones; or not at all"
     )
     image_size: int | None = setting(None, "bring images to N x N pixels", at_least=1)
+    exif_rotation: bool = setting(True, "turn pictures as their EXIF orientation says")
+    background: Literal["white", "black", "none"] = setting(
+        "white", "what is seen through transparent pixels; none for the colours stored in them"
+    )
     image_column: str | None = setting(None, "column of the images, in tables", unit="NAME")
     label_column: str | None = setting(None, "column of the labels, in tables", unit="NAME")
     memory_limit: float = setting(

@@ -73,6 +73,7 @@ def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
         val = _indexed(splits.train, val_indices, plain, workers)
     test = _whole_split(splits.test, plain, workers)
     warnings = (
+        *splits.notices,
         *empty_classes(train),
         *shared_examples(train, val, "validation", val_split),
         *shared_examples(train, test, "test"),

@@ -9,6 +9,7 @@ from .fields import fits as fits
 from .fields import read_dataclass as read_dataclass
 from .fields import shown as shown
 from .fields import strict_yaml as strict_yaml
+from .files import UNRECORDED as UNRECORDED
 from .files import append as append
 from .files import check_same as check_same
 from .files import cut as cut
@@ -20,10 +21,13 @@ from .files import read_environment as read_environment
 from .files import read_json as read_json
 from .files import read_settings as read_settings
 from .files import state_paths as state_paths
+from .files import unrecorded_settings as unrecorded_settings
+from .files import with_unrecorded as with_unrecorded
 from .files import write_atomic as write_atomic
 from .files import write_json as write_json
 from .files import writing as writing
 from .kinds import KINDS as KINDS
+from .kinds import NOT_OURS as NOT_OURS
 from .kinds import TENSORS as TENSORS
 from .kinds import TEXTS as TEXTS
 from .kinds import check_kind as check_kind

@@ -127,6 +127,35 @@ def read_settings(run: Path) -> dict[str, Any]:
     Raises:
         PracError: If the folder is no run's, or they cannot be read.
     """
+    settings = _recorded_settings(run)
+    return {**settings, **_unrecorded(settings)}
+
+
+UNRECORDED = {"exif_rotation": False, "background": "none"}
+"""How prac 0.1 read pictures: its runs do not record it, having had no choice."""
+
+
+def unrecorded_settings(run: Path) -> dict[str, Any]:
+    """Return those settings of a run folder that an older prac, which began it, did not record.
+
+    Raises:
+        PracError: As `read_settings`.
+    """
+    return _unrecorded(_recorded_settings(run))
+
+
+def with_unrecorded(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded settings, as of a ticket, with those that an older prac did not record."""
+    return {**settings, **_unrecorded(settings)}
+
+
+def _unrecorded(settings: Mapping[str, Any]) -> dict[str, Any]:
+    if "data" not in settings:  # From Python, where data has been read already.
+        return {}
+    return {name: value for name, value in UNRECORDED.items() if name not in settings}
+
+
+def _recorded_settings(run: Path) -> dict[str, Any]:
     path = run / "config.yaml"
     if not path.exists():
         raise PracError(f"{run}: is not a run folder: it has no config.yaml")
@@ -230,6 +259,11 @@ def state_paths(run: Path) -> dict[int, Path]:
     return {int(path.stem): path for path in found if path.stem.isdecimal()}
 
 
+GUESSED = {"image_column", "label_column"}
+"""Settings of which an older prac guessed more: where a run names none, its data's fingerprint says
+whether the one that is named now is the same."""
+
+
 def check_same(
     run: Path,
     known: Mapping[str, Any],
@@ -241,6 +275,7 @@ def check_same(
     `hints` are what else to do where one of them differs, by name.
     """
     names = [name for name, value in wanted.items() if name not in known or known[name] != value]
+    names = [name for name in names if name not in GUESSED or known.get(name, "") is not None]
     if names:
         differing = ", ".join(difference(name, known.get(name), wanted[name]) for name in names)
         advice = next((hints[name] for name in names if name in hints), None)

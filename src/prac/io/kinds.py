@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, islice, product
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from prac.errors import PracError
 from prac.io.fields import strict_json
-from prac.io.files import opened, read_settings, state_paths
+from prac.io.files import opened, read_environment, read_settings, state_paths
 
 PREFIX = 8  # Bytes that hold the length of a tensor file's header.
 HEADER_LIMIT = 2**24  # Bytes: some hundred thousand tensors.
@@ -123,6 +123,12 @@ _NEAR = {
 }
 """The kind that is wanted, and where it may lie in what is given, or in the run around that."""
 
+_ALWAYS_SET = {"batch_size", "lr", "optimizer", "milestones", "validate_every"}
+"""Settings of every training, which together are nobody else's."""
+
+_BEGUN = {"config.yaml", "environment.json", ".lock"}
+"""What a run folder has from its beginning on."""
+
 _MOST_LOOKED_AT = 1000  # Entries of a folder that may be one of runs: a data set may have millions.
 
 
@@ -174,11 +180,23 @@ def _of_run(path: Path) -> str:
     settings: dict[str, object] = {}
     with suppress(PracError):
         settings = read_settings(path)
+    if not _is_of_prac(path, settings):
+        return "folder"  # Others have files of that name too.
     if "levels" in settings or (not settings and (path / "levels").is_dir()):
         return "search"
     if not settings or not (path / "environment.json").is_file():
-        return "folder"  # Others have files of that name too.
+        return "folder"
     return "trunk" if path.name.startswith("trunk-") else "retraining"
+
+
+def _is_of_prac(path: Path, settings: Mapping[str, object]) -> bool:
+    """Say whether a folder's settings are surely those of a run of prac's, or what lies beside."""
+    if settings.keys() >= _ALWAYS_SET:
+        return True
+    with suppress(PracError):
+        environment = read_environment(path)
+        return "prac" in environment and "torch" in environment
+    return False
 
 
 def _is_empty(path: Path) -> bool:
@@ -195,7 +213,11 @@ def _is_search_or_comparison(entry: Path) -> bool:
 
 def _is_kept(entry: Path) -> bool:
     """Say whether this is what lies in a folder of trainings that are kept by their content."""
-    names = r"(trunk-)?[0-9a-f]{24}|barrier-[0-9a-f]+\.json|verdict\.json|rewind_point\.json"
+    if re.fullmatch(r"(trunk-)?[0-9a-f]{24}", entry.name):
+        # People's pictures are sorted into folders of such names too.
+        there = {one.name for one in entry.iterdir()} if entry.is_dir() else _BEGUN
+        return not there or bool(there & _BEGUN)
+    names = r"barrier-[0-9a-f]+\.json|verdict\.json|rewind_point\.json"
     return re.fullmatch(names, entry.name) is not None
 
 

@@ -41,12 +41,23 @@ def describe(config: DataConfig) -> dict[str, Any]:
     if kind in DESCRIBED:
         return DESCRIBED[kind](path)
     if (path / "config.yaml").is_file():
-        Search.load(path)  # Which says what is wrong with that file.
+        return _data_or_damaged(config)
     if path.suffix == ".safetensors" and not path.is_dir():
         from prac.io import kind_of
 
         kind_of(path)  # Which says the same of a file.
     return _data(config)
+
+
+def _data_or_damaged(config: DataConfig) -> dict[str, Any]:
+    """Return what a data set holds that has a config.yaml of its own, or say what ails a run."""
+    path = Path(config.name)
+    try:
+        return _data(config)
+    except PracError:
+        if any((path / name).exists() for name in ("environment.json", "metrics.jsonl", "levels")):
+            Search.load(path)  # Which says what is wrong with that file.
+        raise
 
 
 def search_summary(search: Search) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from prac.io import (
     Fields,
     check_kind,
     damaged,
+    kind_at,
     other_kind,
     read_environment,
     read_json,
@@ -170,10 +171,11 @@ def searches_below(folder: Path) -> list[Path]:
         raise other_kind(folder, "runs")
     found = []
     for path, folders, files in os.walk(folder):
-        if "config.yaml" in files:
+        kind = kind_at(path) if "config.yaml" in files else None
+        if kind in ("search", "retraining", "trunk"):
             folders.clear()
-            if "levels" in read_settings(Path(path)):
-                found.append(Path(path))
+        if kind == "search":
+            found.append(Path(path))
         folders.sort()
     return found
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import reprlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prac.data.sources.encoded import DamagedImage
+from prac.data.sources.noticed import Noticed
 from prac.data.sources.statistics import known_statistics
 from prac.data.sources.types import LazyImages, Source, Splits
 from prac.errors import PracError
@@ -21,15 +22,48 @@ from prac.errors import PracError
 _SHOWN = (bool, float, str, bytes)
 
 # What a split may be called, and which it then is.
-SPLIT_NAMES = {"train": "train", "test": "test"}
-SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation", "dev"), "val")
+SPLIT_NAMES = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(
+    ("val", "valid", "validation", "dev", "eval", "evaluation"), "val"
+)
+SPLIT_NAMES |= dict.fromkeys(("test", "testing"), "test")
+
+
+def split_of(name: str) -> str | None:
+    """Which split is called that, in letters of either case, also as a set: train, val or test.
+
+    >>> [split_of(name) for name in ("Train", "validation", "test_set", "extra")]
+    ['train', 'val', 'test', None]
+    """
+    letters = "".join(character for character in name.casefold() if character not in " -_")
+    return SPLIT_NAMES.get(letters) or SPLIT_NAMES.get(letters.removesuffix("set"))
+
+
+def named_splits(names: Iterable[str], where: str) -> dict[str, str]:
+    """The names of splits among names, by which split each is.
+
+    Raises:
+        PracError: two of them name one split.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        split = split_of(name)
+        if split is None:
+            continue
+        if split in found:
+            raise PracError(
+                f"{where}: {found[split]!r} and {name!r} both name the {split} split: keep one, or "
+                f"rename the other"
+            )
+        found[split] = name
+    return found
 
 
 @dataclass(frozen=True)
 class RawSplit:
     """A split as read: labels (n,) of whatever was stored, None standing for a missing one.
 
-    `origin` and `labels_origin`, such as file and column, name split and labels in messages.
+    `origin` and `labels_origin`, such as file and column, name split and labels in messages;
+    `noticed` is what was done to its pictures.
     """
 
     images: Tensor | LazyImages
@@ -37,6 +71,7 @@ class RawSplit:
     origin: str
     labels_origin: str
     damaged: tuple[DamagedImage, ...] = ()
+    noticed: Noticed = field(default_factory=Noticed)
 
 
 def check_labels(
@@ -61,12 +96,15 @@ def check_labels(
 
 
 def assemble(
-    name: str, raw: Mapping[str, RawSplit], classes: Sequence[str] | None = None
+    name: str,
+    raw: Mapping[str, RawSplit],
+    classes: Sequence[str] | None = None,
+    notices: Iterable[str] = (),
 ) -> Splits:
     """Check raw splits, `train` and perhaps `val` and `test`, and put them together.
 
     A `val` without a `test` serves as the test split. Without names classes are numbered, up to the
-    largest label in any split.
+    largest label in any split. `notices` say what was left out in reading them.
 
     Raises:
         PracError: a split is empty, its labels are at fault, fewer than two classes are there, or
@@ -101,7 +139,11 @@ def assemble(
     if "test" not in sources and "val" in sources:
         sources["test"] = sources.pop("val")
     statistics = known_statistics(name, sources["train"].shape, len(names))
-    return Splits(sources["train"], sources.get("val"), sources.get("test"), name, statistics)
+    noticed = Noticed()
+    for split in raw.values():
+        noticed.join(split.noticed)
+    told = (*notices, *noticed.notices())
+    return Splits(sources["train"], sources.get("val"), sources.get("test"), name, statistics, told)
 
 
 def _integers(labels: NDArray[Any], where: str) -> NDArray[np.integer[Any]]:

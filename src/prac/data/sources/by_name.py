@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from prac.config import DATA_NAMES, DataConfig
 from prac.data.sources.types import Splits
@@ -26,6 +27,8 @@ def load(
     label_column: str | None = None,
     memory_limit: int = 8 << 30,
     skip_corrupt: bool = False,
+    exif_rotation: bool = True,
+    background: Literal["white", "black", "none"] = "white",
 ) -> Splits:
     """Load a data set by name, hub id or path.
 
@@ -46,9 +49,11 @@ def load(
             access. Arrays that are stored decoded are loaded whatever their size, except where a
             file is much smaller than the arrays it unpacks to.
         skip_corrupt: let damaged or missing images pass; `Source.damaged` lists them.
+        exif_rotation: turn pictures as their EXIF orientation says.
+        background: what is seen through transparent pixels; none for the colours stored in them.
 
     Returns:
-        The splits, every label checked.
+        The splits, every label checked; their `notices` say what was converted or left out.
 
     Raises:
         PracError: the name is unknown, the path holds none of the layouts, or its data are at
@@ -66,6 +71,8 @@ def load(
             label_column=label_column,
             memory_limit=memory_limit / 1e9,
             skip_corrupt=skip_corrupt,
+            exif_rotation=exif_rotation,
+            background=background,
         )
     )
 
@@ -103,6 +110,8 @@ def load_splits(config: DataConfig) -> Splits:
 
 def _load_folder(folder: Path, config: DataConfig) -> Splits:
     from prac.data.sources import cifar, folders
+    from prac.data.sources.assemble import split_of
+    from prac.data.sources.folder_layout import find_layout
     from prac.data.sources.statistics import canonical
 
     if folders.is_tiny_imagenet(folder):
@@ -115,26 +124,35 @@ def _load_folder(folder: Path, config: DataConfig) -> Splits:
         from prac.data.sources.parquet import load_parquet
 
         return load_parquet(place, config, name=canonical(folder.resolve().name))
-    if not (folder / "train").is_dir():  # Runs would be taken for classes.
-        check_kind(folder, "data")
-    if folders.has_class_folders(folder):
-        return folders.load_class_folders(folder, config)
+    if not any(split_of(path.name) == "train" for path in folder.iterdir()):
+        check_kind(folder, "data")  # Runs would be taken for classes.
+    layout = find_layout(folder)
+    if layout is not None:
+        return folders.load_class_folders(folder, layout, config)
     raise PracError(f"{folder}: in no known layout, looked for {'; '.join(_LAYOUTS)}")
 
 
 def _parquet_folder(folder: Path) -> Path | None:
     """The folder that holds the parquet files: this one, its `data`, or its only one with any."""
     for place in (folder, folder / "data"):
-        if place.is_dir() and any(place.glob("*.parquet")):
+        if place.is_dir() and _holds_parquet(place):
             return place
-    subfolders = sorted({path.parent for path in folder.glob("*/*.parquet")})
+    subfolders = [sub for sub in folder.iterdir() if sub.is_dir() and _holds_parquet(sub)]
     return subfolders[0] if len(subfolders) == 1 else None
+
+
+def _holds_parquet(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as found:
+            return any(entry.name.lower().endswith(".parquet") for entry in found)
+    except PermissionError:
+        return False
 
 
 def _load_file(path: Path, config: DataConfig) -> Splits:
     if not os.access(path, os.R_OK):
         raise PracError(f"{path}: no permission to read this file")
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         from prac.data.sources.npz import load_npz
 
         return load_npz(path, config)
@@ -142,6 +160,10 @@ def _load_file(path: Path, config: DataConfig) -> Splits:
         from prac.data.sources.cifar import load_archive
 
         return load_archive(path, config)
+    if path.suffix.lower() in (".zip", ".rar", ".7z"):
+        raise PracError(
+            f"{path}: a file of unknown kind, an archive: unpack it, and give its folder"
+        )
     raise PracError(
         f"{path}: a file of unknown kind, expected .npz, or .tar.gz of CIFAR, or a folder with "
         f"{'; '.join(_LAYOUTS)}"

@@ -11,6 +11,18 @@ from prac.errors import PracError
 Mode = Literal["L", "RGB"]
 
 
+@dataclass(frozen=True)
+class Rendering:
+    """How stored pixels become the picture that people see.
+
+    `exif_rotation` turns a picture as its EXIF says; `background` is the colour seen through where
+    it is transparent, or "none" for the colours stored there, which nobody sees.
+    """
+
+    exif_rotation: bool = True
+    background: str = "white"
+
+
 class EncodedImages(Protocol):
     """Images as they are stored: by index, the bytes of a file or the path to one."""
 

@@ -8,67 +8,73 @@ from pathlib import Path
 import numpy as np
 
 from prac.config import DataConfig
-from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
+from prac.data.sources.assemble import RawSplit, assemble
 from prac.data.sources.encoded import ImageFiles
+from prac.data.sources.folder_layout import Layout, class_folders, doubtful_classes, spelled
+from prac.data.sources.noticed import Noticed, first_few, number_of
 from prac.data.sources.statistics import canonical
 from prac.data.sources.types import Splits
+from prac.data.sources.walking import (
+    BESIDE,
+    SUFFIXES,
+    Passed,
+    entries,
+    holds_pictures,
+    pictures_below,
+)
 from prac.errors import PracError
 
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-)
 
-
-def has_class_folders(folder: Path) -> bool:
-    """Whether there is a folder of images in the folder or in its `train`."""
-    train = folder / "train"
-    return any(_images(sub) for sub in _subfolders(train if train.is_dir() else folder))
-
-
-def load_class_folders(folder: Path, config: DataConfig) -> Splits:
+def load_class_folders(folder: Path, layout: Layout, config: DataConfig) -> Splits:
     """Load `train/CLASS/*.png` beside `test/CLASS` and `val/CLASS`, or `CLASS/*.png` alone.
 
-    The classes are the subfolders of train in sorted order. Files that are no images by their
-    suffix are passed over, as are names that begin with a dot.
+    The classes are the subfolders of train in sorted order, with all pictures below them. What is
+    no picture by its name is passed over, and counted in the data set's notices.
 
     Raises:
         PracError: a class holds no image, a split has a class that train lacks, or an image is at
             fault.
     """
-    splits = {"train": folder}
-    if (folder / "train").is_dir():
-        splits = {}
-        for sub in _subfolders(folder):
-            key = SPLIT_NAMES.get(sub.name)
-            if key is None:
-                continue
-            if key in splits:
-                raise PracError(
-                    f"{folder}: {splits[key].name!r} and {sub.name!r} both name the {key} split"
-                )
-            splits[key] = sub
-    classes = tuple(sub.name for sub in _subfolders(splits["train"]))
+    passed, notices = Passed(), list(layout.notices())
+    folders = {key: class_folders(root, passed) for key, root in layout.splits.items()}
+    if folder not in layout.splits.values():
+        passed.add(BESIDE, *entries(folder, Passed()).pictures)
+    classes = [sub.name for sub in folders["train"]]
+    index = {spelled(name): name for name in classes}
+    if len(index) < len(classes):
+        index = {name: name for name in classes}
+    notices += doubtful_classes(folders["train"])
     raw = {}
-    for key, root in splits.items():
-        groups = {sub.name: _images(sub) for sub in _subfolders(root)}
-        unknown = sorted(set(groups) - set(classes))
-        if unknown:
-            raise PracError(
-                f"{root / unknown[0]}: no class of that name in {splits['train']} "
-                f"({len(classes)} classes)"
-            )
-        empty = next((name for name, files in groups.items() if not files), None)
-        if empty is not None:
-            raise PracError(
-                f"{root / empty}: no image in this class's folder, "
-                f"expected files ending in {' '.join(sorted(SUFFIXES))}"
-            )
+    for key, root in layout.splits.items():
+        groups: dict[str, list[Path]] = {}
+        for sub in folders[key]:
+            name = index.get(sub.name if sub.name in index else spelled(sub.name))
+            if name is None:
+                raise PracError(
+                    f"{sub}: no class of that name in {layout.splits['train']} "
+                    f"({len(classes)} classes)"
+                )
+            groups[name] = groups.get(name, []) + _class_pictures(sub, passed)
         raw[key] = _by_class(groups, classes, str(root), config)
-    return assemble(canonical(folder.name), raw, classes)
+    return assemble(canonical(folder.name), raw, classes, [*notices, *passed.notices()])
+
+
+def _class_pictures(folder: Path, passed: Passed) -> list[Path]:
+    here = Passed()
+    pictures = pictures_below(folder, here)
+    if not pictures:
+        others = "".join(f"; {line}" for line in here.notices())
+        raise PracError(
+            f"{folder}: no image in this class's folder, "
+            f"expected files ending in {' '.join(sorted(SUFFIXES))}{others}"
+        )
+    for reason, paths in here.files.items():
+        passed.add(reason, *paths)
+    return pictures
 
 
 def is_tiny_imagenet(folder: Path) -> bool:
-    """Whether the folder is Tiny-ImageNet-200 as distributed."""
+    """Whether the folder is Tiny-ImageNet-200 as distributed, or with `val` sorted by class."""
     return (folder / "wnids.txt").is_file() and (folder / "train").is_dir()
 
 
@@ -76,26 +82,63 @@ def load_tiny_imagenet(folder: Path, config: DataConfig) -> Splits:
     """Load Tiny-ImageNet-200 as distributed; its `val` serves as the test split.
 
     The images under `test` have no published labels, so `val` is what results are reported on, and
-    it must not steer a search: hold out validation examples from train. Classes are the WordNet ids
-    in sorted order, named by `words.txt`.
+    it must not steer a search: hold out validation examples from train. Many people sort the images
+    of `val` into folders by class, which are read as well, as are those of such a `test`. Classes
+    are the WordNet ids in sorted order, named by `words.txt`.
 
     Raises:
         PracError: a file is missing or malformed, or an image is at fault.
     """
-    wnids = sorted(line.strip() for line in _lines(folder / "wnids.txt") if line.strip())
+    wnids = sorted({line.strip() for line in _lines(folder / "wnids.txt") if line.strip()})
     if not wnids:
         raise PracError(f"{folder / 'wnids.txt'}: no class in it, expected one WordNet id a line")
-    train = {wnid: _images(folder / "train" / wnid / "images") for wnid in wnids}
-    empty = next((wnid for wnid, files in train.items() if not files), None)
+    passed, notices = Passed(), []
+    groups = {"train": _sorted_by_class(folder / "train", wnids, passed)}
+    empty = next((wnid for wnid in wnids if not groups["train"].get(wnid)), None)
     if empty is not None:
         place = folder / "train" / empty / "images"
         raise PracError(f"{place}: no image here, but wnids.txt names the class")
-    val = _annotated(folder / "val", wnids)
+    is_shipped = (folder / "val" / "val_annotations.txt").is_file() and (
+        (folder / "val" / "images").is_dir() and holds_pictures(folder / "val" / "images")
+    )
+    for split in ("val", "test"):
+        by_class = _sorted_by_class(folder / split, wnids, passed)
+        if split == "val" and (is_shipped or not by_class):
+            groups[split] = _annotated(folder / split, wnids)
+            if by_class:
+                notices.append(
+                    f"{folder / split}: its folders by class are not read, beside images and "
+                    f"val_annotations.txt"
+                )
+        elif by_class:
+            groups[split] = by_class
     raw = {
-        "train": _by_class(train, wnids, str(folder / "train"), config),
-        "test": _by_class(val, wnids, str(folder / "val"), config),
+        split: _by_class(group, wnids, str(folder / split), config)
+        for split, group in groups.items()
     }
-    return assemble("tiny_imagenet", raw, _words(folder, wnids))
+    others = [
+        sub
+        for split in groups
+        for sub in class_folders(folder / split, passed)
+        if sub.name not in (*wnids, "images") and holds_pictures(sub)
+    ]
+    if others:
+        what = number_of(len(others), "folder of pictures", "folders of pictures")
+        notices.append(f"{what} not read, wnids.txt having no such class: {first_few(others)}")
+    told = [*notices, *passed.notices()]
+    return assemble("tiny_imagenet", raw, _words(folder, wnids), told)
+
+
+def _sorted_by_class(folder: Path, wnids: Sequence[str], passed: Passed) -> dict[str, list[Path]]:
+    """Return the pictures in folders called by WordNet ids, which may hold them in `images`."""
+    groups = {}
+    for wnid in wnids:
+        place = folder / wnid
+        if (place / "images").is_dir():  # Beside it lies a text, the boxes around objects.
+            place /= "images"
+        if place.is_dir() and (pictures := pictures_below(place, passed)):
+            groups[wnid] = pictures
+    return groups
 
 
 def _by_class(
@@ -107,9 +150,10 @@ def _by_class(
     files = [(path, index[name]) for name in sorted(groups) for path in groups[name]]
     if not files:
         raise PracError(f"{origin}: the split is empty, expected folders of images, one a class")
-    images, damaged = decode_images(ImageFiles(path for path, _ in files), config)
+    noticed = Noticed()
+    images, damaged = decode_images(ImageFiles(path for path, _ in files), config, noticed)
     labels = np.array([label for _, label in files], dtype=np.int64)
-    return RawSplit(images, labels, origin, origin, damaged)
+    return RawSplit(images, labels, origin, origin, damaged, noticed)
 
 
 def _annotated(folder: Path, wnids: Sequence[str]) -> dict[str, list[Path]]:
@@ -151,16 +195,3 @@ def _lines(path: Path) -> list[str]:
         raise PracError(f"{path}: missing, expected with Tiny-ImageNet-200's layout") from error
     except UnicodeDecodeError as error:
         raise PracError(f"{path}: cannot be read as text ({error})") from error
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _images(folder: Path) -> list[Path]:
-    """The image files under a folder, in an order that is the same on any machine."""
-    named = (
-        p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-    )
-    # Opening a named pipe would wait for ever. A link to nothing is an image that is missing.
-    return sorted(p for p in named if p.is_file() or p.is_symlink())

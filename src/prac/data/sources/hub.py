@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from prac.config import DataConfig
-from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
-from prac.data.sources.tables import choose_columns, raw_split, unlabelled
+from prac.data.sources.assemble import named_splits
+from prac.data.sources.noticed import first_few, number_of
+from prac.data.sources.tables import TableSplits
 from prac.data.sources.types import Splits
 from prac.errors import PracError
 from prac.utils import needed
@@ -40,26 +41,26 @@ def load_hub(config: DataConfig) -> Splits:
         # Of its two columns of class labels the other holds 20 coarse classes.
         config = replace(config, label_column="fine_label")
     shipped = _download(hub_id)
-    named = {SPLIT_NAMES[key]: key for key in shipped if key in SPLIT_NAMES}
-    if "train" not in named:
-        raise PracError(
-            f"{HUB_PREFIX}{hub_id}: no split called train (splits: {', '.join(map(str, shipped))})"
+    names = [str(name) for name in shipped]
+    found = named_splits(names, f"{HUB_PREFIX}{hub_id}")
+    if "train" not in found:
+        raise PracError(f"{HUB_PREFIX}{hub_id}: no split called train (splits: {', '.join(names)})")
+    splits = TableSplits(config)
+    others = [name for name in names if name not in found.values()]
+    if others:
+        splits.notices.append(
+            f"{number_of(len(others), 'split')} not read, called by none of the names of splits: "
+            f"{first_few(others)}"
         )
-    raw: dict[str, RawSplit] = {}
-    classes: tuple[str, ...] | None = None
-    for split in sorted(named, key=lambda key: key != "train"):
-        part = shipped[named[split]]
-        origin = f"{HUB_PREFIX}{hub_id} ({named[split]})"
+    for split in sorted(found, key=lambda key: key != "train"):
+        part = shipped[found[split]]
+        origin = f"{HUB_PREFIX}{hub_id} ({found[split]})"
         # Asked for as Arrow, rows come as they are stored: memory-mapped, images still encoded.
         table = part.with_format("arrow")[:]
-        columns = choose_columns(table.schema, part.features.to_dict(), config, where=origin)
-        if split == "train":
-            classes = columns.classes
-        read = raw_split(table, columns, config, origin=origin, parts=[(0, origin)], folder=Path())
-        if split != "test" or not unlabelled(read):
-            raw[split] = read
-    names = {known: name for name, known in KNOWN.items()}
-    return assemble(names.get(hub_id, hub_id.rpartition("/")[2]), raw, classes)
+        columns = splits.columns_of(table.schema, part.features.to_dict(), where=origin)
+        splits.add(split, table, columns, origin=origin, parts=[(0, origin)], folder=Path())
+    known = {known: name for name, known in KNOWN.items()}
+    return splits.assembled(known.get(hub_id, hub_id.rpartition("/")[2]))
 
 
 def _download(hub_id: str) -> Any:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prac.config import DataConfig
-from prac.data.sources.encoded import DamagedImage, EncodedImages, Mode
-from prac.data.sources.images_decode import bombs_refused, probe, try_decode
+from prac.data.sources.encoded import DamagedImage, EncodedImages, Mode, Rendering
+from prac.data.sources.images_decode import bombs_refused, is_stored_grey, probe, try_decode
+from prac.data.sources.noticed import Noticed
 from prac.data.sources.types import LazyImages, size_error
 from prac.errors import PracError
 
@@ -24,6 +25,8 @@ _CHUNK = 256
 # it around are slower than one (measured: 32 x 32 JPEG, two threads 1.2 times slower).
 _THREADING_PIXELS = 96 * 96
 _MAX_THREADS = 16
+# Pictures on disk that are decoded to see what is done to them on access.
+_LOOKED_AT_AT_MOST = 256
 
 
 class _ColourFound(Exception):
@@ -31,7 +34,7 @@ class _ColourFound(Exception):
 
 
 def decode_images(
-    encoded: EncodedImages, config: DataConfig
+    encoded: EncodedImages, config: DataConfig, noticed: Noticed | None = None
 ) -> tuple[Tensor | LazyImages, tuple[DamagedImage, ...]]:
     """Decode images to uint8 (n, c, h, w), with one channel when all are grey and three otherwise.
 
@@ -39,6 +42,8 @@ def decode_images(
     its short side has that many pixels, and cropped to the centre square. Beyond `memory_limit`
     images are decoded on access instead. With `skip_corrupt` damaged images pass: each image is
     decoded once to find them, also where memory is short.
+
+    What was done to pictures is added to what is `noticed`; of those decoded on access, to some.
 
     Returns:
         n images, of which a damaged one is black, or not to be accessed where it would be decoded
@@ -49,12 +54,14 @@ def decode_images(
             given.
     """
     with bombs_refused():
-        first = _first_whole(encoded) if config.skip_corrupt else 0
-        source_size, grey = probe(encoded, first)
+        rendering = Rendering(config.exif_rotation, config.background)
+        first = _first_whole(encoded, rendering) if config.skip_corrupt else 0
+        source_size, grey = probe(encoded, first, rendering)
         side = config.image_size
         size = source_size if side is None else (side, side)
         threaded = math.prod(source_size) >= _THREADING_PIXELS
-        decoding = _Decoding(encoded, config, first, size, threaded)
+        noticed = Noticed() if noticed is None else noticed
+        decoding = _Decoding(encoded, config, rendering, first, size, threaded, noticed)
         pixels = len(encoded) * math.prod(size)
         if grey and pixels <= config.memory_bytes:
             try:
@@ -68,16 +75,18 @@ def decode_images(
             damaged, grey = decoding.scan()
         # The scan ends at the first image in colour: only sets that look grey are read in full.
         elif grey:
-            grey = all(probe(encoded, i)[1] for i in range(len(encoded)))
+            grey = all(is_stored_grey(encoded, i) for i in range(len(encoded)))
+        if not config.skip_corrupt:
+            decoding.sample()
     mode: Mode = "L" if grey else "RGB"
-    return LazyImages(encoded, mode, size, resize=side is not None, first=first), damaged
+    return LazyImages(encoded, mode, size, side is not None, first, rendering), damaged
 
 
-def _first_whole(encoded: EncodedImages) -> int:
+def _first_whole(encoded: EncodedImages, rendering: Rendering) -> int:
     """The first image that can be decoded: its header alone could lie about its size."""
     faults = []
     for index in range(len(encoded)):
-        found = try_decode(encoded, index, None, None)
+        found = try_decode(encoded, index, None, None, rendering)
         if not isinstance(found, DamagedImage):
             return index
         faults.append(found)
@@ -93,9 +102,11 @@ class _Decoding:
 
     encoded: EncodedImages
     config: DataConfig
+    rendering: Rendering
     first: int
     size: tuple[int, int]
     threaded: bool
+    noticed: Noticed
 
     def to_tensor(self, mode: Mode) -> tuple[Tensor, tuple[DamagedImage, ...]]:
         """Every image, and those that are damaged; _ColourFound where one is not grey for `L`."""
@@ -117,6 +128,16 @@ class _Decoding:
         damaged = self._each(lambda _, pixels: colours.add(pixels.shape[2]), None)
         return damaged, colours == {1}
 
+    def sample(self) -> None:
+        """Notice what is done to some of the images; whoever reads one is told of its damage."""
+        count = len(self.encoded)
+        seen = Noticed(is_sample=count > _LOOKED_AT_AT_MOST)
+        for index in range(0, count, math.ceil(count / _LOOKED_AT_AT_MOST)):
+            found = try_decode(self.encoded, index, None, None, self.rendering)
+            if not isinstance(found, DamagedImage):
+                seen.add(self.encoded, index, found.conversions)
+        self.noticed.join(seen)
+
     def _each(
         self, take: Callable[[int, NDArray[np.uint8]], None], mode: Mode | None
     ) -> tuple[DamagedImage, ...]:
@@ -124,25 +145,30 @@ class _Decoding:
         count = len(self.encoded)
         damaged: dict[int, DamagedImage] = {}
 
-        def decode_chunk(start: int) -> None:
+        def decode_chunk(start: int) -> Noticed:
+            seen = Noticed()
             for index in range(start, min(start + _CHUNK, count)):
-                pixels = try_decode(self.encoded, index, mode, self.config.image_size)
-                if isinstance(pixels, DamagedImage):
+                size = self.config.image_size
+                decoded = try_decode(self.encoded, index, mode, size, self.rendering)
+                if isinstance(decoded, DamagedImage):
                     if not self.config.skip_corrupt:
-                        raise pixels.error()
-                    damaged[index] = pixels
+                        raise decoded.error()
+                    damaged[index] = decoded
                     continue
-                found = pixels.shape[:2]
+                found = decoded.pixels.shape[:2]
                 if found != self.size:
                     raise size_error(self.encoded, (self.first, self.size), (index, found))
-                take(index, pixels)
+                take(index, decoded.pixels)
+                seen.add(self.encoded, index, decoded.conversions)
+            return seen
 
         starts = range(0, count, _CHUNK)
         if self.threaded and len(starts) > 1:
             # The error of the lowest start that failed is the one raised; then no more are begun.
             with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-                list(pool.map(decode_chunk, starts))
+                chunks = list(pool.map(decode_chunk, starts))
         else:
-            for start in starts:
-                decode_chunk(start)
+            chunks = [decode_chunk(start) for start in starts]
+        for seen in chunks:
+            self.noticed.join(seen)
         return tuple(damaged[index] for index in sorted(damaged))

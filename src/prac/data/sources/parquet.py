@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.config import DataConfig
-from prac.data.sources.assemble import SPLIT_NAMES, RawSplit, assemble
-from prac.data.sources.tables import choose_columns, raw_split, unlabelled
+from prac.data.sources.assemble import split_of
+from prac.data.sources.noticed import first_few, number_of
+from prac.data.sources.tables import TableSplits
 from prac.data.sources.types import Splits
 from prac.errors import PracError
 from prac.utils import needed, one_line
@@ -23,9 +24,7 @@ else:
     pq = needed("pyarrow.parquet", "data", "reading tables")
 
 # train.parquet, or a shard train-00000-of-00002.parquet, which older ones follow with a hash.
-_FILE = re.compile(
-    rf"({'|'.join(SPLIT_NAMES)})(?:-(\d+)-of-(\d+)(?:-[0-9a-f]+)?)?\.parquet", re.IGNORECASE
-)
+_FILE = re.compile(r"(.+?)(?:-(\d+)-of-(\d+)(?:-[0-9a-f]+)?)?\.parquet", re.IGNORECASE)
 
 # What a file may unpack to, in times of its own size, whatever the memory limit.
 _UNPACKED_TIMES = 20
@@ -41,33 +40,33 @@ def load_parquet(folder: Path, config: DataConfig, *, name: str) -> Splits:
     """
     # `datasets` would first write an Arrow copy of these files into its cache, doubling the disk
     # and the time; all that is wanted of it here is the metadata that names the classes.
-    raw: dict[str, RawSplit] = {}
-    classes: tuple[str, ...] | None = None
-    for split, files in _split_files(folder).items():
-        columns = choose_columns(*_declared(files[0]), config, where=str(files[0]))
-        if split != "train" and columns.classes != classes:
-            raise PracError(
-                f"{files[0]}, column {columns.label!r}: the class names differ from train's, "
-                "expected the same classes in all splits"
-            )
-        classes = columns.classes
-        table, parts = _read_shards(files, [columns.image, columns.label], config.memory_bytes)
+    split_files, others = _split_files(folder)
+    splits = TableSplits(config)
+    if others:
+        splits.notices.append(
+            f"{number_of(len(others), 'file')} not read, called by none of the names of splits: "
+            f"{first_few(others)}"
+        )
+    for split, files in split_files.items():
         origin = str(files[0]) if len(files) == 1 else f"{folder} ({split})"
-        read = raw_split(table, columns, config, origin=origin, parts=parts, folder=folder)
-        if split != "test" or not unlabelled(read):
-            raw[split] = read
-    return assemble(name, raw, classes)
+        columns = splits.columns_of(*_declared(files[0]), where=str(files[0]))
+        table, parts = _read_shards(files, [columns.image, columns.label], config.memory_bytes)
+        splits.add(split, table, columns, origin=origin, parts=parts, folder=folder)
+    return splits.assembled(name)
 
 
-def _split_files(folder: Path) -> dict[str, list[Path]]:
-    """The files of each split in the order of their shards, train first."""
+def _split_files(folder: Path) -> tuple[dict[str, list[Path]], list[Path]]:
+    """The files of each split in the order of their shards, train first; and those of none."""
+    others: list[Path] = []
     found: dict[str, dict[int, Path]] = {}
     totals: dict[str, int] = {}
-    for path in sorted(folder.glob("*.parquet")):
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".parquet"]
+    for path in files:
         match = _FILE.fullmatch(path.name)
-        if match is None:
+        split = None if match is None else split_of(match[1])
+        if match is None or split is None:
+            others.append(path)
             continue
-        split = SPLIT_NAMES[match[1].lower()]
         total, shard = int(match[3] or 1), int(match[2] or 0)
         shards = found.setdefault(split, {})
         if shard in shards or totals.setdefault(split, total) != total:
@@ -83,12 +82,12 @@ def _split_files(folder: Path) -> dict[str, list[Path]]:
                 f"{folder}: shard {missing[0]} of {totals[split]} of the {split} split is missing"
             )
     if "train" not in found:
-        there = ", ".join(sorted(p.name for p in folder.glob("*.parquet")))
+        there = ", ".join(path.name for path in files)
         raise PracError(
             f"{folder}: no train.parquet and no train-00000-of-00001.parquet (found {there})"
         )
     order = sorted(found, key=lambda split: (split != "train", split))
-    return {split: [found[split][i] for i in sorted(found[split])] for split in order}
+    return {split: [found[split][i] for i in sorted(found[split])] for split in order}, others
 
 
 def _declared(path: Path) -> tuple[pa.Schema, dict[str, Any]]:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import bisect
 import operator
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from prac.config import DataConfig
 from prac.data.sources.arrays import as_images
-from prac.data.sources.assemble import RawSplit
+from prac.data.sources.assemble import RawSplit, assemble
+from prac.data.sources.columns import (
+    LISTS,
+    Columns,
+    Features,
+    choose_columns,
+    is_encoded,
+    is_nested,
+    same_columns,
+)
 from prac.data.sources.encoded import DamagedImage
+from prac.data.sources.noticed import Noticed
+from prac.data.sources.table_labels import read_labels, with_classes
+from prac.data.sources.types import Splits
 from prac.errors import PracError
 from prac.utils import needed
 
@@ -25,18 +35,6 @@ if TYPE_CHECKING:
 else:
     pa = needed("pyarrow", "data", "reading tables")
     pc = needed("pyarrow.compute", "data", "reading tables")
-
-Features = Mapping[str, Any]
-_LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns that hold the images and the labels, and the class names where declared."""
-
-    image: str
-    label: str
-    classes: tuple[str, ...] | None
 
 
 class EncodedColumn:
@@ -77,32 +75,59 @@ class EncodedColumn:
         return f"{name}, row {index - start}"
 
 
-def choose_columns(
-    schema: pa.Schema, features: Features, config: DataConfig, *, where: str
-) -> Columns:
-    """Find the image and the label column: those that `config` names, else the only candidates.
+class TableSplits:
+    """The splits of a data set of tables, read one after another, train first, by its columns."""
 
-    Candidates are columns declared as images and class labels; failing that, columns of encoded
-    images or of nested lists of numbers, and columns of integers. `features` are the table's
-    Hugging Face features by column, empty when it declares none; `where` is its name in messages.
+    def __init__(self, config: DataConfig) -> None:
+        """Begin with none; what should be told of them is added to `notices`."""
+        self._config = config
+        self._columns: Columns | None = None
+        self._raw: dict[str, RawSplit] = {}
+        self.notices: list[str] = []
 
-    Raises:
-        PracError: a given column is absent, or none or several could be meant.
-    """
-    names = list(schema.names)
-    images = [n for n in names if _kind(features, n) == "Image"]
-    images = images or [n for n in names if _is_encoded(schema.field(n).type)]
-    images = images or [n for n in names if _is_nested(schema.field(n).type)]
-    labels = [n for n in names if _kind(features, n) == "ClassLabel"]
-    labels = labels or [n for n in names if pa.types.is_integer(schema.field(n).type)]
-    image = _chosen("image", config.image_column, images, names, where)
-    labels = [n for n in labels if n != image]
-    label = _chosen("label", config.label_column, labels, names, where)
-    declared = features.get(label)
-    classes = declared.get("names") if isinstance(declared, Mapping) else None
-    if classes is not None and not isinstance(classes, list):
-        raise PracError(f"{where}, column {label!r}: its class names are no list, expected one")
-    return Columns(image, label, tuple(map(str, classes)) if classes else None)
+    def columns_of(self, schema: pa.Schema, features: Features, *, where: str) -> Columns:
+        """Choose the columns of train's table, or find those again in another split's.
+
+        Raises:
+            PracError: as `choose_columns` does, or the class names differ from train's.
+        """
+        train = self._columns
+        if train is None:
+            return choose_columns(schema, features, self._config, where=where)
+        config = same_columns(self._config, train)
+        found = choose_columns(schema, features, config, where=where)
+        if train.has_words and found.classes is None:
+            return train
+        if found.classes != train.classes:
+            raise PracError(
+                f"{where}, column {found.label!r}: the class names differ from train's, "
+                "expected the same classes in all splits"
+            )
+        return found
+
+    def add(
+        self,
+        split: str,
+        table: pa.Table,
+        columns: Columns,
+        *,
+        origin: str,
+        parts: Sequence[tuple[int, str]],
+        folder: Path,
+    ) -> None:
+        """Read a split; the rest is as for `raw_split`. A test split without labels is left out."""
+        if self._columns is None:
+            columns = self._columns = with_classes(table[columns.label], columns)
+        read = raw_split(table, columns, self._config, origin=origin, parts=parts, folder=folder)
+        if split == "test" and unlabelled(read):
+            self.notices.append(f"{origin}: not read, all its labels being -1, kept secret")
+        else:
+            self._raw[split] = read
+
+    def assembled(self, name: str) -> Splits:
+        """Return the data set, checked as `assemble` does."""
+        classes = None if self._columns is None else self._columns.classes
+        return assemble(name, self._raw, classes, self.notices)
 
 
 def raw_split(
@@ -125,11 +150,12 @@ def raw_split(
         raise PracError(f"{origin}: the split is empty, expected at least one row")
     column = table[columns.image]
     damaged: tuple[DamagedImage, ...] = ()
-    if _is_encoded(column.type):
+    noticed = Noticed()
+    if is_encoded(column.type):
         from prac.data.sources.images import decode_images
 
-        images, damaged = decode_images(EncodedColumn(column, parts, folder), config)
-    elif _is_nested(column.type):
+        images, damaged = decode_images(EncodedColumn(column, parts, folder), config, noticed)
+    elif is_nested(column.type):
         where = f"{origin}, column {columns.image!r}"
         images = as_images(_nested(column, where), where, config.image_size)
     else:
@@ -137,54 +163,15 @@ def raw_split(
             f"{origin}, column {columns.image!r}: {column.type}, expected encoded images or "
             "nested lists of numbers: name another with --image-column"
         )
-    labels = _labels(table[columns.label])
-    return RawSplit(images, labels, origin, f"{origin}, column {columns.label!r}", damaged)
+    labels_origin = f"{origin}, column {columns.label!r}"
+    labels = read_labels(table[columns.label], columns, labels_origin)
+    return RawSplit(images, labels, origin, labels_origin, damaged, noticed)
 
 
 def unlabelled(split: RawSplit) -> bool:
     """Whether every label is -1, the hub's mark for a test split whose labels are kept secret."""
     labels = split.labels
     return labels.dtype.kind == "i" and len(labels) > 0 and bool((labels == -1).all())
-
-
-def _chosen(
-    role: str, given: str | None, candidates: Sequence[str], names: Sequence[str], where: str
-) -> str:
-    listed = ", ".join(names)
-    if given is not None:
-        if given not in names:
-            raise PracError(
-                f"{where}: no column {given!r} to take the {role} from (columns: {listed})"
-            )
-        return given
-    if len(candidates) != 1:
-        found = f"several could be ({', '.join(candidates)})" if candidates else "none could be"
-        raise PracError(
-            f"{where}: cannot tell which column is the {role}, {found}: "
-            f"name it with --{role}-column (columns: {listed})"
-        )
-    return candidates[0]
-
-
-def _kind(features: Features, column: str) -> str | None:
-    declared = features.get(column)
-    return declared.get("_type") if isinstance(declared, Mapping) else None
-
-
-def _is_encoded(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return bool({"bytes", "path"} & {field.name for field in kind})
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _is_nested(kind: pa.DataType) -> bool:
-    if isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-    if not isinstance(kind, _LISTS):
-        return False
-    while isinstance(kind, _LISTS):
-        kind = kind.value_type
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _nested(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
@@ -195,7 +182,7 @@ def _nested(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
         )
     values: pa.ChunkedArray = column
     shape = [len(column)]
-    while isinstance(values.type, _LISTS):
+    while isinstance(values.type, LISTS):
         if values.null_count:
             raise PracError(f"{where}: a list is missing (null), expected numbers throughout")
         lengths = pc.unique(pc.list_value_length(values))
@@ -210,11 +197,3 @@ def _nested(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
         raise PracError(f"{where}: a number is missing (null), expected numbers throughout")
     array: NDArray[Any] = values.to_numpy()
     return array.reshape(shape)
-
-
-def _labels(column: pa.ChunkedArray) -> NDArray[Any]:
-    if column.null_count or not pa.types.is_integer(column.type):
-        # Integers with nulls would turn into floats, and a bad value would not be shown as it is.
-        return np.fromiter(column.to_pylist(), dtype=object, count=len(column))
-    array: NDArray[Any] = column.to_numpy()
-    return array

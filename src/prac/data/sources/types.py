@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from prac.data.sources.encoded import DamagedImage, EncodedImages, Mode
+from prac.data.sources.encoded import DamagedImage, EncodedImages, Mode, Rendering
 from prac.errors import PracError
 
 
@@ -34,6 +34,7 @@ class LazyImages(Dataset[Tensor]):
     size: tuple[int, int]
     resize: bool
     first: int = 0
+    rendering: Rendering = field(default_factory=Rendering)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,9 +58,10 @@ class LazyImages(Dataset[Tensor]):
         position = index % len(self)
         side = self.size[0] if self.resize else None
         with bombs_refused():
-            pixels = try_decode(self.encoded, position, self.mode, side)
-        if isinstance(pixels, DamagedImage):
-            raise pixels.error()
+            found = try_decode(self.encoded, position, self.mode, side, self.rendering)
+        if isinstance(found, DamagedImage):
+            raise found.error()
+        pixels = found.pixels
         if pixels.shape[:2] != self.size:
             raise size_error(self.encoded, (self.first, self.size), (position, pixels.shape[:2]))
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
@@ -108,7 +110,8 @@ class Source:
 class Splits:
     """A data set as it was shipped; a lone validation split serves as the test split.
 
-    `statistics` are the published ones of the channels, where the data set is a known one.
+    `statistics` are the published ones of the channels, where the data set is a known one;
+    `notices` say what was converted or left out in reading it, a line each.
     """
 
     train: Source
@@ -116,3 +119,4 @@ class Splits:
     test: Source | None
     name: str
     statistics: Statistics | None
+    notices: tuple[str, ...] = ()

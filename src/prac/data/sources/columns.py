@@ -1,0 +1,207 @@
+"""Which columns of a table hold the images and the labels."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from prac.config import DataConfig
+from prac.errors import PracError
+from prac.utils import needed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = needed("pyarrow", "data", "reading tables")
+
+Features = Mapping[str, Any]
+LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
+
+_LABEL_NAMES = re.compile(
+    r"(.+_)?(label|labels|target|targets|class|classes|category|cls)(_?(id|idx|index))?|y"
+)
+_IMAGE_NAMES = re.compile(r"(.+_)?(image|images|img|picture|pictures|photo|pixels|pixel_values)")
+_INDEX_NAMES = re.compile(r"__index_level_\d+__|(.+_)?(id|ids|idx|index|uid|uuid|key|row|number)")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that hold the images and the labels, and the class names where known.
+
+    `is_guess` says that nobody named or declared the column of the labels, and `has_words` that
+    those are the names of their classes.
+    """
+
+    image: str
+    label: str
+    classes: tuple[str, ...] | None
+    is_guess: bool = False
+    has_words: bool = False
+
+
+def choose_columns(
+    schema: pa.Schema, features: Features, config: DataConfig, *, where: str
+) -> Columns:
+    """Find the image and the label column: those that `config` names, else the only candidates.
+
+    Columns declared as images and class labels are candidates before others. Failing them, images
+    are columns of encoded images or of nested lists of numbers; labels a column of integers that is
+    called so, or the only column beside the images'. A column that is called so and cannot be read
+    without being asked for, such as one of words, is never passed over for another. `features` are
+    the table's Hugging Face features by column, empty when it declares none; `where` is its name in
+    messages.
+
+    Raises:
+        PracError: a given column is absent, none or several could be meant, or two have one name.
+    """
+    names = list(schema.names)
+    name, count = next(iter(Counter(names).most_common(1)), ("", 0))
+    if count > 1:
+        raise PracError(f"{where}: {count} columns are named {name!r}, expected distinct names")
+    kinds = {field.name: field.type for field in schema}
+    image = config.image_column
+    if image is None:
+        candidates = _image_candidates(kinds, features)
+        candidates = [name for name in candidates if name != config.label_column]
+        image = _only("image", candidates, names, where)
+    _check_there("image", image, names, where)
+    label, is_guess = config.label_column, False
+    if label is None:
+        others = [name for name in names if name != image]
+        candidates, is_guess = _label_candidates(others, kinds, features, _index_columns(schema))
+        label = _only("label", candidates, names, where)
+        if is_guess and not pa.types.is_integer(storage(kinds[label])):
+            check_readable(kinds[label], f"{where}, column {label!r}")
+            raise PracError(
+                f"{where}: cannot tell which column is the label, {label!r} holds "
+                f"{kinds[label]} and no integers: name it with --label-column "
+                f"(columns: {', '.join(names)})"
+            )
+    _check_there("label", label, names, where)
+    declared = features.get(label)
+    classes = declared.get("names") if isinstance(declared, Mapping) else None
+    if classes is not None and not isinstance(classes, list):
+        raise PracError(f"{where}, column {label!r}: its class names are no list, expected one")
+    return Columns(image, label, tuple(map(str, classes)) if classes else None, is_guess)
+
+
+def same_columns(config: DataConfig, columns: Columns) -> DataConfig:
+    """Return the configuration by which another split's table is read: by these columns."""
+    return replace(config, image_column=columns.image, label_column=columns.label)
+
+
+def is_encoded(kind: pa.DataType) -> bool:
+    """Say whether a type is that of encoded images: binary, or structs of `bytes` and `path`."""
+    if pa.types.is_struct(kind):
+        return bool({"bytes", "path"} & {field.name for field in kind})
+    types = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(is_one(kind) for is_one in types)
+
+
+def is_nested(kind: pa.DataType) -> bool:
+    """Say whether a type is that of nested lists of numbers."""
+    kind = storage(kind)
+    if not isinstance(kind, LISTS):
+        return False
+    while isinstance(kind, LISTS):
+        kind = kind.value_type
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def storage(kind: pa.DataType) -> pa.DataType:
+    """Return how an extension type is stored; other types as they are."""
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def check_readable(kind: pa.DataType, where: str) -> None:
+    """Refuse a column whose values could be no labels, by its type; `where` names it.
+
+    Raises:
+        PracError: they are neither numbers nor words.
+    """
+    kind = storage(kind)
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    types = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
+    if not is_text(kind) and not any(is_one(kind) for is_one in types):
+        raise PracError(
+            f"{where} holds {kind}, expected whole numbers or words: name another with "
+            f"--label-column"
+        )
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Say whether a type is that of words."""
+    types = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_one(kind) for is_one in types)
+
+
+def _image_candidates(kinds: Mapping[str, pa.DataType], features: Features) -> list[str]:
+    declared = [name for name in kinds if _kind(features, name) == "Image"]
+    if declared:
+        return declared
+    # Sounds and films are stored as pictures are.
+    open_ones = [name for name in kinds if _kind(features, name) in (None, "Value", "Sequence")]
+    found: list[str] = []
+    for is_one in (is_encoded, is_nested):
+        found = found or [name for name in open_ones if is_one(kinds[name])]
+    called = [name for name in kinds if _is_called(_IMAGE_NAMES, name)]
+    # A column of paths or of addresses: what lies beside it is something else.
+    return found + [name for name in called if name not in found and is_text(kinds[name])]
+
+
+def _label_candidates(
+    names: Sequence[str],
+    kinds: Mapping[str, pa.DataType],
+    features: Features,
+    index: Sequence[str],
+) -> tuple[list[str], bool]:
+    """Return what could be the labels' column, and whether that is not declared."""
+    declared = [name for name in names if _kind(features, name) == "ClassLabel"]
+    if declared:
+        return declared, False
+    called = [name for name in names if _is_called(_LABEL_NAMES, name)]
+    if called:
+        return called, True
+    rest = [name for name in names if name not in index and not _is_called(_INDEX_NAMES, name)]
+    integers = [name for name in rest if pa.types.is_integer(storage(kinds[name]))]
+    # Of several the one with integers is none more likely than the one with words.
+    return (rest if len(rest) == 1 else integers if len(integers) > 1 else []), True
+
+
+def _index_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns that pandas keeps a frame's index in, as it notes there."""
+    try:
+        stored = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return [name for name in stored if isinstance(name, str)] if isinstance(stored, list) else []
+
+
+def _is_called(pattern: re.Pattern[str], name: str) -> bool:
+    return pattern.fullmatch(re.sub(r"[\s.-]+", "_", name.strip().lower())) is not None
+
+
+def _kind(features: Features, column: str) -> str | None:
+    declared = features.get(column)
+    return declared.get("_type") if isinstance(declared, Mapping) else None
+
+
+def _check_there(role: str, given: str, names: Sequence[str], where: str) -> None:
+    if given not in names:
+        raise PracError(
+            f"{where}: no column {given!r} to take the {role} from (columns: {', '.join(names)})"
+        )
+
+
+def _only(role: str, candidates: Sequence[str], names: Sequence[str], where: str) -> str:
+    if len(candidates) != 1:
+        found = f"several could be ({', '.join(candidates)})" if candidates else "none could be"
+        raise PracError(
+            f"{where}: cannot tell which column is the {role}, {found}: "
+            f"name it with --{role}-column (columns: {', '.join(names)})"
+        )
+    return candidates[0]

@@ -1,0 +1,209 @@
+"""Which folders are splits and which are classes, and what lies beside them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prac.config import DataConfig
+from prac.data import load_data
+from prac.data.sources import load
+from prac.data.sources.assemble import split_of
+from prac.errors import PracError
+
+CLASSES = ("ant", "bee")
+
+
+def pictures(folder, count=2, seed=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        pixels = np.random.default_rng([seed, number]).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def classes(folder, names=CLASSES, count=2, seed=0):
+    for number, name in enumerate(names):
+        pictures(folder / name, count, 10 * seed + number)
+    return folder
+
+
+def sizes(splits):
+    named = {"train": splits.train, "val": splits.val, "test": splits.test}
+    return {name: len(split.labels) for name, split in named.items() if split is not None}
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *[(name, "train") for name in ("train", "Train", "TRAINING", "train_set", "Training Set")],
+        *[(name, "val") for name in ("val", "Valid", "validation", "dev", "eval", "val-set")],
+        *[(name, "test") for name in ("test", "Testing", "testset")],
+        *[(name, None) for name in ("extra", "trains", "set", "", "testament", "x_train")],
+    ],
+)
+def test_a_split_is_told_by_its_name_in_either_case(name, split):
+    assert split_of(name) == split
+
+
+@pytest.mark.parametrize(
+    "names", [("Train", "Test"), ("TRAIN", "TEST"), ("training", "testing"), ("train_set", "Test")]
+)
+def test_split_folders_of_any_case_are_splits(tmp_path, names):
+    for number, name in enumerate(names):
+        classes(tmp_path / name, count=3 - number, seed=number)
+    splits = load(str(tmp_path))
+    assert splits.train.classes == CLASSES
+    assert sizes(splits) == {"train": 6, "test": 4}
+    assert splits.notices == ()
+
+
+def test_without_a_train_split_the_others_are_no_classes(tmp_path):
+    for name in ("val", "Test"):
+        classes(tmp_path / name)
+    with pytest.raises(PracError, match="no train split was found beside Test, val: expected"):
+        load(str(tmp_path))
+    classes(tmp_path)  # Classes beside a split are no train split either.
+    with pytest.raises(PracError, match="no train split was found"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["train", "Test", "dev"])
+@pytest.mark.parametrize("below", [".", "images"])
+def test_a_class_may_be_called_like_a_split(tmp_path, name, below):
+    for number, folder in enumerate(("bus", "plane", name)):
+        pictures(tmp_path / folder / below, seed=number)
+    assert load(str(tmp_path)).train.classes == tuple(sorted(("bus", "plane", name)))
+
+
+@pytest.mark.parametrize("inner", ["data", "images"])
+def test_splits_one_folder_further_down_are_found(tmp_path, inner):
+    classes(tmp_path / inner / "Train", count=3)
+    classes(tmp_path / inner / "Val", seed=1)
+    splits = load(str(tmp_path))
+    assert sizes(splits) == {"train": 6, "test": 4}
+    assert splits.train.classes == CLASSES
+    classes(tmp_path / "masks" / "train")
+    with pytest.raises(PracError, match=f"several folders hold a train split, {inner}, masks"):
+        load(str(tmp_path))
+
+
+def test_folders_beside_splits_are_counted(tmp_path):
+    classes(tmp_path / "train")
+    classes(tmp_path / "extra")
+    pictures(tmp_path / "more")
+    pictures(tmp_path, count=1)
+    pictures(tmp_path / "train", count=1)
+    (tmp_path / "notes").mkdir()
+    first, second = load_data(DataConfig(str(tmp_path), val_fraction=0)).warnings[:2]
+    assert first == "2 folders of pictures are not read, lying beside the splits: extra, more"
+    assert second == (
+        f"2 files or folders are not read, such as {tmp_path}/0.png: not in the folder of a class"
+    )
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (("train/ant", "train/bee", "test"), "test: pictures lie in it, such as 0.png, but no"),
+        (("train", "test"), "test: pictures lie in it, such as 0.png, but no folders of them"),
+        (("train",), "expected train/CLASS, a folder for each class"),
+        (("ant/train", "ant/test", "bee/train"), "ant: holds test, train: expected splits above"),
+        (("train/ant", "train/bee", "val/ant", "dev/ant"), "'dev' and 'val' both name the val"),
+        (("train/ant", "train/bee", "test/Ant"), "test/Ant: no class of that name in .*train"),
+    ],
+)
+def test_layouts_that_could_be_misread_are_refused(tmp_path, folders, message):
+    for number, folder in enumerate(folders):
+        pictures(tmp_path / folder, seed=number)
+    with pytest.raises(PracError, match=message) as error:
+        load(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_pictures_is_no_split_if_it_holds_something_else(tmp_path):
+    classes(tmp_path / "train")
+    classes(tmp_path / "val", seed=1)
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "plot.py").write_text("")
+    splits = load(str(tmp_path))
+    assert sizes(splits) == {"train": 4, "test": 4}
+    assert splits.notices == (
+        "1 folder is not read, called like a split and holding no pictures: evaluation",
+    )
+    (tmp_path / "test" / "ant").mkdir(parents=True)
+    (tmp_path / "test" / "ant" / "0.heic").write_bytes(b"x")
+    with pytest.raises(PracError, match=r"test/ant: no image in this class's folder"):
+        load(str(tmp_path))
+
+
+def test_a_table_of_labels_beside_pictures_is_named(tmp_path):
+    pictures(tmp_path / "images")
+    (tmp_path / "labels.csv").write_text("0.png,ant\n1.png,bee\n")
+    with pytest.raises(PracError, match=r"one folder of pictures, images, beside labels\.csv"):
+        load(str(tmp_path))
+    archive = tmp_path / "photos.ZIP"
+    archive.write_bytes(b"PK")
+    with pytest.raises(PracError, match="an archive: unpack it, and give its folder"):
+        load(str(archive))
+
+
+def test_folders_that_look_like_splits_of_other_names_are_told_of(tmp_path):
+    for number, name in enumerate(("seen", "unseen")):
+        classes(tmp_path / name, seed=number)
+    [told] = load(str(tmp_path)).notices
+    assert told == (
+        "the folders taken for classes, seen, unseen, hold folders of the same names, ant, bee: if "
+        "they are splits, call them train, val and test"
+    )
+
+
+def test_one_class_in_two_spellings_is_told_of_and_found_again(tmp_path):
+    names = ("caf\u00e9", "Ant", "ant ")
+    classes(tmp_path / "train", names)
+    classes(tmp_path / "test", ("cafe\u0301", "Ant", "ant "), seed=1)
+    splits = load(str(tmp_path))
+    assert splits.train.classes == tuple(sorted(names))
+    assert splits.test.classes == splits.train.classes
+    assert splits.notices == ("classes are called 'Ant' and 'ant ': are they one and the same?",)
+
+
+def test_a_split_may_lack_classes_of_train(tmp_path):
+    classes(tmp_path / "train", (*CLASSES, "cow"))
+    classes(tmp_path / "test", ("cow",), seed=1)
+    assert load(str(tmp_path)).test.labels.tolist() == [2, 2]
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Tiny-ImageNet's files, with the pictures of val sorted by class."""
+    for number, wnid in enumerate(("n01", "n02")):
+        pictures(tmp_path / "train" / wnid / "images", 3, number)
+        (tmp_path / "train" / wnid / f"{wnid}_boxes.txt").write_text("0.png\t0\t0\t3\t3\n")
+        pictures(tmp_path / "val" / wnid, 2, 10 + number)
+    (tmp_path / "wnids.txt").write_text("n01\nn02\n")
+    return tmp_path
+
+
+def test_tiny_imagenet_may_have_its_val_by_class(tiny):
+    splits = load(str(tiny))
+    assert splits.test.labels.tolist() == [0, 0, 1, 1]
+    assert splits.notices == ()
+    # What moves the pictures may leave the list of them, and the folder.
+    (tiny / "val" / "val_annotations.txt").write_text("0.png\tn01\t0\n")
+    (tiny / "val" / "images").mkdir()
+    assert load(str(tiny)).test.labels.tolist() == [0, 0, 1, 1]
+    for number, wnid in enumerate(("n01", "n02")):
+        pictures(tiny / "test" / wnid, 1, 20 + number)
+    assert sizes(load(str(tiny))) == {"train": 6, "val": 4, "test": 2}
+    pictures(tiny / "train" / "n03" / "images")
+    [told] = load(str(tiny)).notices
+    assert told == (
+        f"1 folder of pictures is not read, wnids.txt having no such class: {tiny}/train/n03"
+    )
+
+
+def test_tiny_imagenet_s_own_list_comes_before_folders_beside_it(tiny):
+    pictures(tiny / "val" / "images", 1, 30)
+    (tiny / "val" / "val_annotations.txt").write_text("0.png\tn02\t0\n")
+    splits = load(str(tiny))
+    assert splits.test.labels.tolist() == [1]
+    assert "its folders by class are not read" in splits.notices[0]

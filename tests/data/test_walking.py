@@ -1,0 +1,114 @@
+"""The pictures below folders: links, hidden files and names that say little."""
+
+import os
+
+import pytest
+from PIL import Image
+
+from prac.data.sources import load
+from prac.data.sources.walking import Passed, pictures_below
+from prac.errors import PracError
+from tests.data.test_folder_layout import classes, pictures
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of two pictures."""
+    return classes(tmp_path / "set" / "train")
+
+
+def count(folder):
+    return len(load(str(folder.parent)).train.labels)
+
+
+def test_linked_folders_are_walked_into(folder, tmp_path):
+    for name in ("ant", "bee"):
+        pictures(tmp_path / "store" / name / "deep", 3, seed=5)
+        (folder / name / "more").symlink_to(tmp_path / "store" / name)
+    (folder / "cow").symlink_to(tmp_path / "store" / "ant")
+    splits = load(str(folder.parent))
+    assert splits.train.labels.tolist() == [0] * 5 + [1] * 5 + [2] * 3
+    assert splits.notices == ()
+
+
+def test_linked_splits_are_splits(folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "Train").symlink_to(folder)
+    assert count(tmp_path / "other" / "Train") == 4
+
+
+def test_links_that_lead_back_are_counted_and_end(folder, tmp_path):
+    pictures(tmp_path / "store", 3, seed=5)
+    for link, target in (
+        ("ant/self", "."),
+        ("ant/up", ".."),
+        ("bee/root", "/"),
+        ("all", "."),
+        ("ant/l1", tmp_path / "store"),
+        ("ant/l2", tmp_path / "store"),
+    ):
+        (folder / link).symlink_to(target)
+    splits = load(str(folder.parent))
+    assert splits.train.classes == ("ant", "bee")
+    assert splits.train.labels.tolist() == [0] * 5 + [1] * 2
+    [told] = splits.notices
+    assert told == (
+        f"5 links are not followed, such as {folder}/all: each leads to a folder that is already "
+        f"read, or lies around it"
+    )
+
+
+def test_folders_that_are_there_come_before_links_to_them(folder):
+    pictures(folder / "ant" / "z", 1, seed=7)
+    (folder / "ant" / "a").symlink_to("z")
+    found = pictures_below(folder / "ant", passed := Passed())
+    assert [path.parent.name for path in found] == ["ant", "ant", "z"]
+    assert len(list(passed.notices())) == 1
+
+
+def test_what_is_no_picture_by_its_name_is_counted_once(folder):
+    ant = folder / "ant"
+    for name in ("notes.txt", ".hidden.png", "IMG.heic", "0.png~"):
+        (ant / name).write_bytes(b"text")
+    pictures(ant / ".thumbnails")
+    os.mkfifo(ant / "pipe.png")
+    for name in (".DS_Store", "Thumbs.db", "._0.png", "desktop.ini"):
+        (ant / name).write_bytes(b"of the system")
+    pictures(ant / "__MACOSX")
+    pictures(folder / ".cache" / "empty", 0)
+    splits = load(str(folder.parent))
+    assert len(splits.train.labels) == 4
+    assert splits.notices == (
+        f"6 files or folders are not read, such as {ant}/.hidden.png: hidden, of no ending that "
+        f"pictures have, or no plain file",
+    )
+
+
+@pytest.mark.parametrize("name", ["x.jpe", "x.JFIF", "x.PNG", "x.png ", "scan", "2021.05.03"])
+def test_pictures_are_known_by_many_endings_or_by_content_without_one(folder, name):
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(folder / "ant" / name, "PNG")
+    splits = load(str(folder.parent))
+    assert len(splits.train.labels) == 5
+    assert splits.notices == ()
+
+
+def test_a_link_to_nothing_is_a_missing_picture(folder):
+    (folder / "ant" / "gone.png").symlink_to("nowhere.png")
+    with pytest.raises(PracError, match=r"gone\.png: no such image file"):
+        load(str(folder.parent))
+    assert len(load(str(folder.parent), skip_corrupt=True).train.damaged) == 1
+
+
+def test_a_class_of_none_but_unknown_files_says_so(folder):
+    (folder / "cow").mkdir()
+    (folder / "cow" / "a.heic").write_bytes(b"x")
+    with pytest.raises(PracError, match=r"cow: no image .*; 1 file or folder is not read, such as"):
+        load(str(folder.parent))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_not_passed_over(folder):
+    pictures(folder / "ant" / "closed")
+    (folder / "ant" / "closed").chmod(0)
+    with pytest.raises(PracError, match="closed: cannot be read"):
+        load(str(folder.parent))
