@@ -22,12 +22,14 @@ class Pipeline:
         std: Per channel, as `mean`.
         crop_padding: Zero pixels added on each side before a random crop back to size; 0 for none.
         flip: Whether to mirror half of the images, left to right, at random.
+        as_float32: Whether stored float64 becomes float32, once it is normalised.
     """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     crop_padding: int = 0
     flip: bool = False
+    as_float32: bool = False
 
     def __call__(
         self,
@@ -52,18 +54,46 @@ class Pipeline:
         # A fresh tensor, which may be worked on in place.
         values = stored.to(torch.float32).div_(255) if is_coded else stored
         if self.mean:
-            mean, std = _constants(self.mean, self.std, values.ndim, values.device)
-            values = (values.sub_(mean) if is_coded else values - mean).div_(std)
+            dtype = _dtype_to_subtract_in(self.mean, self.std)
+            mean, std = _constants(self.mean, self.std, values.ndim, values.device, dtype)
+            if is_coded or dtype == torch.float32:
+                values = (values.sub_(mean) if is_coded else values - mean).div_(std)
+            else:
+                values = values.to(dtype).sub(mean).div_(std).to(values.dtype)
+        if self.as_float32:
+            values = values.to(torch.float32)
         return values.contiguous(memory_format=layout) if values.ndim == 4 else values
 
 
 @functools.cache
 def _constants(
-    mean: tuple[float, ...], std: tuple[float, ...], ndim: int, device: torch.device
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    ndim: int,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[Tensor, ...]:
     """Return mean and deviation shaped for a batch, on its device: copied there once."""
     shape = (1, -1) + (1,) * (ndim - 2)
-    return tuple(torch.tensor(part, device=device).view(shape) for part in (mean, std))
+    return tuple(torch.tensor(p, dtype=dtype, device=device).view(shape) for p in (mean, std))
+
+
+@functools.cache
+def _dtype_to_subtract_in(mean: tuple[float, ...], std: tuple[float, ...]) -> torch.dtype:
+    """Return float32, or float64 where that would lose what a channel's values differ by."""
+    of = zip(mean, std, strict=True)
+    return torch.float32 if all(_is_told(*each) for each in of) else torch.float64
+
+
+def _is_told(mean: float, std: float) -> bool:
+    """Say whether a channel's values are told apart in float32, to 1/1000 of their deviation."""
+    return _SMALLEST <= std <= _LARGEST and abs(mean) <= min(std * 2**13, _LARGEST)
+
+
+# Of deviations: far enough from float32's bounds for what lies some deviations off, and near 0.
+_SMALLEST, _LARGEST = 2.0**-100, 2.0**100
+# Of a channel's size, by what its values are stored as: what rounding alone makes them differ by.
+_ROUNDING = {torch.float64: 2.0**-50}
 
 
 class Draws(NamedTuple):
@@ -116,18 +146,41 @@ def channel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the channel mean and standard deviation of stored (n, c, ...) examples.
 
-    uint8 counts in units of 0 to 1. A channel without spread gets a deviation of 1, so that
-    normalising it divides by nothing odd.
+    uint8 counts in units of 0 to 1. A channel without spread, but for rounding, gets its mean's
+    size as deviation, and 1 at least, so that normalising it divides by nothing odd.
     """
-    scale = 255.0 if images.dtype == torch.uint8 else 1.0
-    total = torch.zeros(images.shape[1], dtype=torch.float64)
-    squares = torch.zeros_like(total)
+    # In units of about the largest value, and from the first one on: neither squares nor
+    # differences leave float64's range or lose its digits, whatever the values' scale and offset.
+    is_coded = images.dtype == torch.uint8
+    if is_coded:
+        unit = torch.full((images.shape[1], 1), 255.0, dtype=torch.float64)
+    else:
+        parts = (_by_channel(part).abs().amax(1, keepdim=True) for part in images.split(chunk))
+        largest = functools.reduce(torch.maximum, parts)
+        unit = torch.where(largest > 0, 2.0 ** largest.log2().floor(), 1.0)
+    first = _by_channel(images[:1])[:, :1] / unit
+    total, squares = torch.zeros_like(unit), torch.zeros_like(unit)
     for part in images.split(chunk):
-        values = part.to("cpu", torch.float64).reshape(*part.shape[:2], -1) / scale
-        total += values.sum((0, 2))
-        squares += values.square().sum((0, 2))
+        values = (_by_channel(part) / unit).sub_(first)
+        total += values.sum(1, keepdim=True)
+        squares += values.square_().sum(1, keepdim=True)
     count = images.numel() / images.shape[1]
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()
-    std[std < 1e-6] = 1.0
-    return tuple(mean.tolist()), tuple(std.tolist())
+    mean += first
+    if not is_coded:
+        mean, std = mean * unit, std * unit
+    is_constant = std <= mean.abs() * _ROUNDING.get(images.dtype, 2.0**-24)
+    std = torch.where(is_constant, mean.abs().clamp(min=1), std)
+    return tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())
+
+
+def fits_float32(features: Tensor) -> bool:
+    """Say whether float64 (n, c, ...) examples keep in float32 what each channel differs by."""
+    mean, std = channel_statistics(features)
+    return _dtype_to_subtract_in(mean, std) == torch.float32
+
+
+def _by_channel(images: Tensor) -> Tensor:
+    """Return (n, c, ...) examples as float64 (c, k) on the CPU."""
+    return images.to("cpu", torch.float64).transpose(0, 1).flatten(1)
