@@ -511,9 +511,9 @@ MISTAKEN: dict[str, tuple[Any, str]] = {
     "no targets": ((X, None), r"y of the data set \(x, y\) is a NoneType that torch does not take"),
     "words": ((X, ["a"] * 10), r"y of the data set \(x, y\) is a list that torch does not take"),
     "dicts": (({"a": X}, Y), r"x of the data set \(x, y\) is a dict that torch does not take"),
-    "list of tensors": (
-        (list(X), Y),
-        r"x of the data set \(x, y\) is a list that torch does not take",
+    "unequal tensors": (
+        ([X[0], X[1, :1]], Y[:2]),
+        r"x of the data set \(x, y\) is a list that torch does not take \(its part 1 is",
     ),
     "numbers": ((3, 4), r"x of the data set is a number: expected a tensor \(n, ...\)"),
 }
@@ -571,7 +571,10 @@ NO_PAIRS: list[tuple[Any, str]] = [
         (np.array(["a"]), 1),
         r"x of example {} of the data set is an ndarray that torch does not take",
     ),
-    ((np.arange(2.0)[::-1], 1), r"x of example {} .* does not take \(At least one stride .*copy"),
+    (
+        (np.ma.array([1.0, 2.0], mask=[False, True]), 1),
+        r"x of example {} .* \(it has masked values\): fill",
+    ),
     ((torch.zeros(2), 1, 2), r"example {} of the data set is a tuple of 3 parts: expected a pair"),
     ({"x": 1, "y": 2}, r"example {} of the data set is a dict: expected a pair \(x, y\)"),
     (None, r"example {} of the data set is a NoneType: expected a pair"),

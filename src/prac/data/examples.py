@@ -18,16 +18,19 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from prac.data.augment import Pipeline, to_device
-from prac.data.reading import Like, Reading, check_dense, counted
+from prac.data.convert import to_plain
+from prac.data.pairs import check_pair, pair_of_tensors
+from prac.data.reading import Like, Reading, counted
 from prac.data.workers import fetched
 from prac.errors import PracError
-from prac.utils import one_line, with_article
 
 FINGERPRINT_SAMPLES = 256
 # Bytes of float32 inputs that are made at once, on a CPU and on a GPU: about what its caches hold,
 # and enough for a GPU not to wait for launches.
 BLOCK_BYTES = (2**22, 2**26)
 REPEATED_SAMPLES = 8
+# Torch holds such integers, but hardly counts with them.
+_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 THE_DATA_SET = "the data set"
 
 
@@ -82,10 +85,8 @@ class TensorExamples:
         Raises:
             PracError: If they are no tensors of as many examples, or there is none.
         """
-        _check_pair(x, y, THE_DATA_SET)
-        # Losses take classes as int64; NumPy's are often int32.
-        is_class = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-        self.x, self.y = x, y.to(torch.int64) if is_class else y
+        check_pair(x, y, THE_DATA_SET)
+        self.x, self.y = to_plain(x), _with_long_classes(to_plain(y))
         self.pipeline = pipeline or Pipeline()
         self.classes = classes
         self.source_indices = _source_indices(source_indices, len(x))
@@ -261,6 +262,8 @@ class MapExamples:
             for number, (x, y) in enumerate(loaded):
                 x = x.to(self.device, non_blocking=True)
                 seed = None if seeds is None else seeds[number : number + 1]
+                if y.dtype in _UNSIGNED:
+                    y = _with_long_classes(y)
                 yield self.pipeline(x, seed), y.to(self.device, non_blocking=True)
 
     def _reading(self, *, augmented: bool) -> Reading:
@@ -325,41 +328,16 @@ def as_examples(data: Any, name: str = THE_DATA_SET) -> Examples:
     if isinstance(data, TensorExamples):
         return data
     if isinstance(data, tuple) and len(data) == 2:
-        x, y = (_as_tensor(part, values, name) for part, values in zip("xy", data, strict=True))
-        _check_pair(x, y, name)
-        return TensorExamples(x, y)
+        return TensorExamples(*pair_of_tensors(*data, name))
     if all(hasattr(data, name) for name in ("stream", "fingerprint", "source_indices")):
         return data  # type: ignore[no-any-return]
     return MapExamples(data, name=name)
 
 
-def _check_pair(x: Any, y: Any, name: str) -> None:
-    """Raise a PracError unless these are tensors of as many examples, and of one at least."""
-    for part, values in (("x", x), ("y", y)):
-        if not isinstance(values, Tensor):
-            kind = with_article(type(values).__name__)
-            raise PracError(f"{part} of {name} is {kind}: expected a tensor (n, ...)")
-        check_dense(f"{part} of {name}", values)
-        if not values.ndim:
-            raise PracError(f"{part} of {name} is a number: expected a tensor (n, ...)")
-    if len(x) != len(y):
-        raise PracError(f"{name} has {len(x)} inputs but {len(y)} targets: expected as many")
-    if len(x) == 0:
-        raise PracError(f"{name} is empty: expected at least one example")
-
-
-def _as_tensor(part: str, value: Any, name: str) -> Tensor:
-    """Return a tensor as it is, and anything else as one; NumPy's usual float64 as float32."""
-    if isinstance(value, Tensor):
-        return value
-    try:
-        tensor = torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError, KeyError, OverflowError) as error:
-        raise PracError(
-            f"{part} of {name} (x, y) is {with_article(type(value).__name__)} that torch does not "
-            f"take ({one_line(error)}): expected a tensor or a NumPy array of numbers"
-        ) from error
-    return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
+def _with_long_classes(y: Tensor) -> Tensor:
+    """Return integer targets as int64: losses take classes so, and NumPy's are often int32."""
+    is_class = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+    return y.to(torch.int64) if is_class else y
 
 
 def _source_indices(given: Tensor | None, n: int) -> Tensor:

@@ -109,8 +109,9 @@ def assemble(
 def _of_one_precision(raw: Mapping[str, RawSplit]) -> dict[str, RawSplit]:
     """Return the splits with float64 features as float32, unless training differences need it."""
     train = raw["train"].images
-    is_double = isinstance(train, Tensor) and train.dtype == torch.float64
-    needed = torch.float64 if is_double and not fits_float32(train) else torch.float32
+    needed = torch.float32
+    if isinstance(train, Tensor) and train.dtype == torch.float64 and not fits_float32(train):
+        needed = torch.float64
     found = {}
     for key, split in raw.items():
         images = split.images
