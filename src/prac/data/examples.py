@@ -7,24 +7,22 @@ a DataLoader. Both answer to `len`, `stream` and `fingerprint`.
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from prac.data.augment import Pipeline, to_device
+from prac.data.content import Odd, Sampled, digest_of, is_integer, odd_rows
 from prac.data.convert import to_plain
 from prac.data.pairs import check_pair, pair_of_tensors
 from prac.data.reading import Like, Reading, counted
 from prac.data.workers import fetched
 from prac.errors import PracError
 
-FINGERPRINT_SAMPLES = 256
 # Bytes of float32 inputs that are made at once, on a CPU and on a GPU: about what its caches hold,
 # and enough for a GPU not to wait for launches.
 BLOCK_BYTES = (2**22, 2**26)
@@ -99,7 +97,12 @@ class TensorExamples:
     @cached_property
     def fingerprint(self) -> str:
         """Hex digest of every input and target, shapes and types included."""
-        return _digest(self.x, self.y).hex()
+        return digest_of(self.x, self.y).hex()
+
+    @cached_property
+    def not_finite(self) -> dict[Odd, int]:
+        """By kind, the first example with values that are not finite."""
+        return {kind: int(rows.nonzero()[0]) for kind, rows in odd_rows(self.x, self.y)}
 
     @property
     def labels(self) -> Tensor | None:
@@ -212,7 +215,7 @@ class MapExamples:
         # Else the fingerprint would not be reproducible, and CEP passes would score augmented data.
         read = self._reading(augmented=False)
         for index in range(min(len(self), REPEATED_SAMPLES)):
-            if _digest(*read.pair(index)) != _digest(*read.pair(index)):
+            if digest_of(*read.pair(index)) != digest_of(*read.pair(index)):
                 raise PracError(
                     f"example {index} of {name} is another one each time, as random "
                     f"augmentation makes it: pass prac.data.MapExamples(augmented, "
@@ -223,23 +226,39 @@ class MapExamples:
         """Return n."""
         return len(self.source_indices)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hex digest of the length and of up to 256 evenly spaced, unaugmented examples."""
-        digest = hashlib.sha256(f"sampled {len(self)}".encode())
-        count = min(FINGERPRINT_SAMPLES, len(self))
-        for i in np.linspace(0, len(self) - 1, count).astype(int).tolist():
-            digest.update(_digest(*self._reading(augmented=False).pair(i)))
-        return digest.hexdigest()
+        return self._sampled.fingerprint
+
+    @cached_property
+    def labels(self) -> Tensor | None:
+        """int64 (n,) where the dataset has them as a tensor `labels`.
+
+        Others' are taken where they are what the examples that are looked at have as targets.
+        """
+        try:
+            labels = getattr(self.unaugmented, "labels", None)
+        except Exception:  # It is asked for nowhere else.
+            return None
+        if not isinstance(labels, Tensor) or labels.shape != (len(self),) or labels.is_meta:
+            return None
+        if labels.layout is not torch.strided or not is_integer(labels):
+            return None
+        labels = labels.to(torch.int64)
+        if isinstance(self.unaugmented, LazyPairs):
+            return labels
+        classes = self._sampled.classes.items()
+        return labels if all(label == int(labels[i]) for i, label in classes) else None
 
     @property
-    def labels(self) -> Tensor | None:
-        """int64 (n,) where the dataset has them as a tensor `labels`."""
-        labels = getattr(self.unaugmented, "labels", None)
-        if not isinstance(labels, Tensor) or labels.shape != (len(self),):
-            return None
-        is_class = not (labels.is_floating_point() or labels.is_complex())
-        return labels.to(torch.int64) if is_class and labels.dtype != torch.bool else None
+    def not_finite(self) -> dict[Odd, int]:
+        """By kind, the first with values that are not finite, of the examples looked at."""
+        return self._sampled.odd
+
+    @cached_property
+    def _sampled(self) -> Sampled:
+        return Sampled.of(self._reading(augmented=False), len(self))
 
     def to(self, device: torch.device) -> MapExamples:
         """Return the same examples with batches sent to `device`."""
@@ -336,8 +355,7 @@ def as_examples(data: Any, name: str = THE_DATA_SET) -> Examples:
 
 def _with_long_classes(y: Tensor) -> Tensor:
     """Return integer targets as int64: losses take classes so, and NumPy's are often int32."""
-    is_class = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-    return y.to(torch.int64) if is_class else y
+    return y.to(torch.int64) if is_integer(y) else y
 
 
 def _source_indices(given: Tensor | None, n: int) -> Tensor:
@@ -352,15 +370,3 @@ def _source_indices(given: Tensor | None, n: int) -> Tensor:
     if len(given) != n:
         raise PracError(f"the data set has {n} examples but {len(given)} source indices")
     return given
-
-
-def _digest(*values: Any) -> bytes:
-    """Return a digest of tensors, arrays or numbers: their types, shapes and bytes."""
-    digest = hashlib.sha256()
-    for tensor in map(torch.as_tensor, values):
-        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        # In pieces, of which copies need little memory.
-        for part in tensor.split(4096) if tensor.ndim else [tensor]:
-            flat = part.detach().to("cpu").contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.digest()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.models import LastLayer, check_plain, structure, structure_lines
+from prac.training.finite import check_values
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
 from prac.training.threads import is_small
@@ -147,6 +148,7 @@ class Problem:
                 self._judged(name, outputs, y)
         finally:
             self.model.train(was_training)
+        check_values(self, name, examples)
 
     def check_step(self, examples: int) -> tuple[nn.Module, str | None]:
         """Return a copy of the model that took a few examples in training mode, and its last layer.
