@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -29,17 +30,17 @@ class Sampled(NamedTuple):
     Attributes:
         fingerprint: Hex digest of the length and of up to 256 evenly spaced examples.
         classes: By example, its target where that is one integer.
-        odd: By kind, the first example with values that are not finite.
+        odd: By kind, int64 (k,), which of them have values that are not finite.
     """
 
     fingerprint: str
     classes: dict[int, int | None]
-    odd: dict[Odd, int]
+    odd: dict[Odd, Tensor]
 
     @classmethod
     def of(cls, read: Reading, total: int) -> Sampled:
         """Return what examples of `total` tell."""
-        digest, odd = hashlib.sha256(f"sampled {total}".encode()), dict[Odd, int]()
+        digest, odd = hashlib.sha256(f"sampled {total}".encode()), defaultdict[Odd, list[int]](list)
         classes: dict[int, int | None] = {}
         count = min(FINGERPRINT_SAMPLES, total)
         for i in np.linspace(0, total - 1, count).astype(int).tolist():
@@ -47,8 +48,9 @@ class Sampled(NamedTuple):
             digest.update(digest_of(x, y))
             classes[i] = int(y) if is_integer(y) and not y.ndim else None
             for kind, _ in odd_rows(x[None], y[None]):
-                odd.setdefault(kind, i)
-        return cls(digest.hexdigest(), classes, odd)
+                odd[kind].append(i)
+        found = {kind: torch.tensor(ids) for kind, ids in odd.items()}
+        return cls(digest.hexdigest(), classes, found)
 
 
 def is_integer(values: Tensor) -> bool:

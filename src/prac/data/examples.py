@@ -100,9 +100,9 @@ class TensorExamples:
         return digest_of(self.x, self.y).hex()
 
     @cached_property
-    def not_finite(self) -> dict[Odd, int]:
-        """By kind, the first example with values that are not finite."""
-        return {kind: int(rows.nonzero()[0]) for kind, rows in odd_rows(self.x, self.y)}
+    def not_finite(self) -> dict[Odd, Tensor]:
+        """By kind, int64 (k,), the examples with values that are not finite."""
+        return {kind: rows.nonzero()[:, 0].cpu() for kind, rows in odd_rows(self.x, self.y)}
 
     @property
     def labels(self) -> Tensor | None:
@@ -252,8 +252,8 @@ class MapExamples:
         return labels if all(label == int(labels[i]) for i, label in classes) else None
 
     @property
-    def not_finite(self) -> dict[Odd, int]:
-        """By kind, the first with values that are not finite, of the examples looked at."""
+    def not_finite(self) -> dict[Odd, Tensor]:
+        """By kind, int64 (k,), those with values that are not finite, of the examples looked at."""
         return self._sampled.odd
 
     @cached_property

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from prac.data import Examples, MapExamples, odd_rows
+from prac.data import Examples, TensorExamples, odd_rows
 from prac.errors import PracError, is_out_of_memory
 from prac.training.runtime import Runtime
 from prac.training.task import Task
@@ -42,10 +42,20 @@ def check_values(problem: Trainable, name: str, examples: Examples) -> None:
 
     Those of `name` that lie in memory are all known, of others those that were looked at.
     """
-    for first in sorted(getattr(examples, "not_finite", {}).values()):
-        others = torch.arange(min(len(examples), BESIDE))
-        ids = torch.cat([torch.tensor([first]), others[others != first]])
+    known = getattr(examples, "not_finite", {})
+    if not known:
+        return
+    is_sound = torch.ones(len(examples), dtype=torch.bool)
+    is_sound[torch.cat(list(known.values()))] = False
+    beside = torch.cat([_spaced(is_sound.nonzero()[:, 0]), _spaced((~is_sound).nonzero()[:, 0])])
+    for first in sorted(int(ids[0]) for ids in known.values()):
+        ids = torch.cat([torch.tensor([first]), beside[beside != first]])[: 1 + BESIDE]
         _check_batch(problem, name, ids, *next(iter(examples.stream([ids]))))
+
+
+def _spaced(ids: Tensor) -> Tensor:
+    """Return up to `BESIDE` of the examples, from all over."""
+    return ids[torch.linspace(0, len(ids) - 1, min(len(ids), BESIDE)).long()]
 
 
 def check_again(
@@ -60,7 +70,7 @@ def check_again(
         ids: int64 (k,), those that the loss is of, as they were trained on; None for all of them,
             without augmentation.
     """
-    if not isinstance(examples, MapExamples):
+    if isinstance(examples, TensorExamples):
         check_values(problem, name, examples)
         return
     batches = (torch.arange(len(examples)) if ids is None else ids).split(problem.batch_size)
