@@ -50,6 +50,11 @@ def objects(values):
     return found
 
 
+def inferred():
+    with torch.inference_mode():
+        return TX.clone()
+
+
 ALIKE: dict[str, Any] = {
     "flipped": X[::-1].copy()[::-1],
     "mirrored": X[:, ::-1].copy()[:, ::-1],
@@ -72,6 +77,7 @@ ALIKE: dict[str, Any] = {
     "with gradient": TX.clone().requires_grad_(),
     "made of what has a gradient": TX.clone().requires_grad_() * 1,
     "parameter": nn.Parameter(TX.clone()),
+    "inferred": inferred(),
     "transposed": TX.t().contiguous().t(),
     "negative view": torch.complex(TX, -TX).conj().imag,
 }

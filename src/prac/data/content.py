@@ -77,7 +77,8 @@ def odd_rows(x: Tensor, y: Tensor) -> Iterator[tuple[Odd, Tensor]]:
         if values.dtype.itemsize == 1:  # Of which torch asks nothing.
             values = values.to(torch.float32)
         pieces = values.split(PIECE)
-        if bool(torch.stack([piece.isfinite().all() for piece in pieces]).all()):
+        # A sum is several times as fast, and finite only where all are.
+        if bool(torch.stack([piece.sum() for piece in pieces]).isfinite().all()):
             continue
         for holds, is_so in (("NaN", torch.isnan), ("an infinite value", torch.isinf)):
             found = torch.cat([is_so(piece).reshape(len(piece), -1).any(1) for piece in pieces])

@@ -111,7 +111,7 @@ class TensorExamples:
 
     def to(self, device: torch.device) -> TensorExamples:
         """Return the same examples lying on `device`."""
-        if self.x.device == device:
+        if self.x.device == self.y.device == device:
             return self
         moved = copy.copy(self)
         moved.x, moved.y = self.x.to(device), self.y.to(device)
@@ -226,17 +226,21 @@ class MapExamples:
         """Return n."""
         return len(self.source_indices)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hex digest of the length and of up to 256 evenly spaced, unaugmented examples."""
         return self._sampled.fingerprint
 
-    @cached_property
+    @property
     def labels(self) -> Tensor | None:
         """int64 (n,) where the dataset has them as a tensor `labels`.
 
         Others' are taken where they are what the examples that are looked at have as targets.
         """
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> Tensor | None:
         try:
             labels = getattr(self.unaugmented, "labels", None)
         except Exception:  # It is asked for nowhere else.
