@@ -183,8 +183,9 @@ def check_converging(state: RunState, segment: Segment, model: nn.Module, plan: 
     if iteration is None and each is not None and not bool(each.isfinite().all()):
         bad = int(segment.ids[int((~each.isfinite()).nonzero()[0])])
         raise PracError(
-            f"the task's `losses` is not finite for training example {bad} at level {state.level}, "
-            f"although `loss`, the mean of a batch, is: mend `losses`"
+            f"an example's loss is not finite at level {state.level}, epoch "
+            f"{plan.epochs_begun(segment.step)}: the task's `losses` gave it for example {bad}, "
+            f"although `loss`, their mean over a batch, is finite: mend `losses`"
         )
     if iteration is None:
         finite = [values.isfinite().all() for values in _by_type(model.parameters())]
