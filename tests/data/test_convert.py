@@ -190,6 +190,18 @@ def test_what_float32_cannot_hold_is_told_with_its_example():
     assert as_examples((x, Y))
 
 
+@pytest.mark.parametrize("x", [X.astype(np.float64) * 1e-60, X.astype(np.float64) + 1e12])
+def test_inputs_that_float32_makes_all_the_same_are_told(x):
+    with pytest.raises(
+        PracError, match=r"^x of the data set differs between examples as float64, "
+    ):
+        as_examples((x, Y))
+    assert as_examples((torch.from_numpy(x), Y))  # For a network of float64.
+    assert as_examples((np.full((12, 4), 1e-60), Y))
+    x[0] = 0.5  # Some are told apart.
+    assert as_examples((x, Y))
+
+
 def test_a_quantised_tensor_is_told_with_its_remedy():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

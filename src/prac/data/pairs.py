@@ -69,4 +69,14 @@ def _as_tensor(part: str, value: Any, name: str) -> Tensor:
             f"{part} of example {first} of {name} holds {float(tensor[lost][0]):g}, beyond "
             f"float32: scale it, or pass float64 tensors to a float64 model"
         )
+    if part == "x" and found.ndim and found.numel() and _is_lost(tensor, found):
+        raise PracError(
+            f"x of {name} differs between examples as float64, and no more as float32, from "
+            f"{found.min():g} to {found.max():g}: subtract its mean and divide by its deviation"
+        )
     return found
+
+
+def _is_lost(values: Tensor, narrowed: Tensor) -> bool:
+    """Say whether narrowing has made all examples the same."""
+    return bool((narrowed == narrowed[:1]).all()) and bool((values != values[:1]).any())
