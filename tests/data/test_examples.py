@@ -11,11 +11,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 from prac.data import TensorExamples, as_examples
 from prac.data.augment import Pipeline, channel_statistics, crop_and_flip, drawn
-from prac.data.examples import LazyPairs, MapExamples
+from prac.data.examples import LazyPairs, MapExamples, class_counts
 from prac.errors import PracError
 from prac.training import Interrupted
 from prac.utils import derive_seed
@@ -511,9 +512,9 @@ MISTAKEN: dict[str, tuple[Any, str]] = {
     "no targets": ((X, None), r"y of the data set \(x, y\) is a NoneType that torch does not take"),
     "words": ((X, ["a"] * 10), r"y of the data set \(x, y\) is a list that torch does not take"),
     "dicts": (({"a": X}, Y), r"x of the data set \(x, y\) is a dict that torch does not take"),
-    "list of tensors": (
-        (list(X), Y),
-        r"x of the data set \(x, y\) is a list that torch does not take",
+    "unequal tensors": (
+        ([X[0], X[1, :1]], Y[:2]),
+        r"x of the data set \(x, y\) is a list that torch does not take \(its part 1 is",
     ),
     "numbers": ((3, 4), r"x of the data set is a number: expected a tensor \(n, ...\)"),
 }
@@ -571,7 +572,10 @@ NO_PAIRS: list[tuple[Any, str]] = [
         (np.array(["a"]), 1),
         r"x of example {} of the data set is an ndarray that torch does not take",
     ),
-    ((np.arange(2.0)[::-1], 1), r"x of example {} .* does not take \(At least one stride .*copy"),
+    (
+        (np.ma.array([1.0, 2.0], mask=[False, True]), 1),
+        r"x of example {} .* \(it has masked values\): fill",
+    ),
     ((torch.zeros(2), 1, 2), r"example {} of the data set is a tuple of 3 parts: expected a pair"),
     ({"x": 1, "y": 2}, r"example {} of the data set is a dict: expected a pair \(x, y\)"),
     (None, r"example {} of the data set is a NoneType: expected a pair"),
@@ -735,6 +739,58 @@ def test_a_data_set_s_labels_are_its_classes_or_are_left(labels, expected):
     pairs.labels = labels
     found = MapExamples(pairs).labels
     assert found is expected or (found.dtype == torch.int64 and torch.equal(found, expected))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y + 1,
+        lambda y: y.flip(0),
+        lambda y: torch.where(torch.arange(len(y)) == len(y) - 1, y + 1, y),
+    ],
+)
+def test_labels_that_are_not_the_examples_own_are_left(change):
+    pairs: Any = Pairs(X, Y)
+    pairs.labels = change(Y)
+    assert MapExamples(pairs).labels is None
+    assert MapExamples(pairs).to(torch.device("cpu")).labels is None
+    assert class_counts(MapExamples(pairs)) is None
+
+
+@pytest.mark.parametrize(
+    "y", [nn.functional.one_hot(Y), Y.float(), Y[:, None], Y > 0, torch.stack([Y, Y], 1)]
+)
+def test_labels_are_left_where_examples_have_other_targets(y):
+    pairs: Any = Pairs(X, y)
+    pairs.labels = Y
+    assert MapExamples(pairs).labels is None
+
+
+def test_labels_of_classes_transformed_on_the_way_are_left():
+    class Transformed(Pairs):
+        labels = Y
+
+        def __getitem__(self, index):
+            return self.x[index], (int(self.y[index]) + 1) % 4
+
+    class Broken(Pairs):
+        @property
+        def labels(self):
+            raise RuntimeError("not downloaded")
+
+    assert MapExamples(Transformed(X, Y)).labels is None
+    assert MapExamples(Broken(X, Y)).labels is None
+
+
+def test_the_labels_of_prac_s_own_pictures_are_taken_without_a_look():
+    class Unread:
+        def __getitem__(self, index):
+            assert index < 8, "decoded for nothing"
+            return torch.zeros(1, 2, 2, dtype=torch.uint8)
+
+    examples = MapExamples(LazyPairs(Unread(), torch.arange(20), torch.arange(20)))
+    assert examples.labels is not None
+    assert examples.labels.tolist() == list(range(20))
 
 
 class Failing(Dataset):

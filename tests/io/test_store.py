@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import math
 import os
 import re
 import resource
@@ -281,6 +282,13 @@ def test_a_write_that_comes_in_parts_is_whole(tmp_path, monkeypatch):
     write_atomic(tmp_path / "f", b"0123456789")
     append(tmp_path / "f", b"abcdefg")
     assert (tmp_path / "f").read_bytes() == b"0123456789abcdefg"
+
+
+def test_numbers_that_are_not_finite_are_null_in_json(tmp_path):
+    path = tmp_path / "found.json"
+    write_json(path, {"loss": math.nan, "each": (1.0, -math.inf, {"deep": [math.inf]}), "n": 2**60})
+    assert read_json(path) == {"loss": None, "each": [1.0, None, {"deep": [None]}], "n": 2**60}
+    assert "NaN" not in path.read_text()
 
 
 def test_json_comes_back_and_faults_name_the_file(tmp_path):

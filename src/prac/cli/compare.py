@@ -33,7 +33,7 @@ from prac.cli.recorded import (
 from prac.comparison import OWN, levels_to_judge, method_specs, shared_settings
 from prac.config import METHODS, Recipe, flat
 from prac.errors import PracError
-from prac.io import check_new
+from prac.io import check_new, json_text
 from prac.monitor import Progress
 from prac.utils import printable
 
@@ -191,7 +191,7 @@ def _work_ahead(
         comparing.check(competing, options.seeds)
         for seed, spec in itertools.product(options.seeds, competing):
             run = comparing.run(spec, seed)
-            print(json.dumps(asdict(run)), file=lines, flush=True)
+            print(json_text(asdict(run)), file=lines, flush=True)
     return 0
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
+
+from prac.io import json_text
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    json.dump(value, sys.stdout, indent=2)
-    print()
+    """Print a value as JSON; numbers that are not finite are null."""
+    print(json_text(value, indent=2))
 
 
 def print_text(shown: Any) -> None:

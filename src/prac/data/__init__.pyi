@@ -1,5 +1,6 @@
 from .augment import Pipeline as Pipeline
 from .augment import to_device as to_device
+from .content import odd_rows as odd_rows
 from .examples import Examples as Examples
 from .examples import MapExamples as MapExamples
 from .examples import TensorExamples as TensorExamples

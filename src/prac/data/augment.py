@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -22,12 +22,14 @@ class Pipeline:
         std: Per channel, as `mean`.
         crop_padding: Zero pixels added on each side before a random crop back to size; 0 for none.
         flip: Whether to mirror half of the images, left to right, at random.
+        as_float32: Whether stored float64 becomes float32, once it is normalised.
     """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     crop_padding: int = 0
     flip: bool = False
+    as_float32: bool = field(default=False, repr=False)  # Kept trainings are named by the text.
 
     def __call__(
         self,
@@ -52,20 +54,50 @@ class Pipeline:
         # A fresh tensor, which may be worked on in place.
         values = stored.to(torch.float32).div_(255) if is_coded else stored
         if self.mean:
-            mean, std = _constants(self.mean, self.std, values.ndim, values.device)
-            values = (values.sub_(mean) if is_coded else values - mean).div_(std)
+            dtype = _dtype_to_subtract_in(self.mean, self.std)
+            mean, std = _constants(self.mean, self.std, values.ndim, values.device, dtype)
+            if is_coded or dtype == torch.float32:
+                values = (values.sub_(mean) if is_coded else values - mean).div_(std)
+            else:
+                values = values.to(dtype).sub(mean).div_(std).to(values.dtype)
+        if self.as_float32:
+            values = values.to(torch.float32)
         return values.contiguous(memory_format=layout) if values.ndim == 4 else values
 
 
 @functools.cache
 def _constants(
-    mean: tuple[float, ...], std: tuple[float, ...], ndim: int, device: torch.device
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    ndim: int,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[Tensor, ...]:
     """Return mean and deviation shaped for a batch, on its device: copied there once."""
     shape = (1, -1) + (1,) * (ndim - 2)
-    return tuple(
-        torch.tensor(part, dtype=torch.float32, device=device).view(shape) for part in (mean, std)
+    return tuple(torch.tensor(p, dtype=dtype, device=device).view(shape) for p in (mean, std))
+
+
+@functools.cache
+def _dtype_to_subtract_in(mean: tuple[float, ...], std: tuple[float, ...]) -> torch.dtype:
+    """Return float32, or float64 where that would lose what a channel's values differ by."""
+    return torch.float32 if _are_told_apart(mean, std, _FACTOR) else torch.float64
+
+
+def _are_told_apart(mean: tuple[float, ...], std: tuple[float, ...], factor: float) -> bool:
+    """Say whether float32 tells each channel's values apart, to `factor` / 2**24 deviations."""
+    return all(
+        _SMALLEST <= of <= _LARGEST and abs(size) <= min(of * factor, _LARGEST)
+        for size, of in zip(mean, std, strict=True)
     )
+
+
+# Of deviations: far enough from float32's bounds for what lies some deviations off, and near 0.
+_SMALLEST, _LARGEST = 2.0**-100, 2.0**100
+# Of a mean to its deviation: where subtracting it in float32 takes care, and where storing does.
+_FACTOR, _STORED_FACTOR = 2.0**13, 2.0**18
+# Of a channel's size, by what its values are stored as: what rounding alone makes them differ by.
+_ROUNDING = {torch.float64: 2.0**-50}
 
 
 class Draws(NamedTuple):
@@ -118,18 +150,51 @@ def channel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the channel mean and standard deviation of stored (n, c, ...) examples.
 
-    uint8 counts in units of 0 to 1. A channel without spread gets a deviation of 1, so that
-    normalising it divides by nothing odd.
+    uint8 counts in units of 0 to 1. A channel without spread, but for rounding, gets a deviation of
+    1, so that normalising it divides by nothing odd, and one of its mean's size where that is huge.
     """
-    scale = 255.0 if images.dtype == torch.uint8 else 1.0
+    unit = torch.tensor(255.0 if images.dtype == torch.uint8 else 1.0, dtype=torch.float64)
+    mean, std = _moments(images, chunk, unit, torch.zeros_like(unit))
+    is_told = (std >= 1e-6) & (mean.abs() <= std * _FACTOR) & std.isfinite()
+    if not bool(is_told.all()):
+        # In units of about a channel's largest value, and from its first one on: neither squares
+        # nor differences leave float64's range or lose its digits. The others stay as they are,
+        # bit for bit: trainings are found again by them.
+        if images.dtype != torch.uint8:
+            parts = [_by_channel(part).abs().amax((0, 2)) for part in images.split(chunk)]
+            largest = torch.stack(parts).amax(0)
+            unit = torch.where(largest > 0, 2.0 ** largest.log2().floor(), 1.0)
+        first = _by_channel(images[:1])[0, :, 0] / unit
+        near, spread = _moments(images, chunk, unit, first)
+        if images.dtype != torch.uint8:
+            near, spread = near * unit, spread * unit
+        is_constant = spread <= near.abs() * _ROUNDING.get(images.dtype, 2.0**-24)
+        is_huge = near.abs() > _FACTOR
+        mean = torch.where(is_told | (is_constant & ~is_huge), mean, near)
+        spread = torch.where(is_constant, torch.where(is_huge, near.abs(), 1.0), spread)
+        std = torch.where(is_told, std, spread)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _moments(images: Tensor, chunk: int, unit: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    """Return channels' mean and deviation, (c,), in a unit, with differences taken from `start`."""
     total = torch.zeros(images.shape[1], dtype=torch.float64)
     squares = torch.zeros_like(total)
     for part in images.split(chunk):
-        values = part.to("cpu", torch.float64).reshape(*part.shape[:2], -1) / scale
+        values = _by_channel(part) / unit.view(-1, 1) - start.view(-1, 1)
         total += values.sum((0, 2))
         squares += values.square().sum((0, 2))
     count = images.numel() / images.shape[1]
     mean = total / count
-    std = (squares / count - mean.square()).clamp(min=0).sqrt()
-    std[std < 1e-6] = 1.0
-    return tuple(mean.tolist()), tuple(std.tolist())
+    return mean + start, (squares / count - mean.square()).clamp(min=0).sqrt()
+
+
+def fits_float32(features: Tensor) -> bool:
+    """Say whether float64 (n, c, ...) examples keep in float32 what each channel differs by."""
+    mean, std = channel_statistics(features)
+    return _are_told_apart(mean, std, _STORED_FACTOR)
+
+
+def _by_channel(images: Tensor) -> Tensor:
+    """Return (n, c, ...) examples as float64 (n, c, k) on the CPU."""
+    return images.to("cpu", torch.float64).reshape(*images.shape[:2], -1)

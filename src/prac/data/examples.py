@@ -7,27 +7,28 @@ a DataLoader. Both answer to `len`, `stream` and `fingerprint`.
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from prac.data.augment import Pipeline, to_device
-from prac.data.reading import Like, Reading, check_dense, counted
+from prac.data.content import Odd, Sampled, digest_of, is_integer, odd_rows
+from prac.data.convert import to_plain
+from prac.data.pairs import check_pair, pair_of_tensors
+from prac.data.reading import Like, Reading, counted
 from prac.data.workers import fetched
 from prac.errors import PracError
-from prac.utils import one_line, with_article
 
-FINGERPRINT_SAMPLES = 256
 # Bytes of float32 inputs that are made at once, on a CPU and on a GPU: about what its caches hold,
 # and enough for a GPU not to wait for launches.
 BLOCK_BYTES = (2**22, 2**26)
 REPEATED_SAMPLES = 8
+# Torch holds such integers, but hardly counts with them.
+_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 THE_DATA_SET = "the data set"
 
 
@@ -82,10 +83,8 @@ class TensorExamples:
         Raises:
             PracError: If they are no tensors of as many examples, or there is none.
         """
-        _check_pair(x, y, THE_DATA_SET)
-        # Losses take classes as int64; NumPy's are often int32.
-        is_class = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-        self.x, self.y = x, y.to(torch.int64) if is_class else y
+        check_pair(x, y, THE_DATA_SET)
+        self.x, self.y = to_plain(x), _with_long_classes(to_plain(y))
         self.pipeline = pipeline or Pipeline()
         self.classes = classes
         self.source_indices = _source_indices(source_indices, len(x))
@@ -98,7 +97,12 @@ class TensorExamples:
     @cached_property
     def fingerprint(self) -> str:
         """Hex digest of every input and target, shapes and types included."""
-        return _digest(self.x, self.y).hex()
+        return digest_of(self.x, self.y).hex()
+
+    @cached_property
+    def not_finite(self) -> dict[Odd, Tensor]:
+        """By kind, int64 (k,), the examples with values that are not finite."""
+        return {kind: rows.nonzero()[:, 0].cpu() for kind, rows in odd_rows(self.x, self.y)}
 
     @property
     def labels(self) -> Tensor | None:
@@ -107,7 +111,7 @@ class TensorExamples:
 
     def to(self, device: torch.device) -> TensorExamples:
         """Return the same examples lying on `device`."""
-        if self.x.device == device:
+        if self.x.device == self.y.device == device:
             return self
         moved = copy.copy(self)
         moved.x, moved.y = self.x.to(device), self.y.to(device)
@@ -211,7 +215,7 @@ class MapExamples:
         # Else the fingerprint would not be reproducible, and CEP passes would score augmented data.
         read = self._reading(augmented=False)
         for index in range(min(len(self), REPEATED_SAMPLES)):
-            if _digest(*read.pair(index)) != _digest(*read.pair(index)):
+            if digest_of(*read.pair(index)) != digest_of(*read.pair(index)):
                 raise PracError(
                     f"example {index} of {name} is another one each time, as random "
                     f"augmentation makes it: pass prac.data.MapExamples(augmented, "
@@ -225,20 +229,40 @@ class MapExamples:
     @cached_property
     def fingerprint(self) -> str:
         """Hex digest of the length and of up to 256 evenly spaced, unaugmented examples."""
-        digest = hashlib.sha256(f"sampled {len(self)}".encode())
-        count = min(FINGERPRINT_SAMPLES, len(self))
-        for i in np.linspace(0, len(self) - 1, count).astype(int).tolist():
-            digest.update(_digest(*self._reading(augmented=False).pair(i)))
-        return digest.hexdigest()
+        return self._sampled.fingerprint
 
     @property
     def labels(self) -> Tensor | None:
-        """int64 (n,) where the dataset has them as a tensor `labels`."""
-        labels = getattr(self.unaugmented, "labels", None)
-        if not isinstance(labels, Tensor) or labels.shape != (len(self),):
+        """int64 (n,) where the dataset has them as a tensor `labels`.
+
+        Others' are taken where they are what the examples that are looked at have as targets.
+        """
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> Tensor | None:
+        try:
+            labels = getattr(self.unaugmented, "labels", None)
+        except Exception:  # It is asked for nowhere else.
             return None
-        is_class = not (labels.is_floating_point() or labels.is_complex())
-        return labels.to(torch.int64) if is_class and labels.dtype != torch.bool else None
+        if not isinstance(labels, Tensor) or labels.shape != (len(self),) or labels.is_meta:
+            return None
+        if labels.layout is not torch.strided or not is_integer(labels):
+            return None
+        labels = labels.to(torch.int64)
+        if isinstance(self.unaugmented, LazyPairs):
+            return labels
+        classes = self._sampled.classes.items()
+        return labels if all(label == int(labels[i]) for i, label in classes) else None
+
+    @property
+    def not_finite(self) -> dict[Odd, Tensor]:
+        """By kind, int64 (k,), those with values that are not finite, of the examples looked at."""
+        return self._sampled.odd
+
+    @cached_property
+    def _sampled(self) -> Sampled:
+        return Sampled.of(self._reading(augmented=False), len(self))
 
     def to(self, device: torch.device) -> MapExamples:
         """Return the same examples with batches sent to `device`."""
@@ -261,6 +285,8 @@ class MapExamples:
             for number, (x, y) in enumerate(loaded):
                 x = x.to(self.device, non_blocking=True)
                 seed = None if seeds is None else seeds[number : number + 1]
+                if y.dtype in _UNSIGNED:
+                    y = _with_long_classes(y)
                 yield self.pipeline(x, seed), y.to(self.device, non_blocking=True)
 
     def _reading(self, *, augmented: bool) -> Reading:
@@ -325,41 +351,15 @@ def as_examples(data: Any, name: str = THE_DATA_SET) -> Examples:
     if isinstance(data, TensorExamples):
         return data
     if isinstance(data, tuple) and len(data) == 2:
-        x, y = (_as_tensor(part, values, name) for part, values in zip("xy", data, strict=True))
-        _check_pair(x, y, name)
-        return TensorExamples(x, y)
+        return TensorExamples(*pair_of_tensors(*data, name))
     if all(hasattr(data, name) for name in ("stream", "fingerprint", "source_indices")):
         return data  # type: ignore[no-any-return]
     return MapExamples(data, name=name)
 
 
-def _check_pair(x: Any, y: Any, name: str) -> None:
-    """Raise a PracError unless these are tensors of as many examples, and of one at least."""
-    for part, values in (("x", x), ("y", y)):
-        if not isinstance(values, Tensor):
-            kind = with_article(type(values).__name__)
-            raise PracError(f"{part} of {name} is {kind}: expected a tensor (n, ...)")
-        check_dense(f"{part} of {name}", values)
-        if not values.ndim:
-            raise PracError(f"{part} of {name} is a number: expected a tensor (n, ...)")
-    if len(x) != len(y):
-        raise PracError(f"{name} has {len(x)} inputs but {len(y)} targets: expected as many")
-    if len(x) == 0:
-        raise PracError(f"{name} is empty: expected at least one example")
-
-
-def _as_tensor(part: str, value: Any, name: str) -> Tensor:
-    """Return a tensor as it is, and anything else as one; NumPy's usual float64 as torch's."""
-    if isinstance(value, Tensor):
-        return value
-    try:
-        tensor = torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError, KeyError, OverflowError) as error:
-        raise PracError(
-            f"{part} of {name} (x, y) is {with_article(type(value).__name__)} that torch does not "
-            f"take ({one_line(error)}): expected a tensor or a NumPy array of numbers"
-        ) from error
-    return tensor.to(torch.get_default_dtype()) if tensor.dtype == torch.float64 else tensor
+def _with_long_classes(y: Tensor) -> Tensor:
+    """Return integer targets as int64: losses take classes so, and NumPy's are often int32."""
+    return y.to(torch.int64) if is_integer(y) else y
 
 
 def _source_indices(given: Tensor | None, n: int) -> Tensor:
@@ -374,15 +374,3 @@ def _source_indices(given: Tensor | None, n: int) -> Tensor:
     if len(given) != n:
         raise PracError(f"the data set has {n} examples but {len(given)} source indices")
     return given
-
-
-def _digest(*values: Any) -> bytes:
-    """Return a digest of tensors, arrays or numbers: their types, shapes and bytes."""
-    digest = hashlib.sha256()
-    for tensor in map(torch.as_tensor, values):
-        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        # In pieces, of which copies need little memory.
-        for part in tensor.split(4096) if tensor.ndim else [tensor]:
-            flat = part.detach().to("cpu").contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.digest()

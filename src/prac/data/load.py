@@ -146,7 +146,7 @@ def _pipeline(splits: Splits, config: DataConfig, train_indices: Tensor) -> Pipe
             every = max(1, len(train_indices) // _MEASURED_AT_MOST)
             some = [images[i] for i in train_indices[::every].tolist()]
             mean, std = channel_statistics(torch.stack(some))
-    return Pipeline(mean, std, config.crop, config.flip)
+    return Pipeline(mean, std, config.crop, config.flip, splits.train.dtype == torch.float64)
 
 
 def _whole_split(source: Source | None, pipeline: Pipeline, workers: int) -> Examples | None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from prac.data.convert import NoNumbersError, has_values, is_plain, to_plain
 from prac.errors import PracError, Unreadable, is_out_of_memory
 from prac.utils import one_line, with_article
 
@@ -40,17 +41,18 @@ class Like(NamedTuple):
 def _are_like(values: Sequence[Any], dtype: torch.dtype, shape: torch.Size) -> bool:
     kinds = set(map(type, values))
     if kinds == {Tensor}:
-        plain = not any(map(_oddity, values))
-        return plain and all(value.dtype is dtype and value.shape == shape for value in values)
+        if any(map(_oddity, values)) or not all(map(is_plain, values)):
+            return False
+        return all(value.dtype is dtype and value.shape == shape for value in values)
     return kinds == {int} and dtype is torch.int64 and not shape
 
 
 def check_dense(where: str, tensor: Tensor, remedy: str = "convert it") -> None:
     """Raise a PracError for a tensor that cannot be indexed, stacked and read as others are."""
     if oddity := _oddity(tensor):
+        by = "dequantize" if tensor.is_quantized else "to_dense"
         raise PracError(
-            f"{where} is {oddity}: expected a dense tensor with values; {remedy}, such as by "
-            f"to_dense()"
+            f"{where} is {oddity}: expected a dense tensor with values; {remedy}, such as by {by}()"
         )
 
 
@@ -60,6 +62,8 @@ def _oddity(tensor: Tensor) -> str:
         return f"a tensor of layout {tensor.layout}"
     if tensor.is_nested:
         return "a nested tensor"
+    if tensor.is_quantized:
+        return "a quantised tensor"
     return "a tensor on the device 'meta', without values" if tensor.is_meta else ""
 
 
@@ -79,7 +83,7 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
         self._dataset, self._name, self._like = dataset, name, like
 
     def pair(self, index: int) -> tuple[Any, Any]:
-        """Return (x, y) as the dataset has them.
+        """Return (x, y) as the dataset has them, but for how they lie in memory.
 
         Raises:
             PracError: If the dataset raises an error, or gives no pair of tensors, arrays or
@@ -89,7 +93,7 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
         pair = self._tensors(index, example)
         if self._like is not None:
             self._alike(index, pair, self._like)
-        x, y = example
+        x, y = (self._plain(p, index, v) for p, v in zip("xy", example, strict=True))
         return x, y
 
     def like(self, index: int) -> Like:
@@ -158,23 +162,35 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
 
     def _tensor(self, part: str, index: int, value: Any) -> Tensor:
         """Return a tensor of the type that torch's collation gives such values."""
+        value = self._plain(part, index, value)
         if isinstance(value, Tensor):
             where = f"{part} of example {index} of {self._name}"
             check_dense(where, value, "convert it in the data set's transform")
             return value
-        kind = with_article(type(value).__name__)
-        if not isinstance(value, (np.ndarray, np.generic, int, float)):
+        try:
+            return torch.as_tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            raise self._refused(part, index, value, NoNumbersError(one_line(error))) from error
+
+    def _plain(self, part: str, index: int, value: Any) -> Any:
+        """Return a tensor, an array or a number that torch takes."""
+        if not has_values(value):
+            kind = with_article(type(value).__name__)
             raise PracError(
                 f"{part} of example {index} of {self._name} is {kind}: expected a tensor, an "
                 f"array or a number: convert it in the data set's transform"
             )
         try:
-            return torch.as_tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
-        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-            raise PracError(
-                f"{part} of example {index} of {self._name} is {kind} that torch does not take "
-                f"({one_line(error)}): convert it in the data set's transform"
-            ) from error
+            return to_plain(value)
+        except NoNumbersError as fault:
+            raise self._refused(part, index, value, fault) from fault
+
+    def _refused(self, part: str, index: int, value: Any, fault: NoNumbersError) -> PracError:
+        return PracError(
+            f"{part} of example {index} of {self._name} is {with_article(type(value).__name__)} "
+            f"that torch does not take ({fault.why}): {fault.remedy or 'convert it'}, in the data "
+            f"set's transform"
+        )
 
     def _alike(self, index: int, pair: tuple[Tensor, Tensor], like: Like) -> tuple[Tensor, Tensor]:
         for part, tensor, dtype, shape in zip("xy", pair, like.types, like.shapes, strict=True):

@@ -6,6 +6,7 @@ from .fields import Fields as Fields
 from .fields import check_provenance as check_provenance
 from .fields import damaged as damaged
 from .fields import fits as fits
+from .fields import json_text as json_text
 from .fields import read_dataclass as read_dataclass
 from .fields import shown as shown
 from .fields import strict_yaml as strict_yaml

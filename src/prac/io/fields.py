@@ -48,6 +48,23 @@ def strict_json(text: str) -> Any:
     return value
 
 
+def json_text(value: Any, indent: int | None = None, *, sort_keys: bool = False) -> str:
+    """Return a value as JSON, which has no name for numbers that are not finite: they are null.
+
+    >>> json_text({"val_loss": math.inf, "val_accuracy": 0.5})
+    '{"val_loss": null, "val_accuracy": 0.5}'
+    """
+    return json.dumps(_finite(value), indent=indent, sort_keys=sort_keys, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
 @functools.lru_cache(maxsize=4)
 def strict_yaml(content: bytes) -> Any:
     """Return the value of a YAML file, of which no few bytes stand for a great many.

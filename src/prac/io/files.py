@@ -8,7 +8,6 @@ and a name before anything that relies on it.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import secrets
 import stat
@@ -20,7 +19,7 @@ from types import MappingProxyType
 from typing import IO, Any
 
 from prac.errors import FolderError, PracError
-from prac.io.fields import Fields, fits, strict_json, strict_yaml
+from prac.io.fields import Fields, fits, json_text, strict_json, strict_yaml
 
 Buffer = bytes | memoryview
 
@@ -105,8 +104,8 @@ def make_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as readable JSON, atomically."""
-    write_atomic(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+    """Write a value as readable JSON, atomically; numbers that are not finite are null."""
+    write_atomic(path, (json_text(value, indent=2, sort_keys=True) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:

@@ -221,6 +221,15 @@ def _said(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _statistic(value: float) -> str:
+    """Return a channel's mean or deviation, which features may have of any unit.
+
+    >>> _statistic(0.491), _statistic(1.7e-8)
+    ('0.4910', '1.7e-08')
+    """
+    return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1e6 else f"{value:.4g}"
+
+
 def _data(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return a data set's splits and their classes."""
     shape = "x".join(map(str, facts["input_shape"]))
@@ -235,7 +244,7 @@ def _data(facts: Mapping[str, Any]) -> list[RenderableType]:
     if train:
         parts.append(_counts(facts["classes"], train))
     if facts["mean"]:
-        mean, std = (", ".join(f"{v:.4f}" for v in facts[name]) for name in ("mean", "std"))
+        mean, std = (", ".join(map(_statistic, facts[name])) for name in ("mean", "std"))
         parts.append(Text(f"normalised by mean {mean} and deviation {std}"))
     for split, images in facts["damaged"].items():
         if images:

@@ -18,6 +18,7 @@ from prac.io import (
     check_same,
     cut,
     has_trained,
+    json_text,
     other_kind,
     read_environment,
     read_settings,
@@ -231,7 +232,7 @@ class RunFolder:
         tensors, header = to_tensors(state)
         is_start = state.level == state.step == 0
         if metrics is not None:
-            append(self._metrics, (json.dumps(metrics) + "\n").encode())
+            append(self._metrics, (json_text(metrics) + "\n").encode())
         numbers = list(state_paths(self.path))
         number = numbers[-1] + 1 if numbers else int(not is_start)
         header["metrics_bytes"] = self._metrics_length()

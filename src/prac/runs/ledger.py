@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,8 @@ def read_levels(run: Path) -> list[Level]:
 def read_metrics(run: Path) -> list[dict[str, Any]]:
     """Return the lines of a run folder's metrics.jsonl; none where there is no such file.
 
+    A number that is not finite, which prac 0.1 wrote as NaN or Infinity, is None.
+
     Raises:
         PracError: If it cannot be read, or a line is not JSON, values by name.
     """
@@ -131,7 +134,8 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
         return []
     try:
         with opened(path, "metrics") as file:
-            lines = [json.loads(line) for line in file.read().splitlines()]
+            read = partial(json.loads, parse_constant=lambda name: None)
+            lines = [read(line) for line in file.read().splitlines()]
     except (ValueError, RecursionError) as error:
         raise PracError(f"{path}: has a line that is not JSON: {error}") from error
     for line in lines:

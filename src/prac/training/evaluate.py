@@ -12,6 +12,7 @@ from prac.algorithms import error_norms
 from prac.data import Examples, TensorExamples, in_layout
 from prac.errors import PracError
 from prac.models import evaluating
+from prac.training.finite import check_again
 from prac.training.problem import Problem
 from prac.training.step import batch_loss
 from prac.utils import (
@@ -72,14 +73,22 @@ def forward(
 def accuracy_and_loss(
     problem: Problem, examples: Examples, between: Callable[[], None] = nothing
 ) -> tuple[float, float]:
-    """Return the share of examples that count as right, and the mean loss."""
+    """Return the share of examples that count as right, and the mean loss.
+
+    Raises:
+        PracError: If values in the examples that are not finite make the loss so.
+    """
     task, right, loss = problem.task, [], []
     for outputs, y in forward(problem, examples, between):
         right.append(task.correct(outputs, y).sum())
         loss.append(batch_loss(task, outputs.float(), y).detach() * len(y))
     # One transfer at the end: the loop over batches never waits for the device.
     count = len(examples)
-    return float(torch.stack(right).sum()) / count, float(torch.stack(loss).sum()) / count
+    accuracy, mean = (float(torch.stack(each).sum()) / count for each in (right, loss))
+    if not math.isfinite(mean):
+        known = {id(problem.train): "training", id(problem.val): "validation"}
+        check_again(problem, known.get(id(examples), "test"), examples)
+    return accuracy, mean
 
 
 def predictions(

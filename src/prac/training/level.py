@@ -19,6 +19,7 @@ from prac.events import Event
 from prac.models import restore_, snapshot
 from prac.runs import Cost, RunFolder, RunState
 from prac.training.evaluate import accuracy_and_loss, el2n_scores
+from prac.training.finite import check_again, check_scale
 from prac.training.loop import Segment, fit
 from prac.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.training.problem import Problem
@@ -142,7 +143,13 @@ def train_level(
     )
     with closing(segments):
         for segment in segments:
-            check_converging(state, segment, model, training.plan)
+            try:
+                check_converging(state, segment, model, training.plan)
+            except PracError:
+                restore_(model, state.weights)
+                check_again(problem, "training", problem.train, segment.ids)
+                check_scale(problem, problem.train, segment.ids[: problem.batch_size])
+                raise
             state = record_segment(state, segment, model, training.mark)
             facts: dict[str, Any] | None = None
             if segment.ends_epoch and training.until is not None:
@@ -174,8 +181,13 @@ def check_converging(state: RunState, segment: Segment, model: nn.Module, plan: 
     what, iteration = "the loss is", segment.diverged_at
     each = segment.example_losses
     if iteration is None and each is not None and not bool(each.isfinite().all()):
-        what, iteration = "an example's loss is", segment.step
-    elif iteration is None:
+        bad = int(segment.ids[int((~each.isfinite()).nonzero()[0])])
+        raise PracError(
+            f"an example's loss is not finite at level {state.level}, epoch "
+            f"{plan.epochs_begun(segment.step)}: the task's `losses` gave it for example {bad}, "
+            f"although `loss`, their mean over a batch, is finite: mend `losses`"
+        )
+    if iteration is None:
         finite = [values.isfinite().all() for values in _by_type(model.parameters())]
         # A buffer may be infinite, as an attention mask is.
         finite += [~values.isnan().any() for values in _by_type(model.buffers())]
@@ -242,7 +254,7 @@ def ended_epoch(
         state = replace(state, difficulty=el2n_scores(problem, problem.train))
         state = state.add_cost(Cost(examples_scored=len(problem.train)))
     state = replace(state, epoch_start_losses=state.newest_losses)
-    validation: dict[str, float] = {}
+    validation: dict[str, float | None] = {}
     if epoch % training.config.validate_every == 0 or training.is_over(between_epochs(state)):
         state, validation = _validated(problem, state, epoch)
     plan = training.plan
@@ -255,7 +267,7 @@ def ended_epoch(
         "lr": plan.lr_at(state.step - 1),
         "set_size": len(state.members),
         "presented": state.epoch_examples,
-        "train_loss": float(state.epoch_losses.mean()),
+        "train_loss": _finite(float(state.epoch_losses.mean())),
         "train_accuracy": state.epoch_correct / state.epoch_examples,
         **validation,
         "mask_distance": state.distances[-1] if state.distances else None,
@@ -270,13 +282,20 @@ def between_epochs(state: RunState) -> RunState:
     )
 
 
-def _validated(problem: Problem, state: RunState, epoch: int) -> tuple[RunState, dict[str, float]]:
+def _finite(loss: float) -> float | None:
+    """Return a loss that is a finite number; None for others, for which JSON has no name."""
+    return loss if math.isfinite(loss) else None
+
+
+def _validated(
+    problem: Problem, state: RunState, epoch: int
+) -> tuple[RunState, dict[str, float | None]]:
     """Return the state with the best epoch so far; without validation data that is the last."""
     if problem.val is None:
         return replace(state, best=state.weights, best_epoch=epoch), {}
     accuracy, loss = accuracy_and_loss(problem, problem.val)
     state = state.add_cost(Cost(examples_scored=len(problem.val)))
-    known = loss if math.isfinite(loss) else None
+    known = _finite(loss)
     if is_better((accuracy, known), (state.best_accuracy, state.best_loss)):
         state = replace(
             state,
@@ -285,7 +304,7 @@ def _validated(problem: Problem, state: RunState, epoch: int) -> tuple[RunState,
             best_loss=known,
             best_epoch=epoch,
         )
-    return state, {"val_accuracy": accuracy, "val_loss": loss}
+    return state, {"val_accuracy": accuracy, "val_loss": known}
 
 
 def is_better(epoch: tuple[float, float | None], best_so_far: tuple[float, float | None]) -> bool:

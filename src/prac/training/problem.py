@@ -23,6 +23,7 @@ from prac.models import (
     structure,
     structure_lines,
 )
+from prac.training.finite import check_values
 from prac.training.optimizer import make_optimizer
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
@@ -172,6 +173,7 @@ class Problem:
             if self.is_classification:
                 _check_classes(name, examples, outputs, y)
             self._judged(name, outputs, y)
+        check_values(self, name, examples)
 
     def check_step(
         self, examples: int, config: TrainConfig | None = None

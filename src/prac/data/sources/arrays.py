@@ -27,7 +27,8 @@ def as_images(array: NDArray[np.generic], where: str, image_size: int | None) ->
     """Read an array, `where` in messages, as pictures (integers) or as features (floats).
 
     Integers within 0..255 of shape (n, h, w), (n, h, w, c) or (n, c, h, w) with 1 or 3 channels
-    become uint8 (n, c, h, w), resized; floats of shape (n, ...) become float32, and have no size.
+    become uint8 (n, c, h, w), resized; floats of shape (n, ...) become float32 or, the longer ones,
+    float64, and have no size.
 
     Raises:
         PracError: the shape or values are neither.
@@ -48,7 +49,7 @@ def as_images(array: NDArray[np.generic], where: str, image_size: int | None) ->
 
 
 def _as_features(array: NDArray[np.generic], where: str, image_size: int | None) -> Tensor:
-    if array.ndim < 2:
+    if array.ndim < 2 or 0 in array.shape[1:]:
         raise PracError(f"{where} has shape {array.shape}, expected (examples, features...)")
     if image_size is not None:
         raise PracError(f"{where} holds floats: --image-size applies to pictures (uint8) only")
@@ -58,7 +59,9 @@ def _as_features(array: NDArray[np.generic], where: str, image_size: int | None)
     bad = np.flatnonzero(~np.isfinite(features).reshape(len(features), -1).all(axis=1))
     if len(bad):
         raise PracError(f"{where}, row {bad[0]}: a value is not finite as float32")
-    return torch.from_numpy(features)
+    # Whether a float64's digits are needed, an offset being subtracted, is told by all examples.
+    is_longer = array.dtype.itemsize > features.itemsize
+    return torch.from_numpy(array.astype(np.float64, order="C") if is_longer else features)
 
 
 def _channels_first(array: NDArray[np.uint8], where: str) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prac.data.augment import fits_float32
 from prac.data.sources.encoded import DamagedImage
 from prac.data.sources.noticed import Noticed
 from prac.data.sources.statistics import known_statistics
@@ -113,6 +114,7 @@ def assemble(
     for split in raw.values():
         if len(split.images) == 0:
             raise PracError(f"{split.origin}: the split is empty, expected at least one example")
+    raw = _of_one_precision(raw)
     names = tuple(classes) if classes is not None else _numbered_classes(raw)
     where = raw["train"].labels_origin
     if len(names) < 2:
@@ -144,6 +146,21 @@ def assemble(
         noticed.join(split.noticed)
     told = (*notices, *noticed.notices())
     return Splits(sources["train"], sources.get("val"), sources.get("test"), name, statistics, told)
+
+
+def _of_one_precision(raw: Mapping[str, RawSplit]) -> dict[str, RawSplit]:
+    """Return the splits with float64 features as float32, unless training differences need it."""
+    train = raw["train"].images
+    needed = torch.float32
+    if isinstance(train, Tensor) and train.dtype == torch.float64 and not fits_float32(train):
+        needed = torch.float64
+    found = {}
+    for key, split in raw.items():
+        images = split.images
+        if isinstance(images, Tensor) and images.is_floating_point():
+            images = images.to(needed)
+        found[key] = replace(split, images=images)
+    return found
 
 
 def _integers(labels: NDArray[Any], where: str) -> NDArray[np.integer[Any]]:

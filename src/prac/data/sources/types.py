@@ -83,9 +83,10 @@ def size_error(encoded: EncodedImages, *sizes: tuple[int, tuple[int, ...]]) -> P
 class Source:
     """One split: images or feature arrays with labels.
 
-    Images are uint8 (n, c, h, w), arrays of floats float32 (n, ...); labels are int64 (n,), indices
-    into `classes`. `origin` says in messages where the split came from. The `damaged`, which hold
-    no image, count among the n: the positions of the others are those of the split as shipped.
+    Images are uint8 (n, c, h, w), arrays of floats float32 (n, ...), or float64 where float32 would
+    not tell apart what a feature's values differ by; labels are int64 (n,), indices into `classes`.
+    `origin` says in messages where the split came from. The `damaged`, which hold no image, count
+    among the n: the positions of the others are those of the split as shipped.
     """
 
     images: Tensor | LazyImages
@@ -102,7 +103,7 @@ class Source:
 
     @property
     def dtype(self) -> torch.dtype:
-        """uint8 for pictures, float32 for features."""
+        """uint8 for pictures, float32 or float64 for features."""
         return torch.uint8 if isinstance(self.images, LazyImages) else self.images.dtype
 
 
