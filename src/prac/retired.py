@@ -33,6 +33,7 @@ KEYWORDS = {"watch": "callback", "pace": "run_control"}
 """Keyword arguments of the functions that take `RunOptions`: what each is called now."""
 
 MODULES = {
+    "prac.callables": "prac.utils",
     "prac.compared": "prac.comparison",
     "prac.cost": "prac.runs",
     "prac.gradients": "prac.search.gradients",
@@ -44,7 +45,7 @@ MODULES = {
     "prac.trackers": "prac.monitor",
     "prac.verdict": "prac.evaluation",
 }
-"""Modules that the documentation of version 0.1 named: where their public names are now."""
+"""Modules of version 0.1 that its documentation named or people import: where their names are."""
 
 
 def current_name(module: str, name: str) -> str:
