@@ -192,11 +192,13 @@ def test_what_float32_cannot_hold_is_told_with_its_example():
 
 @pytest.mark.parametrize("x", [X.astype(np.float64) * 1e-60, X.astype(np.float64) + 1e12])
 def test_inputs_that_float32_makes_all_the_same_are_told(x):
-    with pytest.raises(
-        PracError, match=r"^x of the data set differs between examples as float64, "
-    ):
+    told = r"^x of the data set loses in float32 what 4 of its 4 features differ by, the first 0,"
+    with pytest.raises(PracError, match=told):
         as_examples((x, Y))
     assert as_examples((torch.from_numpy(x), Y))  # For a network of float64.
+    beside = np.concatenate([X, x[:, :1], X], 1)
+    with pytest.raises(PracError, match=r"what 1 of its 9 features differ by, the first 4, with"):
+        as_examples((beside, Y))
     assert as_examples((np.full((12, 4), 1e-60), Y))
     x[0] = 0.5  # Some are told apart.
     assert as_examples((x, Y))

@@ -56,11 +56,13 @@ class Net(nn.Module):
 
     def __init__(self, outputs: int = 3, *, replaces: bool = False) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, outputs))
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.into, self.out = nn.Linear(4, 8), nn.Linear(8, outputs)
         self.replaces = replaces
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x.nan_to_num(0, 0, 0) if self.replaces else x)
+        return self.out(self.into(x.nan_to_num(0, 0, 0) if self.replaces else x).relu())
 
 
 def found(out: Path, model: nn.Module, train: Any, val: Any = None, **more: Any) -> prac.Search:
@@ -191,10 +193,22 @@ def test_data_of_a_scale_that_no_rate_mends_is_told_with_its_range(tmp_path, x, 
         found(tmp_path / "run", Net(1), (x, y), task=REGRESSION)
 
 
+def test_a_value_that_a_relu_hides_is_named_for_what_its_gradients_come_to(tmp_path):
+    model = Net()
+    nn.init.ones_(model.into.weight)
+    x = X.clone()
+    x[5] = -INF
+    assert model(x).isfinite().all()
+    with refused("x", 5, "training", "an infinite value"):
+        found(tmp_path / "run", model, (x, Y))
+    # Of held-out examples no gradients are taken.
+    assert found(tmp_path / "run", model, (X, Y), val=(x, Y)).finished
+
+
 def test_losses_of_examples_that_are_not_finite_are_told_as_such(tmp_path):
     def losses(outputs: Tensor, targets: Tensor) -> Tensor:
         each = F.cross_entropy(outputs, targets, reduction="none")
-        return torch.where(outputs[:, 0] > 0, each, NAN)
+        return torch.where(targets > 0, each, NAN)
 
     sample = prac.SampleConfig(rule="infobatch")
     told = (

@@ -86,10 +86,16 @@ def _dtype_to_subtract_in(mean: tuple[float, ...], std: tuple[float, ...]) -> to
 
 def _are_told_apart(mean: tuple[float, ...], std: tuple[float, ...], factor: float) -> bool:
     """Say whether float32 tells each channel's values apart, to `factor` / 2**24 deviations."""
-    return all(
-        _SMALLEST <= of <= _LARGEST and abs(size) <= min(of * factor, _LARGEST)
-        for size, of in zip(mean, std, strict=True)
-    )
+    return not _not_told_apart(mean, std, factor)
+
+
+def _not_told_apart(mean: Sequence[float], std: Sequence[float], factor: float) -> list[int]:
+    """Return the channels of which float32 does not tell values apart."""
+    return [
+        channel
+        for channel, (size, of) in enumerate(zip(mean, std, strict=True))
+        if not (_SMALLEST <= of <= _LARGEST and abs(size) <= min(of * factor, _LARGEST))
+    ]
 
 
 # Of deviations: far enough from float32's bounds for what lies some deviations off, and near 0.
@@ -189,10 +195,9 @@ def _moments(images: Tensor, chunk: int, unit: Tensor, start: Tensor) -> tuple[T
     return mean + start, (squares / count - mean.square()).clamp(min=0).sqrt()
 
 
-def fits_float32(features: Tensor) -> bool:
-    """Say whether float64 (n, c, ...) examples keep in float32 what each channel differs by."""
-    mean, std = channel_statistics(features)
-    return _are_told_apart(mean, std, _STORED_FACTOR)
+def lost_in_float32(features: Tensor) -> list[int]:
+    """Return the channels of float64 (n, c, ...) examples that float32 keeps too little of."""
+    return _not_told_apart(*channel_statistics(features), _STORED_FACTOR)
 
 
 def _by_channel(images: Tensor) -> Tensor:

@@ -134,7 +134,8 @@ def _plain_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _of_objects(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return an array of objects, each a number, or each an array or a tensor like the others."""
     values = list(array.flat)
-    if array.ndim == 1 and values and all(isinstance(v, (Tensor, np.ndarray)) for v in values):
+    several = (Tensor, np.ndarray, list, tuple)
+    if array.ndim == 1 and values and all(isinstance(v, several) for v in values):
         return _stacked(values).numpy()
     for value in values:
         if isinstance(value, (str, bytes)):

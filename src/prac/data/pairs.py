@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prac.data.augment import lost_in_float32
 from prac.data.convert import NoNumbersError, as_tensor
 from prac.data.reading import check_dense
 from prac.errors import PracError
@@ -70,14 +71,14 @@ def _as_tensor(part: str, value: Any, name: str) -> Tensor:
             f"{part} of example {first} of {name} holds {float(tensor[lost][0]):g}, beyond "
             f"{narrow}: scale it, or pass float64 tensors to a float64 model"
         )
-    if part == "x" and found.ndim and found.numel() and _is_lost(tensor, found):
-        raise PracError(
-            f"x of {name} differs between examples as float64, and no more as {narrow}, from "
-            f"{found.min():g} to {found.max():g}: subtract its mean and divide by its deviation"
-        )
+    if part == "x" and found.dtype != torch.float64 and found.ndim and found.numel():
+        features = tensor if tensor.ndim > 1 else tensor[:, None]
+        known = torch.where(features.isfinite(), features, 0.0)
+        if untold := lost_in_float32(known):
+            one = known[:, untold[0]]
+            raise PracError(
+                f"x of {name} loses in {narrow} what {len(untold)} of its {features.shape[1]} "
+                f"features differ by, the first {untold[0]}, with values from {one.min():.9g} to "
+                f"{one.max():.9g}: subtract their mean and divide by their deviation"
+            )
     return found
-
-
-def _is_lost(values: Tensor, narrowed: Tensor) -> bool:
-    """Say whether narrowing has made all examples the same."""
-    return bool((narrowed == narrowed[:1]).all()) and bool((values != values[:1]).any())

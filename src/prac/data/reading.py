@@ -26,9 +26,9 @@ class Like(NamedTuple):
 
     @classmethod
     def of(cls, index: int, pair: tuple[Tensor, Tensor]) -> Like:
-        """Return what is like a pair of tensors."""
+        """Return what is like a pair of tensors; targets that are whole numbers become int64."""
         x, y = pair
-        return cls(index, (x.dtype, y.dtype), (x.shape, y.shape))
+        return cls(index, (x.dtype, _type_of_targets(y.dtype)), (x.shape, y.shape))
 
     def fits_at_once(self, examples: Sequence[Any]) -> bool:
         """Say whether all are tensors, or plain integers, like it: most are, and are told fast."""
@@ -36,6 +36,15 @@ class Like(NamedTuple):
             return False
         columns = zip(zip(*examples, strict=True), self.types, self.shapes, strict=True)
         return all(_are_like(values, dtype, shape) for values, dtype, shape in columns)
+
+
+def _type_of_targets(dtype: torch.dtype) -> torch.dtype:
+    """Return int64 for integers of any width: losses take classes so, and NumPy's are often int32.
+
+    Other types stay.
+    """
+    is_integer = not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
+    return torch.int64 if is_integer else dtype
 
 
 def _are_like(values: Sequence[Any], dtype: torch.dtype, shape: torch.Size) -> bool:
@@ -206,12 +215,11 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
 
 def _fits(part: str, dtype: torch.dtype, wanted: torch.dtype) -> bool:
     """Say whether values are of the type wanted, or are targets that it holds as they are."""
-    same_kind = (dtype.is_floating_point, dtype == torch.bool) == (
-        wanted.is_floating_point,
-        wanted == torch.bool,
-    )
-    widens = part == "y" and same_kind and torch.promote_types(dtype, wanted) == wanted
-    return dtype == wanted or widens
+    if part == "x":
+        return dtype == wanted
+    dtype = _type_of_targets(dtype)
+    are_floats = dtype.is_floating_point and wanted.is_floating_point
+    return dtype == wanted or (are_floats and torch.promote_types(dtype, wanted) == wanted)
 
 
 def _passes(error: Exception) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +73,7 @@ def check_again(
             without augmentation.
     """
     if isinstance(examples, TensorExamples):
-        check_values(problem, name, examples)
-        return
+        check_values(problem, name, examples)  # What is stored; normalised, it may be other.
     batches = (torch.arange(len(examples)) if ids is None else ids).split(problem.batch_size)
     seeds: Sequence[int] | None = None if ids is None else [0] * len(batches)
     for batch, (x, y) in zip(batches, examples.stream(batches, seeds=seeds), strict=True):
@@ -102,17 +101,18 @@ def check_scale(problem: Trainable, examples: Examples, ids: Tensor) -> None:
 def _check_batch(problem: Trainable, name: str, ids: Tensor, x: Tensor, y: Tensor) -> None:
     """Raise a PracError for the first kind of values in a batch that makes its loss not finite."""
     kinds = list(odd_rows(x, y))
-    if not kinds or _is_taken(problem, x, y):
+    trains = name == "training"
+    if not kinds or _is_taken(problem, x, y, trains=trains):
         return
     is_odd = torch.stack([rows for _, rows in kinds])
     sound = ~is_odd.any(0)
-    if bool(sound.any()) and not _is_taken(problem, x[sound], y[sound]):
+    if bool(sound.any()) and not _is_taken(problem, x[sound], y[sound], trains=trains):
         return  # It is the network's or the task's own.
     for (part, holds), rows in kinds:
         # Beside others of its kind: a loss may leave missing targets out, but not all there are.
         together = sound | (rows & (is_odd.sum(0) == 1))
         together[rows.nonzero()[0]] = True
-        if not _is_taken(problem, x[together], y[together]):
+        if not _is_taken(problem, x[together], y[together], trains=trains):
             raise PracError(
                 f"{part} of example {int(ids[int(rows.nonzero()[0])])} of the {name} data holds "
                 f"{holds}, and the loss with it is no finite number: mend such examples or leave "
@@ -120,18 +120,25 @@ def _check_batch(problem: Trainable, name: str, ids: Tensor, x: Tensor, y: Tenso
             )
 
 
-@torch.no_grad()
-def _is_taken(problem: Trainable, x: Tensor, y: Tensor) -> bool:
-    """Say whether model and task make something finite of a batch, in evaluation mode."""
+def _is_taken(problem: Trainable, x: Tensor, y: Tensor, *, trains: bool = False) -> bool:
+    """Say whether model and task make something finite of a batch, in evaluation mode.
+
+    If it `trains`, gradients are to be finite too: a ReLU may hide what they still come to.
+    """
     model, runtime = problem.model, problem.runtime
     # What a model draws for itself is not to depend on what is looked at.
     drawing = seeded(derive_seed("trial"), runtime.device, held_generators(model))
     try:
-        with evaluating(model), drawing:
+        with evaluating(model), drawing, torch.set_grad_enabled(trains):
             with runtime.autocast():
                 outputs = model(runtime.to_memory_format(x))
             loss = problem.task.loss(outputs.float(), y)
-        return bool(loss.isfinite().all() & ~outputs.isnan().any())
+            found = [loss.isfinite().all(), ~outputs.isnan().any()]
+            if trains:
+                weights = [weight for weight in model.parameters() if weight.requires_grad]
+                gradients: Sequence[Any] = torch.autograd.grad(loss, weights, allow_unused=True)
+                found += [of.isfinite().all() for of in gradients if of is not None]
+        return bool(torch.stack(found).all())
     except Exception as error:  # Own code, and distributions of torch's, refuse such values.
         if is_out_of_memory(error):
             raise

@@ -287,9 +287,12 @@ class Problem:
         try:
             outputs: Any = model(x)
         except ModelFault as error:
+            told = one_line(error) or type(error).__name__
+            weights = next((of.dtype for of in model.parameters() if of.is_floating_point()), None)
+            convert = f"; the model's weights are {weights}: convert the data to that"
             raise PracError(
                 f"the model does not take the {name} data: a batch of shape {tuple(x.shape)} and "
-                f"type {x.dtype} gave: {one_line(error) or type(error).__name__}"
+                f"type {x.dtype} gave: {told}{convert * ('type' in told and x.dtype != weights)}"
             ) from error
         if not isinstance(outputs, Tensor):
             mode = "training" if model.training else "evaluation"
@@ -348,6 +351,20 @@ def first_batch(examples: Examples, count: int) -> tuple[Tensor, Tensor]:
     return next(iter(examples.stream([torch.arange(min(len(examples), count))])))
 
 
+def _as_classes(y: Tensor) -> str:
+    """Return how a batch of labels could be made one integer an example, if that is plain."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        return ", such as y[:, 0] gives"
+    if y.ndim == 2 and bool(((y == 0) | (y == 1)).all() & (y.sum(1) == 1).all()):
+        return ", such as argmax(1) gives of one-hot ones"
+    if y.ndim != 1:
+        return ""
+    if y.is_floating_point() and bool(y.isnan().any()):
+        return ", and some are missing (NaN): leave these examples out"
+    is_whole = y.dtype == torch.bool or bool((y == y.floor()).all())
+    return ", such as y.astype(int) or y.long() gives" if is_whole else ""
+
+
 def _check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) -> None:
     if outputs.ndim != 2:
         raise PracError(
@@ -357,7 +374,7 @@ def _check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) ->
     if y.dtype.is_floating_point or y.dtype == torch.bool or y.ndim != 1:
         raise PracError(
             f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected one "
-            f"integer class an example; for another task pass task=prac.Task(...)"
+            f"integer class an example{_as_classes(y)}; for another task pass task=prac.Task(...)"
         )
     labels, classes = y if examples.labels is None else examples.labels, outputs.shape[1]
     outside = ((labels < 0) | (labels >= classes)).nonzero()

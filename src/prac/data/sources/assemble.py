@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prac.data.augment import fits_float32
+from prac.data.augment import lost_in_float32
 from prac.data.sources.encoded import DamagedImage
 from prac.data.sources.noticed import Noticed
 from prac.data.sources.statistics import known_statistics
@@ -152,7 +152,7 @@ def _of_one_precision(raw: Mapping[str, RawSplit]) -> dict[str, RawSplit]:
     """Return the splits with float64 features as float32, unless training differences need it."""
     train = raw["train"].images
     needed = torch.float32
-    if isinstance(train, Tensor) and train.dtype == torch.float64 and not fits_float32(train):
+    if isinstance(train, Tensor) and train.dtype == torch.float64 and lost_in_float32(train):
         needed = torch.float64
     found = {}
     for key, split in raw.items():
