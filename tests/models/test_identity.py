@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from prac.models import structure, structure_digest, structure_lines, weights_digest
+from prac.models import copied, structure, structure_digest, structure_lines, weights_digest
 
 
 def lines(model):
@@ -254,3 +254,53 @@ def test_hooks_of_the_backward_pass_are_told():
     models[1].register_full_backward_hook(lambda module, of_in, of_out: None)
     models[2].weight.register_hook(lambda gradient: gradient * 0)
     assert len({lines(model) for model in models}) == 3
+
+
+class Closing(nn.Module):
+    """Holds a function that closes over the module itself, as people patch layers."""
+
+    def __init__(self, by: float = 2.0) -> None:
+        super().__init__()
+        self.inner, self.by = nn.Linear(2, 2), by
+        self.go = lambda x: self.inner(x) * self.by + by
+        old = self.inner.forward
+        self.inner.forward = lambda x: old(x)
+
+    def forward(self, x):
+        return self.go(x)
+
+
+def test_what_closes_over_the_network_s_own_modules_is_told_by_their_names():
+    assert lines(Closing()) == lines(Closing())  # Of other weights.
+    assert lines(Closing()) != lines(Closing(3.0))
+    model = Closing()
+    copy = copied(model)
+    assert structure_lines(structure(model), structure(copy, model)) == lines(model)
+    assert "go=" in lines(model)[0]
+
+
+class Attributes(dict):
+    """A dictionary whose entries are attributes, as many configurations are."""
+
+    __getattr__ = dict.__getitem__
+
+
+class Referring(nn.Module):
+    def __init__(self, seed: int = 0, size: int = 1) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.kid = nn.Linear(2, 2)
+        self.kid.up = [self]  # As a parent is kept out of a child's modules.
+        self.order = [self.kid, self]
+        self.loop = [1]
+        self.loop.append(self.loop)
+        self.settings = Attributes(size=size)
+        self.hidden = [nn.Linear(2, 2), nn.Parameter(torch.rand(2))]
+
+
+def test_modules_in_lists_and_what_answers_oddly_are_told():
+    with torch.random.fork_rng():
+        assert lines(Referring()) == lines(Referring())
+        assert lines(Referring()) != lines(Referring(size=2))
+        # Layers that are in no state_dict are told by their weights.
+        assert lines(Referring()) != lines(Referring(seed=1))

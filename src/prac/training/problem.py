@@ -113,7 +113,7 @@ class Problem:
             if problem.val is not None:
                 problem.check("validation", problem.val)
         # What a pass changes, such as a counter or a cache, is no part of network or task.
-        modules = structure_lines(fresh, structure(used))
+        modules = structure_lines(fresh, structure(used, model))
         after, alone = task.own_parts(), task.own_parts(data=False)
         own = {n: of if after[n] == of else alone[n] for n, of in problem.own_parts.items()}
         problem = replace(problem, modules=modules, output_layer=output_layer, own_parts=own)

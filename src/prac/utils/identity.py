@@ -42,7 +42,12 @@ _NO_CODE = {
 }
 
 
-def described(part: object, *, by_source: bool = True, data: bool = True) -> str:
+NOTHING: Mapping[int, str] = MappingProxyType({})
+
+
+def described(
+    part: object, *, by_source: bool = True, data: bool = True, known: Mapping[int, str] = NOTHING
+) -> str:
     """Return a function's name and a digest of what it does, as far as Python shows it.
 
     In the digest are its source but for comments, docstrings, annotations and layout, its defaults,
@@ -61,16 +66,19 @@ def described(part: object, *, by_source: bool = True, data: bool = True) -> str
     """
     named = part if hasattr(part, "__qualname__") else type(part)
     name = f"{getattr(named, '__module__', '?')}.{getattr(named, '__qualname__', '?')}"
-    return f"{name}-{digester(by_source=by_source, data=data)(part)}"
+    return f"{name}-{digester(by_source=by_source, data=data, known=known)(part)}"
 
 
-def digester(*, by_source: bool = True, data: bool = True) -> Callable[[object], str]:
+def digester(
+    *, by_source: bool = True, data: bool = True, known: Mapping[int, str] = NOTHING
+) -> Callable[[object], str]:
     """Return what gives 12 hex digits that differ where what Python shows of a thing does.
 
     It is for one thing after another: own functions and classes that several of them read are told
-    with the first one only, since large libraries of one's own would be read again for each.
+    with the first one only, since large libraries of one's own would be read again for each. What
+    is `known` by another way, such as a model's weights, is told by its name, by identity.
     """
-    facts = _Facts(by_source, data)
+    facts = _Facts(by_source, data, known)
 
     def digest_of(part: object) -> str:
         told = repr(facts.of(part, ()))
@@ -104,8 +112,10 @@ def is_own(module: str | None) -> bool:
 class _Facts:
     """One telling of a thing's facts; what is reached twice is told once."""
 
-    def __init__(self, by_source: bool, data: bool = True) -> None:
-        self._by_source, self._data = by_source, data
+    def __init__(
+        self, by_source: bool, data: bool = True, known: Mapping[int, str] = NOTHING
+    ) -> None:
+        self._by_source, self._data, self._known = by_source, data, known
         self._told: dict[int, object] = {}  # Kept, so that no other object takes an identity over.
 
     def of(self, value: Any, above: tuple[int, ...]) -> Any:
@@ -123,6 +133,8 @@ class _Facts:
     def _of(self, value: Any, above: tuple[int, ...]) -> Any:
         if isinstance(value, PLAIN):
             return repr(value)
+        if id(value) in self._known:
+            return ("known", self._known[id(value)])
         if id(value) in above:
             return "itself"
         if self._by_source and len(above) > DEEPEST:
@@ -132,7 +144,8 @@ class _Facts:
             return ("mapping", _ordered((inside(k), inside(v)) for k, v in value.items()))
         if isinstance(value, (set, frozenset)):
             if self._by_source:  # In no order: none is told by what another has told.
-                return ("set", sorted(repr(_Facts(True, self._data).of(v, above)) for v in value))
+                alone = (_Facts(True, self._data, self._known).of(v, above) for v in value)
+                return ("set", sorted(map(repr, alone)))
             return ("set", sorted(map(repr, map(inside, value))))
         if isinstance(value, (list, tuple)):
             return (type(value).__name__, *map(inside, value))
