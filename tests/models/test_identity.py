@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -264,7 +265,7 @@ class Closing(nn.Module):
         self.inner, self.by = nn.Linear(2, 2), by
         self.go = lambda x: self.inner(x) * self.by + by
         old = self.inner.forward
-        self.inner.forward = lambda x: old(x)
+        self.inner.forward = lambda input: old(input)  # type: ignore[method-assign]
 
     def forward(self, x):
         return self.go(x)
@@ -290,9 +291,9 @@ class Referring(nn.Module):
         super().__init__()
         torch.manual_seed(seed)
         self.kid = nn.Linear(2, 2)
-        self.kid.up = [self]  # As a parent is kept out of a child's modules.
+        vars(self.kid)["up"] = [self]  # As a parent is kept out of a child's modules.
         self.order = [self.kid, self]
-        self.loop = [1]
+        self.loop: list[Any] = [1]
         self.loop.append(self.loop)
         self.settings = Attributes(size=size)
         self.hidden = [nn.Linear(2, 2), nn.Parameter(torch.rand(2))]

@@ -1,4 +1,5 @@
 from .copying import copied as copied
+from .identity import Structure as Structure
 from .identity import attributes_put_back as attributes_put_back
 from .identity import structure as structure
 from .identity import structure_digest as structure_digest
@@ -16,6 +17,10 @@ from .modes import rest_ as rest_
 from .modes import set_modes_ as set_modes_
 from .parameter_count import ParameterCount as ParameterCount
 from .plain import check_plain as check_plain
+from .plain import is_dense as is_dense
+from .plain import unregistered as unregistered
+from .put_back import KeptTensors as KeptTensors
+from .put_back import tensors_put_back as tensors_put_back
 from .registry import MODELS as MODELS
 from .registry import Form as Form
 from .registry import Stem as Stem

@@ -131,7 +131,7 @@ def _check_memory(model: nn.Module) -> None:
             by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append((name, tensor))
     for sharing in by_storage.values():
         for name, tensor in sharing:
-            if is_expanded(tensor):
+            if not is_dense(tensor) and len(np.unique(_places(tensor))) < tensor.numel():
                 raise PracError(
                     f"weight {name!r} is expanded: many of its elements are one number in memory, "
                     f"which no optimizer can train; make it a parameter after .clone()"
@@ -148,6 +148,22 @@ def _check_memory(model: nn.Module) -> None:
 def is_lazy(tensor: Tensor) -> bool:
     """Say whether a parameter or buffer has no shape yet, being of a lazy layer."""
     return isinstance(tensor, (UninitializedParameter, UninitializedBuffer))
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Say whether a tensor's numbers lie in memory without gaps, each in a place of its own.
+
+    >>> square = torch.zeros(4, 4)
+    >>> is_dense(square.t()), is_dense(square[:, ::2]), is_dense(square[:1].expand(4, 4))
+    (True, False, False)
+    """
+    expected = 1
+    steps = zip(tensor.stride(), tensor.shape, strict=True)
+    for stride, size in sorted(step for step in steps if step[1] != 1):
+        if stride != expected:
+            return tensor.numel() == 0
+        expected *= size
+    return True
 
 
 def is_expanded(tensor: Tensor) -> bool:
@@ -185,6 +201,27 @@ def _places(tensor: Tensor) -> NDArray[np.int64]:
     for dimension, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
         places += (np.arange(size) * stride).reshape(-1, *[1] * (tensor.ndim - dimension - 1))
     return places.reshape(-1)
+
+
+def unregistered(model: nn.Module) -> list[str]:
+    """Return the attributes that hold layers or parameters in lists or the like, unknown to torch.
+
+    >>> model = nn.Module()
+    >>> model.layers, model.inner = [nn.Linear(2, 2)], nn.Linear(2, 2)
+    >>> model.order = [model.inner]
+    >>> unregistered(model)
+    ['layers']
+    """
+    own = {id(part) for part in (*model.modules(), *model.parameters())}
+    found = []
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            held = list(value.values()) if type(value) is dict else value
+            if name[:1] != "_" and type(held) in (list, tuple):
+                parts = [p for p in held if isinstance(p, (nn.Module, nn.Parameter))]
+                if any(id(part) not in own for part in parts):
+                    found.append(f"{path}.{name}" if path else name)
+    return found
 
 
 def is_computed(name: str, parameters: Mapping[str, nn.Parameter]) -> bool:

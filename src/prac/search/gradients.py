@@ -18,7 +18,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from prac.algorithms import batch_sizes, grasp, snip, synflow
 from prac.data import Examples
 from prac.errors import PracError
-from prac.models import apply_masks_, begin_training_, check_masks, copied, masked, restore_
+from prac.models import (
+    apply_masks_,
+    begin_training_,
+    check_masks,
+    copied,
+    masked,
+    restore_,
+    tensors_put_back,
+)
 from prac.runs import Cost
 from prac.training import ModelFault, Problem, batch_loss
 from prac.utils import (
@@ -243,7 +251,8 @@ def _copied(
     """Lend a masked copy of the model in training mode, and its weights by the masks' order."""
     check_masks(problem.model, masks)
     held = held_generators(problem.model)  # Some are shared with a copy.
-    with generators_put_back(problem.runtime.device, held), torch.enable_grad():
+    drawing = generators_put_back(problem.runtime.device, held)
+    with tensors_put_back(problem.model), drawing, torch.enable_grad():
         model = copied(problem.model)
         begin_training_(model)
         restore_(model, weights)

@@ -8,7 +8,6 @@ from .level import Training as Training
 from .level import all_members as all_members
 from .level import plan_for as plan_for
 from .level import train_level as train_level
-from .problem import ModelFault as ModelFault
 from .problem import Problem as Problem
 from .run_control import COME_AGAIN as COME_AGAIN
 from .run_control import MOST_THREADS as MOST_THREADS
@@ -22,3 +21,4 @@ from .runtime import Runtime as Runtime
 from .step import batch_loss as batch_loss
 from .task import CLASSIFICATION as CLASSIFICATION
 from .task import Task as Task
+from .trial import ModelFault as ModelFault

@@ -20,10 +20,11 @@ from prac.io import has_trained, read_environment
 from prac.models import begin_training_, copied
 from prac.training.determinism import noting_randomness
 from prac.training.optimizer import make_optimizer
-from prac.training.problem import Problem, first_batch
+from prac.training.problem import Problem
 from prac.training.runtime import EXECUTIONS
 from prac.training.step import STEPS_BEFORE_CAPTURE, Step
 from prac.training.task import Task
+from prac.training.trial import first_batch
 from prac.utils import held_generators, one_line, seeded
 
 ROUNDS = 5
@@ -223,7 +224,8 @@ class _Trial:
         model = copied(problem.model)
         begin_training_(model)
         self._runtime.prepare_(model)
-        optimizer = make_optimizer(model, config, self._runtime)
+        sparse = problem.has_sparse_gradients
+        optimizer = make_optimizer(model, config, self._runtime, sparse=sparse)
         self._step: Step | None = self._step_of(model, optimizer, problem.task, len(self._y))
         self._held = held_generators(problem.model)  # Some of them are shared with the copy.
         self.losses: list[float] = []

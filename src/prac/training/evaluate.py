@@ -11,7 +11,6 @@ from torch import Tensor
 from prac.algorithms import error_norms
 from prac.data import Examples, TensorExamples, in_layout
 from prac.errors import PracError
-from prac.models import evaluating
 from prac.training.finite import check_again
 from prac.training.problem import Problem
 from prac.training.step import batch_loss
@@ -50,7 +49,7 @@ def forward(
     ids = torch.arange(len(examples))
     held, number = held_generators(model), 0
     generators = [*own_generators(runtime.device), *held]
-    with evaluating(model), generators_put_back(runtime.device, held):
+    with problem.measuring(), generators_put_back(runtime.device, held):
         while len(ids):
             # The first batch tells how large outputs are.
             part = ids[:size] if is_there else ids

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from prac.data import Examples, TensorExamples, odd_rows
 from prac.errors import PracError, is_out_of_memory
-from prac.models import evaluating
+from prac.models import evaluating, tensors_put_back
 from prac.training.runtime import Runtime
 from prac.training.task import Task
 from prac.utils import derive_seed, held_generators, seeded
@@ -129,7 +129,7 @@ def _is_taken(problem: Trainable, x: Tensor, y: Tensor, *, trains: bool = False)
     # What a model draws for itself is not to depend on what is looked at.
     drawing = seeded(derive_seed("trial"), runtime.device, held_generators(model))
     try:
-        with evaluating(model), drawing, torch.set_grad_enabled(trains):
+        with tensors_put_back(model), evaluating(model), drawing, torch.set_grad_enabled(trains):
             with runtime.autocast():
                 outputs = model(runtime.to_memory_format(x))
             loss = problem.task.loss(outputs.float(), y)

@@ -107,7 +107,8 @@ def train_level(
     """
     model, run_control = problem.model, options.run_control
     restore_(model, state.weights)
-    optimizer = make_optimizer(model, training.config, problem.runtime)
+    sparse = problem.has_sparse_gradients
+    optimizer = make_optimizer(model, training.config, problem.runtime, sparse=sparse)
     if state.optimizer:
         restore_optimizer_(optimizer, state.optimizer)
     if training.mark == state.step == 0:

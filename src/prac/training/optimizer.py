@@ -10,22 +10,23 @@ from torch import Tensor, nn
 
 from prac.config import TrainConfig
 from prac.errors import PracError
+from prac.models import is_dense
 from prac.training.runtime import Runtime
 from prac.utils import on_cpu
 
 
 def make_optimizer(
-    model: nn.Module, config: TrainConfig, runtime: Runtime
+    model: nn.Module, config: TrainConfig, runtime: Runtime, *, sparse: bool = False
 ) -> torch.optim.Optimizer:
     """Return the configured optimiser over all the model's parameters that train.
 
-    Its steps are fused, one pass over all weights, where their types allow it.
+    Its steps are fused, one pass over all weights, where their types allow it: fused kernels take
+    no `sparse` gradients, and weights and gradients for flat memory, in which a weight that is a
+    view has gaps.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    # Embeddings may have sparse gradients, which no fused kernel takes.
-    fused = all(p.is_floating_point() for p in parameters) and not any(
-        getattr(module, "sparse", False) for module in model.modules()
-    )
+    sparse |= any(getattr(module, "sparse", False) is True for module in model.modules())
+    fused = not sparse and all(p.is_floating_point() and is_dense(p) for p in parameters)
     # A captured step reads its rate from the device.
     rate = (
         torch.tensor(config.lr, dtype=torch.float32, device=runtime.device)
@@ -82,7 +83,8 @@ def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
             raise PracError(f"{name!r} is nothing that this optimiser keeps of its parameters")
         number, key = places[name]
         wanted = torch.Size() if key == "step" else parameters[number].shape
-        if tensor.shape != wanted or not tensor.is_floating_point():
+        is_number = tensor.is_floating_point() or tensor.is_complex()
+        if tensor.shape != wanted or not is_number:
             found = f"{tensor.dtype} {list(tensor.shape)}"
             raise PracError(
                 f"the optimiser's {name!r} is {found}: expected floating point {list(wanted)}"

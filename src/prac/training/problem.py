@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from prac.config import TrainConfig
 from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.models import (
-    LastLayer,
+    KeptTensors,
     begin_training_,
     check_plain,
     copied,
@@ -22,13 +22,24 @@ from prac.models import (
     evaluating_modules,
     structure,
     structure_lines,
+    tensors_put_back,
+    unregistered,
 )
 from prac.training.finite import check_values
-from prac.training.optimizer import make_optimizer
 from prac.training.runtime import Runtime
 from prac.training.task import CLASSIFICATION, Task
 from prac.training.threads import is_small
-from prac.utils import derive_seed, held_generators, one_line, seeded, with_article
+from prac.training.trial import (
+    ModelFault,
+    check_classes,
+    check_judged,
+    check_no_more,
+    first_batch,
+    judged,
+    outputs_of,
+    tried_steps,
+)
+from prac.utils import derive_seed, held_generators, one_line, seeded
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,9 @@ class Problem:
         modules: A line a module of the model: its name, class and settings.
         output_layer: Name of the layer that makes the model's outputs; None where none is known.
         own_parts: What the task's own functions are told by, None for those that are not own.
+        unsteady: Names of parameters and buffers that a pass in evaluation mode changes.
+        has_sparse_gradients: Whether the gradient of any weight is sparse.
+        counting: Attributes of modules that each step makes others.
     """
 
     model: nn.Module
@@ -56,6 +70,9 @@ class Problem:
     modules: tuple[str, ...] = ()
     output_layer: str | None = None
     own_parts: Mapping[str, str | None] = field(default_factory=dict)
+    unsteady: tuple[str, ...] = ()
+    has_sparse_gradients: bool = False
+    counting: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Take the modules as they are where no pass has told which of their values last."""
@@ -90,7 +107,7 @@ class Problem:
         check_plain(model)
         batch_size = batch_size if config is None else config.batch_size
         begin_training_(model)
-        fresh, names = structure(model), set(model.state_dict())
+        fresh, names = structure(model), model.state_dict()
         runtime.prepare_(model)
         problem = cls(
             model,
@@ -100,23 +117,32 @@ class Problem:
             runtime,
             batch_size,
         )
-        with runtime.reproducible():
+        with runtime.reproducible(), tensors_put_back(model):
+            kept = KeptTensors(model)
             problem.check("training", problem.train)
-            if made := sorted(set(model.state_dict()) - names):
-                raise PracError(
-                    f"the model made {made[0]!r} in its first pass, from no seed of the run's: "
-                    f"call it once with a batch before, after torch.manual_seed(N)"
-                )
+            check_no_more(names, model.state_dict())
+            problem = replace(problem, unsteady=kept.changed())
             if not any(parameter.requires_grad for parameter in model.parameters()):
                 raise PracError("the model has no parameter that trains: are all of them frozen?")
-            used, output_layer = problem.check_step(min(batch_size, 4), config)
+            kept.put_back_()
+            with problem._trial():
+                batch = first_batch(problem.train, min(batch_size, 4))
+                tried = tried_steps(model, batch, task=task, runtime=runtime, config=config)
+            kept.put_back_()
             if problem.val is not None:
                 problem.check("validation", problem.val)
         # What a pass changes, such as a counter or a cache, is no part of network or task.
-        modules = structure_lines(fresh, structure(used, model))
+        modules = structure_lines(fresh, tried.used)
         after, alone = task.own_parts(), task.own_parts(data=False)
         own = {n: of if after[n] == of else alone[n] for n, of in problem.own_parts.items()}
-        problem = replace(problem, modules=modules, output_layer=output_layer, own_parts=own)
+        problem = replace(
+            problem,
+            modules=modules,
+            own_parts=own,
+            output_layer=tried.output_layer,
+            has_sparse_gradients=tried.has_sparse_gradients,
+            counting=tried.counting,
+        )
         return problem._with_threads()
 
     def _with_threads(self) -> Problem:
@@ -165,89 +191,37 @@ class Problem:
                 f"this is meant"
             )
 
+        if self.counting:
+            more = f" and {len(self.counting) - 1} more" if len(self.counting) > 1 else ""
+            yield (
+                f"each step changes the model's {self.counting[0]!r}{more}, which no state keeps: "
+                f"a run that is resumed begins with it anew; make it a buffer"
+            )
+        for name in unregistered(self.model):
+            yield (
+                f"layers in the model's {name!r} are none of its modules, and do not train: hold "
+                f"them in an nn.ModuleList, an nn.ModuleDict or an nn.ParameterList"
+            )
+
     def check(self, name: str, examples: Examples) -> None:
         """Raise a PracError unless the model and the task take the examples in evaluation mode."""
         x, y = first_batch(examples, 2)
-        with evaluating(self.model), self._trial(), torch.no_grad():
-            outputs = self._outputs(name, x, self.model)
+        with self.measuring(), self._trial(), torch.no_grad():
+            outputs = outputs_of(self.model, name, x)
             if self.is_classification:
-                _check_classes(name, examples, outputs, y)
-            self._judged(name, outputs, y)
+                check_classes(name, examples, outputs, y)
+            judged(self.task, name, outputs, y)
         check_values(self, name, examples)
 
-    def check_step(
-        self, examples: int, config: TrainConfig | None = None
-    ) -> tuple[nn.Module, str | None]:
-        """Return a copy of the model that was trained on a few examples, and its last layer.
-
-        It takes two whole steps, if it is said with what: some models fail at the second, on what
-        they kept of the first.
-
-        Raises:
-            PracError: If it does not take them, its loss is none to train by, or a step fails.
-        """
-        x, y = first_batch(self.train, examples)
-        with self._trial():
-            model, last = copied(self.model), LastLayer()
-            with last.watching(model), self.runtime.autocast():
-                outputs = self._outputs("training", x, model)
-                loss = self._checked_loss(outputs, y)
-            last.made(outputs)
-            if config is not None:
-                optimizer = make_optimizer(model, config, self.runtime)
-                self._check_backward(loss, model, optimizer, config)
-                with self.runtime.autocast():
-                    loss = self._checked_loss(self._outputs("training", x, model), y)
-                self._check_backward(loss, model, optimizer, config)
-        return model, last.name
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Put the model into evaluation mode, and all that this changes back in the end."""
+        with tensors_put_back(self.model, self.unsteady), evaluating(self.model):
+            yield
 
     def _trial(self) -> AbstractContextManager[None]:
         """Let a trial draw the same each time, and no later draw depend on it."""
         return seeded(derive_seed("trial"), self.runtime.device, held_generators(self.model))
-
-    def _checked_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the loss of outputs in training mode, one number that can be trained by."""
-        loss = self._judged("training", outputs, y)
-        if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
-            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise PracError(
-                f"the task's loss gave {shape} for a batch: expected one number, the batch's mean"
-            )
-        if not loss.requires_grad:
-            raise PracError("the loss depends on no parameter that trains: are all of them frozen?")
-        return loss
-
-    def _check_backward(
-        self,
-        loss: Tensor,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        config: TrainConfig,
-    ) -> None:
-        """Do the rest of a step; raise a PracError where it fails, saying of what."""
-        optimizer.zero_grad(set_to_none=True)
-        try:
-            loss.backward()
-        except ModelFault as error:
-            raise PracError(
-                f"the loss cannot be taken backward through the model: {one_line(error)}; a model "
-                f"may keep no tensor of one batch's graph for the next: detach() what it keeps"
-            ) from error
-        try:
-            optimizer.step()
-        except ModelFault as error:
-            gradients = {name: of.grad for name, of in model.named_parameters()}
-            sparse = [n for n, of in gradients.items() if of is not None and of.is_sparse]
-            if not sparse:
-                raise PracError(
-                    f"optimizer {config.optimizer!r} does not take the model's gradients: "
-                    f"{one_line(error)}; choose another one"
-                ) from error
-            raise PracError(
-                f"optimizer {config.optimizer!r} with weight decay {config.weight_decay:g} does "
-                f"not take sparse gradients, as weight {sparse[0]!r} has them: make its layer "
-                f"without sparse=True, or train by sgd with weight decay 0"
-            ) from error
 
     def check_losses(self) -> None:
         """Raise a PracError unless the task tells each example's loss, one number an example."""
@@ -257,8 +231,8 @@ class Problem:
                 "gives their mean: pass Task(losses=...) too, or sample otherwise"
             )
         x, y = first_batch(self.train, 4)
-        with self._trial(), torch.no_grad():
-            outputs = self._outputs("training", x, copied(self.model))
+        with tensors_put_back(self.model), self._trial(), torch.no_grad():
+            outputs = outputs_of(copied(self.model), "training", x)
             try:
                 losses: Any = self.task.losses(outputs, y)
             except ModelFault as error:
@@ -266,7 +240,7 @@ class Problem:
                     f"the task's `losses` does not take the model's outputs of shape "
                     f"{tuple(outputs.shape)}: {one_line(error)}"
                 ) from error
-        _check_judged("losses", losses, len(y))
+        check_judged("losses", losses, len(y))
 
     def _classes(self) -> int | None:
         """Return how many classes the data has, by their names or its labels, if it tells."""
@@ -280,107 +254,5 @@ class Problem:
         """Return how many outputs the model, which was checked, has for an example."""
         x, _ = first_batch(self.train, 2)
         # What a model draws for itself is not to depend on whether somebody asks.
-        with evaluating(self.model), self._trial(), torch.no_grad():
-            return self._outputs("training", x, self.model).shape[1]
-
-    def _outputs(self, name: str, x: Tensor, model: nn.Module) -> Tensor:
-        try:
-            outputs: Any = model(x)
-        except ModelFault as error:
-            told = one_line(error) or type(error).__name__
-            weights = next((of.dtype for of in model.parameters() if of.is_floating_point()), None)
-            convert = f"; the model's weights are {weights}: convert the data to that"
-            raise PracError(
-                f"the model does not take the {name} data: a batch of shape {tuple(x.shape)} and "
-                f"type {x.dtype} gave: {told}{convert * ('type' in told and x.dtype != weights)}"
-            ) from error
-        if not isinstance(outputs, Tensor):
-            mode = "training" if model.training else "evaluation"
-            kind = with_article(type(outputs).__name__)
-            raise PracError(
-                f"the model returns {kind} in {mode} mode: expected one tensor; wrap the "
-                f"model in a module that returns what the loss takes"
-            )
-        return outputs
-
-    def _judged(self, name: str, outputs: Tensor, y: Tensor) -> Any:
-        try:
-            loss = self.task.loss(outputs, y)
-            judged = {"correct": self.task.correct(outputs.detach(), y)}
-            if self.task.prediction is not None:
-                judged["prediction"] = self.task.prediction(outputs.detach())
-        except ModelFault as error:
-            raise PracError(
-                f"the task does not take the model's outputs of shape {tuple(outputs.shape)} with "
-                f"{name} targets of shape {tuple(y.shape)}: {one_line(error)}"
-            ) from error
-        for part, values in judged.items():
-            _check_judged(part, values, len(y))
-        return loss
-
-
-def _check_judged(part: str, values: Any, examples: int) -> None:
-    """Raise a PracError unless a task's part gave one value an example, of the type it should."""
-    wanted, is_wanted = _JUDGED[part]
-    shown = type(values).__name__
-    if isinstance(values, Tensor):
-        if values.shape == (examples,) and is_wanted(values):
-            return
-        shown = f"{values.dtype} of shape {tuple(values.shape)}"
-    raise PracError(
-        f"the task's `{part}` gave {shown} for {examples} examples: expected a tensor with one "
-        f"{wanted} an example"
-    )
-
-
-_JUDGED: dict[str, tuple[str, Callable[[Tensor], bool]]] = {
-    "correct": ("bool", lambda values: values.dtype == torch.bool),
-    "prediction": ("integer", lambda v: not (v.is_floating_point() or v.is_complex())),
-    "losses": ("floating-point number", torch.is_floating_point),
-}
-
-# Own code and libraries' refuse a size by assertions too, and by dividing by what is left of it.
-ModelFault = (
-    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError),
-    *(AssertionError, ArithmeticError),
-)
-
-
-def first_batch(examples: Examples, count: int) -> tuple[Tensor, Tensor]:
-    """Return the first `count` examples, or all there are, as one batch without augmentation."""
-    return next(iter(examples.stream([torch.arange(min(len(examples), count))])))
-
-
-def _as_classes(y: Tensor) -> str:
-    """Return how a batch of labels could be made one integer an example, if that is plain."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        return ", such as y[:, 0] gives"
-    if y.ndim == 2 and bool(((y == 0) | (y == 1)).all() & (y.sum(1) == 1).all()):
-        return ", such as argmax(1) gives of one-hot ones"
-    if y.ndim != 1:
-        return ""
-    if y.is_floating_point() and bool(y.isnan().any()):
-        return ", and some are missing (NaN): leave these examples out"
-    is_whole = y.dtype == torch.bool or bool((y == y.floor()).all())
-    return ", such as y.astype(int) or y.long() gives" if is_whole else ""
-
-
-def _check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) -> None:
-    if outputs.ndim != 2:
-        raise PracError(
-            f"the model's outputs have shape {tuple(outputs.shape)}: expected (examples, classes); "
-            f"for another task pass task=prac.Task(...)"
-        )
-    if y.dtype.is_floating_point or y.dtype == torch.bool or y.ndim != 1:
-        raise PracError(
-            f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected one "
-            f"integer class an example{_as_classes(y)}; for another task pass task=prac.Task(...)"
-        )
-    labels, classes = y if examples.labels is None else examples.labels, outputs.shape[1]
-    outside = ((labels < 0) | (labels >= classes)).nonzero()
-    if len(outside):
-        first = int(outside[0])
-        raise PracError(
-            f"{name} example {first} has label {int(labels[first])}, but the model has {classes} "
-            f"outputs: expected labels from 0 to {classes - 1}"
-        )
+        with self.measuring(), self._trial(), torch.no_grad():
+            return outputs_of(self.model, "training", x).shape[1]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from prac.models import begin_training_, copied
+from prac.models import begin_training_, copied, tensors_put_back
 from prac.utils import held_generators, seeded
 
 SMALL = 8e6
@@ -42,7 +42,8 @@ def multiplications(model: nn.Module, x: Tensor, batch_size: int) -> float:
     """
     counting = _Counting()
     try:
-        with seeded(0, held=held_generators(model)), torch.no_grad(), counting:
+        drawing = seeded(0, held=held_generators(model))
+        with tensors_put_back(model), drawing, torch.no_grad(), counting:
             trial = copied(model)
             begin_training_(trial)
             trial(x)

@@ -1,0 +1,268 @@
+"""A network tried on a few examples before anything is written: what fails is told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prac.config import TrainConfig
+from prac.data import Examples
+from prac.errors import PracError
+from prac.models import LastLayer, Structure, copied, structure
+from prac.training.optimizer import make_optimizer
+from prac.training.runtime import Runtime
+from prac.training.task import Task
+from prac.utils import one_line, with_article
+
+# Own code and libraries' refuse a size by assertions too, and by dividing by what is left of it.
+ModelFault = (
+    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError),
+    *(AssertionError, ArithmeticError),
+)
+
+
+def first_batch(examples: Examples, count: int) -> tuple[Tensor, Tensor]:
+    """Return the first `count` examples, or all there are, as one batch without augmentation."""
+    return next(iter(examples.stream([torch.arange(min(len(examples), count))])))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a copy of a model did in its first steps.
+
+    Attributes:
+        used: The copy's modules after them.
+        output_layer: Name of the layer that made the outputs; None where none is known.
+        has_sparse_gradients: Whether the gradient of any weight is sparse.
+        counting: Numbers among modules' attributes, and buffers, that each step makes others.
+    """
+
+    used: Structure
+    output_layer: str | None
+    has_sparse_gradients: bool
+    counting: tuple[str, ...]
+
+
+def tried_steps(
+    model: nn.Module,
+    batch: tuple[Tensor, Tensor],
+    *,
+    task: Task,
+    runtime: Runtime,
+    config: TrainConfig | None,
+) -> Trial:
+    """Train a copy of a model on a few examples, and return what it did.
+
+    It takes two whole steps, if `config` says with what: some models fail at the second, on what
+    they kept of the first.
+
+    Raises:
+        PracError: If it does not take them, its loss is none to train by, or a step fails.
+    """
+    x, y = batch
+    trial, last = copied(model), LastLayer()
+    with last.watching(trial), runtime.autocast():
+        outputs = outputs_of(trial, "training", x)
+        loss = _checked_loss(task, outputs, y)
+    last.made(outputs)
+    _check_tensors(model, trial)
+    first = structure(trial, model)
+    if config is None:
+        return Trial(first, last.name, False, ())
+    _backward(trial, loss)
+    sparse = [name for name, of in trial.named_parameters() if _is_sparse(of.grad)]
+    optimizer = make_optimizer(trial, config, runtime, sparse=bool(sparse))
+    _step(optimizer, config, sparse)
+    optimizer.zero_grad(set_to_none=True)
+    with runtime.autocast():
+        loss = _checked_loss(task, outputs_of(trial, "training", x), y)
+    _backward(trial, loss)
+    _step(optimizer, config, sparse)
+    used = structure(trial, model)
+    return Trial(used, last.name, bool(sparse), tuple(_counting(model, first, used)))
+
+
+def outputs_of(model: nn.Module, name: str, x: Tensor) -> Tensor:
+    """Return what a model makes of a batch of the `name` data.
+
+    Raises:
+        PracError: If it does not take it, or returns anything but one tensor.
+    """
+    try:
+        outputs: Any = model(x)
+    except ModelFault as error:
+        told = one_line(error) or type(error).__name__
+        weights = next((of.dtype for of in model.parameters() if of.is_floating_point()), None)
+        convert = f"; the model's weights are {weights}: convert the data to that"
+        raise PracError(
+            f"the model does not take the {name} data: a batch of shape {tuple(x.shape)} and "
+            f"type {x.dtype} gave: {told}{convert * ('type' in told and x.dtype != weights)}"
+        ) from error
+    if not isinstance(outputs, Tensor):
+        mode = "training" if model.training else "evaluation"
+        kind = with_article(type(outputs).__name__)
+        raise PracError(
+            f"the model returns {kind} in {mode} mode: expected one tensor; wrap the "
+            f"model in a module that returns what the loss takes"
+        )
+    return outputs
+
+
+def judged(task: Task, name: str, outputs: Tensor, y: Tensor) -> Any:
+    """Return a task's loss of outputs for a batch of the `name` data, its parts checked."""
+    try:
+        loss = task.loss(outputs, y)
+        parts = {"correct": task.correct(outputs.detach(), y)}
+        if task.prediction is not None:
+            parts["prediction"] = task.prediction(outputs.detach())
+    except ModelFault as error:
+        raise PracError(
+            f"the task does not take the model's outputs of shape {tuple(outputs.shape)} with "
+            f"{name} targets of shape {tuple(y.shape)}: {one_line(error)}"
+        ) from error
+    for part, values in parts.items():
+        check_judged(part, values, len(y))
+    return loss
+
+
+def check_judged(part: str, values: Any, examples: int) -> None:
+    """Raise a PracError unless a task's part gave one value an example, of the type it should."""
+    wanted, is_wanted = _JUDGED[part]
+    shown = type(values).__name__
+    if isinstance(values, Tensor):
+        if values.shape == (examples,) and is_wanted(values):
+            return
+        shown = f"{values.dtype} of shape {tuple(values.shape)}"
+    raise PracError(
+        f"the task's `{part}` gave {shown} for {examples} examples: expected a tensor with one "
+        f"{wanted} an example"
+    )
+
+
+_JUDGED: dict[str, tuple[str, Callable[[Tensor], bool]]] = {
+    "correct": ("bool", lambda values: values.dtype == torch.bool),
+    "prediction": ("integer", lambda v: not (v.is_floating_point() or v.is_complex())),
+    "losses": ("floating-point number", torch.is_floating_point),
+}
+
+
+def check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) -> None:
+    """Raise a PracError unless outputs are scores of classes, and labels one class an example."""
+    if outputs.ndim != 2:
+        raise PracError(
+            f"the model's outputs have shape {tuple(outputs.shape)}: expected (examples, classes); "
+            f"for another task pass task=prac.Task(...)"
+        )
+    if y.dtype.is_floating_point or y.dtype == torch.bool or y.ndim != 1:
+        raise PracError(
+            f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected one "
+            f"integer class an example{_as_classes(y)}; for another task pass task=prac.Task(...)"
+        )
+    labels, classes = y if examples.labels is None else examples.labels, outputs.shape[1]
+    outside = ((labels < 0) | (labels >= classes)).nonzero()
+    if len(outside):
+        first = int(outside[0])
+        raise PracError(
+            f"{name} example {first} has label {int(labels[first])}, but the model has {classes} "
+            f"outputs: expected labels from 0 to {classes - 1}"
+        )
+
+
+def _as_classes(y: Tensor) -> str:
+    """Return how a batch of labels could be made one integer an example, if that is plain."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        return ", such as y[:, 0] gives"
+    if y.ndim == 2 and bool(((y == 0) | (y == 1)).all() & (y.sum(1) == 1).all()):
+        return ", such as argmax(1) gives of one-hot ones"
+    if y.ndim != 1:
+        return ""
+    if y.is_floating_point() and bool(y.isnan().any()):
+        return ", and some are missing (NaN): leave these examples out"
+    is_whole = y.dtype == torch.bool or bool((y == y.floor()).all())
+    return ", such as y.astype(int) or y.long() gives" if is_whole else ""
+
+
+def _checked_loss(task: Task, outputs: Tensor, y: Tensor) -> Tensor:
+    """Return the loss of outputs in training mode, one number that can be trained by."""
+    loss = judged(task, "training", outputs, y)
+    if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
+        shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        raise PracError(
+            f"the task's loss gave {shape} for a batch: expected one number, the batch's mean"
+        )
+    if not loss.requires_grad:
+        raise PracError("the loss depends on no parameter that trains: are all of them frozen?")
+    return loss
+
+
+def _backward(model: nn.Module, loss: Tensor) -> None:
+    try:
+        loss.backward()
+    except ModelFault as error:
+        raise PracError(
+            f"the loss cannot be taken backward through the model: {one_line(error)}; a model "
+            f"may keep no tensor of one batch's graph for the next: detach() what it keeps"
+        ) from error
+
+
+def _step(optimizer: torch.optim.Optimizer, config: TrainConfig, sparse: list[str]) -> None:
+    try:
+        optimizer.step()
+    except ModelFault as error:
+        if not sparse:
+            raise PracError(
+                f"optimizer {config.optimizer!r} does not take the model's gradients: "
+                f"{one_line(error)}; choose another one"
+            ) from error
+        raise PracError(
+            f"optimizer {config.optimizer!r} with weight decay {config.weight_decay:g} does "
+            f"not take sparse gradients, as weight {sparse[0]!r} has them: make its layer "
+            f"without sparse=True, or train by sgd with weight decay 0"
+        ) from error
+
+
+def _is_sparse(gradient: Tensor | None) -> bool:
+    return gradient is not None and gradient.layout is not torch.strided
+
+
+def _check_tensors(model: nn.Module, trial: nn.Module) -> None:
+    """Raise a PracError where a pass made parameters or buffers, or others of those there are."""
+    kept, after = model.state_dict(), trial.state_dict()
+    check_no_more(kept, after)
+    for name, value in kept.items():
+        found = after.get(name)
+        if not isinstance(value, Tensor) or not isinstance(found, Tensor):
+            continue
+        if (value.shape, value.dtype) != (found.shape, found.dtype):
+            raise PracError(
+                f"the model's {name!r} is {value.dtype} of shape {tuple(value.shape)}, and "
+                f"{found.dtype} of shape {tuple(found.shape)} after a batch: no state of it can be "
+                f"put back; register it with persistent=False, or keep it as an attribute"
+            )
+
+
+def check_no_more(kept: Any, after: Any) -> None:
+    """Raise a PracError where a pass made parameters or buffers of new names."""
+    if made := sorted(after.keys() - kept.keys()):
+        raise PracError(
+            f"the model made {made[0]!r} in its first pass, from no seed of the run's: call it "
+            f"once with a batch before, after torch.manual_seed(N)"
+        )
+
+
+def _counting(model: nn.Module, first: Structure, used: Structure) -> Iterator[str]:
+    """Yield numbers among modules' attributes, and buffers, that one step after another changes.
+
+    Other tensors may be there for the loss alone, to be written before they are read.
+    """
+    fresh = structure(model)
+    for path, module in model.named_modules():
+        for name, text in fresh[path].items():
+            is_number = isinstance(vars(module).get(name), (int, float))
+            told = {text, first.get(path, {}).get(name), used.get(path, {}).get(name)}
+            if (is_number or name in module._buffers) and len(told) == 3:
+                yield f"{path}.{name}" if path else name
