@@ -117,7 +117,7 @@ def test_two_parameters_in_the_same_memory_are_told():
     check_plain(sharing(long[:6].view(2, 3), long[6:]))  # In a row.
     check_plain(sharing(long[::2], long[1::2]))
     check_plain(sharing(long[:6], long[6:].view(torch.float16)))
-    told = "'one' and 'two' are two parameters in the same memory"
+    told = "'one' and 'two' are two tensors in the same memory"
     for one, two in (
         (square, square),
         (square, square.t()),

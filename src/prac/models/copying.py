@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import ModuleType
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -48,6 +49,9 @@ def copied(model: M) -> M:
 def _stand_in(value: Any, memo: Memo) -> None:
     """Put into `memo` what stands in a copy for those parts of a value that cannot be copied."""
     if id(value) in memo:
+        return
+    if isinstance(value, ModuleType):  # Of Python: numpy, say.
+        memo[id(value)] = value
         return
     try:
         copy.deepcopy(value, dict(memo))

@@ -8,6 +8,9 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
+from prac.errors import PracError
+from prac.utils import one_line
+
 Modes = list[tuple[nn.Module, bool]]
 
 _RESTED: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()
@@ -22,7 +25,7 @@ def begin_training_(model: nn.Module) -> None:
     but for those that rested before `rest_`.
     """
     resting = evaluating_modules(model)
-    model.train()
+    _switch_(model, training=True)
     for module in resting.values():
         module.training = False
 
@@ -30,7 +33,7 @@ def begin_training_(model: nn.Module) -> None:
 def rest_(model: nn.Module) -> None:
     """Put a model into evaluation mode; what rested by choice still does when it trains again."""
     _RESTED[model] = set(evaluating_modules(model))
-    model.eval()
+    _switch_(model, training=False)
 
 
 def evaluating_modules(model: nn.Module) -> dict[str, nn.Module]:
@@ -59,7 +62,7 @@ def set_modes_(modes: Modes) -> None:
     model, is_training = modes[0]
     # What a model does besides when it changes its mode, as some fuse weights, it does here too.
     if model.training != is_training:
-        model.train(is_training)
+        _switch_(model, training=is_training)
     for module, mode in modes:
         module.training = mode
 
@@ -78,5 +81,15 @@ def modes_put_back(model: nn.Module) -> Iterator[None]:
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode for a while, and each module then into its own again."""
     with modes_put_back(model):
-        model.eval()
+        _switch_(model, training=False)
         yield
+
+
+def _switch_(model: nn.Module, *, training: bool) -> None:
+    try:
+        model.train(training)
+    except Exception as error:  # Its own.
+        raise PracError(
+            f"the model's train({training}) raises {type(error).__name__}: {one_line(error)}; an "
+            f"own train() has to take a mode, as torch's does"
+        ) from error

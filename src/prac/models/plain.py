@@ -60,7 +60,14 @@ def check_plain(model: nn.Module) -> None:
                 f"with a batch"
             )
     _check_memory(model)
-    for name, value in model.state_dict().items():
+    kept = nn.Module.state_dict(model)
+    for name, _ in model.named_parameters():
+        if name not in kept:
+            raise PracError(
+                f"the model's state_dict lacks {name!r}, as parameters() call it: tickets name "
+                f"weights by it; leave out the hook that renames or drops it"
+            )
+    for name, value in kept.items():
         if isinstance(value, Tensor):  # get_extra_state may put anything there.
             _check_writable(name, value)
 
@@ -121,25 +128,38 @@ def _check_memory(model: nn.Module) -> None:
     Masks are put on places: where two numbers share one, pruning one prunes the other.
     """
     by_storage: dict[int, list[tuple[str, Tensor]]] = {}
+    kept = nn.Module.state_dict(model)
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_inference():
+            raise PracError(
+                f"weight {name!r} was made under torch.inference_mode(), where nothing can be "
+                f"trained: make the model outside of it"
+            )
         if tensor.is_meta:
             raise PracError(
                 f"weight {name!r} is on the device 'meta', without values: make the model on a "
                 f"real device, or give it some by its to_empty() and then initialise them"
             )
-        if isinstance(tensor, nn.Parameter) and tensor.layout is torch.strided and tensor.numel():
+        is_kept = isinstance(tensor, nn.Parameter) or name in kept
+        if is_kept and tensor.layout is torch.strided and tensor.numel():
             by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append((name, tensor))
     for sharing in by_storage.values():
         for name, tensor in sharing:
+            if not isinstance(tensor, nn.Parameter):
+                continue
             if not is_dense(tensor) and len(np.unique(_places(tensor))) < tensor.numel():
                 raise PracError(
                     f"weight {name!r} is expanded: many of its elements are one number in memory, "
                     f"which no optimizer can train; make it a parameter after .clone()"
                 )
         for (one, tensor), (two, other) in combinations(sharing, 2):
+            are_parameters = [isinstance(of, nn.Parameter) for of in (tensor, other)]
+            # A buffer over all of a weight is masked with it; two buffers are nobody's.
+            if not any(are_parameters) or (not all(are_parameters) and is_same(tensor, other)):
+                continue
             if _overlap(tensor, other):
                 raise PracError(
-                    f"weights {one!r} and {two!r} are two parameters in the same memory, so that "
+                    f"weights {one!r} and {two!r} are two tensors in the same memory, so that "
                     f"pruning one prunes the other: use one parameter in both places, or .clone() "
                     f"one"
                 )
@@ -176,6 +196,15 @@ def is_expanded(tensor: Tensor) -> bool:
         return False
     sizes = zip(tensor.shape, tensor.stride(), strict=True)
     return any(size > 1 and stride == 0 for size, stride in sizes)
+
+
+def is_same(tensor: Tensor, other: Tensor) -> bool:
+    """Say whether two tensors are the same numbers in the same memory, in the same order."""
+    return (
+        (tensor.data_ptr(), tensor.dtype) == (other.data_ptr(), other.dtype)
+        and (tensor.shape, tensor.stride()) == (other.shape, other.stride())
+        and tensor.numel() > 0
+    )
 
 
 def _overlap(tensor: Tensor, other: Tensor) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prac.errors import PracError
-from prac.models.plain import is_computed, is_expanded
+from prac.models.plain import is_computed, is_expanded, is_same
 from prac.utils import on_cpu
 
 
@@ -23,7 +23,9 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 
 def _own_tensors(model: nn.Module) -> dict[str, Tensor]:
     # get_extra_state may put anything there.
-    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    # Nor may an own state_dict leave anything out.
+    kept = nn.Module.state_dict(model)
+    return {name: value for name, value in kept.items() if isinstance(value, Tensor)}
 
 
 def restore_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -48,7 +50,7 @@ def restore_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if is_expanded(buffer):  # Nothing can be written into it as it is.
             buffer.data = buffer.clone(memory_format=torch.contiguous_format)
     # Not strict: the names were checked, but for extra state that is no tensor.
-    model.load_state_dict(dict(weights), strict=False)
+    nn.Module.load_state_dict(model, dict(weights), strict=False)
 
 
 def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
@@ -87,15 +89,25 @@ def masked(weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[s
 def tied(model: nn.Module) -> dict[str, str]:
     """Return the further names of parameters that modules share, and the name each is known by.
 
-    A `state_dict` holds such a parameter under all its names; `parameters()`, under the first.
+    A `state_dict` holds such a parameter under all its names; `parameters()`, under the first. So
+    it is with a buffer over the same memory.
 
     >>> layer = nn.Linear(2, 2)
     >>> tied(nn.Sequential(layer, nn.ReLU(), layer))
     {'2.weight': '0.weight', '2.bias': '0.bias'}
     """
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    own = dict(model.named_parameters())
+    names = {id(parameter): name for name, parameter in own.items()}
     every = model.named_parameters(remove_duplicate=False)
-    return {name: names[id(of)] for name, of in every if name != names[id(of)]}
+    found = {name: names[id(of)] for name, of in every if name != names[id(of)]}
+    by_place = {parameter.data_ptr(): (name, parameter) for name, parameter in own.items()}
+    for name, buffer in model.named_buffers(remove_duplicate=False):
+        if buffer.layout is not torch.strided:
+            continue
+        known, parameter = by_place.get(buffer.data_ptr(), ("", buffer))
+        if known and is_same(buffer, parameter):
+            found[name] = known
+    return found
 
 
 def check_finite(weights: Mapping[str, Tensor], prunable: Iterable[str] = ()) -> None:

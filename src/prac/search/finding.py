@@ -25,6 +25,7 @@ from prac.models import (
     restore_,
     snapshot,
     structure_digest,
+    tensors_put_back,
     weights_digest,
 )
 from prac.runs import RunFolder, RunState, Search, Subset, Weights
@@ -87,7 +88,8 @@ def find(
     options, path = RunOptions.of(run), Path(out)
     runtime = options.runtime(config.train.precision, path)
     check_plain(model)
-    with attributes_put_back(model), modes_put_back(model):
+    others = {name for name, _ in model.named_buffers()} - snapshot(model).keys()
+    with attributes_put_back(model), modes_put_back(model), tensors_put_back(model, others):
         problem = Problem.of(model, train, val, task=task, runtime=runtime, config=config.train)
         with problem.runtime.reproducible():
             check_task(problem, config)
@@ -98,6 +100,8 @@ def find(
             if not _is_complete(path, config):  # Else there is no step to be run in any way.
                 for line in (*problem.notices(), *parameters.warnings(config.prune.layers)):
                     options.warn(line)
+                for line in problem.remarks():
+                    options.note(line)
                 problem = select_execution(
                     problem, config.train, plan.most_iterations, path, options.note
                 )
@@ -145,12 +149,14 @@ def _identities(
 
 @contextmanager
 def _put_back(model: nn.Module, weights: Weights) -> Iterator[None]:
-    """Put a model back to weights in the end, without gradients: the same call with it resumes."""
+    """Put a model back to weights in the end, and its gradients: the same call with it resumes."""
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     try:
         yield
     finally:
         restore_(model, weights)
-        model.zero_grad(set_to_none=True)
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
 
 
 def _provenance(folder: RunFolder, plan: SearchPlan) -> dict[str, Any]:

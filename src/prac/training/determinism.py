@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from prac.errors import PracError
 from prac.training.threads import with_threads
 
 # One workspace for each stream: with the default, sums may be split by what else is under way.
@@ -23,12 +24,30 @@ def reproducible(device: torch.device, threads: int | None = None) -> Iterator[N
     What is done on the CPU is done by so many threads, or by the process's own number. cuDNN and
     torch choose deterministic kernels, none by timing, and multiply float32 as such (no TF32). What
     has no deterministic kernel runs all the same: `noting_randomness` tells of it. The process's
-    own settings are put back at the end.
+    own settings are put back at the end. Gradients are taken.
+
+    Raises:
+        PracError: If it is entered within `torch.autocast`.
     """
-    if device.type != "cuda":
-        with with_threads(threads):
+    if torch.is_autocast_enabled(device.type):
+        # Within another's autocast, weights that are cast once would stay so from step to step.
+        raise PracError(
+            "this is called within torch.autocast: call it outside; train.precision 'bf16' has "
+            "steps run so"
+        )
+    # Whoever calls may be within another's pass that takes no gradients.
+    with torch.inference_mode(False), torch.enable_grad():
+        if device.type != "cuda":
+            with with_threads(threads):
+                yield
+            return
+        with _same_bits(threads):
             yield
-        return
+
+
+@contextmanager
+def _same_bits(threads: int | None) -> Iterator[None]:
+    """Settle what torch leaves open on a GPU."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
     with with_threads(threads), _put_back():
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False

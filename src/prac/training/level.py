@@ -141,6 +141,7 @@ def train_level(
         start=state.step,
         breaks=breaks,
         with_losses=training.with_losses,
+        judges_alone=problem.task_draws,
     )
     with closing(segments):
         for segment in segments:
@@ -207,6 +208,8 @@ def _by_type(tensors: Iterable[Tensor]) -> list[Tensor]:
     found: dict[torch.dtype, list[Tensor]] = {}
     for tensor in tensors:
         if tensor.is_floating_point() and tensor.layout is torch.strided:
+            if tensor.element_size() == 1:  # Of which torch does not ask whether they are finite.
+                tensor = tensor.float()
             found.setdefault(tensor.dtype, []).append(tensor)
     return [flattened(group) for group in found.values()]
 

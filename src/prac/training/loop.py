@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -19,6 +19,7 @@ from prac.training.runtime import Runtime
 from prac.training.step import Step, example_losses
 from prac.training.task import Task
 from prac.utils import (
+    RandomSource,
     derive_seed,
     generator,
     generators_put_back,
@@ -78,6 +79,7 @@ def fit(
     start: int = 0,
     breaks: Callable[[int], bool] = lambda step: False,
     with_losses: bool = False,
+    judges_alone: bool = False,
 ) -> Generator[Segment, None, None]:
     """Train `model` in place on the members of `data`, yielding a Segment at each break.
 
@@ -103,6 +105,7 @@ def fit(
         breaks: Asked after each iteration, with its end's place in the plan, whether to break
             there as well.
         with_losses: Whether segments have their examples' losses.
+        judges_alone: Whether the task judges each batch by itself, since it draws in it.
 
     Raises:
         PracError: If examples' losses are needed and the task does not tell them.
@@ -133,7 +136,14 @@ def fit(
                 while step < epoch.last:
                     set_modes_(modes)  # Whatever was done with the model between two segments.
                     segment = _segment(
-                        train_step, epoch, plan, step, breaks, look_ahead, with_losses=with_losses
+                        train_step,
+                        epoch,
+                        plan,
+                        step,
+                        breaks,
+                        look_ahead,
+                        with_losses=with_losses,
+                        judges_alone=judges_alone,
                     )
                     step = segment.step
                     yield segment
@@ -218,24 +228,26 @@ def _segment(
     look_ahead: Callable[[int], None],
     *,
     with_losses: bool,
+    judges_alone: bool,
 ) -> Segment:
     """Train on an epoch's batches up to the first break."""
     ids, losses, step = [], [], epoch.last
-    outcomes = _Outcomes(train_step.task, with_losses=with_losses)
-    device = train_step.runtime.device
     held = held_generators(train_step.model)
-    generators = [*own_generators(device), *held]
+    generators = [*own_generators(train_step.runtime.device), *held]
+    judges_by = generators if judges_alone else None
+    outcomes = _Outcomes(train_step.task, judges_by, with_losses=with_losses)
     # Dropout and the like draw from the process's generators, whose state is put back.
-    with generators_put_back(device, held):
+    with generators_put_back(train_step.runtime.device, held):
         for batch in epoch.batches:
             seed_generators_(batch.seed, generators)
             loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step), batch.weights)
             ids.append(batch.ids)
             losses.append(loss)
-            outcomes.add(outputs, batch.y)
+            outcomes.add(outputs, batch.y, batch.seed)
             step = batch.step + 1
             if step == epoch.last or breaks(step):
                 break
+        correct, of_examples = outcomes.correct(), outcomes.losses()
     train_step.settle_()
     ends_epoch = step == epoch.last
     if ends_epoch:
@@ -245,28 +257,36 @@ def _segment(
         start,
         epoch.end if ends_epoch else step,
         torch.cat(ids),
-        outcomes.correct(),
+        correct,
         torch.stack(losses).cpu(),
         ends_epoch,
-        outcomes.losses(),
+        of_examples,
     )
 
 
 class _Outcomes:
     """Which examples were predicted right, judged for several batches at once where they are small.
 
-    For a small network, judging a batch takes as long as a good part of its step.
+    For a small network, judging a batch takes as long as a good part of its step. A task that draws
+    in it judges each batch by itself, with `generators` seeded for it, wherever training breaks.
     """
 
-    def __init__(self, task: Task, *, with_losses: bool) -> None:
-        self._task, self._with_losses = task, with_losses
+    def __init__(
+        self, task: Task, generators: Sequence[RandomSource] | None, *, with_losses: bool
+    ) -> None:
+        self._task, self._generators, self._with_losses = task, generators, with_losses
         self._waiting: list[tuple[Tensor, Tensor]] = []
         self._bytes = 0
         self._judged: list[Tensor] = []
         self._losses: list[Tensor] = []
 
-    def add(self, outputs: Tensor, y: Tensor) -> None:
-        """Take a batch's outputs (n, ...) and targets (n, ...)."""
+    def add(self, outputs: Tensor, y: Tensor, seed: int) -> None:
+        """Take a batch's outputs (n, ...) and targets (n, ...), and the seed of its step."""
+        if self._generators is not None:
+            seed_generators_(derive_seed(seed, "judged"), self._generators)
+            self._waiting = [(outputs, y)]
+            self._judge()
+            return
         before = self._waiting[-1] if self._waiting else (outputs, y)
         if before[0].shape[1:] != outputs.shape[1:] or before[1].shape[1:] != y.shape[1:]:
             self._judge()

@@ -59,6 +59,7 @@ class Problem:
         unsteady: Names of parameters and buffers that a pass in evaluation mode changes.
         has_sparse_gradients: Whether the gradient of any weight is sparse.
         counting: Attributes of modules that each step makes others.
+        task_draws: Whether the task draws random numbers to say what is right.
     """
 
     model: nn.Module
@@ -73,6 +74,7 @@ class Problem:
     unsteady: tuple[str, ...] = ()
     has_sparse_gradients: bool = False
     counting: tuple[str, ...] = ()
+    task_draws: bool = False
 
     def __post_init__(self) -> None:
         """Take the modules as they are where no pass has told which of their values last."""
@@ -142,6 +144,7 @@ class Problem:
             output_layer=tried.output_layer,
             has_sparse_gradients=tried.has_sparse_gradients,
             counting=tried.counting,
+            task_draws=tried.task_draws,
         )
         return problem._with_threads()
 
@@ -191,16 +194,19 @@ class Problem:
                 f"this is meant"
             )
 
-        if self.counting:
-            more = f" and {len(self.counting) - 1} more" if len(self.counting) > 1 else ""
-            yield (
-                f"each step changes the model's {self.counting[0]!r}{more}, which no state keeps: "
-                f"a run that is resumed begins with it anew; make it a buffer"
-            )
         for name in unregistered(self.model):
             yield (
                 f"layers in the model's {name!r} are none of its modules, and do not train: hold "
                 f"them in an nn.ModuleList, an nn.ModuleDict or an nn.ParameterList"
+            )
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what may matter to the problem's runs, and need not, a line each."""
+        if self.counting:
+            more = f" and {len(self.counting) - 1} more" if len(self.counting) > 1 else ""
+            yield (
+                f"each step changes the model's {self.counting[0]!r}{more}, which no state keeps: "
+                f"a run that is resumed begins with it anew; make it a buffer if that matters"
             )
 
     def check(self, name: str, examples: Examples) -> None:

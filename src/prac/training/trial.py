@@ -16,7 +16,7 @@ from prac.models import LastLayer, Structure, copied, structure
 from prac.training.optimizer import make_optimizer
 from prac.training.runtime import Runtime
 from prac.training.task import Task
-from prac.utils import one_line, with_article
+from prac.utils import global_states, one_line, with_article
 
 # Own code and libraries' refuse a size by assertions too, and by dividing by what is left of it.
 ModelFault = (
@@ -39,12 +39,14 @@ class Trial:
         output_layer: Name of the layer that made the outputs; None where none is known.
         has_sparse_gradients: Whether the gradient of any weight is sparse.
         counting: Numbers among modules' attributes, and buffers, that each step makes others.
+        task_draws: Whether the task draws random numbers to say which outputs are right.
     """
 
     used: Structure
     output_layer: str | None
     has_sparse_gradients: bool
     counting: tuple[str, ...]
+    task_draws: bool
 
 
 def tried_steps(
@@ -71,8 +73,11 @@ def tried_steps(
     last.made(outputs)
     _check_tensors(model, trial)
     first = structure(trial, model)
+    before = global_states()
+    task.correct(outputs.detach(), y)
+    draws = before != global_states()
     if config is None:
-        return Trial(first, last.name, False, ())
+        return Trial(first, last.name, False, (), draws)
     _backward(trial, loss)
     sparse = [name for name, of in trial.named_parameters() if _is_sparse(of.grad)]
     optimizer = make_optimizer(trial, config, runtime, sparse=bool(sparse))
@@ -83,7 +88,7 @@ def tried_steps(
     _backward(trial, loss)
     _step(optimizer, config, sparse)
     used = structure(trial, model)
-    return Trial(used, last.name, bool(sparse), tuple(_counting(model, first, used)))
+    return Trial(used, last.name, bool(sparse), tuple(_counting(model, first, used)), draws)
 
 
 def outputs_of(model: nn.Module, name: str, x: Tensor) -> Tensor:

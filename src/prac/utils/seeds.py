@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from prac.utils.identity import is_own
+
 
 def derive_seed(*parts: int | str) -> int:
     """Return a 63-bit seed from named parts, the same on every machine and in every process.
@@ -36,11 +38,11 @@ def generator(seed: int, *parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, *parts) if parts else seed)
 
 
-Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
+RandomSource = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
 """What draws random numbers, of torch's, NumPy's and Python's own."""
 
 
-def seed_generators_(seed: int, generators: Iterable[Generator]) -> None:
+def seed_generators_(seed: int, generators: Iterable[RandomSource]) -> None:
     """Seed the generators given, and NumPy's and Python's global ones.
 
     With torch's global ones among them, those are all that a network or a data set may draw from
@@ -60,24 +62,61 @@ def seed_generators_(seed: int, generators: Iterable[Generator]) -> None:
             own.bit_generator.state = of(seed).state
 
 
-def own_generators(device: torch.device | None) -> list[Generator]:
+def own_generators(device: torch.device | None) -> list[RandomSource]:
     """Return torch's global generators for the CPU and `device`, from which modules draw."""
     on_cuda = [torch.cuda.default_generators[gpu.index or 0] for gpu in _gpus(device)]
     return [torch.default_generator, *on_cuda]
 
 
-def held_generators(model: torch.nn.Module) -> list[Generator]:
-    """Return the generators that a model's modules have as attributes, to draw from them.
+def held_generators(model: torch.nn.Module) -> list[RandomSource]:
+    """Return the generators that a model's modules hold, to draw from them.
+
+    They may be attributes of a module or its class, or lie in containers and own objects there.
 
     >>> class Noisy(torch.nn.Module):
     ...     def __init__(self) -> None:
     ...         super().__init__()
-    ...         self.source = np.random.default_rng(0)
+    ...         self.source = [np.random.default_rng(0)]
     >>> len(held_generators(torch.nn.Sequential(Noisy(), torch.nn.Dropout(0.5))))
     1
     """
-    values = (value for module in model.modules() for value in vars(module).values())
-    return list({id(value): value for value in values if isinstance(value, Generator)}.values())
+    found: dict[int, RandomSource] = {}
+    seen: dict[int, Any] = {}  # Kept, so that no other object takes an identity over.
+    classes: set[type] = set()
+    for module in model.modules():
+        _find_generators(list(vars(module).values()), found, seen, DEEPEST)
+        classes.update(cls for cls in type(module).__mro__ if is_own(cls.__module__))
+    for cls in classes:
+        _find_generators(list(vars(cls).values()), found, seen, DEEPEST)
+    return list(found.values())
+
+
+DEEPEST = 4
+"""Of containers and objects within each other that are looked through for generators."""
+
+
+def _find_generators(
+    values: Iterable[Any], found: dict[int, RandomSource], seen: dict[int, Any], depth: int
+) -> None:
+    for value in values:
+        if isinstance(value, RandomSource):
+            # Where the system draws itself there is nothing to seed.
+            if not isinstance(value, random.SystemRandom):
+                found[id(value)] = value
+        elif depth and id(value) not in seen and not isinstance(value, _LEAVES):
+            inner: Any = ()
+            if isinstance(value, (list, tuple, set)):
+                inner = value
+            elif isinstance(value, dict):
+                inner = value.values()
+            elif is_own(type(value).__module__):
+                inner = getattr(value, "__dict__", {}).values()
+            if inner:
+                seen[id(value)] = value
+                _find_generators(list(inner), found, seen, depth - 1)
+
+
+_LEAVES = (str, bytes, int, float, type(None), torch.Tensor, torch.nn.Module, type)
 
 
 def _gpus(device: torch.device | None) -> list[torch.device]:
@@ -88,7 +127,7 @@ def _gpus(device: torch.device | None) -> list[torch.device]:
 
 @contextmanager
 def generators_put_back(
-    device: torch.device | None = None, held: Iterable[Generator] = ()
+    device: torch.device | None = None, held: Iterable[RandomSource] = ()
 ) -> Iterator[None]:
     """Give generators in the end the state that they had.
 
@@ -104,6 +143,13 @@ def generators_put_back(
             np.random.set_state(of_numpy)
             for own, state in states:
                 _set_state_(own, state)
+
+
+def global_states() -> tuple[object, ...]:
+    """Return what torch's, NumPy's and Python's global generators stand at, to be compared."""
+    kind, keys, *rest = np.random.get_state()
+    of_torch = torch.get_rng_state().numpy().tobytes()
+    return of_torch, kind, np.asarray(keys).tobytes(), rest, random.getstate()
 
 
 def _state_of(own: Any) -> Any:
@@ -123,7 +169,7 @@ def _set_state_(own: Any, state: Any) -> None:
 
 @contextmanager
 def seeded(
-    seed: int, device: torch.device | None = None, held: Sequence[Generator] = ()
+    seed: int, device: torch.device | None = None, held: Sequence[RandomSource] = ()
 ) -> Iterator[None]:
     """Seed the generators that `generators_put_back` puts back for a while."""
     with generators_put_back(device, held):
