@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from prac.config import AUTO_LAYERS, PruneConfig
 from prac.errors import PracError
 from prac.models.parameter_count import COMPLEX, FROZEN, PARAMETRISED, ParameterCount
+from prac.models.surgery import tied
 
 NAMES = {
     "conv": "convolutions",
@@ -53,17 +54,18 @@ def prunable(
         PracError: If nothing is left to prune, or a pattern matches no parameter.
     """
     parameters = dict(model.named_parameters())
+    called = _names(model)
     for pattern in (*config.include, *config.exclude):
-        if not any(fnmatchcase(name, pattern) for name in parameters):
+        if not any(_matches(names, (pattern,)) for names in called.values()):
             some = ", ".join(list(parameters)[:6])
             raise PracError(
                 f"no parameter's name matches the pattern {pattern!r}: "
                 f"the model has {some}{', ...' if len(parameters) > 6 else ''}"
             )
     kinds = _kinds(model, output_layer)
-    chosen = _chosen(parameters, kinds, config, config.layers)
+    chosen = _chosen(parameters, called, kinds, config, config.layers)
     if not chosen and "auto" in config.layers.split("+"):
-        chosen = _chosen(parameters, kinds, config, f"{config.layers}+output")
+        chosen = _chosen(parameters, called, kinds, config, f"{config.layers}+output")
     if not chosen:
         left_out = count_parameters(model, (), config, output_layer)
         remedy = _remedy(left_out.left_out, config)
@@ -73,6 +75,19 @@ def prunable(
             f"{left_out.listed_left_out()}: {remedy}"
         )
     return chosen
+
+
+def _names(model: nn.Module) -> dict[str, list[str]]:
+    """Return all names of each parameter, where modules share it, by the one it is known by."""
+    found = {name: [name] for name, _ in model.named_parameters()}
+    for name, of in tied(model).items():
+        found[of].append(name)
+    return found
+
+
+def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Say whether a pattern, or a name that may look like one, is that of a parameter."""
+    return any(name == of or fnmatchcase(name, of) for of in patterns for name in names)
 
 
 def _remedy(left_out: Mapping[str, int], config: PruneConfig) -> str:
@@ -97,14 +112,14 @@ def count_parameters(
     output_layer: str | None = None,
 ) -> ParameterCount:
     """Return how many parameters are prunable, those of the names `chosen`, and what others are."""
-    kinds = _kinds(model, output_layer)
+    kinds, called = _kinds(model, output_layer), _names(model)
     prunable: dict[str, int] = {}
     left_out: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         if not parameter.numel():
             continue
         kind = _counted_as(kinds.get(name, set()), parameter)
-        if name not in chosen and any(fnmatchcase(name, pattern) for pattern in config.exclude):
+        if name not in chosen and _matches(called[name], config.exclude):
             kind = f"{kind} (excluded)"
         group = prunable if name in chosen else left_out
         group[kind] = group.get(kind, 0) + parameter.numel()
@@ -113,6 +128,7 @@ def count_parameters(
 
 def _chosen(
     parameters: dict[str, nn.Parameter],
+    called: Mapping[str, Sequence[str]],
     kinds: dict[str, set[str]],
     config: PruneConfig,
     layers: str,
@@ -120,13 +136,13 @@ def _chosen(
     wanted = set(layers.split("+"))
 
     def is_chosen(name: str, parameter: nn.Parameter) -> bool:
-        if not parameter.requires_grad or any(fnmatchcase(name, p) for p in config.exclude):
+        if not parameter.requires_grad or _matches(called[name], config.exclude):
             return False
         if parameter.is_complex() or not parameter.numel():
             return False
         of = kinds.get(name, set())
         if config.include:
-            is_named = any(fnmatchcase(name, p) for p in config.include)
+            is_named = _matches(called[name], config.include)
             return is_named and parameter.ndim >= 2 and "parametrised" not in of
         if "embedding" in of:
             return "embedding" in wanted
