@@ -98,7 +98,7 @@ def test_a_test_split_with_secret_labels_is_left_out(folder):
 
 
 def test_without_metadata_columns_are_guessed_and_classes_numbered(tmp_path):
-    columns = {"picture": rows(3), "note": ["a", "b", "c"], "target": [0, 2, 1]}
+    columns = {"picture": rows(3), "note": ["a", "b", "c"], "labels": [0, 2, 1]}
     write(tmp_path / "train.parquet", columns)
     splits = load(str(tmp_path))
     assert splits.train.classes == ("0", "1", "2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +14,11 @@ from torch import Tensor
 
 from prac.data.augment import fits_float32
 from prac.data.sources.encoded import DamagedImage
+from prac.data.sources.labels import as_integers, to_indices, why_unlabelled, words_of
 from prac.data.sources.noticed import Noticed
 from prac.data.sources.statistics import known_statistics
 from prac.data.sources.types import LazyImages, Source, Splits
 from prac.errors import PracError
-
-_SHOWN = (bool, float, str, bytes)
 
 # What a split may be called, and which it then is.
 SPLIT_NAMES = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(
@@ -84,7 +82,7 @@ def check_labels(
         PracError: there are not as many as `images`; a label is missing, no integer, or names no
             class. It names `where`, the first bad row, counted from 0, and its value.
     """
-    integers = _integers(labels, where)
+    integers = as_integers(labels, where)
     if len(integers) != images:
         raise PracError(f"{where}: {len(integers)} labels for {images} images")
     bad = np.flatnonzero((integers < 0) | (integers >= len(classes)))
@@ -104,7 +102,8 @@ def assemble(
 ) -> Splits:
     """Check raw splits, `train` and perhaps `val` and `test`, and put them together.
 
-    A `val` without a `test` serves as the test split. Without names classes are numbered, up to the
+    A `val` without a `test` serves as the test split; a test split whose labels are all missing, or
+    all -1, is left out. Without names classes are train's words, or else numbered, up to the
     largest label in any split. `notices` say what was left out in reading them.
 
     Raises:
@@ -114,7 +113,15 @@ def assemble(
     for split in raw.values():
         if len(split.images) == 0:
             raise PracError(f"{split.origin}: the split is empty, expected at least one example")
+    told = list(notices)
+    test_labels = raw["test"].labels if "test" in raw else None
+    if test_labels is not None and (why := why_unlabelled(test_labels)):
+        told.append(f"{raw['test'].origin}: {why}")
+        raw = {key: split for key, split in raw.items() if key != "test"}
     raw = _of_one_precision(raw)
+    words = words_of(raw["train"].labels)
+    classes = words if classes is None else classes
+    raw = {key: _with_indices(split, classes if words else None) for key, split in raw.items()}
     names = tuple(classes) if classes is not None else _numbered_classes(raw)
     where = raw["train"].labels_origin
     if len(names) < 2:
@@ -144,8 +151,14 @@ def assemble(
     noticed = Noticed()
     for split in raw.values():
         noticed.join(split.noticed)
-    told = (*notices, *noticed.notices())
-    return Splits(sources["train"], sources.get("val"), sources.get("test"), name, statistics, told)
+    told += noticed.notices()
+    val, test = sources.get("val"), sources.get("test")
+    return Splits(sources["train"], val, test, name, statistics, tuple(told))
+
+
+def _with_indices(split: RawSplit, classes: Sequence[str] | None) -> RawSplit:
+    labels = to_indices(split.labels, classes, split.labels_origin)
+    return replace(split, labels=labels)
 
 
 def _of_one_precision(raw: Mapping[str, RawSplit]) -> dict[str, RawSplit]:
@@ -163,31 +176,10 @@ def _of_one_precision(raw: Mapping[str, RawSplit]) -> dict[str, RawSplit]:
     return found
 
 
-def _integers(labels: NDArray[Any], where: str) -> NDArray[np.integer[Any]]:
-    if labels.ndim != 1:
-        raise PracError(f"{where} has shape {labels.shape}, expected one label an example, (n,)")
-    if labels.dtype.kind in "iu":
-        return labels
-    for row, value in enumerate(labels.tolist()):
-        if value is None or value != value:  # NaN is how floats say missing.
-            raise PracError(f"{where}, row {row}: the label is missing")
-        if not isinstance(value, int) or isinstance(value, bool):
-            # Lists may refer to themselves, or to each other often enough to have no end in print.
-            shown = reprlib.repr(value) if isinstance(value, _SHOWN) else type(value).__name__
-            raise PracError(
-                f"{where}, row {row}: label {shown} is no integer, "
-                "expected the index of a class, counted from 0"
-            )
-    try:
-        return np.asarray(labels, dtype=np.int64)
-    except OverflowError as error:
-        raise PracError(f"{where}: a label is beyond 64 bits, expected class indices") from error
-
-
 def _numbered_classes(raw: Mapping[str, RawSplit]) -> tuple[str, ...]:
     top = 0
     for split in raw.values():
-        labels = _integers(split.labels, split.labels_origin)
+        labels = as_integers(split.labels, split.labels_origin)
         if not len(labels):
             continue
         row = int(np.argmax(labels))

@@ -49,7 +49,9 @@ def load_parquet(folder: Path, config: DataConfig, *, name: str) -> Splits:
         )
     for split, files in split_files.items():
         origin = str(files[0]) if len(files) == 1 else f"{folder} ({split})"
-        columns = splits.columns_of(*_declared(files[0]), where=str(files[0]))
+        columns = splits.columns_of(split, *_declared(files[0]), where=str(files[0]))
+        if columns is None:
+            continue
         table, parts = _read_shards(files, [columns.image, columns.label], config.memory_bytes)
         splits.add(split, table, columns, origin=origin, parts=parts, folder=folder)
     return splits.assembled(name)
