@@ -219,7 +219,7 @@ def test_sixteen_bits_of_grey_with_transparency_stay_grey(tmp_path, limit):
 )
 def test_pixels_of_a_kind_that_is_not_read_are_not_called_damaged(tmp_path, values, kind):
     image = Image.fromarray(values.astype(np.int32) if values.dtype == np.int16 else values)
-    how = {"tiffinfo": {258: 16, 339: 2}} if values.dtype == np.int16 else {}
+    how: dict[str, Any] = {"tiffinfo": {258: 16, 339: 2}} if values.dtype == np.int16 else {}
     image.save(tmp_path / "a.tif", **how)
     with pytest.raises(PracError) as error:
         read(tmp_path / "a.tif")

@@ -188,9 +188,9 @@ def test_resizing_crops_the_centre():
             {
                 "x_train": pictures(2, 3, 3),
                 "y_train": np.array([0, 1]),
-                "x_test": pictures(2, 3, 3),
+                "x_val": pictures(2, 3, 3),
             },
-            "'x_test' but not 'y_test'",
+            "'x_val' but not 'y_val'",
         ),
         ({"x": pictures(2, 3, 3), "y": np.array([[0, 1], [1, 0]])}, r"shape \(2, 2\)"),
         (

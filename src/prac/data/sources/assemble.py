@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prac.data.augment import fits_float32
+from prac.data.sources.arrays import look_like_pictures
 from prac.data.sources.encoded import DamagedImage
 from prac.data.sources.labels import as_integers, to_indices, why_unlabelled, words_of
 from prac.data.sources.noticed import Noticed
@@ -118,6 +119,7 @@ def assemble(
     if test_labels is not None and (why := why_unlabelled(test_labels)):
         told.append(f"{raw['test'].origin}: {why}")
         raw = {key: split for key, split in raw.items() if key != "test"}
+    told += _doubtful_features(raw["train"])
     raw = _of_one_precision(raw)
     words = words_of(raw["train"].labels)
     classes = words if classes is None else classes
@@ -154,6 +156,18 @@ def assemble(
     told += noticed.notices()
     val, test = sources.get("val"), sources.get("test")
     return Splits(sources["train"], val, test, name, statistics, tuple(told))
+
+
+def _doubtful_features(train: RawSplit) -> Iterator[str]:
+    """Yield a notice where floats may be meant as pictures."""
+    images = train.images
+    if isinstance(images, Tensor) and images.is_floating_point() and look_like_pictures(images):
+        shape = tuple(images.shape[1:])
+        yield (
+            f"{train.origin}: floats are read as features of shape {shape} and not as pictures, "
+            f"each of the {shape[0]} along the first axis normalised on its own: store pictures as "
+            f"uint8, 0 to 255, or as floats of shape (n, channels, height, width)"
+        )
 
 
 def _with_indices(split: RawSplit, classes: Sequence[str] | None) -> RawSplit:
@@ -201,15 +215,15 @@ def _same_shape(sources: dict[str, Source]) -> dict[str, Source]:
         sources = {key: _in_colour(source) for key, source in sources.items()}
     train = sources["train"]
     for source in sources.values():
+        if source.dtype != train.dtype:
+            raise PracError(
+                f"{train.origin} holds {train.dtype}, {source.origin} holds {source.dtype}: "
+                f"expected one kind in all splits, uint8 for pictures or floats for features"
+            )
         if source.shape != train.shape:
             raise PracError(
                 f"examples differ in shape: {train.origin} has {train.shape}, "
                 f"{source.origin} has {source.shape}: pass --image-size N if they are pictures"
-            )
-        if source.dtype != train.dtype:
-            raise PracError(
-                f"{train.origin} holds {train.dtype}, {source.origin} holds {source.dtype}: "
-                "expected one kind in all splits"
             )
     return sources
 

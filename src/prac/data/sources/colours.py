@@ -63,8 +63,8 @@ def _changes_colours(profile: bytes, grey: bool) -> bool:
         )
     except Exception:  # Viewers pass over it, whatever is wrong.
         return False
-    difference = np.subtract(seen, stored.convert("RGB"), dtype=np.int16)
-    return bool(np.abs(difference).max() > _VISIBLE)
+    one, other = (np.asarray(of, dtype=np.int16) for of in (seen, stored.convert("RGB")))
+    return bool(np.abs(one - other).max() > _VISIBLE)
 
 
 def _some_colours(grey: bool) -> Image.Image:

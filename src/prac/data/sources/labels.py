@@ -38,7 +38,7 @@ def words_of(labels: NDArray[Any]) -> tuple[str, ...] | None:
     there = [value for value in labels.tolist() if value is not None]
     if not there or not all(isinstance(value, _WORDS) for value in there):
         return None
-    return tuple(sorted({_word(value) for value in there}))
+    return tuple(sorted({word_of(value) for value in there}))
 
 
 def to_indices(labels: NDArray[Any], classes: Sequence[str] | None, where: str) -> NDArray[Any]:
@@ -61,7 +61,7 @@ def to_indices(labels: NDArray[Any], classes: Sequence[str] | None, where: str) 
         elif _is_missing(value):
             found[row] = None
         else:
-            word = _word(value) if isinstance(value, _WORDS) else None
+            word = word_of(value) if isinstance(value, _WORDS) else None
             if word not in index:
                 raise PracError(
                     f"{where}, row {row}: label {shown(value)} is none of the classes of the "
@@ -100,9 +100,10 @@ def shown(value: object) -> str:
     return reprlib.repr(value) if isinstance(value, _SHOWN) else type(value).__name__
 
 
+def word_of(value: bool | str | bytes) -> str:
+    """Return a word as a text."""
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
+
+
 def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and value != value)  # NaN says so in floats.
-
-
-def _word(value: bool | str | bytes) -> str:
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
