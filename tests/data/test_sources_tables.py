@@ -285,6 +285,44 @@ def test_shards_of_other_types_are_refused(tmp_path):
         load(str(tmp_path))
 
 
+WORDS = pa.array(["b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "joined"),
+    [
+        (pa.array([0, 1]), pa.array([1, 0], pa.int32()), [0, 1, 1, 0]),
+        (pa.array([0, 1], pa.uint8()), pa.array([1, 0], pa.int64()), [0, 1, 1, 0]),
+        (pa.array([0, 1]), pa.array([1.0, 0.0]), [0, 1, 1, 0]),
+        (WORDS, WORDS.cast(pa.large_string()), [1, 0, 1, 0]),
+        (WORDS.dictionary_encode(), WORDS, [1, 0, 1, 0]),
+        (WORDS.dictionary_encode(), pa.array(["b", "b"]).dictionary_encode(), [1, 0, 1, 1]),
+        (pa.array([0, 1]).dictionary_encode(), pa.array([1, 0], pa.int8()), [0, 1, 1, 0]),
+    ],
+)
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_shards_that_differ_in_width_only_are_joined(tmp_path, one, other, joined, kind):
+    images = [row["bytes"] for row in rows(4)]
+    for i, (labels, width) in enumerate(((one, pa.binary()), (other, kind))):
+        columns = {"image": pa.array(images[2 * i : 2 * i + 2], width), "label": labels}
+        write(tmp_path / f"train-0000{i}-of-00002.parquet", columns)
+    splits = load(str(tmp_path), label_column="label")
+    assert splits.train.labels.tolist() == joined
+    assert np.array_equal(splits.train.images[3].permute(1, 2, 0), np.asarray(picture(3)))
+
+
+def test_shards_of_pictures_and_of_features_are_not_joined(tmp_path):
+    kinds = pa.list_(pa.list_(pa.uint8())), pa.large_list(pa.list_(pa.int64()))
+    for i, kind in enumerate(kinds):
+        columns = {"image": pa.array([[[i, 2], [3, 4]]] * 2, kind), "label": [0, 1]}
+        write(tmp_path / f"train-0000{i}-of-00002.parquet", columns)
+    assert [int(image[0, 0, 0]) for image in load(str(tmp_path)).train.images] == [0, 0, 1, 1]
+    floats = pa.array([[[1.0, 2.0], [3.0, 4.0]]] * 2)
+    write(tmp_path / "train-00001-of-00002.parquet", {"image": floats, "label": [0, 1]})
+    with pytest.raises(PracError, match=r"shards differ in their columns \('image': list"):
+        load(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("name", "size", "known"), [("CIFAR-10", 32, True), ("cifar10", 16, False), ("c", 32, False)]
 )

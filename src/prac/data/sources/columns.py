@@ -99,12 +99,25 @@ def is_encoded(kind: pa.DataType) -> bool:
 
 def is_nested(kind: pa.DataType) -> bool:
     """Say whether a type is that of nested lists of numbers."""
+    return isinstance(storage(kind), LISTS) and leaf(kind) in ("integers", "floats")
+
+
+def leaf(kind: pa.DataType) -> str:
+    """Return what lists, perhaps nested, hold in the end: integers, floats or the type's name."""
     kind = storage(kind)
-    if not isinstance(kind, LISTS):
-        return False
     while isinstance(kind, LISTS):
         kind = kind.value_type
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    if pa.types.is_integer(kind):
+        return "integers"
+    return "floats" if pa.types.is_floating(kind) else str(kind)
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column without extension types and dictionaries."""
+    kind = storage(column.type)
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], type=kind)
+    return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
 
 
 def storage(kind: pa.DataType) -> pa.DataType:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.config import DataConfig
 from prac.data.sources.assemble import split_of
+from prac.data.sources.columns import is_encoded, is_nested, is_text, leaf, plain
 from prac.data.sources.noticed import first_few, number_of
 from prac.data.sources.tables import TableSplits
 from prac.data.sources.types import Splits
@@ -126,10 +127,39 @@ def _read_shards(
         parts.append((rows, str(path)))
         rows += table.num_rows
     try:
-        return pa.concat_tables(tables), parts
+        return _joined(tables), parts
     except pa.ArrowException as error:
         place, reason = files[0].parent, one_line(error)
         raise PracError(f"{place}: shards differ in their columns ({reason})") from error
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the rows of all tables, whose columns may be stored in different widths.
+
+    Raises:
+        ArrowException: they hold different kinds of value.
+    """
+    if any(table.schema != tables[0].schema for table in tables):
+        tables = [_undivided(table) for table in tables]
+        first = tables[0].schema
+        for table in tables:
+            for one, other in zip(first, table.schema, strict=True):
+                # Lists of integers are pictures, those of floats features.
+                if is_nested(one.type) and leaf(one.type) != leaf(other.type):
+                    raise pa.ArrowTypeError(f"{one.name!r}: {one.type} and {other.type}")
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _undivided(table: pa.Table) -> pa.Table:
+    """Return a table with categories and views of text and bytes as plain values."""
+    for position, field in enumerate(table.schema):
+        column = plain(table[field.name])
+        if is_text(column.type):
+            column = column.cast(pa.large_string())
+        elif is_encoded(column.type) and not pa.types.is_struct(column.type):
+            column = column.cast(pa.large_binary())
+        table = table.set_column(position, field.name, column)
+    return table
 
 
 def _unpacked_table(path: Path, columns: list[str], memory_limit: int) -> pa.Table:

@@ -22,8 +22,8 @@ from prac.data.sources.columns import (
     choose_columns,
     is_encoded,
     is_nested,
+    plain,
     same_columns,
-    storage,
 )
 from prac.data.sources.encoded import DamagedImage
 from prac.data.sources.labels import as_integers, why_unlabelled
@@ -135,7 +135,7 @@ class TableSplits:
     ) -> None:
         """Read a split; the rest is as for `raw_split`. A test split without labels is left out."""
         # Of one that is left out no picture need be decoded.
-        labels = _plain(table[columns.label])
+        labels = plain(table[columns.label])
         if split == "test" and (why := why_unlabelled(_stored(labels))):
             self.notices.append(f"{origin}: {why}")
             return
@@ -184,21 +184,13 @@ def raw_split(
         )
     labels_origin = f"{origin}, column {columns.label!r}"
     check_readable(table[columns.label].type, labels_origin)
-    labels = _plain(table[columns.label])
+    labels = plain(table[columns.label])
     if columns.is_guess:
         _check_no_numbering(labels, columns, labels_origin)
     stored = _stored(labels)
     if columns.classes is not None:  # Declared as the indices of these.
         stored = as_integers(stored, labels_origin)
     return RawSplit(images, stored, origin, labels_origin, damaged, noticed)
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column without extension types and dictionaries."""
-    kind = storage(column.type)
-    if isinstance(column.type, pa.BaseExtensionType):
-        column = pa.chunked_array([chunk.storage for chunk in column.chunks], type=kind)
-    return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
 
 
 def _stored(column: pa.ChunkedArray) -> NDArray[Any]:
@@ -221,7 +213,7 @@ def _check_no_numbering(labels: pa.ChunkedArray, columns: Columns, where: str) -
 
 def _nested(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
     """Nested lists of equal lengths to an array (n, ...)."""
-    values = _plain(column)
+    values = plain(column)
     shape = [len(column)]
     while isinstance(values.type, LISTS):
         if values.null_count:
