@@ -307,6 +307,13 @@ def test_statistics_need_name_shape_and_classes_to_agree():
     assert known_statistics("mine", (3, 32, 32), 10) is None
 
 
+@pytest.mark.parametrize(("bright", "known"), [(0.13, True), (0.87, False), (0.29, False)])
+def test_a_file_called_mnist_is_it_only_if_it_looks_so(tmp_path, bright, known):
+    images = (np.random.default_rng(0).random((500, 28, 28)) < bright).astype(np.uint8) * 255
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=np.arange(500) % 10)
+    assert (load(str(tmp_path / "mnist.npz")).statistics is not None) == known
+
+
 def test_an_unknown_name_offers_the_nearest_and_the_other_forms():
     with pytest.raises(PracError, match="unknown data set 'cifar_10': did you mean") as error:
         load("cifar_10")

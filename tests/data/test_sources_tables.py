@@ -323,14 +323,25 @@ def test_shards_of_pictures_and_of_features_are_not_joined(tmp_path):
         load(str(tmp_path))
 
 
+@pytest.mark.parametrize("limit", [8 << 30, 0])
 @pytest.mark.parametrize(
-    ("name", "size", "known"), [("CIFAR-10", 32, True), ("cifar10", 16, False), ("c", 32, False)]
+    ("name", "size", "colour", "known"),
+    [
+        ("CIFAR-10", 32, (125, 123, 114), True),
+        ("CIFAR-10", 32, (125, 123, 150), False),
+        ("cifar10", 16, (125, 123, 114), False),
+        ("c", 32, (125, 123, 114), False),
+    ],
 )
-def test_statistics_are_for_the_named_set_of_the_right_shape(tmp_path, name, size, known):
-    images = [{"bytes": encoded(picture(i, (size, size))), "path": None} for i in range(2)]
+def test_statistics_are_for_the_named_set_of_the_right_shape_and_content(
+    tmp_path, name, size, colour, known, limit
+):
+    # The mean is that of most of the pictures that are looked at: the first are others.
+    pictures = [picture(0, (size, size)), *[Image.new("RGB", (size, size), colour)] * 19]
+    images = [{"bytes": encoded(of), "path": None} for of in pictures]
     declared = features(names=map(str, range(10)))
-    write(tmp_path / name / "train.parquet", {"image": images, "label": [0, 9]}, declared)
-    assert (load(str(tmp_path / name)).statistics is not None) == known
+    write(tmp_path / name / "train.parquet", {"image": images, "label": [0, 9] * 10}, declared)
+    assert (load(str(tmp_path / name), memory_limit=limit).statistics is not None) == known
 
 
 @pytest.fixture

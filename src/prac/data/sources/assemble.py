@@ -17,7 +17,7 @@ from prac.data.sources.arrays import look_like_pictures
 from prac.data.sources.encoded import DamagedImage
 from prac.data.sources.labels import as_integers, to_indices, why_unlabelled, words_of
 from prac.data.sources.noticed import Noticed
-from prac.data.sources.statistics import known_statistics
+from prac.data.sources.statistics import known_statistics, surely_known
 from prac.data.sources.types import LazyImages, Source, Splits
 from prac.errors import PracError
 
@@ -100,12 +100,15 @@ def assemble(
     raw: Mapping[str, RawSplit],
     classes: Sequence[str] | None = None,
     notices: Iterable[str] = (),
+    *,
+    is_named_by_path: bool = False,
 ) -> Splits:
     """Check raw splits, `train` and perhaps `val` and `test`, and put them together.
 
     A `val` without a `test` serves as the test split; a test split whose labels are all missing, or
     all -1, is left out. Without names classes are train's words, or else numbered, up to the
-    largest label in any split. `notices` say what was left out in reading them.
+    largest label in any split. `notices` say what was left out in reading them. A name that is that
+    of a path does not prove the data set to be the one known by it.
 
     Raises:
         PracError: a split is empty, its labels are at fault, fewer than two classes are there, or
@@ -150,6 +153,8 @@ def assemble(
     if "test" not in sources and "val" in sources:
         sources["test"] = sources.pop("val")
     statistics = known_statistics(name, sources["train"].shape, len(names))
+    if statistics and is_named_by_path and not surely_known(sources["train"], statistics):
+        statistics = None
     noticed = Noticed()
     for split in raw.values():
         noticed.join(split.noticed)

@@ -68,7 +68,7 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
             f"{path}: {number_of(len(unread), 'array')} not read, called by none of the names of "
             f"splits: {first_few(unread)}"
         )
-    return assemble(path.stem, raw, classes, told)
+    return assemble(path.stem, raw, classes, told, is_named_by_path=True)
 
 
 def _class_names(classes: NDArray[Any], path: Path) -> list[str]:

@@ -55,7 +55,7 @@ def load_parquet(folder: Path, config: DataConfig, *, name: str) -> Splits:
             continue
         table, parts = _read_shards(files, [columns.image, columns.label], config.memory_bytes)
         splits.add(split, table, columns, origin=origin, parts=parts, folder=folder)
-    return splits.assembled(name)
+    return splits.assembled(name, is_named_by_path=True)
 
 
 def _split_files(folder: Path) -> tuple[dict[str, list[Path]], list[Path]]:

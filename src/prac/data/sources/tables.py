@@ -143,10 +143,10 @@ class TableSplits:
             table, columns, self._config, origin=origin, parts=parts, folder=folder
         )
 
-    def assembled(self, name: str) -> Splits:
+    def assembled(self, name: str, *, is_named_by_path: bool = False) -> Splits:
         """Return the data set, checked as `assemble` does."""
         classes = None if self._columns is None else self._columns.classes
-        return assemble(name, self._raw, classes, self.notices)
+        return assemble(name, self._raw, classes, self.notices, is_named_by_path=is_named_by_path)
 
 
 def raw_split(
