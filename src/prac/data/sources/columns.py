@@ -112,7 +112,7 @@ def leaf(kind: pa.DataType) -> str:
     return "floats" if pa.types.is_floating(kind) else str(kind)
 
 
-def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column without extension types and dictionaries."""
     kind = storage(column.type)
     if isinstance(column.type, pa.BaseExtensionType):

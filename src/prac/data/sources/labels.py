@@ -64,7 +64,7 @@ def to_indices(labels: NDArray[Any], classes: Sequence[str] | None, where: str) 
             word = word_of(value) if isinstance(value, _WORDS) else None
             if word not in index:
                 raise PracError(
-                    f"{where}, row {row}: label {shown(value)} is none of the classes of the "
+                    f"{where}, row {row}: label {shown_label(value)} is none of the classes of the "
                     f"train split ({len(index)} classes)"
                 )
             found[row] = index[word]
@@ -86,7 +86,7 @@ def as_integers(labels: NDArray[Any], where: str) -> NDArray[np.integer[Any]]:
             raise PracError(f"{where}, row {row}: the label is missing")
         if not isinstance(value, int) or isinstance(value, bool):
             raise PracError(
-                f"{where}, row {row}: label {shown(value)} is no integer, "
+                f"{where}, row {row}: label {shown_label(value)} is no integer, "
                 "expected the index of a class, counted from 0"
             )
     try:
@@ -95,7 +95,7 @@ def as_integers(labels: NDArray[Any], where: str) -> NDArray[np.integer[Any]]:
         raise PracError(f"{where}: a label is beyond 64 bits, expected class indices") from error
 
 
-def shown(value: object) -> str:
+def shown_label(value: object) -> str:
     """Return a label as a person reads it, or what it is if it is none."""
     return reprlib.repr(value) if isinstance(value, _SHOWN) else type(value).__name__
 

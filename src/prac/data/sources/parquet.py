@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.config import DataConfig
 from prac.data.sources.assemble import split_of
-from prac.data.sources.columns import is_encoded, is_nested, is_text, leaf, plain
+from prac.data.sources.columns import is_encoded, is_nested, is_text, leaf, plain_column
 from prac.data.sources.noticed import first_few, number_of
 from prac.data.sources.tables import TableSplits
 from prac.data.sources.types import Splits
@@ -153,7 +153,7 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
 def _undivided(table: pa.Table) -> pa.Table:
     """Return a table with categories and views of text and bytes as plain values."""
     for position, field in enumerate(table.schema):
-        column = plain(table[field.name])
+        column = plain_column(table[field.name])
         if is_text(column.type):
             column = column.cast(pa.large_string())
         elif is_encoded(column.type) and not pa.types.is_struct(column.type):

@@ -22,7 +22,7 @@ from prac.data.sources.columns import (
     choose_columns,
     is_encoded,
     is_nested,
-    plain,
+    plain_column,
     same_columns,
 )
 from prac.data.sources.encoded import DamagedImage
@@ -135,7 +135,7 @@ class TableSplits:
     ) -> None:
         """Read a split; the rest is as for `raw_split`. A test split without labels is left out."""
         # Of one that is left out no picture need be decoded.
-        labels = plain(table[columns.label])
+        labels = plain_column(table[columns.label])
         if split == "test" and (why := why_unlabelled(_stored(labels))):
             self.notices.append(f"{origin}: {why}")
             return
@@ -184,7 +184,7 @@ def raw_split(
         )
     labels_origin = f"{origin}, column {columns.label!r}"
     check_readable(table[columns.label].type, labels_origin)
-    labels = plain(table[columns.label])
+    labels = plain_column(table[columns.label])
     if columns.is_guess:
         _check_no_numbering(labels, columns, labels_origin)
     stored = _stored(labels)
@@ -213,7 +213,7 @@ def _check_no_numbering(labels: pa.ChunkedArray, columns: Columns, where: str) -
 
 def _nested(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
     """Nested lists of equal lengths to an array (n, ...)."""
-    values = plain(column)
+    values = plain_column(column)
     shape = [len(column)]
     while isinstance(values.type, LISTS):
         if values.null_count:
