@@ -179,6 +179,16 @@ def test_a_column_of_paths_is_not_passed_over_for_numbers(tmp_path):
         load(str(tmp_path))
 
 
+def test_inputs_from_lists_that_are_called_something_else_are_told_of(tmp_path):
+    columns = {"file": ["a.png"] * N, "box": np.eye(N).tolist(), "label": CLASS}
+    pq.write_table(pa.table(columns), tmp_path / "train.parquet")
+    [told] = load(str(tmp_path), label_column="label").notices
+    assert "inputs are read from the column 'box', the only one with lists of numbers" in told
+    assert load(str(tmp_path), image_column="box", label_column="label").notices == ()
+    pq.write_table(pa.table({"pixels": columns["box"], "label": CLASS}), tmp_path / "train.parquet")
+    assert load(str(tmp_path), label_column="label").notices == ()
+
+
 def test_the_label_that_is_named_is_no_candidate_for_the_image(tmp_path):
     write(tmp_path, {"label": CLASS, "mask": rows(N)})
     with pytest.raises(PracError, match=r"several could be \(image, mask\)"):

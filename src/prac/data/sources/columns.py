@@ -38,13 +38,15 @@ _INDEX_NAMES = re.compile(
 class Columns:
     """The columns that hold the images and the labels, and the class names where known.
 
-    `is_guess` says that nobody named or declared the column of the labels.
+    `is_guess` says that nobody named or declared the column of the labels, `is_image_guess` that
+    nothing, not even what it holds, says that the other's are the inputs.
     """
 
     image: str
     label: str
     classes: tuple[str, ...] | None
     is_guess: bool = False
+    is_image_guess: bool = False
 
 
 def choose_columns(
@@ -66,11 +68,12 @@ def choose_columns(
     if count > 1:
         raise PracError(f"{where}: {count} columns are named {name!r}, expected distinct names")
     kinds = {field.name: field.type for field in schema}
-    image = config.image_column
+    image, is_image_guess = config.image_column, False
     if image is None:
         candidates = _image_candidates(kinds, features)
         candidates = [name for name in candidates if name != config.label_column]
         image = _only("image", candidates, names, where)
+        is_image_guess = is_nested(kinds[image]) and not _is_called(_IMAGE_NAMES, image)
     _check_there("image", image, names, where)
     label, is_guess = config.label_column, False
     if label is None:
@@ -81,7 +84,8 @@ def choose_columns(
     classes = declared.get("names") if isinstance(declared, Mapping) else None
     if classes is not None and not isinstance(classes, list):
         raise PracError(f"{where}, column {label!r}: its class names are no list, expected one")
-    return Columns(image, label, tuple(map(str, classes)) if classes else None, is_guess)
+    named = tuple(map(str, classes)) if classes else None
+    return Columns(image, label, named, is_guess, is_image_guess)
 
 
 def same_columns(config: DataConfig, columns: Columns) -> DataConfig:

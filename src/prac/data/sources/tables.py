@@ -105,6 +105,11 @@ class TableSplits:
         train = self._columns
         if train is None:
             found = self._columns = choose_columns(schema, features, self._config, where=where)
+            if found.is_image_guess:
+                self.notices.append(
+                    f"{where}: inputs are read from the column {found.image!r}, the only one with "
+                    f"lists of numbers (--image-column names another)"
+                )
             if found.is_guess:
                 self.notices.append(
                     f"{where}: labels are read from the column {found.label!r}, which nothing "
