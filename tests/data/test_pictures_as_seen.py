@@ -267,6 +267,13 @@ def test_profiles_that_show_other_colours_are_told_of(tmp_path, suffix, limit, i
     )
 
 
+@pytest.mark.parametrize(("name", "is_told"), [(b"sRGB", 0), (b"Wide", 1)])
+def test_a_pil_that_reads_no_profiles_goes_by_their_names(tmp_path, monkeypatch, name, is_told):
+    monkeypatch.setattr("prac.data.sources.colours.features.check", lambda _: False)
+    Image.fromarray(colours()).save(tmp_path / "a.png", icc_profile=b"a profile called " + name)
+    assert len(read(tmp_path / "a.png")[1]) == is_told
+
+
 @pytest.mark.parametrize(
     ("chunk", "data", "is_told"),
     [

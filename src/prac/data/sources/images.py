@@ -91,8 +91,8 @@ def _first_whole(encoded: EncodedImages, rendering: Rendering) -> int:
             return index
         faults.append(found)
     raise PracError(
-        f"{faults[0].name}: {faults[0].reason}; none of the split's {len(faults)} images can "
-        "be read: expected some that can"
+        f"{faults[0].name}: {faults[0].reason}; so is every one of the split's {len(faults)} "
+        "images: expected some that can be decoded"
     )
 
 
