@@ -38,15 +38,25 @@ def asks(folder, columns, said, **settings):
         ({"label": [float(c) for c in CLASS], "n": CLASS}, "'label' holds double"),
         ({"label": pa.array(WORDS).dictionary_encode(), "age": CLASS}, "'label' holds dictionary"),
         ({"label": [c > 0 for c in CLASS]}, "'label' holds bool"),
-        ({"kind": WORDS}, "'kind' holds string"),
-        ({"kind": WORDS, "__index_level_0__": range(N)}, "'kind' holds string"),
+        ({"kind": WORDS}, "'kind' could be, but nothing says that it is"),
+        ({"kind": WORDS, "__index_level_0__": range(N)}, "'kind' could be, but nothing says"),
+        ({"kind": CLASS}, "'kind' could be, but nothing says that it is"),
+        ({"Unnamed: 0": [*range(6), *range(6)]}, "none could be"),
+        ({"nr": [*range(11), 0]}, "none could be"),
+        ({"fold": CLASS}, "'fold' could be"),
+        ({"num_classes": CLASS}, "'num_classes' could be"),
+        ({"num_classes": CLASS, "species": WORDS}, "several could be (num_classes, species)"),
+        ({"x": CLASS, "y": CLASS, "species": WORDS}, "several could be (y, x, species)"),
+        ({"target": CLASS, "weight": [float(c) for c in CLASS]}, "several could be (target, w"),
+        ({"is_label": CLASS}, "'is_label' could be"),
         ({"id": range(N)}, "none could be"),
         ({"image_id": CLASS}, "none could be"),
-        ({"kind": CLASS, "caption": WORDS}, "none could be"),
+        ({"kind": CLASS, "caption": WORDS}, "several could be (kind, caption)"),
         ({"fine_label": CLASS, "coarse_label": CLASS}, "several could be (fine_label, coarse"),
         ({"label": CLASS, "y": CLASS}, "several could be (label, y)"),
         ({"age": CLASS, "size": CLASS}, "several could be (age, size)"),
-        ({"number_of_legs": range(N)}, "no value is there twice, as if it numbered the rows"),
+        ({"number_of_legs": range(N)}, "'number_of_legs' could be"),
+        ({"y": range(N)}, "no value is there twice, as if it numbered the rows"),
         ({"label": range(N)}, "no value is there twice"),
         ({"label": [[c] for c in CLASS]}, "holds list<element: int64>, expected whole numbers"),
     ],
@@ -59,21 +69,28 @@ def test_a_label_is_asked_for_where_a_guess_could_be_wrong(tmp_path, columns, sa
     "columns",
     [
         {"label": CLASS, "label_name": WORDS},
-        {"target": CLASS, "id": range(N), "note": WORDS},
+        {"labels": CLASS, "age": range(N), "box": [[c] for c in CLASS]},
+        {"target": CLASS, "id": range(N), "file_name": WORDS},
         {"Class ID": CLASS, "image_id": range(N)},
-        {"kind": CLASS},
-        {"kind": CLASS, "__index_level_0__": range(N)},
-        {"id": range(N), "kind": CLASS},
+        {"fine_label": CLASS},
+        {"y": CLASS, "__index_level_0__": range(N)},
+        {"Unnamed: 0": range(N), "class": CLASS},
     ],
 )
-def test_a_label_is_guessed_where_it_cannot_be_wrong(tmp_path, columns):
+def test_a_label_is_guessed_where_it_cannot_be_wrong_and_told(tmp_path, columns):
     splits = load(write(tmp_path, {name: pa.array(values) for name, values in columns.items()}))
     assert splits.train.labels.tolist() == CLASS
+    [name] = [name for name, values in columns.items() if values is CLASS]
+    assert splits.notices == (
+        f"{tmp_path}/train.parquet: labels are read from the column {name!r}, which nothing "
+        f"declares (--label-column names another)",
+    )
+    assert load(str(tmp_path), label_column=name).notices == ()
 
 
 def test_an_index_that_pandas_noted_is_none_whatever_its_name(tmp_path):
     noted = {"pandas": json.dumps({"index_columns": ["when"]})}
-    columns = {"kind": CLASS, "when": pa.array(range(N))}
+    columns = {"target": CLASS, "when": pa.array(range(N))}
     assert load(write(tmp_path, columns, metadata=noted)).train.labels.tolist() == CLASS
     # But one that is called so is what people mean by it.
     noted = {"pandas": json.dumps({"index_columns": ["label"]})}
@@ -150,8 +167,8 @@ def test_splits_have_the_same_classes(tmp_path, train, test, said):
 
 
 def test_the_columns_of_train_are_those_of_the_other_splits(tmp_path):
-    write(tmp_path, {"kind": CLASS})
-    write(tmp_path, {"kind": CLASS[:2], "label": CLASS[1:3]}, "test.parquet")
+    write(tmp_path, {"target": CLASS})
+    write(tmp_path, {"target": CLASS[:2], "label": CLASS[1:3]}, "test.parquet")
     assert load(str(tmp_path)).test.labels.tolist() == CLASS[:2]
 
 
@@ -160,6 +177,16 @@ def test_a_column_of_paths_is_not_passed_over_for_numbers(tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     with pytest.raises(PracError, match=r"which column is the image, several could be \(box, im"):
         load(str(tmp_path))
+
+
+def test_inputs_from_lists_that_are_called_something_else_are_told_of(tmp_path):
+    columns = {"file": ["a.png"] * N, "box": np.eye(N).tolist(), "label": CLASS}
+    pq.write_table(pa.table(columns), tmp_path / "train.parquet")
+    [told] = load(str(tmp_path), label_column="label").notices
+    assert "inputs are read from the column 'box', the only one with lists of numbers" in told
+    assert load(str(tmp_path), image_column="box", label_column="label").notices == ()
+    pq.write_table(pa.table({"pixels": columns["box"], "label": CLASS}), tmp_path / "train.parquet")
+    assert load(str(tmp_path), label_column="label").notices == ()
 
 
 def test_the_label_that_is_named_is_no_candidate_for_the_image(tmp_path):
@@ -174,9 +201,32 @@ def test_files_of_no_split_and_secret_labels_are_told_of(tmp_path):
     write(tmp_path, {"label": CLASS})
     write(tmp_path, {"label": [-1, -1]}, "test.parquet")
     write(tmp_path, {"label": CLASS}, "extra.parquet")
-    splits = load(str(tmp_path))
+    splits = load(str(tmp_path), label_column="label")
     assert splits.test is None
     assert splits.notices == (
         f"1 file is not read, called by none of the names of splits: {tmp_path}/extra.parquet",
         f"{tmp_path}/test.parquet: not read, all its labels being -1, kept secret",
     )
+
+
+@pytest.mark.parametrize("labels", [CLASS, WORDS, [float(c) for c in CLASS]])
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ({"label": [-1, -1]}, "not read, all its labels being -1, kept secret"),
+        ({"label": [-1.0, -1.0]}, "not read, all its labels being -1, kept secret"),
+        ({"label": pa.array([None, None], pa.string())}, "not read, all its labels missing"),
+        ({"label": pa.array([None, None], pa.int64())}, "not read, all its labels missing"),
+        ({"label": pa.nulls(2)}, "not read, all its labels missing"),
+        ({"label": [float("nan")] * 2}, "not read, all its labels missing"),
+        ({"id": [0, 1]}, "not read, having no column 'label' of labels"),
+    ],
+)
+def test_a_test_split_without_labels_is_left_out_whatever_they_are(tmp_path, labels, test, said):
+    write(tmp_path, {"label": labels})
+    splits = load(write(tmp_path, test, "test.parquet"), label_column="label")
+    assert splits.test is None
+    assert splits.notices == (f"{tmp_path}/test.parquet: {said}",)
+    (tmp_path / "test.parquet").rename(tmp_path / "val.parquet")
+    with pytest.raises(PracError, match="label"):
+        load(str(tmp_path), label_column="label")

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from prac.config import DataConfig
 from prac.data.sources.by_name import load_splits
 from prac.data.sources.encoded import ImageFiles
 from prac.data.sources.images import decode_images
 from prac.data.sources.noticed import Noticed
+from prac.errors import PracError
 
 WHITE, BLACK = 255, 0
 
@@ -65,6 +66,20 @@ def test_a_shape_that_a_background_hides_is_told_of_and_another_shows_it(tmp_pat
     pixels, told = read(path, background="none")
     assert pixels.unique().tolist() == [WHITE]
     assert "read in the colours that are stored there" in told[0]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_colours_below_wholly_clear_pixels_are_told_of(tmp_path, mode):
+    channels = colours().repeat(2, 2)[..., : len(mode)]
+    channels[..., -1] = 0
+    Image.fromarray(channels, mode).save(tmp_path / "a.png")
+    pixels, told = read(tmp_path / "a.png")
+    assert pixels.unique().tolist() == [WHITE]
+    assert "1 of 1 pictures are all white, being wholly transparent: --background none" in told[1]
+    assert len(read(tmp_path / "a.png", background="none")[0].unique()) > 1
+    # An empty picture, as it is meant.
+    Image.new(mode, (4, 4), (WHITE,) * (len(mode) - 1) + (0,)).save(tmp_path / "b.png")
+    assert len(read(tmp_path / "b.png")[1]) == 1
 
 
 def test_half_transparent_is_half_seen(tmp_path):
@@ -141,16 +156,16 @@ def test_malformed_exif_turns_nothing(tmp_path):
     assert read(tmp_path / "a.jpg")[0].shape == (1, 3, 4, 6)
 
 
-def png_of_16_bits(path, channels):
+def png_of_16_bits(path, channels, below=2**16):
     """Save a PNG of 16 bits a channel, which PIL cannot write in colour; return its high bytes."""
-    values = np.random.default_rng(1).integers(0, 2**16, (4, 6, channels))
+    values = np.random.default_rng(1).integers(0, below, (4, 6, channels))
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
 
     def chunk(kind, data):
         body = kind + data
         return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
-    header = struct.pack(">IIBBBBB", 6, 4, 16, {1: 0, 3: 2}[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", 6, 4, 16, {1: 0, 2: 4, 3: 2}[channels], 0, 0, 0)
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
@@ -166,6 +181,116 @@ def test_sixteen_bits_are_told_of_in_grey_and_in_colour(tmp_path, channels):
     pixels, told = read(tmp_path / "a.png")
     assert np.array_equal(pixels[0].permute(1, 2, 0), high)
     assert "1 of 1 pictures have 16 bits a channel, of which the upper 8 are read" in told[0]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("limit", [8.0, 0.0])
+@pytest.mark.parametrize(
+    ("below", "said"),
+    [
+        (200, "are black in the upper 8 of their 16 bits: if the lower ones hold them"),
+        (2**12, "use less than a quarter of their 16 bits' range, which leaves 64 levels at most"),
+        (2**14, "use less than a quarter of their 16 bits' range, which leaves 64 levels at most"),
+        (2**15, None),
+    ],
+)
+def test_sixteen_bits_of_which_few_are_left_are_told_of(tmp_path, channels, limit, below, said):
+    png_of_16_bits(tmp_path / "a.png", channels, below)
+    told = read(tmp_path / "a.png", memory_limit=limit)[1]
+    assert len(told) == 1 + (said is not None)
+    assert said is None or f"1 of 1 pictures {said}" in told[1]
+
+
+@pytest.mark.parametrize("limit", [8.0, 0.0])
+def test_sixteen_bits_of_grey_with_transparency_stay_grey(tmp_path, limit):
+    high = png_of_16_bits(tmp_path / "a.png", 2)
+    pixels, told = read(tmp_path / "a.png", background="none", memory_limit=limit)
+    assert np.array_equal(pixels[0, 0], high[..., 0])
+    assert "have 16 bits a channel" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.zeros((2, 2), np.float32), "floating-point numbers"),
+        (np.zeros((2, 2), np.int32), "signed or 32-bit integers"),
+        (np.zeros((2, 2), np.int16), "signed or 32-bit integers"),
+    ],
+)
+def test_pixels_of_a_kind_that_is_not_read_are_not_called_damaged(tmp_path, values, kind):
+    image = Image.fromarray(values.astype(np.int32) if values.dtype == np.int16 else values)
+    how: dict[str, Any] = {"tiffinfo": {258: 16, 339: 2}} if values.dtype == np.int16 else {}
+    image.save(tmp_path / "a.tif", **how)
+    with pytest.raises(PracError) as error:
+        read(tmp_path / "a.tif")
+    assert f"a.tif: its pixels are {kind}, expected 8 or 16 bits a channel" in str(error.value)
+    assert "damaged" not in str(error.value)
+
+
+def profile(gamma=None, *, swapped=False):
+    """Return the bytes of a colour profile: sRGB's, with another curve or red and green swapped."""
+    made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = {}
+    for at in range(132, 132 + 12 * struct.unpack(">I", made[128:132])[0], 12):
+        name, offset = struct.unpack(">4sI", made[at : at + 8])
+        tags[name] = at, offset
+    if swapped:
+        (red, _), (green, _) = tags[b"rXYZ"], tags[b"gXYZ"]
+        made[red : red + 4], made[green : green + 4] = b"gXYZ", b"rXYZ"
+    for name in (b"rTRC", b"gTRC", b"bTRC") if gamma else ():
+        _, offset = tags[name]
+        made[offset : offset + 14] = struct.pack(">4sIIH", b"curv", 0, 1, round(gamma * 256))
+    return bytes(made)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("limit", [8.0, 0.0])
+@pytest.mark.parametrize(
+    ("icc", "is_told"),
+    [
+        (profile(), False),
+        (profile(2.2), False),  # As sRGB is often put.
+        (b"none", False),
+        (profile(swapped=True), True),
+        (profile(1.8), True),
+        (profile(1.0), True),
+    ],
+)
+def test_profiles_that_show_other_colours_are_told_of(tmp_path, suffix, limit, icc, is_told):
+    paths = [tmp_path / f"{i}{suffix}" for i in range(2)]
+    Image.fromarray(colours()).save(paths[0], icc_profile=icc)
+    Image.fromarray(colours()).save(paths[1])
+    told = read(*paths, memory_limit=limit)[1]
+    assert len(told) == is_told
+    assert not is_told or told[0].startswith(
+        "1 of 2 pictures have a colour profile other than sRGB, which is not applied"
+    )
+
+
+@pytest.mark.parametrize(("name", "is_told"), [(b"sRGB", 0), (b"Wide", 1)])
+def test_a_pil_that_reads_no_profiles_goes_by_their_names(tmp_path, monkeypatch, name, is_told):
+    monkeypatch.setattr("prac.data.sources.colours.features.check", lambda _: False)
+    Image.fromarray(colours()).save(tmp_path / "a.png", icc_profile=b"a profile called " + name)
+    assert len(read(tmp_path / "a.png")[1]) == is_told
+
+
+@pytest.mark.parametrize(
+    ("chunk", "data", "is_told"),
+    [
+        (b"gAMA", (45455,), False),
+        (b"gAMA", (100000,), True),
+        (b"cHRM", (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000), False),
+        (b"cHRM", (31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000), True),
+    ],
+)
+def test_a_png_s_own_words_on_colours_are_told_of(tmp_path, chunk, data, is_told):
+    info = PngImagePlugin.PngInfo()
+    info.add(chunk, struct.pack(f">{len(data)}I", *data))
+    Image.fromarray(colours()).save(tmp_path / "a.png", pnginfo=info)
+    assert len(read(tmp_path / "a.png")[1]) == is_told
+    info.add(b"sRGB", b"\0")
+    Image.fromarray(colours()).save(tmp_path / "b.png", pnginfo=info)
+    assert read(tmp_path / "b.png")[1] == []
 
 
 @pytest.mark.parametrize(

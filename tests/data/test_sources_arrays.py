@@ -188,9 +188,9 @@ def test_resizing_crops_the_centre():
             {
                 "x_train": pictures(2, 3, 3),
                 "y_train": np.array([0, 1]),
-                "x_test": pictures(2, 3, 3),
+                "x_val": pictures(2, 3, 3),
             },
-            "'x_test' but not 'y_test'",
+            "'x_val' but not 'y_val'",
         ),
         ({"x": pictures(2, 3, 3), "y": np.array([[0, 1], [1, 0]])}, r"shape \(2, 2\)"),
         (
@@ -305,6 +305,13 @@ def test_statistics_need_name_shape_and_classes_to_agree():
     assert known_statistics("cifar10", (3, 24, 24), 10) is None
     assert known_statistics("cifar10", (3, 32, 32), 9) is None
     assert known_statistics("mine", (3, 32, 32), 10) is None
+
+
+@pytest.mark.parametrize(("bright", "known"), [(0.13, True), (0.87, False), (0.29, False)])
+def test_a_file_called_mnist_is_it_only_if_it_looks_so(tmp_path, bright, known):
+    images = (np.random.default_rng(0).random((500, 28, 28)) < bright).astype(np.uint8) * 255
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=np.arange(500) % 10)
+    assert (load(str(tmp_path / "mnist.npz")).statistics is not None) == known
 
 
 def test_an_unknown_name_offers_the_nearest_and_the_other_forms():

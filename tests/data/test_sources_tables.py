@@ -98,7 +98,7 @@ def test_a_test_split_with_secret_labels_is_left_out(folder):
 
 
 def test_without_metadata_columns_are_guessed_and_classes_numbered(tmp_path):
-    columns = {"picture": rows(3), "note": ["a", "b", "c"], "target": [0, 2, 1]}
+    columns = {"picture": rows(3), "note": ["a", "b", "c"], "labels": [0, 2, 1]}
     write(tmp_path / "train.parquet", columns)
     splits = load(str(tmp_path))
     assert splits.train.classes == ("0", "1", "2")
@@ -285,14 +285,63 @@ def test_shards_of_other_types_are_refused(tmp_path):
         load(str(tmp_path))
 
 
+WORDS = pa.array(["b", "a"])
+
+
 @pytest.mark.parametrize(
-    ("name", "size", "known"), [("CIFAR-10", 32, True), ("cifar10", 16, False), ("c", 32, False)]
+    ("one", "other", "joined"),
+    [
+        (pa.array([0, 1]), pa.array([1, 0], pa.int32()), [0, 1, 1, 0]),
+        (pa.array([0, 1], pa.uint8()), pa.array([1, 0], pa.int64()), [0, 1, 1, 0]),
+        (pa.array([0, 1]), pa.array([1.0, 0.0]), [0, 1, 1, 0]),
+        (WORDS, WORDS.cast(pa.large_string()), [1, 0, 1, 0]),
+        (WORDS.dictionary_encode(), WORDS, [1, 0, 1, 0]),
+        (WORDS.dictionary_encode(), pa.array(["b", "b"]).dictionary_encode(), [1, 0, 1, 1]),
+        (pa.array([0, 1]).dictionary_encode(), pa.array([1, 0], pa.int8()), [0, 1, 1, 0]),
+    ],
 )
-def test_statistics_are_for_the_named_set_of_the_right_shape(tmp_path, name, size, known):
-    images = [{"bytes": encoded(picture(i, (size, size))), "path": None} for i in range(2)]
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_shards_that_differ_in_width_only_are_joined(tmp_path, one, other, joined, kind):
+    images = [row["bytes"] for row in rows(4)]
+    for i, (labels, width) in enumerate(((one, pa.binary()), (other, kind))):
+        columns = {"image": pa.array(images[2 * i : 2 * i + 2], width), "label": labels}
+        write(tmp_path / f"train-0000{i}-of-00002.parquet", columns)
+    splits = load(str(tmp_path), label_column="label")
+    assert splits.train.labels.tolist() == joined
+    assert np.array_equal(splits.train.images[3].permute(1, 2, 0), np.asarray(picture(3)))
+
+
+def test_shards_of_pictures_and_of_features_are_not_joined(tmp_path):
+    kinds = pa.list_(pa.list_(pa.uint8())), pa.large_list(pa.list_(pa.int64()))
+    for i, kind in enumerate(kinds):
+        columns = {"image": pa.array([[[i, 2], [3, 4]]] * 2, kind), "label": [0, 1]}
+        write(tmp_path / f"train-0000{i}-of-00002.parquet", columns)
+    assert [int(image[0, 0, 0]) for image in load(str(tmp_path)).train.images] == [0, 0, 1, 1]
+    floats = pa.array([[[1.0, 2.0], [3.0, 4.0]]] * 2)
+    write(tmp_path / "train-00001-of-00002.parquet", {"image": floats, "label": [0, 1]})
+    with pytest.raises(PracError, match=r"shards differ in their columns \('image': list"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("limit", [8 << 30, 0])
+@pytest.mark.parametrize(
+    ("name", "size", "colour", "known"),
+    [
+        ("CIFAR-10", 32, (125, 123, 114), True),
+        ("CIFAR-10", 32, (125, 123, 150), False),
+        ("cifar10", 16, (125, 123, 114), False),
+        ("c", 32, (125, 123, 114), False),
+    ],
+)
+def test_statistics_are_for_the_named_set_of_the_right_shape_and_content(
+    tmp_path, name, size, colour, known, limit
+):
+    # The mean is that of most of the pictures that are looked at: the first are others.
+    pictures = [picture(0, (size, size)), *[Image.new("RGB", (size, size), colour)] * 19]
+    images = [{"bytes": encoded(of), "path": None} for of in pictures]
     declared = features(names=map(str, range(10)))
-    write(tmp_path / name / "train.parquet", {"image": images, "label": [0, 9]}, declared)
-    assert (load(str(tmp_path / name)).statistics is not None) == known
+    write(tmp_path / name / "train.parquet", {"image": images, "label": [0, 9] * 10}, declared)
+    assert (load(str(tmp_path / name), memory_limit=limit).statistics is not None) == known
 
 
 @pytest.fixture

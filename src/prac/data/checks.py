@@ -10,16 +10,16 @@ from torch import Tensor
 
 from prac.data.examples import Examples, TensorExamples
 from prac.data.sources.types import Source
-from prac.errors import PracError
+from prac.data.split import HoldOutError
 
 NAMED_AT_MOST = 10
 
 
 def check_classes(source: Source, train: Tensor) -> None:
-    """Raise a PracError where all the examples `train` (n,) of a source have one class."""
+    """Raise a HoldOutError where all the examples `train` (n,) of a source have one class."""
     labels = source.labels[train]
     if bool((labels == labels[0]).all()):
-        raise PracError(
+        raise HoldOutError(
             f"{source.origin}: each of the {len(labels)} training examples that are left has the "
             f"class {source.classes[int(labels[0])]!r}, expected at least two classes: hold out "
             f"fewer, raise --limit, or draw others with --val-seed"

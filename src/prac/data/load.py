@@ -15,7 +15,7 @@ from prac.data.examples import Examples, LazyPairs, MapExamples, TensorExamples
 from prac.data.sources.by_name import load_splits
 from prac.data.sources.encoded import DamagedImage
 from prac.data.sources.types import Source, Splits
-from prac.data.split import read_index_file, split_indices
+from prac.data.split import HoldOutError, read_index_file, split_indices
 from prac.errors import PracError
 
 _MEASURED_AT_MOST = 2048
@@ -55,6 +55,7 @@ def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
     """Return the configured data set, split; `workers` decode images that do not fit in memory.
 
     Raises:
+        HoldOutError: On a draw of validation examples that leaves too little on a side.
         PracError: On a name or a path that is not known, or data at fault.
     """
     splits = load_splits(config)
@@ -108,7 +109,7 @@ def _held_out(splits: Splits, config: DataConfig) -> tuple[Tensor, Tensor | None
         return used, None
     train, val = split_indices(len(used), fraction=config.val_fraction, seed=config.val_seed)
     if config.val_fraction and not len(val):
-        raise PracError(
+        raise HoldOutError(
             f"val_fraction is {config.val_fraction:g}, which of {len(used)} examples holds none "
             f"out: raise it, or set 0 for no validation"
         )
@@ -121,7 +122,7 @@ def _undamaged(source: Source, indices: Tensor, part: str) -> Tensor:
     damaged[[image.index for image in source.damaged]] = True
     whole = indices[~damaged[indices]]
     if not len(whole):
-        raise PracError(
+        raise HoldOutError(
             f"{source.origin}: every one of the {len(indices)} {part} examples is damaged: "
             f"mend some, or draw others with --val-seed"
         )

@@ -13,6 +13,10 @@ _HEADER_READERS = {
 }
 
 
+class HoldsObjectsError(ValueError):
+    """An array of Python objects, which are never unpickled."""
+
+
 def claimed_bytes(file: IO[bytes], size: int) -> int:
     """Return the bytes of the array that an `.npy` stream of `size` bytes claims to hold.
 
@@ -26,7 +30,7 @@ def claimed_bytes(file: IO[bytes], size: int) -> int:
         raise ValueError(f"format {version[0]}.{version[1]}, expected plain arrays")
     shape, _, dtype = _HEADER_READERS[version](file)
     if dtype.hasobject:
-        raise ValueError("it holds Python objects")
+        raise HoldsObjectsError("it holds Python objects")
     # Of Python's integers: a product in NumPy's could wrap around.
     count = math.prod(shape)
     claimed = count * dtype.itemsize

@@ -16,6 +16,10 @@ from prac.io import check_kind, opened
 from prac.utils import one_line
 
 
+class HoldOutError(PracError):
+    """What is held out, or left to train on, is nothing or of one class: another draw may do."""
+
+
 def split_indices(n: int, *, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Draw (training, validation) indices at random, without regard to labels: sorted int64.
 

@@ -6,7 +6,7 @@ Runs are described without torch; what holds tensors imports it when asked for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,9 +200,14 @@ def _subset(path: Path) -> dict[str, Any]:
 
 def _data(config: DataConfig) -> dict[str, Any]:
     """Return a data set's splits, their sizes by class, its faults, and how it is normalised."""
-    from prac.data import class_counts, load_data
+    from prac.data import HoldOutError, class_counts, load_data
 
-    data = load_data(config)
+    told: list[str] = []
+    try:
+        data = load_data(config)
+    except HoldOutError as error:  # Of small sets, which are looked at all the same.
+        data = load_data(replace(config, val_fraction=0))
+        told.append(f"nothing is held out here; prac find says: {error}")
     splits = {"train": data.train, "validation": data.val, "test": data.test}
     rows = {
         name: {
@@ -224,7 +229,7 @@ def _data(config: DataConfig) -> dict[str, Any]:
         "damaged": {
             split: [asdict(image) for image in images] for split, images in data.damaged.items()
         },
-        "warnings": list(data.warnings),
+        "warnings": [*data.warnings, *told],
     }
 
 

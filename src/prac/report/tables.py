@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any, Literal
 
 from rich import box
@@ -230,6 +231,21 @@ def _statistic(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
+STATISTICS_AT_MOST = 16
+
+
+def _statistics(values: Sequence[float]) -> str:
+    """Return the mean or the deviation of all channels or features; of many, the range.
+
+    >>> _statistics([0.5, 0.25]), _statistics(range(2001))
+    ('0.5000, 0.2500', '0.0000 to 2000.0000 (median 1000.0000 of 2001)')
+    """
+    if len(values) <= STATISTICS_AT_MOST:
+        return ", ".join(map(_statistic, values))
+    low, middle, high = map(_statistic, (min(values), median(values), max(values)))
+    return f"{low} to {high} (median {middle} of {len(values)})"
+
+
 def _data(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return a data set's splits and their classes."""
     shape = "x".join(map(str, facts["input_shape"]))
@@ -244,7 +260,7 @@ def _data(facts: Mapping[str, Any]) -> list[RenderableType]:
     if train:
         parts.append(_counts(facts["classes"], train))
     if facts["mean"]:
-        mean, std = (", ".join(map(_statistic, facts[name])) for name in ("mean", "std"))
+        mean, std = (_statistics(facts[name]) for name in ("mean", "std"))
         parts.append(Text(f"normalised by mean {mean} and deviation {std}"))
     for split, images in facts["damaged"].items():
         if images:

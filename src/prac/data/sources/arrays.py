@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -56,12 +58,42 @@ def _as_features(array: NDArray[np.generic], where: str, image_size: int | None)
     with np.errstate(over="ignore"):
         features = array.astype(np.float32, order="C")
     # Checked after the narrowing: a float64 too large for float32 is infinite now.
-    bad = np.flatnonzero(~np.isfinite(features).reshape(len(features), -1).all(axis=1))
-    if len(bad):
-        raise PracError(f"{where}, row {bad[0]}: a value is not finite as float32")
+    _check_finite(array, ~np.isfinite(features), where)
     # Whether a float64's digits are needed, an offset being subtracted, is told by all examples.
     is_longer = array.dtype.itemsize > features.itemsize
     return torch.from_numpy(array.astype(np.float64, order="C") if is_longer else features)
+
+
+def _check_finite(array: NDArray[np.generic], is_bad: NDArray[np.bool_], where: str) -> None:
+    """Refuse features (n, ...) of which some are no finite numbers as float32."""
+    if not is_bad.any():
+        return
+    row, *place = (int(index) for index in np.argwhere(is_bad)[0])
+    value = float(array[row, *place])
+    what = "NaN" if math.isnan(value) else "infinite"
+    if math.isfinite(value):
+        what = f"{value:.4g}"
+    rows = int(is_bad.reshape(len(array), -1).any(axis=1).sum())
+    feature = ", ".join(map(str, place))
+    remedy = (
+        "scale that feature" if math.isfinite(value) else "fill them in, or leave these rows out"
+    )
+    raise PracError(
+        f"{where}, row {row}: a value is not finite as float32, feature {feature} being {what} "
+        f"({rows} of {len(array)} rows hold such values): {remedy}"
+    )
+
+
+def look_like_pictures(features: Tensor) -> bool:
+    """Say whether floats (n, ...) have the shape of pictures and are not normalised as these are.
+
+    With channels first, (n, c, h, w), they are.
+    """
+    if features.ndim == 3:
+        low, high = sorted(features.shape[1:])
+        return low >= 4 and high <= 4 * low
+    is_last = features.ndim == 4 and features.shape[3] in (1, 3, 4)
+    return is_last and features.shape[1] not in (1, 3)
 
 
 def _channels_first(array: NDArray[np.uint8], where: str) -> NDArray[np.uint8]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prac.data.augment import lost_in_float32
+from prac.data.sources.arrays import look_like_pictures
 from prac.data.sources.encoded import DamagedImage
+from prac.data.sources.labels import as_integers, to_indices, why_unlabelled, words_of
 from prac.data.sources.noticed import Noticed
-from prac.data.sources.statistics import known_statistics
+from prac.data.sources.statistics import known_statistics, surely_known
 from prac.data.sources.types import LazyImages, Source, Splits
 from prac.errors import PracError
-
-_SHOWN = (bool, float, str, bytes)
 
 # What a split may be called, and which it then is.
 SPLIT_NAMES = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(
@@ -84,7 +83,7 @@ def check_labels(
         PracError: there are not as many as `images`; a label is missing, no integer, or names no
             class. It names `where`, the first bad row, counted from 0, and its value.
     """
-    integers = _integers(labels, where)
+    integers = as_integers(labels, where)
     if len(integers) != images:
         raise PracError(f"{where}: {len(integers)} labels for {images} images")
     bad = np.flatnonzero((integers < 0) | (integers >= len(classes)))
@@ -101,11 +100,15 @@ def assemble(
     raw: Mapping[str, RawSplit],
     classes: Sequence[str] | None = None,
     notices: Iterable[str] = (),
+    *,
+    is_named_by_path: bool = False,
 ) -> Splits:
     """Check raw splits, `train` and perhaps `val` and `test`, and put them together.
 
-    A `val` without a `test` serves as the test split. Without names classes are numbered, up to the
-    largest label in any split. `notices` say what was left out in reading them.
+    A `val` without a `test` serves as the test split; a test split whose labels are all missing, or
+    all -1, is left out. Without names classes are train's words, or else numbered, up to the
+    largest label in any split. `notices` say what was left out in reading them. A name that is that
+    of a path does not prove the data set to be the one known by it.
 
     Raises:
         PracError: a split is empty, its labels are at fault, fewer than two classes are there, or
@@ -114,7 +117,16 @@ def assemble(
     for split in raw.values():
         if len(split.images) == 0:
             raise PracError(f"{split.origin}: the split is empty, expected at least one example")
+    told = list(notices)
+    test_labels = raw["test"].labels if "test" in raw else None
+    if test_labels is not None and (why := why_unlabelled(test_labels)):
+        told.append(f"{raw['test'].origin}: {why}")
+        raw = {key: split for key, split in raw.items() if key != "test"}
+    told += _doubtful_features(raw["train"])
     raw = _of_one_precision(raw)
+    words = words_of(raw["train"].labels)
+    classes = words if classes is None else classes
+    raw = {key: _with_indices(split, classes if words else None) for key, split in raw.items()}
     names = tuple(classes) if classes is not None else _numbered_classes(raw)
     where = raw["train"].labels_origin
     if len(names) < 2:
@@ -141,11 +153,31 @@ def assemble(
     if "test" not in sources and "val" in sources:
         sources["test"] = sources.pop("val")
     statistics = known_statistics(name, sources["train"].shape, len(names))
+    if statistics and is_named_by_path and not surely_known(sources["train"], statistics):
+        statistics = None
     noticed = Noticed()
     for split in raw.values():
         noticed.join(split.noticed)
-    told = (*notices, *noticed.notices())
-    return Splits(sources["train"], sources.get("val"), sources.get("test"), name, statistics, told)
+    told += noticed.notices()
+    val, test = sources.get("val"), sources.get("test")
+    return Splits(sources["train"], val, test, name, statistics, tuple(told))
+
+
+def _doubtful_features(train: RawSplit) -> Iterator[str]:
+    """Yield a notice where floats may be meant as pictures."""
+    images = train.images
+    if isinstance(images, Tensor) and images.is_floating_point() and look_like_pictures(images):
+        shape = tuple(images.shape[1:])
+        yield (
+            f"{train.origin}: floats are read as features of shape {shape} and not as pictures, "
+            f"each of the {shape[0]} along the first axis normalised on its own: store pictures as "
+            f"uint8, 0 to 255, or as floats of shape (n, channels, height, width)"
+        )
+
+
+def _with_indices(split: RawSplit, classes: Sequence[str] | None) -> RawSplit:
+    labels = to_indices(split.labels, classes, split.labels_origin)
+    return replace(split, labels=labels)
 
 
 def _of_one_precision(raw: Mapping[str, RawSplit]) -> dict[str, RawSplit]:
@@ -163,31 +195,10 @@ def _of_one_precision(raw: Mapping[str, RawSplit]) -> dict[str, RawSplit]:
     return found
 
 
-def _integers(labels: NDArray[Any], where: str) -> NDArray[np.integer[Any]]:
-    if labels.ndim != 1:
-        raise PracError(f"{where} has shape {labels.shape}, expected one label an example, (n,)")
-    if labels.dtype.kind in "iu":
-        return labels
-    for row, value in enumerate(labels.tolist()):
-        if value is None or value != value:  # NaN is how floats say missing.
-            raise PracError(f"{where}, row {row}: the label is missing")
-        if not isinstance(value, int) or isinstance(value, bool):
-            # Lists may refer to themselves, or to each other often enough to have no end in print.
-            shown = reprlib.repr(value) if isinstance(value, _SHOWN) else type(value).__name__
-            raise PracError(
-                f"{where}, row {row}: label {shown} is no integer, "
-                "expected the index of a class, counted from 0"
-            )
-    try:
-        return np.asarray(labels, dtype=np.int64)
-    except OverflowError as error:
-        raise PracError(f"{where}: a label is beyond 64 bits, expected class indices") from error
-
-
 def _numbered_classes(raw: Mapping[str, RawSplit]) -> tuple[str, ...]:
     top = 0
     for split in raw.values():
-        labels = _integers(split.labels, split.labels_origin)
+        labels = as_integers(split.labels, split.labels_origin)
         if not len(labels):
             continue
         row = int(np.argmax(labels))
@@ -209,15 +220,15 @@ def _same_shape(sources: dict[str, Source]) -> dict[str, Source]:
         sources = {key: _in_colour(source) for key, source in sources.items()}
     train = sources["train"]
     for source in sources.values():
+        if source.dtype != train.dtype:
+            raise PracError(
+                f"{train.origin} holds {train.dtype}, {source.origin} holds {source.dtype}: "
+                f"expected one kind in all splits, uint8 for pictures or floats for features"
+            )
         if source.shape != train.shape:
             raise PracError(
                 f"examples differ in shape: {train.origin} has {train.shape}, "
                 f"{source.origin} has {source.shape}: pass --image-size N if they are pictures"
-            )
-        if source.dtype != train.dtype:
-            raise PracError(
-                f"{train.origin} holds {train.dtype}, {source.origin} holds {source.dtype}: "
-                "expected one kind in all splits"
             )
     return sources
 

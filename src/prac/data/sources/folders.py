@@ -56,7 +56,8 @@ def load_class_folders(folder: Path, layout: Layout, config: DataConfig) -> Spli
                 )
             groups[name] = groups.get(name, []) + _class_pictures(sub, passed)
         raw[key] = _by_class(groups, classes, str(root), config)
-    return assemble(canonical(folder.name), raw, classes, [*notices, *passed.notices()])
+    told = [*notices, *passed.notices()]
+    return assemble(canonical(folder.name), raw, classes, told, is_named_by_path=True)
 
 
 def _class_pictures(folder: Path, passed: Passed) -> list[Path]:

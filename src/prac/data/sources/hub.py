@@ -57,7 +57,9 @@ def load_hub(config: DataConfig) -> Splits:
         origin = f"{HUB_PREFIX}{hub_id} ({found[split]})"
         # Asked for as Arrow, rows come as they are stored: memory-mapped, images still encoded.
         table = part.with_format("arrow")[:]
-        columns = splits.columns_of(table.schema, part.features.to_dict(), where=origin)
+        columns = splits.columns_of(split, table.schema, part.features.to_dict(), where=origin)
+        if columns is None:
+            continue
         splits.add(split, table, columns, origin=origin, parts=[(0, origin)], folder=Path())
     known = {known: name for name, known in KNOWN.items()}
     return splits.assembled(known.get(hub_id, hub_id.rpartition("/")[2]))

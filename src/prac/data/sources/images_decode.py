@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prac.data.sources.colours import are_not_srgb
 from prac.data.sources.encoded import DamagedImage, EncodedImages, Mode, Rendering
 from prac.errors import PracError
 from prac.utils import needed, one_line
@@ -32,7 +33,14 @@ FORMATS = (
 # What is done to pictures, in words that follow "3 of 4 pictures".
 FIRST_FRAME = "are animations or have several pages, of which only the first is read"
 EIGHT_BITS = "have 16 bits a channel, of which the upper 8 are read"
+_REMEDY = "bring them to 8 bits by the range of the whole set, or store them as floats in .npz"
+BLACK = f"are black in the upper 8 of their 16 bits: if the lower ones hold them, {_REMEDY}"
+DIM = f"use less than a quarter of their 16 bits' range, which leaves 64 levels at most: {_REMEDY}"
 PALETTE = "have a palette, whose colours are read"
+PROFILE = (
+    "have a colour profile other than sRGB, which is not applied: convert them to sRGB if their "
+    "colours matter"
+)
 TURNED = "are turned as their EXIF orientation says (not with --no-exif-rotation)"
 IGNORED_ALPHA = "have transparent pixels, read in the colours that are stored there"
 OVER = {
@@ -44,12 +52,19 @@ VANISHED = {
     f"alone: choose another --background"
     for colour in OVER
 }
+CLEAR = {
+    colour: f"are all {colour}, being wholly transparent: --background none reads the colours that "
+    f"are stored there"
+    for colour in OVER
+}
 
 _SIXTEEN_BITS = frozenset(("I;16", "I;16B", "I;16L", "I;16N"))
 _GREY = frozenset(("1", "L", "LA", "La"))
 _USUAL = frozenset(("1", "L", "LA", "La", "RGB", "RGBA", "RGBa", "PA", "I", "F"))
 # Of the others' files the first look says it: a JPEG of several pictures is no animation.
 _ANIMATED = frozenset(("PNG", "GIF", "WEBP", "TIFF", "AVIF"))
+_QUARTER = 64  # Of 256 levels.
+_UNREAD = {"I": "signed or 32-bit integers", "F": "floating-point numbers"}
 _DEEP = frozenset(("PNG", "TIFF", "PPM"))
 _TURNED_LATE = frozenset(("PNG", "TIFF"))
 _METADATA = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))
@@ -114,7 +129,12 @@ def is_stored_grey(encoded: EncodedImages, index: int) -> bool:
 
 def is_grey(image: Image.Image) -> bool:
     """Whether an opened image has one channel, transparency aside."""
-    return image.mode in _GREY or _has_sixteen_bits(image)
+    # Grey with transparency, of 16 bits, becomes RGBA in PIL.
+    return image.mode in _GREY or _has_sixteen_bits(image) or _raw_mode(image).startswith("LA;16")
+
+
+class _UnreadKind(ValueError):
+    """Pixels of a kind that is not read, in an image that may be whole."""
 
 
 class Decoded(NamedTuple):
@@ -185,12 +205,12 @@ def _converted(
     image: Image.Image, mode: Mode | None, rendering: Rendering
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """Return an opened image as people see it, and what of it is lost or changed on the way."""
-    told, grey = _orientation(image), is_grey(image)
+    told, grey, is_deep = _orientation(image), is_grey(image), _has_deep_channels(image)
     # An animation's pictures are looked for before the first is loaded, its file being open then.
     noted = [FIRST_FRAME] if image.format in _ANIMATED and _is_animated(image) else []
-    if _has_deep_channels(image):
-        noted.append(EIGHT_BITS)
+    noted += [EIGHT_BITS] if is_deep else []
     image.load()
+    noted += [PROFILE] if are_not_srgb(image.info, grey) else []
     turn = _turn(image, told, rendering)
     if image.mode == "P":
         noted.append(PALETTE)
@@ -198,8 +218,12 @@ def _converted(
         noted.append(f"are in {image.mode}, converted to RGB")
     if _has_sixteen_bits(image):
         image = _high_bytes(image)
-    if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of kind {image.mode!r}, expected 8 or 16 bits a channel")
+    if image.mode in _UNREAD:
+        raise _UnreadKind(
+            f"its pixels are {_UNREAD[image.mode]}, expected 8 or 16 bits a channel, without sign"
+        )
+    if is_deep:
+        noted += _what_is_left(image)
     if image.has_transparency_data:
         image, seen = _over_background(image, grey, rendering.background)
         noted += seen
@@ -222,6 +246,12 @@ def _high_bytes(image: Image.Image) -> Image.Image:
     return image
 
 
+def _what_is_left(image: Image.Image) -> list[str]:
+    """Say of an image whose upper 8 of 16 bits were read how little of it they may hold."""
+    peak = int(np.asarray(image.convert("RGB")).max())
+    return [BLACK] if peak == 0 else [DIM] if peak < _QUARTER else []
+
+
 def _over_background(
     image: Image.Image, grey: bool, background: str
 ) -> tuple[Image.Image, list[str]]:
@@ -236,8 +266,12 @@ def _over_background(
     image = image.convert("L" if grey else "RGB")
     seen = Image.new(image.mode, image.size, background)
     seen.paste(image, mask=alpha)
-    is_blank = seen.getcolors(1) is not None and alpha.getcolors(1) is None
-    return seen, [OVER[background], *([VANISHED[background]] if is_blank else [])]
+    words = [OVER[background]]
+    if alpha.getextrema() == (0, 0):
+        words += [CLEAR[background]] if image.tobytes() != seen.tobytes() else []
+    elif seen.getcolors(1) is not None and alpha.getcolors(1) is None:
+        words.append(VANISHED[background])
+    return seen, words
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -248,14 +282,19 @@ def _has_deep_channels(image: Image.Image) -> bool:
     """Say whether an opened image has 16 bits a channel, which PIL halves where it is in colour."""
     if _has_sixteen_bits(image):
         return True
-    tiles = getattr(image, "tile", ())  # Of an image that is opened and not loaded.
-    if image.format not in _DEEP or not tiles:
-        return False
-    stored = tiles[0][3]
-    if image.format == "PPM":
+    tiles = getattr(image, "tile", ())
+    if image.format == "PPM" and tiles:
+        stored = tiles[0][3]
         return isinstance(stored, tuple) and len(stored) == 2 and stored[1] > 255
+    return image.format in _DEEP and ";16" in _raw_mode(image)
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Return how the pixels of an image that is opened and not loaded are stored, if PIL tells."""
+    tiles = getattr(image, "tile", ())
+    stored = tiles[0][3] if tiles else ""
     raw = stored if isinstance(stored, str) else stored[0] if stored else ""
-    return isinstance(raw, str) and ";16" in raw
+    return raw if isinstance(raw, str) else ""
 
 
 def _orientation(image: Image.Image) -> int:
@@ -294,6 +333,8 @@ def _damaged(encoded: EncodedImages, index: int, error: Exception) -> DamagedIma
         raise PracError(f"{name}: not enough memory to decode this image") from error
     if isinstance(error, OSError) and error.errno in _NOT_THE_IMAGE:
         raise PracError(f"{name}: cannot be read ({error.strerror})") from error
+    if isinstance(error, _UnreadKind):
+        return DamagedImage(index, name, str(error))
     # PIL's own message repeats the buffer's address, which tells the user nothing.
     reason = "not an image of a known format" if "identify" in str(error) else one_line(error)
     kinds = ", ".join(FORMATS)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prac.config import DataConfig
-from prac.data.npy import claimed_bytes
+from prac.data.npy import HoldsObjectsError, claimed_bytes
 from prac.data.sources.arrays import as_images
 from prac.data.sources.assemble import RawSplit, assemble, split_of
+from prac.data.sources.labels import word_of
 from prac.data.sources.noticed import first_few, number_of
 from prac.data.sources.types import Splits
 from prac.errors import PracError
@@ -37,10 +38,11 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
 
     The arrays are `x_train`, `y_train` and, where there, `x_test`, `y_test`, `x_val`, `y_val`; or
     `train_images`, `train_labels` and so on; or `x`, `y` for training. Splits may be called by any
-    of their names, in letters of either case. Images are as for `as_images`, labels integers of
-    shape (n,) or (n, 1). An array of strings called `classes` names the classes. Arrays of other
-    names are not read, and counted in the notices. What a compressed file may unpack to is
-    `memory_limit`; one that is not compressed is read whatever its size.
+    of their names, in letters of either case. Images are as for `as_images`, labels of shape (n,)
+    or (n, 1) as for `assemble`. An array of strings called `classes` names the classes. Arrays of
+    other names are not read, and counted in the notices, as is a test split without labels. What a
+    compressed file may unpack to is `memory_limit`; one that is not compressed is read whatever its
+    size.
 
     Raises:
         PracError: the file is damaged or unpacks to too much, an array is missing or not as above.
@@ -49,36 +51,32 @@ def load_npz(path: Path, config: DataConfig) -> Splits:
     raw = {}
     told: list[str] = []
     for split, (images, labels) in _pairs(names, path).items():
-        targets = arrays[labels]
-        told += _doubtful_features(arrays[images], f"{path}, array {names[images]!r}")
+        if labels not in arrays:
+            told.append(f"{path}: {names[images]!r} is not read, having no {labels!r}")
+            continue
+        where, targets = f"{path}, array {names[images]!r}", arrays[labels]
         raw[split] = RawSplit(
-            as_images(arrays[images], f"{path}, array {names[images]!r}", config.image_size),
+            as_images(arrays[images], where, config.image_size),
             targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets,
             f"{path} ({split})",
             f"{path}, array {names[labels]!r}",
         )
-    classes = arrays.get("classes")
-    if classes is not None and (classes.dtype.kind != "U" or classes.ndim != 1):
-        found = f"{classes.dtype} {classes.shape}"
-        raise PracError(f"{path}, array 'classes': {found}, expected strings")
+    classes = _class_names(arrays["classes"], path) if "classes" in arrays else None
     unread = [names[name] for name in names if name not in arrays]
     if unread:
         told.append(
             f"{path}: {number_of(len(unread), 'array')} not read, called by none of the names of "
             f"splits: {first_few(unread)}"
         )
-    return assemble(path.stem, raw, None if classes is None else classes.tolist(), told)
+    return assemble(path.stem, raw, classes, told, is_named_by_path=True)
 
 
-def _doubtful_features(array: NDArray[Any], where: str) -> Iterator[str]:
-    """Yield a notice where floats may be meant as pictures, whose colours come last."""
-    if array.dtype.kind != "f" or array.ndim != 4 or array.shape[3] not in (1, 3):
-        return
-    if array.size and array.min() >= 0 and array.max() <= 1:
-        yield (
-            f"{where} holds floats, read as features of shape {array.shape[1:]} and not as "
-            f"pictures: if they are, store them as uint8, 0 to 255"
+def _class_names(classes: NDArray[Any], path: Path) -> list[str]:
+    if classes.dtype.kind not in "US" or classes.ndim != 1:
+        raise PracError(
+            f"{path}, array 'classes': {classes.dtype} {classes.shape}, expected strings"
         )
+    return [word_of(name) for name in classes.tolist()]
 
 
 def _split_names(name: str) -> Iterator[tuple[str, _Pair]]:
@@ -113,7 +111,9 @@ def _pairs(names: Mapping[str, str], path: Path) -> dict[str, _Pair]:
             f"{path}: it holds {', '.join(sorted(names.values())) or 'nothing'}, expected x_train "
             "and y_train, or train_images and train_labels, or x and y"
         )
-    for pair in found.values():
+    for split, pair in found.items():
+        if split == "test" and pair.images in names:
+            continue  # Without labels it is left out.
         if lacking := [name for name in pair if name not in names]:
             there = next(names[name] for name in pair if name in names)
             raise PracError(f"{path}: it holds {there!r} but not {lacking[0]!r}")
@@ -138,7 +138,7 @@ def _read_arrays(path: Path, memory_limit: int) -> tuple[dict[str, str], dict[st
                 entries = archive.namelist()
                 names = _by_lower_case([n[:-4] for n in entries if n.endswith(".npy")], path)
                 pairs = _pairs(names, path).values()
-                chosen = sorted({*chain(*pairs), *({"classes"} & names.keys())})
+                chosen = sorted({*chain(*pairs), "classes"} & names.keys())
                 _check_size(path, archive, [names[name] for name in chosen], memory_limit)
                 for name in chosen:
                     with archive.open(f"{names[name]}.npy") as member:
@@ -172,7 +172,13 @@ def _check_size(
     claimed = 0
     for name in names:
         with archive.open(f"{name}.npy") as member:
-            claimed += claimed_bytes(member, archive.getinfo(f"{name}.npy").file_size)
+            try:
+                claimed += claimed_bytes(member, archive.getinfo(f"{name}.npy").file_size)
+            except HoldsObjectsError as error:
+                raise PracError(
+                    f"{path}, array {name!r}: it holds Python objects, which are not read: store "
+                    f"words by .astype(str), and numbers by .astype(float) or the like"
+                ) from error
     if claimed > max(memory_limit, path.stat().st_size):
         raise PracError(
             f"{path}: its arrays unpack to {claimed / 1e9:.3g} GB, more than the memory limit of "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.config import DataConfig
 from prac.data.sources.assemble import split_of
+from prac.data.sources.columns import is_encoded, is_nested, is_text, leaf, plain_column
 from prac.data.sources.noticed import first_few, number_of
 from prac.data.sources.tables import TableSplits
 from prac.data.sources.types import Splits
@@ -49,10 +50,12 @@ def load_parquet(folder: Path, config: DataConfig, *, name: str) -> Splits:
         )
     for split, files in split_files.items():
         origin = str(files[0]) if len(files) == 1 else f"{folder} ({split})"
-        columns = splits.columns_of(*_declared(files[0]), where=str(files[0]))
+        columns = splits.columns_of(split, *_declared(files[0]), where=str(files[0]))
+        if columns is None:
+            continue
         table, parts = _read_shards(files, [columns.image, columns.label], config.memory_bytes)
         splits.add(split, table, columns, origin=origin, parts=parts, folder=folder)
-    return splits.assembled(name)
+    return splits.assembled(name, is_named_by_path=True)
 
 
 def _split_files(folder: Path) -> tuple[dict[str, list[Path]], list[Path]]:
@@ -124,10 +127,39 @@ def _read_shards(
         parts.append((rows, str(path)))
         rows += table.num_rows
     try:
-        return pa.concat_tables(tables), parts
+        return _joined(tables), parts
     except pa.ArrowException as error:
         place, reason = files[0].parent, one_line(error)
         raise PracError(f"{place}: shards differ in their columns ({reason})") from error
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the rows of all tables, whose columns may be stored in different widths.
+
+    Raises:
+        ArrowException: they hold different kinds of value.
+    """
+    if any(table.schema != tables[0].schema for table in tables):
+        tables = [_undivided(table) for table in tables]
+        first = tables[0].schema
+        for table in tables:
+            for one, other in zip(first, table.schema, strict=True):
+                # Lists of integers are pictures, those of floats features.
+                if is_nested(one.type) and leaf(one.type) != leaf(other.type):
+                    raise pa.ArrowTypeError(f"{one.name!r}: {one.type} and {other.type}")
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _undivided(table: pa.Table) -> pa.Table:
+    """Return a table with categories and views of text and bytes as plain values."""
+    for position, field in enumerate(table.schema):
+        column = plain_column(table[field.name])
+        if is_text(column.type):
+            column = column.cast(pa.large_string())
+        elif is_encoded(column.type) and not pa.types.is_struct(column.type):
+            column = column.cast(pa.large_binary())
+        table = table.set_column(position, field.name, column)
+    return table
 
 
 def _unpacked_table(path: Path, columns: list[str], memory_limit: int) -> pa.Table:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from prac.config import DataConfig
@@ -17,14 +18,16 @@ from prac.data.sources.columns import (
     LISTS,
     Columns,
     Features,
+    check_readable,
     choose_columns,
     is_encoded,
     is_nested,
+    plain_column,
     same_columns,
 )
 from prac.data.sources.encoded import DamagedImage
+from prac.data.sources.labels import as_integers, why_unlabelled
 from prac.data.sources.noticed import Noticed
-from prac.data.sources.table_labels import read_labels, with_classes
 from prac.data.sources.types import Splits
 from prac.errors import PracError
 from prac.utils import needed
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
 else:
     pa = needed("pyarrow", "data", "reading tables")
     pc = needed("pyarrow.compute", "data", "reading tables")
+
+
+# Of fewer rows, distinct values prove nothing.
+_MANY_ROWS = 10
 
 
 class EncodedColumn:
@@ -85,19 +92,35 @@ class TableSplits:
         self._raw: dict[str, RawSplit] = {}
         self.notices: list[str] = []
 
-    def columns_of(self, schema: pa.Schema, features: Features, *, where: str) -> Columns:
+    def columns_of(
+        self, split: str, schema: pa.Schema, features: Features, *, where: str
+    ) -> Columns | None:
         """Choose the columns of train's table, or find those again in another split's.
+
+        None is for a test split without labels, which is to be left out.
 
         Raises:
             PracError: as `choose_columns` does, or the class names differ from train's.
         """
         train = self._columns
         if train is None:
-            return choose_columns(schema, features, self._config, where=where)
+            found = self._columns = choose_columns(schema, features, self._config, where=where)
+            if found.is_image_guess:
+                self.notices.append(
+                    f"{where}: inputs are read from the column {found.image!r}, the only one with "
+                    f"lists of numbers (--image-column names another)"
+                )
+            if found.is_guess:
+                self.notices.append(
+                    f"{where}: labels are read from the column {found.label!r}, which nothing "
+                    f"declares (--label-column names another)"
+                )
+            return found
+        if split == "test" and train.label not in schema.names:
+            self.notices.append(f"{where}: not read, having no column {train.label!r} of labels")
+            return None
         config = same_columns(self._config, train)
         found = choose_columns(schema, features, config, where=where)
-        if train.has_words and found.classes is None:
-            return train
         if found.classes != train.classes:
             raise PracError(
                 f"{where}, column {found.label!r}: the class names differ from train's, "
@@ -116,18 +139,19 @@ class TableSplits:
         folder: Path,
     ) -> None:
         """Read a split; the rest is as for `raw_split`. A test split without labels is left out."""
-        if self._columns is None:
-            columns = self._columns = with_classes(table[columns.label], columns)
-        read = raw_split(table, columns, self._config, origin=origin, parts=parts, folder=folder)
-        if split == "test" and unlabelled(read):
-            self.notices.append(f"{origin}: not read, all its labels being -1, kept secret")
-        else:
-            self._raw[split] = read
+        # Of one that is left out no picture need be decoded.
+        labels = plain_column(table[columns.label])
+        if split == "test" and (why := why_unlabelled(_stored(labels))):
+            self.notices.append(f"{origin}: {why}")
+            return
+        self._raw[split] = raw_split(
+            table, columns, self._config, origin=origin, parts=parts, folder=folder
+        )
 
-    def assembled(self, name: str) -> Splits:
+    def assembled(self, name: str, *, is_named_by_path: bool = False) -> Splits:
         """Return the data set, checked as `assemble` does."""
         classes = None if self._columns is None else self._columns.classes
-        return assemble(name, self._raw, classes, self.notices)
+        return assemble(name, self._raw, classes, self.notices, is_named_by_path=is_named_by_path)
 
 
 def raw_split(
@@ -164,23 +188,37 @@ def raw_split(
             "nested lists of numbers: name another with --image-column"
         )
     labels_origin = f"{origin}, column {columns.label!r}"
-    labels = read_labels(table[columns.label], columns, labels_origin)
-    return RawSplit(images, labels, origin, labels_origin, damaged, noticed)
+    check_readable(table[columns.label].type, labels_origin)
+    labels = plain_column(table[columns.label])
+    if columns.is_guess:
+        _check_no_numbering(labels, columns, labels_origin)
+    stored = _stored(labels)
+    if columns.classes is not None:  # Declared as the indices of these.
+        stored = as_integers(stored, labels_origin)
+    return RawSplit(images, stored, origin, labels_origin, damaged, noticed)
 
 
-def unlabelled(split: RawSplit) -> bool:
-    """Whether every label is -1, the hub's mark for a test split whose labels are kept secret."""
-    labels = split.labels
-    return labels.dtype.kind == "i" and len(labels) > 0 and bool((labels == -1).all())
+def _stored(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return a plain column of labels (n,): integers, or whatever else there is as objects."""
+    if column.null_count or not pa.types.is_integer(column.type):
+        # Integers with nulls would turn into floats, and a bad value would not be shown as it is.
+        return np.fromiter(column.to_pylist(), dtype=object, count=len(column))
+    array: NDArray[Any] = column.to_numpy()
+    return array
+
+
+def _check_no_numbering(labels: pa.ChunkedArray, columns: Columns, where: str) -> None:
+    """Refuse a guessed column whose values are all distinct: it tells rows apart, not classes."""
+    if len(labels) >= _MANY_ROWS and pc.count_distinct(labels, mode="all").as_py() == len(labels):
+        raise PracError(
+            f"{where}: no value is there twice, as if it numbered the rows: if these are the "
+            f"labels, say so by --label-column {columns.label}"
+        )
 
 
 def _nested(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
     """Nested lists of equal lengths to an array (n, ...)."""
-    if isinstance(column.type, pa.BaseExtensionType):
-        column = pa.chunked_array(
-            [chunk.storage for chunk in column.chunks], type=column.type.storage_type
-        )
-    values: pa.ChunkedArray = column
+    values = plain_column(column)
     shape = [len(column)]
     while isinstance(values.type, LISTS):
         if values.null_count:
