@@ -31,7 +31,7 @@ from prac.training.task import CLASSIFICATION, Task
 from prac.training.threads import is_small
 from prac.training.trial import (
     ModelFault,
-    check_classes,
+    check_class_scores,
     check_judged,
     check_no_more,
     first_batch,
@@ -215,7 +215,7 @@ class Problem:
         with self.measuring(), self._trial(), torch.no_grad():
             outputs = outputs_of(self.model, name, x)
             if self.is_classification:
-                check_classes(name, examples, outputs, y)
+                check_class_scores(name, examples, outputs, y)
             judged(self.task, name, outputs, y)
         check_values(self, name, examples)
 

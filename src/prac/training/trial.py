@@ -31,7 +31,7 @@ def first_batch(examples: Examples, count: int) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TriedSteps:
     """What a copy of a model did in its first steps.
 
     Attributes:
@@ -56,7 +56,7 @@ def tried_steps(
     task: Task,
     runtime: Runtime,
     config: TrainConfig | None,
-) -> Trial:
+) -> TriedSteps:
     """Train a copy of a model on a few examples, and return what it did.
 
     It takes two whole steps, if `config` says with what: some models fail at the second, on what
@@ -77,7 +77,7 @@ def tried_steps(
     task.correct(outputs.detach(), y)
     draws = before != global_states()
     if config is None:
-        return Trial(first, last.name, False, (), draws)
+        return TriedSteps(first, last.name, False, (), draws)
     _backward(trial, loss)
     sparse = [name for name, of in trial.named_parameters() if _is_sparse(of.grad)]
     optimizer = make_optimizer(trial, config, runtime, sparse=bool(sparse))
@@ -88,7 +88,7 @@ def tried_steps(
     _backward(trial, loss)
     _step(optimizer, config, sparse)
     used = structure(trial, model)
-    return Trial(used, last.name, bool(sparse), tuple(_counting(model, first, used)), draws)
+    return TriedSteps(used, last.name, bool(sparse), tuple(_counting(model, first, used)), draws)
 
 
 def outputs_of(model: nn.Module, name: str, x: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ _JUDGED: dict[str, tuple[str, Callable[[Tensor], bool]]] = {
 }
 
 
-def check_classes(name: str, examples: Examples, outputs: Tensor, y: Tensor) -> None:
+def check_class_scores(name: str, examples: Examples, outputs: Tensor, y: Tensor) -> None:
     """Raise a PracError unless outputs are scores of classes, and labels one class an example."""
     if outputs.ndim != 2:
         raise PracError(
