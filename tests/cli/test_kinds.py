@@ -512,6 +512,8 @@ OWN = {
     "runs/resnet/seed-1/weights.pt": "",
     "runs/resnet/seed-1/config.yaml": "lr: 0.1",
     "retrain/0/config.yaml": "lr: 0.1",
+    "state/00000001.safetensors": "",
+    "0/ticket.safetensors": "",
     "0" * 24: "",
     "a" * 24 + "/notes.txt": "",
 }
@@ -530,6 +532,15 @@ def test_a_data_set_may_lie_beside_files_called_like_prac_s(name, things, tmp_pa
     shutil.rmtree(photos / "train")
     shutil.rmtree(photos / "test")
     assert kind_at(photos) == ("curves" if name.startswith("events") else "folder")
+
+
+def test_figures_beside_runs_are_no_data(things, tmp_path, capsys):
+    shutil.copytree(things / "runs/x", tmp_path / "project/x")
+    shutil.copytree(things / "charts", tmp_path / "project/figures")
+    (tmp_path / "project/src").mkdir()
+    (tmp_path / "project/src/train.py").write_text("")
+    assert main(["inspect", str(tmp_path / "project")]) == 0
+    assert capsys.readouterr().out.startswith("a folder of runs: ")
 
 
 def test_a_comparison_before_its_results_is_described(things, tmp_path, capsys):

@@ -110,6 +110,7 @@ def test_folders_beside_splits_are_counted(tmp_path):
         (("train/ant", "train/bee", "test"), "test: pictures lie in it, such as 0.png, but no"),
         (("train", "test"), "test: pictures lie in it, such as 0.png, but no folders of them"),
         (("train",), "expected train/CLASS, a folder for each class"),
+        (("train/images", "test/images"), "train: 1 class, .* each: beside images there is none"),
         (("ant/train", "ant/test", "bee/train"), "ant: holds test, train: expected splits above"),
         (("train/ant", "train/bee", "val/ant", "dev/ant"), "'dev' and 'val' both name the val"),
         (("train/ant", "train/bee", "test/Ant"), "test/Ant: no class of that name in .*train"),
@@ -269,6 +270,7 @@ def test_the_only_folder_of_pictures_is_looked_into(tmp_path, place):
         ("train_data", "test_data"),
         ("TrainImages", "ValImages"),
         ("train2017", "val2017"),
+        ("train_data/train", "test_data/test"),
         ("my-training", "my-validation", "my-testing"),
     ],
 )

@@ -162,14 +162,14 @@ def _of_folder(path: Path) -> str:
         return _of_run(path)
     if _is_comparison(path):
         return "comparison"
-    if (path / "ticket.safetensors").is_file() and (path / "subset.safetensors").is_file():
+    if _is_level(path):
         return "level"
-    if any(path.glob("[0-9]*/ticket.safetensors")):
+    if any(map(_is_level, (of.parent for of in path.glob("[0-9]*/ticket.safetensors")))):
         return "levels"
     retrained = path.glob("[0-9]*/config.yaml") if path.name == "retrain" else ()
     if any(_of_run(config.parent) != "folder" for config in retrained):
         return "retrainings"
-    if path.name == "state" and state_paths(path.parent):
+    if path.name == "state" and any(map(_is_state, state_paths(path.parent).values())):
         return "states"
     if any(map(_is_kept, islice(path.iterdir(), _MOST_LOOKED_AT))):
         return "cache"
@@ -235,6 +235,21 @@ def _is_comparison(path: Path) -> bool:
     return _says(path / "comparison.json", "comparison_file") or any(
         _is_search_or_comparison(of) or (of / ".lock").exists() for of in path.glob("runs/*/seed-*")
     )
+
+
+def _is_level(path: Path) -> bool:
+    """Say whether a folder has a level's two files, of which one may be damaged."""
+    of = {name: path / f"{name}.safetensors" for name in ("ticket", "subset")}
+    return all(map(Path.is_file, of.values())) and any(
+        kind_at(file) == name for name, file in of.items()
+    )
+
+
+def _is_state(path: Path) -> bool:
+    """Say whether a file is a state, or a damaged one of a run of prac's."""
+    run = path.parent.parent
+    is_own = (run / "config.yaml").is_file() and _of_run(run) != "folder"
+    return is_own or kind_at(path) == "state"
 
 
 def _is_kept(entry: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -112,9 +111,19 @@ def load_splits(config: DataConfig) -> Splits:
 
 
 def is_data(folder: Path) -> bool:
-    """Say whether a folder holds a data set, in any of the layouts that `load` knows."""
+    """Say whether a folder surely holds a data set, in any of the layouts that `load` knows."""
+    from prac.data.sources import folders
+    from prac.data.sources.folder_layout import class_folders, find_layout
+    from prac.data.sources.walking import holds_pictures
+
     try:
-        return _reader(folder) is not None
+        reader = _reader(folder)
+        if reader is None or reader.func is not folders.load_class_folders:
+            return reader is not None
+        # Figures that lie beside code are no class.
+        layout = find_layout(folder)
+        classes = [] if layout is None else class_folders(layout.splits["train"])
+        return len(classes) > 1 and all(map(holds_pictures, classes))
     except (PracError, OSError):  # It could be meant in several ways, or may not be read.
         return False
 
@@ -128,7 +137,7 @@ def _load_folder(folder: Path, config: DataConfig) -> Splits:
     raise PracError(f"{folder}: in no known layout, looked for {'; '.join(_LAYOUTS)}")
 
 
-def _reader(folder: Path) -> Callable[[DataConfig], Splits] | None:
+def _reader(folder: Path) -> partial[Splits] | None:
     """Return what loads a folder, by the layout that it is in; None where it is in none."""
     from prac.data.sources import cifar, folders
     from prac.data.sources.folder_layout import class_folders, find_layout

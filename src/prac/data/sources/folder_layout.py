@@ -70,6 +70,7 @@ def find_layout(folder: Path) -> Layout | None:
     for sub in called:
         if sub in subs and (len(called) > 1 or not others):
             _check_split(sub)
+    _check_names(folder, others)
     within = [sub for sub in others if _has_train(sub)]
     if not within and len(subs) == 1 and not holds_directly(folder) and _inner(subs[0]):
         within = subs  # A single class would be refused.
@@ -90,7 +91,6 @@ def find_layout(folder: Path) -> Layout | None:
         )
     for sub in subs:
         _check_class(sub)
-    _check_names(folder, subs)
     return Layout({"train": folder}, [folder]) if subs else None
 
 
@@ -151,8 +151,8 @@ def class_folders(
 def doubtful_classes(folders: Sequence[Path]) -> Iterator[str]:
     """Yield warnings where folders of classes look like splits, or like one class twice."""
     if named := _like_splits(folders):
-        names = first_few(sub.name for sub in named)
-        yield f"the classes {names} are called like splits: are they?"
+        called = first_few(sub.name for sub in named)
+        yield f"the classes {called} are called like splits: are they?"
     alike: dict[str, list[str]] = {}
     for folder in folders:
         alike.setdefault(spelled(folder.name).casefold(), []).append(folder.name)

@@ -45,6 +45,11 @@ def load_class_folders(
         for key, root in layout.splits.items()
     }
     classes = [sub.name for sub in folders["train"]]
+    if len(classes) == 1:
+        raise PracError(
+            f"{layout.splits['train']}: 1 class, expected at least two, a folder for each: beside "
+            f"{classes[0]} there is none"
+        )
     index = {spelled(name): name for name in classes}
     if len(index) < len(classes):
         index = {name: name for name in classes}
