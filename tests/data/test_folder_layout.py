@@ -333,6 +333,12 @@ def test_a_table_beside_pictures_is_counted(tmp_path):
             f"1 table is not read, beside folders of pictures: {tmp_path / name}",
         )
         (tmp_path / name).unlink()
+    table(tmp_path / "train" / "meta.parquet")
+    (tmp_path / "test.parquet").mkdir()
+    splits = load(str(tmp_path))
+    assert splits.train.classes == CLASSES
+    [told] = splits.notices
+    assert "(.parquet 1)" in told
     table(tmp_path / "train.parquet", rows=6)
     splits = load(str(tmp_path))
     assert sizes(splits) == {"train": 6}

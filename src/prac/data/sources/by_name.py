@@ -155,7 +155,7 @@ def _reader(folder: Path) -> partial[Splits] | None:
     if tables is None or not tables.has_train:
         layout = find_layout(folder)
     if layout is not None:
-        passed = [] if tables is None else tables.files
+        passed = [] if tables is None else list(filter(layout.is_outside, tables.files))
         told = f"{number_of(len(passed), 'table')} not read, beside folders of pictures: "
         notices = [told + first_few(passed)] if passed else []
         return partial(folders.load_class_folders, folder, layout, notices=notices)

@@ -37,6 +37,12 @@ class Layout:
     beside: list[Path] = field(default_factory=list)
     without_any: list[Path] = field(default_factory=list)
 
+    def is_outside(self, file: Path) -> bool:
+        """Say whether a file lies neither in a split nor in a class, where it would be counted."""
+        roots = self.splits.values()
+        is_in_split = file.parent in roots and file.parent not in self.around
+        return not is_in_split and file.parent.parent not in roots
+
     def notices(self) -> Iterator[str]:
         """Yield a line where folders are neither splits nor classes, and where they could be."""
         if self.without_any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prac.data.sources.assemble import split_of
+from prac.data.sources.walking import entries, holds_pictures
 from prac.errors import PracError
 
 # train.parquet, or a shard train-00000-of-00002.parquet, which older ones follow with a hash.
@@ -105,7 +106,15 @@ def _tables_in(folder: Path) -> list[Path]:
     try:
         there = list(folder.iterdir())
         split_folders = [path for path in there if split_of(path.name) and path.is_dir()]
-        files = [*there, *(path for sub in split_folders for path in sub.iterdir())]
-        return sorted(path for path in files if path.suffix.lower() == ".parquet")
+        for sub in split_folders:
+            files = [path for path in sub.iterdir() if _is_table(path)]
+            # Beside folders of pictures it is what else is known of them.
+            if files and not any(map(holds_pictures, entries(sub).folders)):
+                there += files
+        return sorted(filter(_is_table, there))
     except PermissionError:
         return []
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet" and not path.is_dir()
