@@ -527,6 +527,8 @@ def test_a_data_set_may_lie_beside_files_called_like_prac_s(name, things, tmp_pa
     (photos / name).parent.mkdir(parents=True, exist_ok=True)
     (photos / name).write_text(OWN[name])
     assert kind_at(photos) == "folder"
+    if name.endswith(".json"):
+        assert kind_at(photos / name) == "file"
     assert main(["inspect", str(photos), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "data"
     shutil.rmtree(photos / "train")

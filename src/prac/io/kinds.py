@@ -269,6 +269,18 @@ def _says(path: Path, kind: str) -> bool:
     return False
 
 
+def _is_peoples_own(path: Path, named: str) -> bool:
+    """Say whether a file called like one of prac's is another; a damaged one is by its name."""
+    if named == "config":
+        return not path.with_name("environment.json").is_file()
+    if named not in _FIELDS or _says(path, named):
+        return False
+    with suppress(PracError):
+        read_json(path)
+        return True
+    return False
+
+
 def _named(path: Path) -> str | None:
     """Return the kind that a file is by its name."""
     found = (kind for pattern, kind in _NAMES.items() if re.fullmatch(pattern, path.name))
@@ -278,9 +290,7 @@ def _named(path: Path) -> str | None:
 
 def _of_file(path: Path) -> str:
     if named := _named(path):
-        # People's own has that name too.
-        is_own = named == "config" and not path.with_name("environment.json").is_file()
-        return "file" if is_own else named
+        return "file" if _is_peoples_own(path, named) else named
     with opened(path, "") as file:
         start = file.read(PREFIX)
         length = int.from_bytes(start, "little")
