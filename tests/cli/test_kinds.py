@@ -441,7 +441,7 @@ def test_functions_say_the_same(things, monkeypatch, tmp_path, train, val, small
     check_unchanged(things)
 
 
-def test_runs_beside_data_are_no_reason_to_refuse_it(things, tmp_path, monkeypatch):
+def test_runs_beside_data_are_no_reason_to_refuse_it(things, tmp_path, monkeypatch, capsys):
     photos = tmp_path / "photos"
     shutil.copytree(things / "photos", photos)
     monkeypatch.chdir(photos)
@@ -449,6 +449,20 @@ def test_runs_beside_data_are_no_reason_to_refuse_it(things, tmp_path, monkeypat
         for _ in range(2):
             assert main(["find", *DIGITS.split(), "--data", ".", "--out", out]) == 0
     assert kind_at(photos) == "runs"
+    capsys.readouterr()
+    assert main(["inspect", "."]) == 0
+    assert capsys.readouterr().out.startswith("data set .: ")
+    (photos / "test").rename(tmp_path / "elsewhere")
+    (photos / "train").rename(tmp_path / "classes")  # Now those lie beside the runs.
+    for folder in (photos / "runs", photos / "b"):
+        folder.rename(tmp_path / "classes" / folder.name)
+    (tmp_path / "classes" / "b" / "charts").mkdir()
+    shutil.copy(things / "charts" / "accuracy.png", tmp_path / "classes" / "b" / "charts")
+    monkeypatch.chdir(tmp_path / "classes")
+    assert main(["inspect", ".", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == [str(n) for n in range(10)]
+    assert main(["find", *DIGITS.split(), "--data", ".", "--out", str(tmp_path / "c")]) == 0
+    (tmp_path / "c").rename(photos / "c")
     assert kind_at(tmp_path) == "folder"
 
 
@@ -489,6 +503,59 @@ def test_a_data_set_may_have_a_config_yaml_of_its_own(
     assert json.loads(capsys.readouterr().out)["kind"] == "data"
     shutil.copytree(things / "runs/y", photos / "runs/y")
     assert searches_below(tmp_path) == [photos / "runs/y"]
+
+
+OWN = {
+    **dict.fromkeys(("comparison.json", "verdict.json", "rewind_point.json"), '{"seeds": [1]}'),
+    "barrier-0a.json": "[1]",
+    "events.out.tfevents.1.host": "",
+    "runs/resnet/seed-1/weights.pt": "",
+    "runs/resnet/seed-1/config.yaml": "lr: 0.1",
+    "retrain/0/config.yaml": "lr: 0.1",
+    "state/00000001.safetensors": "",
+    "0/ticket.safetensors": "",
+    "0" * 24: "",
+    "a" * 24 + "/notes.txt": "",
+}
+"""Files of people's own, called or laid like those of prac's."""
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_data_set_may_lie_beside_files_called_like_prac_s(name, things, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    shutil.copytree(things / "photos", photos)
+    (photos / name).parent.mkdir(parents=True, exist_ok=True)
+    (photos / name).write_text(OWN[name])
+    assert kind_at(photos) == "folder"
+    if name.endswith(".json"):
+        assert kind_at(photos / name) == "file"
+    assert main(["inspect", str(photos), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "data"
+    shutil.rmtree(photos / "train")
+    shutil.rmtree(photos / "test")
+    assert kind_at(photos) == ("curves" if name.startswith("events") else "folder")
+
+
+def test_figures_beside_runs_are_no_data(things, tmp_path, capsys):
+    shutil.copytree(things / "runs/x", tmp_path / "project/x")
+    shutil.copytree(things / "charts", tmp_path / "project/figures")
+    (tmp_path / "project/src").mkdir()
+    (tmp_path / "project/src/train.py").write_text("")
+    assert main(["inspect", str(tmp_path / "project")]) == 0
+    assert capsys.readouterr().out.startswith("a folder of runs: ")
+
+
+def test_a_comparison_before_its_results_is_described(things, tmp_path, capsys):
+    shutil.copytree(things / "runs/x", tmp_path / "c/runs/imp/seed-0")
+    assert main(["inspect", str(tmp_path / "c")]) == 0
+    assert capsys.readouterr().out.startswith("a comparison's folder: ")
+    (tmp_path / "c/comparison.json").write_text("{: [")
+    assert kind_at(tmp_path / "c") == "comparison"
+    (tmp_path / "c/runs/imp/seed-0").rename(tmp_path / "c/runs/imp/first")
+    (tmp_path / "d/runs/resnet/seed-1").mkdir(parents=True)
+    assert kind_at(tmp_path / "d") == "empty"
+    assert main(["inspect", str(tmp_path / "d")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_folders_of_classes_may_be_called_by_24_digits(things, tmp_path):

@@ -1,8 +1,12 @@
 """Which folders are splits and which are classes, and what lies beside them."""
 
+import io
+
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from prac.config import DataConfig
 from prac.data import load_data
@@ -106,6 +110,7 @@ def test_folders_beside_splits_are_counted(tmp_path):
         (("train/ant", "train/bee", "test"), "test: pictures lie in it, such as 0.png, but no"),
         (("train", "test"), "test: pictures lie in it, such as 0.png, but no folders of them"),
         (("train",), "expected train/CLASS, a folder for each class"),
+        (("train/images", "test/images"), "train: 1 class, .* each: beside images there is none"),
         (("ant/train", "ant/test", "bee/train"), "ant: holds test, train: expected splits above"),
         (("train/ant", "train/bee", "val/ant", "dev/ant"), "'dev' and 'val' both name the val"),
         (("train/ant", "train/bee", "test/Ant"), "test/Ant: no class of that name in .*train"),
@@ -207,3 +212,155 @@ def test_tiny_imagenet_s_own_list_comes_before_folders_beside_it(tiny):
     splits = load(str(tiny))
     assert splits.test.labels.tolist() == [1]
     assert "its folders by class are not read" in splits.notices[0]
+
+
+def test_tiny_imagenet_s_pictures_beside_its_folders_are_read_or_counted(tiny):
+    pictures(tiny / "train" / "n01", 1, 40)
+    pictures(tiny / "train" / "n01" / "other", 1, 41)
+    pictures(tiny / "val" / "images", 3, 30)
+    (tiny / "val" / "val_annotations.txt").write_text("0.png\tn02\t0\n")
+    splits = load(str(tiny))
+    assert splits.train.labels.tolist() == [0] * 5 + [1] * 3
+    assert splits.test.labels.tolist() == [1]
+    assert splits.notices[1:] == (
+        f"2 files or folders are not read, such as {tiny}/val/images/1.png: not listed in "
+        f"val_annotations.txt",
+    )
+    # As unpacked, it lies in a folder of its own.
+    outer = tiny.parent / "outer"
+    outer.mkdir()
+    tiny.rename(outer / "tiny-imagenet-200")
+    assert load(str(outer)).train.labels.tolist() == splits.train.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    "names", [("training_set/training_set", "test_set/test_set"), ("train/images", "test/images")]
+)
+def test_the_classes_of_a_split_may_lie_one_folder_further_down(tmp_path, names):
+    for number, name in enumerate(names):
+        classes(tmp_path / name, seed=number)
+    splits = load(str(tmp_path))
+    assert splits.train.classes == CLASSES
+    assert sizes(splits) == {"train": 4, "test": 4}
+
+
+def test_a_split_of_one_class_is_not_looked_into(tmp_path):
+    classes(tmp_path / "train")
+    classes(tmp_path / "test" / "ant", ("left", "right"), seed=1)
+    assert load(str(tmp_path)).test.labels.tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("place", ["root", "data/images"])
+def test_the_only_folder_of_pictures_is_looked_into(tmp_path, place):
+    classes(tmp_path / place)
+    splits = load(str(tmp_path))
+    assert splits.train.classes == CLASSES
+    assert splits.notices == (
+        f"the classes are the folders in {tmp_path}/{place}, the only folder of pictures there",
+    )
+    classes(tmp_path / "b" / "data" / "images" / "train")
+    assert load(str(tmp_path / "b")).train.classes == CLASSES
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("seg_train/seg_train", "seg_test/seg_test", "seg_pred"),
+        ("train_data", "test_data"),
+        ("TrainImages", "ValImages"),
+        ("train2017", "val2017"),
+        ("train_data/train", "test_data/test"),
+        ("my-training", "my-validation", "my-testing"),
+    ],
+)
+def test_folders_called_after_splits_are_no_classes(tmp_path, folders):
+    for number, folder in enumerate(folders):
+        names = [*CLASSES, "cow"][: 3 if number == 0 else 2]
+        if folder == "seg_pred":
+            pictures(tmp_path / folder)
+        else:
+            classes(tmp_path / folder, names, seed=number)
+    with pytest.raises(PracError, match="look like splits, holding folders of pictures: call th"):
+        load(str(tmp_path))
+
+
+def test_flat_folders_called_after_splits_are_told_of(tmp_path):
+    pictures(tmp_path / "trainA")
+    pictures(tmp_path / "testA", seed=1)
+    assert load(str(tmp_path)).notices == (
+        "the classes testA, trainA are called like splits: are they?",
+    )
+    classes(tmp_path / "train_images")
+    with pytest.raises(PracError, match="testA, trainA, train_images look like splits"):
+        load(str(tmp_path))
+
+
+def test_classes_that_speak_of_splits_among_others_are_classes(tmp_path):
+    classes(tmp_path, ("test tube", "train station", "ant", "bee", "cow"))
+    assert len(load(str(tmp_path)).train.classes) == 5
+    assert load(str(tmp_path)).notices == ()
+
+
+def test_classes_that_hold_but_folders_of_pictures_are_told_of(tmp_path):
+    for number, name in enumerate(("amazon", "dslr")):
+        classes(tmp_path / name / "images", seed=number)
+    [told] = load(str(tmp_path)).notices
+    assert told.startswith("the folders taken for classes, amazon, dslr, hold folders of the same")
+    classes(tmp_path / "birds", ("owl", "tit"), seed=3)
+    pictures(tmp_path / "flat", seed=4)
+    [told] = load(str(tmp_path)).notices
+    assert told.startswith(
+        "3 of 4 folders taken for classes hold folders of pictures, such as amazon (ant, bee)"
+    )
+
+
+def table(path, rows=4):
+    """Write a table of pictures and labels."""
+    encoded = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(encoded, "PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    labels = [row % 2 for row in range(rows)]
+    images = [encoded.getvalue()] * rows
+    parquet.write_table(pyarrow.table({"image": images, "label": labels}), path)
+
+
+def test_a_table_beside_pictures_is_counted(tmp_path):
+    classes(tmp_path / "train")
+    for name in ("meta.parquet", "x/meta.parquet"):
+        table(tmp_path / name)
+        assert load(str(tmp_path)).notices == (
+            f"1 table is not read, beside folders of pictures: {tmp_path / name}",
+        )
+        (tmp_path / name).unlink()
+    table(tmp_path / "train" / "meta.parquet")
+    (tmp_path / "test.parquet").mkdir()
+    splits = load(str(tmp_path))
+    assert splits.train.classes == CLASSES
+    [told] = splits.notices
+    assert "(.parquet 1)" in told
+    table(tmp_path / "train.parquet", rows=6)
+    splits = load(str(tmp_path))
+    assert sizes(splits) == {"train": 6}
+    assert splits.notices == (
+        "1 folder of pictures is not taken for classes or splits, beside tables: train",
+    )
+
+
+@pytest.mark.parametrize("place", [".", "default"])
+def test_tables_may_lie_in_folders_called_like_splits(tmp_path, place):
+    for name in ("train/0000.parquet", "train/0001.parquet", "test/0000.parquet"):
+        table(tmp_path / place / name)
+    assert sizes(load(str(tmp_path))) == {"train": 8, "test": 4}
+    (tmp_path / place / "train" / "0000.parquet").unlink()
+    with pytest.raises(PracError, match="shard 0 of 2 of the train split is missing"):
+        load(str(tmp_path))
+    table(tmp_path / place / "train" / "first.parquet")
+    assert sizes(load(str(tmp_path))) == {"train": 8, "test": 4}
+
+
+def test_of_a_table_s_file_its_folder_is_asked_for(tmp_path):
+    table(tmp_path / "mine.parquet")
+    with pytest.raises(PracError, match="one file of a table: give its folder") as error:
+        load(str(tmp_path / "mine.parquet"))
+    assert "\n" not in str(error.value)

@@ -11,5 +11,6 @@ from .load import LoadedData as LoadedData
 from .load import load_data as load_data
 from .pixels import are_images as are_images
 from .pixels import pixels_of as pixels_of
+from .sources import is_data as is_data
 from .split import HoldOutError as HoldOutError
 from .workers import signalled_with_parent as signalled_with_parent

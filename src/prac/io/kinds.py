@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from prac.errors import PracError
 from prac.io.fields import strict_json
-from prac.io.files import opened, read_environment, read_settings, state_paths
+from prac.io.files import opened, read_environment, read_json, read_settings, state_paths
 
 PREFIX = 8  # Bytes that hold the length of a tensor file's header.
 HEADER_LIMIT = 2**24  # Bytes: some hundred thousand tensors.
@@ -129,6 +129,14 @@ _ALWAYS_SET = {"batch_size", "lr", "optimizer", "milestones", "validate_every"}
 _BEGUN = {"config.yaml", "environment.json", ".lock"}
 """What a run folder has from its beginning on."""
 
+_FIELDS = {
+    "comparison_file": {"seeds", "judged", "settings", "runs"},
+    "verdict": {"path", "seeds", "best_level", "levels"},
+    "rewind_point": {"iterations", "points", "at", "setting"},
+    "barrier": {"height", "is_stable", "errors"},
+}
+"""What files of JSON have that people may have files of the same name beside."""
+
 _MOST_LOOKED_AT = 1000  # Entries of a folder that may be one of runs: a data set may have millions.
 
 
@@ -152,27 +160,27 @@ def kind_at(path: str | Path) -> str:
 def _of_folder(path: Path) -> str:
     if (path / "config.yaml").is_file():
         return _of_run(path)
-    if (path / "comparison.json").is_file() or any(path.glob("runs/*/seed-*")):
+    if _is_comparison(path):
         return "comparison"
-    if (path / "ticket.safetensors").is_file() and (path / "subset.safetensors").is_file():
+    if _is_level(path):
         return "level"
-    if any(path.glob("[0-9]*/ticket.safetensors")):
+    if any(map(_is_level, (of.parent for of in path.glob("[0-9]*/ticket.safetensors")))):
         return "levels"
-    if path.name == "retrain" and any(path.glob("[0-9]*/config.yaml")):
+    retrained = path.glob("[0-9]*/config.yaml") if path.name == "retrain" else ()
+    if any(_of_run(config.parent) != "folder" for config in retrained):
         return "retrainings"
-    if path.name == "state" and state_paths(path.parent):
+    if path.name == "state" and any(map(_is_state, state_paths(path.parent).values())):
         return "states"
     if any(map(_is_kept, islice(path.iterdir(), _MOST_LOOKED_AT))):
         return "cache"
     # In a run folder's `tensorboard`, each series has a folder of its own.
-    where = "**/" if path.name == "tensorboard" else ""
-    if any(path.glob(f"{where}events.out.tfevents.*")):
+    if not (is_empty := _holds_only(path, "")) and _holds_only(path, "events.out.tfevents."):
         return "curves"
     # Not deeper: a folder in which people work has runs in it too. A comparison's are by method.
     within = islice(chain(path.glob("*"), path.glob("*/seed-*")), _MOST_LOOKED_AT)
     if any(map(_is_search_or_comparison, within)):
         return "runs"
-    return "empty" if _is_empty(path) else "folder"
+    return "empty" if is_empty else "folder"
 
 
 def _of_run(path: Path) -> str:
@@ -199,33 +207,90 @@ def _is_of_prac(path: Path, settings: Mapping[str, object]) -> bool:
     return False
 
 
-def _is_empty(path: Path) -> bool:
-    """Say whether there is nothing below a folder but folders, and what is hidden."""
-    shown = (entry for entry in path.iterdir() if not entry.name.startswith("."))
-    return all(not of.is_symlink() and of.is_dir() and _is_empty(of) for of in shown)
+def _holds_only(path: Path, prefix: str) -> bool:
+    """Say whether below a folder are but folders, what is hidden, and files of names like that.
+
+    Without a prefix no file is.
+    """
+    for entry in path.iterdir():
+        is_file = bool(prefix) and entry.name.startswith(prefix)
+        if entry.name.startswith(".") or is_file:
+            continue
+        if entry.is_symlink() or not entry.is_dir() or not _holds_only(entry, prefix):
+            return False
+    return True
 
 
 def _is_search_or_comparison(entry: Path) -> bool:
     if (entry / "config.yaml").is_file():
         return _of_run(entry) == "search"
-    return (entry / "comparison.json").is_file()
+    return _says(entry / "comparison.json", "comparison_file")
+
+
+def _is_comparison(path: Path) -> bool:
+    """Say whether a folder has a comparison's results, or the searches of one that is unfinished.
+
+    People keep trainings of their own in folders like runs/resnet/seed-0 too.
+    """
+    return _says(path / "comparison.json", "comparison_file") or any(
+        _is_search_or_comparison(of) or (of / ".lock").exists() for of in path.glob("runs/*/seed-*")
+    )
+
+
+def _is_level(path: Path) -> bool:
+    """Say whether a folder has a level's two files, of which one may be damaged."""
+    of = {name: path / f"{name}.safetensors" for name in ("ticket", "subset")}
+    return all(map(Path.is_file, of.values())) and any(
+        kind_at(file) == name for name, file in of.items()
+    )
+
+
+def _is_state(path: Path) -> bool:
+    """Say whether a file is a state, or a damaged one of a run of prac's."""
+    run = path.parent.parent
+    is_own = (run / "config.yaml").is_file() and _of_run(run) != "folder"
+    return is_own or kind_at(path) == "state"
 
 
 def _is_kept(entry: Path) -> bool:
     """Say whether this is what lies in a folder of trainings that are kept by their content."""
     if re.fullmatch(r"(trunk-)?[0-9a-f]{24}", entry.name):
         # People's pictures are sorted into folders of such names too.
-        there = {one.name for one in entry.iterdir()} if entry.is_dir() else _BEGUN
-        return not there or bool(there & _BEGUN)
-    names = r"barrier-[0-9a-f]+\.json|verdict\.json|rewind_point\.json"
-    return re.fullmatch(names, entry.name) is not None
+        return any((entry / name).is_file() for name in _BEGUN)
+    kind = _named(entry)
+    return kind in ("barrier", "verdict", "rewind_point") and _says(entry, kind)
+
+
+def _says(path: Path, kind: str) -> bool:
+    """Say whether a file of JSON has the fields of its kind, of which one may be missing."""
+    with suppress(PracError):
+        values = read_json(path)
+        return isinstance(values, dict) and len(_FIELDS[kind] - values.keys()) <= 1
+    return False
+
+
+def _is_peoples_own(path: Path, named: str) -> bool:
+    """Say whether a file called like one of prac's is another; a damaged one is by its name."""
+    if named == "config":
+        return not path.with_name("environment.json").is_file()
+    if named not in _FIELDS or _says(path, named):
+        return False
+    with suppress(PracError):
+        read_json(path)
+        return True
+    return False
+
+
+def _named(path: Path) -> str | None:
+    """Return the kind that a file is by its name."""
+    found = (kind for pattern, kind in _NAMES.items() if re.fullmatch(pattern, path.name))
+    kind = next(found, None)
+    return path.stem if kind == "" else kind
 
 
 def _of_file(path: Path) -> str:
-    for pattern, kind in _NAMES.items():
-        if re.fullmatch(pattern, path.name):
-            is_own = kind == "config" and not path.with_name("environment.json").is_file()
-            return "file" if is_own else kind or path.stem  # People's own has that name too.
+    if named := _named(path):
+        return "file" if _is_peoples_own(path, named) else named
     with opened(path, "") as file:
         start = file.read(PREFIX)
         length = int.from_bytes(start, "little")

@@ -15,6 +15,7 @@ from prac.config import DataConfig
 from prac.errors import PracError
 from prac.io import (
     KINDS,
+    NOT_OURS,
     TENSORS,
     TEXTS,
     contents,
@@ -38,6 +39,8 @@ def describe(config: DataConfig) -> dict[str, Any]:
     """
     path = Path(config.name)
     kind = kind_at(path)
+    if kind in ("runs", "comparison") and _holds_data(path):
+        return _data(config)  # Beside which people keep runs.
     if kind in DESCRIBED:
         return DESCRIBED[kind](path)
     if (path / "config.yaml").is_file():
@@ -47,6 +50,15 @@ def describe(config: DataConfig) -> dict[str, Any]:
 
         kind_of(path)  # Which says the same of a file.
     return _data(config)
+
+
+def _holds_data(path: Path) -> bool:
+    """Say whether a data set lies beside runs."""
+    if all(kind not in NOT_OURS for _, kind in contents(path)):
+        return False
+    from prac.data import is_data
+
+    return is_data(path)
 
 
 def _data_or_damaged(config: DataConfig) -> dict[str, Any]:

@@ -162,7 +162,9 @@ def _subset(facts: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _comparison(facts: Mapping[str, Any]) -> list[RenderableType]:
-    """Return a comparison's methods, a line each, and what follows."""
+    """Return a comparison's methods, a line each, and what follows, if it has got so far."""
+    if "summary" not in facts:
+        return _plain(facts)
     names = "method", "runs", "iterations", "saved", "test", "matches"
     table = new_table(*names)
     for of in facts["summary"]:

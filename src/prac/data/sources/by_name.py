@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from prac.config import DATA_NAMES, DataConfig
+from prac.data.sources.noticed import first_few, number_of
 from prac.data.sources.types import Splits
 from prac.errors import PracError, unknown_name
-from prac.io import check_kind, other_kind
+from prac.io import check_kind, kind_at, other_kind
 
 _LAYOUTS = (
     "parquet files (train.parquet, train-00000-of-00001.parquet, also in data/)",
@@ -90,8 +92,8 @@ def load_splits(config: DataConfig) -> Splits:
 
         return load_hub(config)
     path = Path(name).expanduser()
-    # First: a run with charts in it looks like images by class. But people keep runs beside data.
-    check_kind(path, "data", "runs")
+    # What prac has written is no data, but people keep runs beside data.
+    check_kind(path, "data", "runs", "comparison")
     try:
         if path.is_dir():
             return _load_folder(path, config)
@@ -108,45 +110,67 @@ def load_splits(config: DataConfig) -> Splits:
     raise PracError(f"{unknown}; a path that exists or hf:owner/name is expected too")
 
 
+def is_data(folder: Path) -> bool:
+    """Say whether a folder surely holds a data set, in any of the layouts that `load` knows."""
+    from prac.data.sources import folders
+    from prac.data.sources.folder_layout import class_folders, find_layout
+    from prac.data.sources.walking import holds_pictures
+
+    try:
+        reader = _reader(folder)
+        if reader is None or reader.func is not folders.load_class_folders:
+            return reader is not None
+        # Figures that lie beside code are no class.
+        layout = find_layout(folder)
+        classes = [] if layout is None else class_folders(layout.splits["train"])
+        return len(classes) > 1 and all(map(holds_pictures, classes))
+    except (PracError, OSError):  # It could be meant in several ways, or may not be read.
+        return False
+
+
 def _load_folder(folder: Path, config: DataConfig) -> Splits:
-    from prac.data.sources import cifar, folders
-    from prac.data.sources.assemble import split_of
-    from prac.data.sources.folder_layout import find_layout
-    from prac.data.sources.statistics import canonical
-
-    if folders.is_tiny_imagenet(folder):
-        return folders.load_tiny_imagenet(folder, config)
-    splits = cifar.load_folder(folder, config)
-    if splits is not None:
-        return splits
-    place = _parquet_folder(folder)
-    if place is not None:
-        from prac.data.sources.parquet import load_parquet
-
-        return load_parquet(place, config, name=canonical(folder.resolve().name))
-    if not any(split_of(path.name) == "train" for path in folder.iterdir()):
-        check_kind(folder, "data")  # Runs would be taken for classes.
-    layout = find_layout(folder)
-    if layout is not None:
-        return folders.load_class_folders(folder, layout, config)
+    reader = _reader(folder)
+    if reader is not None:
+        return reader(config)
+    if kind_at(folder) in ("runs", "comparison"):
+        raise other_kind(folder, "data")
     raise PracError(f"{folder}: in no known layout, looked for {'; '.join(_LAYOUTS)}")
 
 
-def _parquet_folder(folder: Path) -> Path | None:
-    """The folder that holds the parquet files: this one, its `data`, or its only one with any."""
-    for place in (folder, folder / "data"):
-        if place.is_dir() and _holds_parquet(place):
-            return place
-    subfolders = [sub for sub in folder.iterdir() if sub.is_dir() and _holds_parquet(sub)]
-    return subfolders[0] if len(subfolders) == 1 else None
+def _reader(folder: Path) -> partial[Splits] | None:
+    """Return what loads a folder, by the layout that it is in; None where it is in none."""
+    from prac.data.sources import cifar, folders
+    from prac.data.sources.folder_layout import class_folders, find_layout
+    from prac.data.sources.statistics import canonical
+    from prac.data.sources.table_files import table_files
+    from prac.data.sources.walking import holds_pictures
 
+    tiny = [sub for sub in (folder, *class_folders(folder)) if folders.is_tiny_imagenet(sub)]
+    if len(tiny) == 1 or folder in tiny:
+        return partial(folders.load_tiny_imagenet, tiny[0])
+    if cifar.is_cifar(folder):
+        return partial(cifar.load_folder, folder)
+    tables = table_files(folder)
+    layout = None
+    if tables is None or not tables.has_train:
+        layout = find_layout(folder)
+    if layout is not None:
+        passed = [] if tables is None else list(filter(layout.is_outside, tables.files))
+        told = f"{number_of(len(passed), 'table')} not read, beside folders of pictures: "
+        notices = [told + first_few(passed)] if passed else []
+        return partial(folders.load_class_folders, folder, layout, notices=notices)
+    if tables is None:
+        return None
+    pictures = [sub for sub in class_folders(folder) if holds_pictures(sub)]
+    from prac.data.sources.parquet import load_parquet
 
-def _holds_parquet(folder: Path) -> bool:
-    try:
-        with os.scandir(folder) as found:
-            return any(entry.name.lower().endswith(".parquet") for entry in found)
-    except PermissionError:
-        return False
+    name = canonical(folder.resolve().name)
+    notices = []
+    if pictures:
+        what = number_of(len(pictures), "folder of pictures", "folders of pictures")
+        names = first_few(sub.name for sub in pictures)
+        notices.append(f"{what} not taken for classes or splits, beside tables: {names}")
+    return partial(load_parquet, tables, name=name, notices=notices)
 
 
 def _load_file(path: Path, config: DataConfig) -> Splits:
@@ -163,6 +187,11 @@ def _load_file(path: Path, config: DataConfig) -> Splits:
     if path.suffix.lower() in (".zip", ".rar", ".7z"):
         raise PracError(
             f"{path}: a file of unknown kind, an archive: unpack it, and give its folder"
+        )
+    if path.suffix.lower() == ".parquet":
+        raise PracError(
+            f"{path}: one file of a table: give its folder, {path.parent}, where the training "
+            f"split is called train.parquet"
         )
     raise PracError(
         f"{path}: a file of unknown kind, expected .npz, or .tar.gz of CIFAR, or a folder with "

@@ -61,18 +61,21 @@ _VERSIONS = (
 )
 
 
-def load_folder(folder: Path, config: DataConfig) -> Splits | None:
-    """Load an unpacked distribution from a folder or its usual subfolder there; None without any.
+def is_cifar(folder: Path) -> bool:
+    """Whether an unpacked distribution is in a folder, or in its usual subfolder there."""
+    return _found(folder) is not None
+
+
+def load_folder(folder: Path, config: DataConfig) -> Splits:
+    """Load an unpacked distribution from a folder or its usual subfolder there.
 
     Raises:
-        PracError: a file is missing, damaged, or not what its name says.
+        PracError: there is none, or a file is missing, damaged, or not what its name says.
     """
-    version = _best(p.name for p in folder.iterdir() if p.is_file())
-    if version is None:
-        version = next((known for known in _VERSIONS if (folder / known.folder).is_dir()), None)
-        if version is None:
-            return None
-        folder /= version.folder
+    found = _found(folder)
+    if found is None:
+        raise PracError(f"{folder}: no file of CIFAR-10 or CIFAR-100 is in this folder")
+    version, folder = found
     contents = {}
     for name in (*version.files, version.names):
         with suppress(FileNotFoundError):  # What must not be missing is told below.
@@ -80,6 +83,14 @@ def load_folder(folder: Path, config: DataConfig) -> Splits | None:
                 raise PracError(f"{folder / name}: is too large for a file of CIFAR")
             contents[name] = (folder / name).read_bytes()
     return _splits(version, contents, folder, config)
+
+
+def _found(folder: Path) -> tuple[_Version, Path] | None:
+    version = _best(p.name for p in folder.iterdir() if p.is_file())
+    if version is not None:
+        return version, folder
+    within = ((known, folder / known.folder) for known in _VERSIONS)
+    return next((found for found in within if found[1].is_dir()), None)
 
 
 def load_archive(path: Path, config: DataConfig) -> Splits:

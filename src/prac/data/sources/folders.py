@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,37 +15,47 @@ from prac.data.sources.noticed import Noticed, first_few, number_of
 from prac.data.sources.statistics import canonical
 from prac.data.sources.types import Splits
 from prac.data.sources.walking import (
-    BESIDE,
     SUFFIXES,
     Passed,
-    entries,
     holds_pictures,
     pictures_below,
+    really,
 )
 from prac.errors import PracError
 
 
-def load_class_folders(folder: Path, layout: Layout, config: DataConfig) -> Splits:
+def load_class_folders(
+    folder: Path, layout: Layout, config: DataConfig, *, notices: Sequence[str] = ()
+) -> Splits:
     """Load `train/CLASS/*.png` beside `test/CLASS` and `val/CLASS`, or `CLASS/*.png` alone.
 
     The classes are the subfolders of train in sorted order, with all pictures below them. What is
-    no picture by its name is passed over, and counted in the data set's notices.
+    no picture by its name is passed over, and counted in the data set's notices, before which stand
+    those given.
 
     Raises:
         PracError: a class holds no image, a split has a class that train lacks, or an image is at
             fault.
     """
-    passed, notices = Passed(), list(layout.notices())
-    folders = {key: class_folders(root, passed) for key, root in layout.splits.items()}
-    if folder not in layout.splits.values():
-        passed.add(BESIDE, *entries(folder, Passed()).pictures)
+    passed, told = Passed(), [*notices, *layout.notices()]
+    for place in layout.around:
+        class_folders(place, passed, is_around_classes=True)
+    folders = {
+        key: class_folders(root, None if root in layout.around else passed)
+        for key, root in layout.splits.items()
+    }
     classes = [sub.name for sub in folders["train"]]
+    if len(classes) == 1:
+        raise PracError(
+            f"{layout.splits['train']}: 1 class, expected at least two, a folder for each: beside "
+            f"{classes[0]} there is none"
+        )
     index = {spelled(name): name for name in classes}
     if len(index) < len(classes):
         index = {name: name for name in classes}
-    notices += doubtful_classes(folders["train"])
-    raw = {}
-    for key, root in layout.splits.items():
+    told += doubtful_classes(folders["train"])
+    found = {}
+    for key in layout.splits:
         groups: dict[str, list[Path]] = {}
         for sub in folders[key]:
             name = index.get(sub.name if sub.name in index else spelled(sub.name))
@@ -55,9 +65,32 @@ def load_class_folders(folder: Path, layout: Layout, config: DataConfig) -> Spli
                     f"({len(classes)} classes)"
                 )
             groups[name] = groups.get(name, []) + _class_pictures(sub, passed)
-        raw[key] = _by_class(groups, classes, str(root), config)
-    told = [*notices, *passed.notices()]
+        found[key] = groups
+    raw = {
+        key: _by_class(found[key], classes, str(root), config)
+        for key, root in layout.splits.items()
+    }
+    told += [*passed.notices(), *_read_twice(found)]
     return assemble(canonical(folder.name), raw, classes, told, is_named_by_path=True)
+
+
+def _read_twice(found: Mapping[str, Mapping[str, Sequence[Path]]]) -> Iterator[str]:
+    """Yield a line where one picture is, by links, of two classes or of two splits."""
+    first: dict[str, tuple[str, str, Path]] = {}
+    folders: dict[Path, str] = {}
+    twice = []
+    for split, groups in found.items():
+        for name, paths in groups.items():
+            for path in paths:
+                place = first.setdefault(really(path, folders), (split, name, path))
+                if place[:2] != (split, name):
+                    twice.append((place[2], path))
+    if twice:
+        what = number_of(len(twice), "picture")
+        yield (
+            f"{what} read twice, through links, as of other classes or splits: the first is "
+            f"{twice[0][0]}, the same file as {twice[0][1]}"
+        )
 
 
 def _class_pictures(folder: Path, passed: Passed) -> list[Path]:
@@ -94,6 +127,7 @@ def load_tiny_imagenet(folder: Path, config: DataConfig) -> Splits:
     if not wnids:
         raise PracError(f"{folder / 'wnids.txt'}: no class in it, expected one WordNet id a line")
     passed, notices = Passed(), []
+    class_folders(folder, passed, is_around_classes=True)
     groups = {"train": _sorted_by_class(folder / "train", wnids, passed)}
     empty = next((wnid for wnid in wnids if not groups["train"].get(wnid)), None)
     if empty is not None:
@@ -106,6 +140,10 @@ def load_tiny_imagenet(folder: Path, config: DataConfig) -> Splits:
         by_class = _sorted_by_class(folder / split, wnids, passed)
         if split == "val" and (is_shipped or not by_class):
             groups[split] = _annotated(folder / split, wnids)
+            listed = {path for paths in groups[split].values() for path in paths}
+            there = pictures_below(folder / split / "images", passed)
+            unlisted = [path for path in there if path not in listed]
+            passed.add("not listed in val_annotations.txt", *unlisted)
             if by_class:
                 notices.append(
                     f"{folder / split}: its folders by class are not read, beside images and "
@@ -120,7 +158,7 @@ def load_tiny_imagenet(folder: Path, config: DataConfig) -> Splits:
     others = [
         sub
         for split in groups
-        for sub in class_folders(folder / split, passed)
+        for sub in class_folders(folder / split, passed, is_around_classes=True)
         if sub.name not in (*wnids, "images") and holds_pictures(sub)
     ]
     if others:
@@ -134,11 +172,12 @@ def _sorted_by_class(folder: Path, wnids: Sequence[str], passed: Passed) -> dict
     """Return the pictures in folders called by WordNet ids, which may hold them in `images`."""
     groups = {}
     for wnid in wnids:
-        place = folder / wnid
-        if (place / "images").is_dir():  # Beside it lies a text, the boxes around objects.
-            place /= "images"
-        if place.is_dir() and (pictures := pictures_below(place, passed)):
+        place, here = folder / wnid, Passed()
+        if place.is_dir() and (pictures := pictures_below(place, here)):
             groups[wnid] = pictures
+        for reason, paths in here.files.items():
+            # A text that is shipped in each, the boxes around objects.
+            passed.add(reason, *(path for path in paths if path != place / f"{wnid}_boxes.txt"))
     return groups
 
 

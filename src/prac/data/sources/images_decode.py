@@ -325,7 +325,9 @@ def _damaged(encoded: EncodedImages, index: int, error: Exception) -> DamagedIma
     Leaving the image out would then hide another fault.
     """
     name = encoded.where(index)
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
+    # A link may lead to nothing, or to itself.
+    is_lost = isinstance(error, OSError) and error.errno == errno.ELOOP
+    if is_lost or isinstance(error, FileNotFoundError | NotADirectoryError):
         return DamagedImage(index, name, "no such image file")
     if isinstance(error, PermissionError):
         raise PracError(f"{name}: no permission to read this image") from error

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.config import DataConfig
-from prac.data.sources.assemble import split_of
 from prac.data.sources.columns import is_encoded, is_nested, is_text, leaf, plain_column
 from prac.data.sources.noticed import first_few, number_of
+from prac.data.sources.table_files import TableFiles
 from prac.data.sources.tables import TableSplits
 from prac.data.sources.types import Splits
 from prac.errors import PracError
@@ -24,15 +23,14 @@ else:
     pa = needed("pyarrow", "data", "reading tables")
     pq = needed("pyarrow.parquet", "data", "reading tables")
 
-# train.parquet, or a shard train-00000-of-00002.parquet, which older ones follow with a hash.
-_FILE = re.compile(r"(.+?)(?:-(\d+)-of-(\d+)(?:-[0-9a-f]+)?)?\.parquet", re.IGNORECASE)
-
 # What a file may unpack to, in times of its own size, whatever the memory limit.
 _UNPACKED_TIMES = 20
 _ROWS_AT_ONCE = 1024
 
 
-def load_parquet(folder: Path, config: DataConfig, *, name: str) -> Splits:
+def load_parquet(
+    files: TableFiles, config: DataConfig, *, name: str, notices: Sequence[str] = ()
+) -> Splits:
     """Load `train.parquet` beside `test.parquet` and `validation.parquet`, or shards of each.
 
     Raises:
@@ -41,56 +39,23 @@ def load_parquet(folder: Path, config: DataConfig, *, name: str) -> Splits:
     """
     # `datasets` would first write an Arrow copy of these files into its cache, doubling the disk
     # and the time; all that is wanted of it here is the metadata that names the classes.
-    split_files, others = _split_files(folder)
+    folder = files.folder
+    split_files, others = files.by_split()
     splits = TableSplits(config)
+    splits.notices.extend(notices)
     if others:
         splits.notices.append(
             f"{number_of(len(others), 'file')} not read, called by none of the names of splits: "
             f"{first_few(others)}"
         )
-    for split, files in split_files.items():
-        origin = str(files[0]) if len(files) == 1 else f"{folder} ({split})"
-        columns = splits.columns_of(split, *_declared(files[0]), where=str(files[0]))
+    for split, shards in split_files.items():
+        origin = str(shards[0]) if len(shards) == 1 else f"{folder} ({split})"
+        columns = splits.columns_of(split, *_declared(shards[0]), where=str(shards[0]))
         if columns is None:
             continue
-        table, parts = _read_shards(files, [columns.image, columns.label], config.memory_bytes)
+        table, parts = _read_shards(shards, [columns.image, columns.label], config.memory_bytes)
         splits.add(split, table, columns, origin=origin, parts=parts, folder=folder)
     return splits.assembled(name, is_named_by_path=True)
-
-
-def _split_files(folder: Path) -> tuple[dict[str, list[Path]], list[Path]]:
-    """The files of each split in the order of their shards, train first; and those of none."""
-    others: list[Path] = []
-    found: dict[str, dict[int, Path]] = {}
-    totals: dict[str, int] = {}
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".parquet"]
-    for path in files:
-        match = _FILE.fullmatch(path.name)
-        split = None if match is None else split_of(match[1])
-        if match is None or split is None:
-            others.append(path)
-            continue
-        total, shard = int(match[3] or 1), int(match[2] or 0)
-        shards = found.setdefault(split, {})
-        if shard in shards or totals.setdefault(split, total) != total:
-            raise PracError(
-                f"{folder}: {next(iter(shards.values())).name} and {path.name} both belong to the "
-                f"{split} split: keep one set of files"
-            )
-        shards[shard] = path
-    for split, shards in found.items():
-        missing = sorted(set(range(totals[split])) - set(shards))
-        if missing:
-            raise PracError(
-                f"{folder}: shard {missing[0]} of {totals[split]} of the {split} split is missing"
-            )
-    if "train" not in found:
-        there = ", ".join(path.name for path in files)
-        raise PracError(
-            f"{folder}: no train.parquet and no train-00000-of-00001.parquet (found {there})"
-        )
-    order = sorted(found, key=lambda split: (split != "train", split))
-    return {split: [found[split][i] for i in sorted(found[split])] for split in order}, others
 
 
 def _declared(path: Path) -> tuple[pa.Schema, dict[str, Any]]:
