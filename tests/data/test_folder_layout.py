@@ -342,9 +342,8 @@ def test_a_table_beside_pictures_is_counted(tmp_path):
     table(tmp_path / "train.parquet", rows=6)
     splits = load(str(tmp_path))
     assert sizes(splits) == {"train": 6}
-    assert splits.notices == (
-        "1 folder of pictures is not taken for classes or splits, beside tables: train",
-    )
+    told = "1 folder of pictures is not taken for classes or splits, beside tables: train"
+    assert told in splits.notices
 
 
 @pytest.mark.parametrize("place", [".", "default"])
