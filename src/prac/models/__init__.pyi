@@ -19,7 +19,6 @@ from .parameter_count import ParameterCount as ParameterCount
 from .plain import check_plain as check_plain
 from .plain import is_dense as is_dense
 from .plain import unregistered as unregistered
-from .put_back import KeptTensors as KeptTensors
 from .put_back import tensors_put_back as tensors_put_back
 from .registry import MODELS as MODELS
 from .registry import Form as Form

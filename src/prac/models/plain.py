@@ -19,6 +19,7 @@ from prac.errors import Damaged, PracError
 from prac.io import check_writable
 from prac.models.copying import copied
 from prac.models.modes import evaluating
+from prac.models.put_back import tensors_put_back
 from prac.utils import one_line, seeded
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
@@ -111,7 +112,7 @@ def shaped(model: M, input_shape: Sequence[int]) -> M:
 
 def _makes_layers(model: nn.Module, example: Tensor) -> bool:
     """Say whether a pass of a copy makes parameters or buffers; a pass that fails makes none."""
-    with suppress(Exception), seeded(0), torch.no_grad():
+    with suppress(Exception), tensors_put_back(model), seeded(0), torch.no_grad():
         trial = copied(model).eval()
         trial(example)
         return len(_tensors(trial)) > len(_tensors(model))

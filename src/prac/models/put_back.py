@@ -57,10 +57,12 @@ def _are_same(one: Tensor, other: Tensor) -> bool:
 
 
 @contextmanager
-def tensors_put_back(model: nn.Module, names: Collection[str] | None = None) -> Iterator[None]:
+def tensors_put_back(
+    model: nn.Module, names: Collection[str] | None = None
+) -> Iterator[KeptTensors]:
     """Put a model's parameters and buffers, or those of some names, back in the end."""
     kept = KeptTensors(model, names)
     try:
-        yield
+        yield kept
     finally:
         kept.put_back_()

@@ -14,7 +14,6 @@ from prac.config import TrainConfig
 from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.models import (
-    KeptTensors,
     begin_training_,
     check_plain,
     copied,
@@ -58,7 +57,7 @@ class Problem:
         own_parts: What the task's own functions are told by, None for those that are not own.
         unsteady: Names of parameters and buffers that a pass in evaluation mode changes.
         has_sparse_gradients: Whether the gradient of any weight is sparse.
-        counting: Attributes of modules that each step makes others.
+        counting: Numbers that modules hold, and buffers, that each step changes and no state keeps.
         task_draws: Whether the task draws random numbers to say what is right.
     """
 
@@ -119,8 +118,7 @@ class Problem:
             runtime,
             batch_size,
         )
-        with runtime.reproducible(), tensors_put_back(model):
-            kept = KeptTensors(model)
+        with runtime.reproducible(), tensors_put_back(model) as kept:
             problem.check("training", problem.train)
             check_no_more(names, model.state_dict())
             problem = replace(problem, unsteady=kept.changed())
@@ -130,7 +128,7 @@ class Problem:
             with problem._trial():
                 batch = first_batch(problem.train, min(batch_size, 4))
                 tried = tried_steps(model, batch, task=task, runtime=runtime, config=config)
-            kept.put_back_()
+            kept.put_back_()  # What a copy's functions may have changed of the model itself.
             if problem.val is not None:
                 problem.check("validation", problem.val)
         # What a pass changes, such as a counter or a cache, is no part of network or task.
@@ -193,7 +191,6 @@ class Problem:
                 f"{first}, and stay so while the others train: call model.train() before, unless "
                 f"this is meant"
             )
-
         for name in unregistered(self.model):
             yield (
                 f"layers in the model's {name!r} are none of its modules, and do not train: hold "
