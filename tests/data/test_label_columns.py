@@ -88,6 +88,12 @@ def test_a_label_is_guessed_where_it_cannot_be_wrong_and_told(tmp_path, columns)
     assert load(str(tmp_path), label_column=name).notices == ()
 
 
+def test_nothing_is_said_of_a_column_of_labels_that_is_called_so_and_is_the_only_one(tmp_path):
+    assert load(write(tmp_path / "a", {"label": CLASS, "id": range(N)})).notices == ()
+    (told,) = load(write(tmp_path / "b", {"label": CLASS, "age": range(N)})).notices
+    assert "labels are read from the column 'label'" in told
+
+
 def test_an_index_that_pandas_noted_is_none_whatever_its_name(tmp_path):
     noted = {"pandas": json.dumps({"index_columns": ["when"]})}
     columns = {"target": CLASS, "when": pa.array(range(N))}

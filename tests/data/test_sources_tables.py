@@ -425,11 +425,15 @@ def test_a_damaged_image_on_the_hub_is_refused_with_its_row(hub):
         load("hf:me/pets")
 
 
-def test_an_unreachable_hub_is_one_line_with_the_remedy(hub):
+def test_an_unreachable_hub_is_one_line_with_the_remedy(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(PracError, match="path of a local copy") as error:
         load("mnist")
     assert "'hf:ylecun/mnist' cannot be loaded" in str(error.value)
     assert "\n" not in str(error.value)
+    (tmp_path / "mnist").mkdir()
+    with pytest.raises(PracError, match=r"local copy, such as \./mnist, which is there$"):
+        load("mnist")
 
 
 def test_a_hub_set_without_train_is_refused(hub):

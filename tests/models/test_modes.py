@@ -126,6 +126,14 @@ def test_modules_that_rest_though_they_train_are_told_of(train):
     def notices(model: nn.Module) -> list[str]:
         return list(Problem.of(model, train, runtime=Runtime.choose("cpu", "fp32")).notices())
 
+    class Keeping(Frozen):
+        def train(self, mode: bool = True) -> Keeping:
+            super().train(mode)
+            self.body[2].eval()
+            return self
+
+    # Its own train() keeps it so: there is no other way to call it.
+    assert notices(Keeping(is_resting=False).train()) == []
     assert notices(Frozen()) == notices(Frozen(is_resting=False).eval()) == []
     model = Frozen(is_resting=False).eval()
     model.head[2].train()  # As a head that was put on afterwards.

@@ -19,6 +19,7 @@ from prac.models import (
     copied,
     evaluating,
     evaluating_modules,
+    modes_put_back,
     structure,
     structure_lines,
     tensors_put_back,
@@ -182,7 +183,7 @@ class Problem:
             yield (
                 f"the model has {have}, the data {held}: make it with {want}, unless this is meant"
             )
-        resting = evaluating_modules(self.model)
+        resting = self._resting()
         if any(of.requires_grad for module in resting.values() for of in module.parameters()):
             every = sum(1 for _ in self.model.modules())
             first = next(repr(name) if name else "the model itself" for name in resting)
@@ -212,7 +213,7 @@ class Problem:
         with self.measuring(), self._trial(), torch.no_grad():
             outputs = outputs_of(self.model, name, x)
             if self.is_classification:
-                check_class_scores(name, examples, outputs, y)
+                check_class_scores(self.task, name, examples, outputs, y)
             judged(self.task, name, outputs, y)
         check_values(self, name, examples)
 
@@ -252,6 +253,13 @@ class Problem:
         sets = [self.train] if self.val is None else [self.train, self.val]
         highest = [int(of.labels.max()) for of in sets if of.labels is not None]
         return max(highest) + 1 if highest else None
+
+    def _resting(self) -> dict[str, nn.Module]:
+        """Return the modules that rest by choice, but for those that an own train() keeps so."""
+        resting = evaluating_modules(self.model)
+        with modes_put_back(self.model):
+            self.model.train()
+            return {name: module for name, module in resting.items() if module.training}
 
     def _count_outputs(self) -> int:
         """Return how many outputs the model, which was checked, has for an example."""

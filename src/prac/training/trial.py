@@ -15,7 +15,7 @@ from prac.errors import PracError
 from prac.models import LastLayer, Structure, copied, structure
 from prac.training.optimizer import make_optimizer
 from prac.training.runtime import Runtime
-from prac.training.task import Task
+from prac.training.task import CLASSIFICATION, Task
 from prac.utils import global_states, one_line, with_article
 
 # Own code and libraries' refuse a size by assertions too, and by dividing by what is left of it.
@@ -155,17 +155,22 @@ _JUDGED: dict[str, tuple[str, Callable[[Tensor], bool]]] = {
 }
 
 
-def check_class_scores(name: str, examples: Examples, outputs: Tensor, y: Tensor) -> None:
+def check_class_scores(
+    task: Task, name: str, examples: Examples, outputs: Tensor, y: Tensor
+) -> None:
     """Raise a PracError unless outputs are scores of classes, and labels one class an example."""
+    another = "for another task pass task=prac.Task(...)"
+    if task is not CLASSIFICATION:
+        another = "for another task pass Task(..., correct=..., prediction=None)"
     if outputs.ndim != 2:
         raise PracError(
             f"the model's outputs have shape {tuple(outputs.shape)}: expected (examples, classes); "
-            f"for another task pass task=prac.Task(...)"
+            f"{another}"
         )
     if y.dtype.is_floating_point or y.dtype == torch.bool or y.ndim != 1:
         raise PracError(
             f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected one "
-            f"integer class an example{_as_classes(y)}; for another task pass task=prac.Task(...)"
+            f"integer class an example{_as_classes(y)}; {another}"
         )
     labels, classes = y if examples.labels is None else examples.labels, outputs.shape[1]
     outside = ((labels < 0) | (labels >= classes)).nonzero()
@@ -179,7 +184,7 @@ def check_class_scores(name: str, examples: Examples, outputs: Tensor, y: Tensor
 
 def _as_classes(y: Tensor) -> str:
     """Return how a batch of labels could be made one integer an example, if that is plain."""
-    if y.ndim == 2 and y.shape[1] == 1:
+    if y.ndim == 2 and y.shape[1] == 1 and not y.is_floating_point():
         return ", such as y[:, 0] gives"
     if y.ndim == 2 and bool(((y == 0) | (y == 1)).all() & (y.sum(1) == 1).all()):
         return ", such as argmax(1) gives of one-hot ones"

@@ -109,5 +109,5 @@ def _channels_first(array: NDArray[np.uint8], where: str) -> NDArray[np.uint8]:
             return array if first else array.transpose(0, 3, 1, 2)
     raise PracError(
         f"{where} has shape {array.shape}, expected pictures as (n, h, w), (n, h, w, c) "
-        "or (n, c, h, w) with 1 or 3 channels"
+        "or (n, c, h, w) with 1 or 3 channels; integers that are features are stored as floats"
     )

@@ -46,6 +46,7 @@ class Columns:
     label: str
     classes: tuple[str, ...] | None
     is_guess: bool = False
+    is_doubtful: bool = False
     is_image_guess: bool = False
 
 
@@ -75,17 +76,17 @@ def choose_columns(
         image = _only("image", candidates, names, where)
         is_image_guess = is_nested(kinds[image]) and not _is_called(_IMAGE_NAMES, image)
     _check_there("image", image, names, where)
-    label, is_guess = config.label_column, False
+    label, is_guess, is_doubtful = config.label_column, False, False
     if label is None:
         others = {name: kind for name, kind in kinds.items() if name != image}
-        label, is_guess = _label(others, features, schema, where)
+        label, is_guess, is_doubtful = _label(others, features, schema, where)
     _check_there("label", label, names, where)
     declared = features.get(label)
     classes = declared.get("names") if isinstance(declared, Mapping) else None
     if classes is not None and not isinstance(classes, list):
         raise PracError(f"{where}, column {label!r}: its class names are no list, expected one")
     named = tuple(map(str, classes)) if classes else None
-    return Columns(image, label, named, is_guess, is_image_guess)
+    return Columns(image, label, named, is_guess, is_doubtful, is_image_guess)
 
 
 def same_columns(config: DataConfig, columns: Columns) -> DataConfig:
@@ -164,11 +165,14 @@ def _image_candidates(kinds: Mapping[str, pa.DataType], features: Features) -> l
 
 def _label(
     kinds: Mapping[str, pa.DataType], features: Features, schema: pa.Schema, where: str
-) -> tuple[str, bool]:
-    """Return the labels' column among those of some kinds, and whether it is not declared."""
+) -> tuple[str, bool, bool]:
+    """Return the labels' column among those of some kinds, and how sure that is.
+
+    That is whether it is not declared, and whether something else could be meant.
+    """
     declared = [name for name in kinds if _kind(features, name) == "ClassLabel"]
     if declared:
-        return _only("label", declared, schema.names, where), False
+        return _only("label", declared, schema.names, where), False, False
     index = _index_columns(schema)
     rest = [name for name in kinds if name not in index and not _is_called(_INDEX_NAMES, name)]
     rest = [name for name in rest if _holds_labels(kinds[name])]
@@ -185,9 +189,10 @@ def _label(
         )
     others = [name for name in rest if name != label]
     is_likely = not others and _is_called(_LIKELY_NAMES, label)
-    if not is_likely and not _is_called(_SURE_NAMES, label):
+    is_sure = _is_called(_SURE_NAMES, label)
+    if not is_likely and not is_sure:
         _ask("label", [label, *others], schema.names, where)
-    return label, True
+    return label, True, not is_sure or bool(others)
 
 
 def _holds_labels(kind: pa.DataType) -> bool:

@@ -40,7 +40,7 @@ def load_hub(config: DataConfig) -> Splits:
     if config.name == "cifar100" and config.label_column is None:
         # Of its two columns of class labels the other holds 20 coarse classes.
         config = replace(config, label_column="fine_label")
-    shipped = _download(hub_id)
+    shipped = _download(hub_id, config.name)
     names = [str(name) for name in shipped]
     found = named_splits(names, f"{HUB_PREFIX}{hub_id}")
     if "train" not in found:
@@ -65,7 +65,7 @@ def load_hub(config: DataConfig) -> Splits:
     return splits.assembled(known.get(hub_id, hub_id.rpartition("/")[2]))
 
 
-def _download(hub_id: str) -> Any:
+def _download(hub_id: str, name: str) -> Any:
     datasets = needed("datasets", "data", f"data set {HUB_PREFIX + hub_id!r}")
     # Whatever goes wrong on the way (network, name, permission, disk), the remedies are the same.
     try:
@@ -73,9 +73,10 @@ def _download(hub_id: str) -> Any:
             return datasets.load_dataset(hub_id)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        beside = f", such as ./{name}, which is there" if Path(name).is_dir() else ""
         raise PracError(
             f"data set {HUB_PREFIX + hub_id!r} cannot be loaded from the Hugging Face hub "
-            f"({reason}): check the name and the network, or give the path of a local copy"
+            f"({reason}): check the name and the network, or give the path of a local copy{beside}"
         ) from error
 
 

@@ -110,7 +110,7 @@ class TableSplits:
                     f"{where}: inputs are read from the column {found.image!r}, the only one with "
                     f"lists of numbers (--image-column names another)"
                 )
-            if found.is_guess:
+            if found.is_doubtful:
                 self.notices.append(
                     f"{where}: labels are read from the column {found.label!r}, which nothing "
                     f"declares (--label-column names another)"
