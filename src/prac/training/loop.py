@@ -23,8 +23,6 @@ from prac.utils import (
     derive_seed,
     generator,
     generators_put_back,
-    held_generators,
-    own_generators,
     seed_generators_,
 )
 
@@ -232,14 +230,12 @@ def _segment(
 ) -> Segment:
     """Train on an epoch's batches up to the first break."""
     ids, losses, step = [], [], epoch.last
-    held = held_generators(train_step.model)
-    generators = [*own_generators(train_step.runtime.device), *held]
-    judges_by = generators if judges_alone else None
+    judges_by = train_step.generators if judges_alone else None
     outcomes = _Outcomes(train_step.task, judges_by, with_losses=with_losses)
     # Dropout and the like draw from the process's generators, whose state is put back.
-    with generators_put_back(train_step.runtime.device, held):
+    with generators_put_back(train_step.runtime.device, train_step.held):
         for batch in epoch.batches:
-            seed_generators_(batch.seed, generators)
+            seed_generators_(batch.seed, train_step.generators)
             loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step), batch.weights)
             ids.append(batch.ids)
             losses.append(loss)
@@ -247,7 +243,6 @@ def _segment(
             step = batch.step + 1
             if step == epoch.last or breaks(step):
                 break
-        correct, of_examples = outcomes.correct(), outcomes.losses()
     train_step.settle_()
     ends_epoch = step == epoch.last
     if ends_epoch:
@@ -257,10 +252,10 @@ def _segment(
         start,
         epoch.end if ends_epoch else step,
         torch.cat(ids),
-        correct,
+        outcomes.correct(),
         torch.stack(losses).cpu(),
         ends_epoch,
-        of_examples,
+        outcomes.losses(),
     )
 
 

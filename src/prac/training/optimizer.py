@@ -83,11 +83,13 @@ def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
             raise PracError(f"{name!r} is nothing that this optimiser keeps of its parameters")
         number, key = places[name]
         wanted = torch.Size() if key == "step" else parameters[number].shape
-        is_number = tensor.is_floating_point() or tensor.is_complex()
+        is_complex = key != "step" and parameters[number].is_complex()
+        is_number = tensor.is_complex() if is_complex else tensor.is_floating_point()
         if tensor.shape != wanted or not is_number:
             found = f"{tensor.dtype} {list(tensor.shape)}"
             raise PracError(
-                f"the optimiser's {name!r} is {found}: expected floating point {list(wanted)}"
+                f"the optimiser's {name!r} is {found}: expected "
+                f"{'complex' if is_complex else 'floating point'} {list(wanted)}"
             )
         # A copy: load_state_dict keeps what it is given, and steps would change the caller's. It
         # lies in memory as its parameter does, which fused steps take for granted.

@@ -128,7 +128,7 @@ class Problem:
             kept.put_back_()
             with problem._trial():
                 batch = first_batch(problem.train, min(batch_size, 4))
-                tried = tried_steps(model, batch, task=task, runtime=runtime, config=config)
+                tried = tried_steps(model, fresh, batch, task=task, runtime=runtime, config=config)
             kept.put_back_()  # What a copy's functions may have changed of the model itself.
             if problem.val is not None:
                 problem.check("validation", problem.val)

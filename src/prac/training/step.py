@@ -15,6 +15,7 @@ from prac.errors import PracError
 from prac.training.capture import Casts, Graph, StandIns, Watched, aside
 from prac.training.runtime import Runtime
 from prac.training.task import Task
+from prac.utils import held_generators, own_generators
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -51,6 +52,9 @@ class Step:
     ) -> None:
         """Prune the weights, and get ready."""
         self.model, self.task, self.runtime = model, task, runtime
+        # What the model draws from, and what of that is its own: looked for once.
+        self.held = held_generators(model)
+        self.generators = [*own_generators(runtime.device), *self.held]
         self._optimizer, self._batch_size = optimizer, batch_size
         parameters = dict(model.named_parameters())
         # As the weights are in type and layout: several times as fast as multiplying by bools. A

@@ -51,13 +51,14 @@ class TriedSteps:
 
 def tried_steps(
     model: nn.Module,
+    fresh: Structure,
     batch: tuple[Tensor, Tensor],
     *,
     task: Task,
     runtime: Runtime,
     config: TrainConfig | None,
 ) -> TriedSteps:
-    """Train a copy of a model on a few examples, and return what it did.
+    """Train a copy of a model, told by `fresh`, on a few examples, and return what it did.
 
     It takes two whole steps, if `config` says with what: some models fail at the second, on what
     they kept of the first.
@@ -73,9 +74,9 @@ def tried_steps(
     last.made(outputs)
     _check_tensors(model, trial)
     first = structure(trial, model)
-    before = global_states()
+    before = global_states(runtime.device)
     task.correct(outputs.detach(), y)
-    draws = before != global_states()
+    draws = before != global_states(runtime.device)
     if config is None:
         return TriedSteps(first, last.name, False, (), draws)
     _backward(trial, loss)
@@ -88,7 +89,9 @@ def tried_steps(
     _backward(trial, loss)
     _step(optimizer, config, sparse)
     used = structure(trial, model)
-    return TriedSteps(used, last.name, bool(sparse), tuple(_counting(model, first, used)), draws)
+    return TriedSteps(
+        used, last.name, bool(sparse), tuple(_counting(model, fresh, first, used)), draws
+    )
 
 
 def outputs_of(model: nn.Module, name: str, x: Tensor) -> Tensor:
@@ -264,12 +267,13 @@ def check_no_more(kept: Any, after: Any) -> None:
         )
 
 
-def _counting(model: nn.Module, first: Structure, used: Structure) -> Iterator[str]:
+def _counting(
+    model: nn.Module, fresh: Structure, first: Structure, used: Structure
+) -> Iterator[str]:
     """Yield numbers among modules' attributes, and buffers, that one step after another changes.
 
     Other tensors may be there for the loss alone, to be written before they are read.
     """
-    fresh = structure(model)
     for path, module in model.named_modules():
         for name, text in fresh[path].items():
             is_number = isinstance(vars(module).get(name), (int, float))

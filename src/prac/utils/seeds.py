@@ -145,10 +145,10 @@ def generators_put_back(
                 _set_state_(own, state)
 
 
-def global_states() -> tuple[object, ...]:
+def global_states(device: torch.device | None = None) -> tuple[object, ...]:
     """Return what torch's, NumPy's and Python's global generators stand at, to be compared."""
     kind, keys, *rest = np.random.get_state()
-    of_torch = torch.get_rng_state().numpy().tobytes()
+    of_torch = [_state_of(own).numpy().tobytes() for own in own_generators(device)]
     return of_torch, kind, np.asarray(keys).tobytes(), rest, random.getstate()
 
 
