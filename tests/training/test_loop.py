@@ -14,7 +14,7 @@ from prac.errors import PracError
 from prac.models import restore_, snapshot
 from prac.training import CLASSIFICATION, Problem, Runtime, Task
 from prac.training.evaluate import el2n_scores, predictions
-from prac.training.loop import epoch_batches, fit
+from prac.training.loop import _Epoch, _Outcomes, epoch_batches, fit
 from prac.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.utils import derive_seed
 
@@ -433,6 +433,17 @@ def test_the_next_epochs_first_batches_are_made_before_this_one_is_looked_at(wit
     rest = list(trained(network(), plan_of(3), data=watching, members=sample))
     assert len(rest) == 3
     assert Watching.closed == Watching.opened
+
+
+def test_what_waits_for_the_device_comes_after_the_next_epoch_s_batches_are_asked_for(monkeypatch):
+    order = []
+    begin, read = _Epoch.begin, _Outcomes.correct
+    monkeypatch.setattr(_Epoch, "begin", lambda epoch: (order.append("ahead"), begin(epoch))[1])
+    monkeypatch.setattr(
+        _Outcomes, "correct", lambda outcomes: (order.append("read"), read(outcomes))[1]
+    )
+    list(trained(network(), plan_of(3)))
+    assert order == ["ahead", "read", "ahead", "read", "read"]
 
 
 def test_looking_ahead_changes_nothing(monkeypatch):
