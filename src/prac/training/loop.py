@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -19,7 +19,6 @@ from prac.training.runtime import Runtime
 from prac.training.step import Step, example_losses
 from prac.training.task import Task
 from prac.utils import (
-    RandomSource,
     derive_seed,
     generator,
     generators_put_back,
@@ -230,8 +229,7 @@ def _segment(
 ) -> Segment:
     """Train on an epoch's batches up to the first break."""
     ids, losses, step = [], [], epoch.last
-    judges_by = train_step.generators if judges_alone else None
-    outcomes = _Outcomes(train_step.task, judges_by, with_losses=with_losses)
+    outcomes = _Outcomes(train_step.task, with_losses=with_losses, alone=judges_alone)
     # Dropout and the like draw from the process's generators, whose state is put back.
     with generators_put_back(train_step.runtime.device, train_step.held):
         for batch in epoch.batches:
@@ -239,7 +237,7 @@ def _segment(
             loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step), batch.weights)
             ids.append(batch.ids)
             losses.append(loss)
-            outcomes.add(outputs, batch.y, batch.seed)
+            outcomes.add(outputs, batch.y)
             step = batch.step + 1
             if step == epoch.last or breaks(step):
                 break
@@ -263,31 +261,24 @@ class _Outcomes:
     """Which examples were predicted right, judged for several batches at once where they are small.
 
     For a small network, judging a batch takes as long as a good part of its step. A task that draws
-    in it judges each batch by itself, with `generators` seeded for it, wherever training breaks.
+    in it judges each batch `alone`, after its step, from whose seed it then draws.
     """
 
-    def __init__(
-        self, task: Task, generators: Sequence[RandomSource] | None, *, with_losses: bool
-    ) -> None:
-        self._task, self._generators, self._with_losses = task, generators, with_losses
+    def __init__(self, task: Task, *, with_losses: bool, alone: bool) -> None:
+        self._task, self._with_losses, self._alone = task, with_losses, alone
         self._waiting: list[tuple[Tensor, Tensor]] = []
         self._bytes = 0
         self._judged: list[Tensor] = []
         self._losses: list[Tensor] = []
 
-    def add(self, outputs: Tensor, y: Tensor, seed: int) -> None:
-        """Take a batch's outputs (n, ...) and targets (n, ...), and the seed of its step."""
-        if self._generators is not None:
-            seed_generators_(derive_seed(seed, "judged"), self._generators)
-            self._waiting = [(outputs, y)]
-            self._judge()
-            return
+    def add(self, outputs: Tensor, y: Tensor) -> None:
+        """Take a batch's outputs (n, ...) and targets (n, ...)."""
         before = self._waiting[-1] if self._waiting else (outputs, y)
         if before[0].shape[1:] != outputs.shape[1:] or before[1].shape[1:] != y.shape[1:]:
             self._judge()
         self._waiting.append((outputs, y))
         self._bytes += outputs.nbytes + y.nbytes
-        if self._bytes >= JUDGED_BYTES:
+        if self._alone or self._bytes >= JUDGED_BYTES:
             self._judge()
 
     def _judge(self) -> None:

@@ -3,7 +3,6 @@ from .identity import described as described
 from .identity import digester as digester
 from .identity import is_own as is_own
 from .optional import needed as needed
-from .seeds import RandomSource as RandomSource
 from .seeds import derive_seed as derive_seed
 from .seeds import generator as generator
 from .seeds import generators_put_back as generators_put_back
