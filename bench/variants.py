@@ -122,7 +122,11 @@ def search_loop(
         plan,
         work.train,
         seed,
-        candidate=lambda found: prune(magnitude(found), masks, work.prune.drop_fraction),
+        candidate=lambda state: prune(
+            magnitude({name: state.weights[name] for name in masks}),
+            masks,
+            work.prune.drop_fraction,
+        ),
     )
     state = RunState(0, 0, weights, masks, members, ForgettingTable.empty(len(problem.train)))
     segments = fit(

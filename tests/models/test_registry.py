@@ -33,6 +33,8 @@ def weights(model):
     [
         ("lenet_300_100", MNIST, 10, 266_610),
         ("resnet20s", CIFAR, 10, 269_722),
+        ("resnet8s", CIFAR, 10, 75_290),
+        ("resnet14s", CIFAR, 10, 172_506),
         ("resnet56s", CIFAR, 10, 853_018),
         ("vgg16_bn", CIFAR, 10, 14_728_266),
         ("resnet18", IMAGENET, 1000, 11_689_512),

@@ -64,6 +64,8 @@ ITERATIONS = {
     "rs2": [6, 6, 6],
     "el2n": [18, 6, 6],
     "el2n-ccs": [18, 6, 6],
+    "carried": [2, 1, 1],
+    "prac-carried": [2, 1, 1],
     "prac-light": [1, 1, 1],
     "frugal": [5, 0, 0],
     "infobatch": None,

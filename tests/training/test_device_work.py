@@ -113,7 +113,9 @@ def test_an_epochs_end_takes_few_operations(execution):
         plan,
         TrainConfig(batch_size=BATCH),
         seed=0,
-        candidate=lambda found: prune(magnitude(found), masks, 0.2),
+        candidate=lambda state: prune(
+            magnitude({name: state.weights[name] for name in masks}), masks, 0.2
+        ),
     )
     with Counting() as check:
         check_converging(state, segment, problem.model, plan)

@@ -16,7 +16,13 @@ _IMP: dict[str, Any] = {
     "kept_fraction": None,
     "dense_fraction": None,
     "level_budget": None,
+    "dense_budget": None,
+    "level_start": "rewound",
+    "level_lr": None,
+    "level_schedule": "full",
+    "level_prunings": 1,
 }
+_CARRIED = {**_IMP, "level_start": "carried", "dense_budget": 0.125, "level_budget": 0.025}
 _AT_INIT = {**_IMP, "pruning": "at-init", "rewind": "init"}
 
 FRACTION = 0.3
@@ -40,6 +46,8 @@ METHODS: dict[str, dict[str, Any]] = {
         "dense_fraction": 0.1,
         "level_budget": 0.05,
     },
+    "carried": _CARRIED,
+    "prac-carried": {**_CARRIED, "subset_rule": "prac"},
     "frugal": {**_IMP, "pruning": "one-shot", "level_budget": 0.3},
     "infobatch": {**_IMP, "sampling": "infobatch"},
     "lr-rewinding": {**_IMP, "rewind": "learning-rate"},
@@ -61,6 +69,8 @@ ABOUT_METHODS = {
     "el2n": "the 30 % with the highest EL2N scores (arXiv 2107.07075)",
     "el2n-ccs": "30 % over all EL2N scores (coverage-centric, arXiv 2210.15809)",
     "prac-light": "PrAC, the dense level on a tenth of the data, levels cut short",
+    "carried": "weights go on from level to level, in short ones; masks over the rewind point's",
+    "prac-carried": "the same on critical examples",
     "frugal": "one-shot, after 30 % of a full training",
     "infobatch": "low losses dropped at random (InfoBatch, arXiv 2303.04947)",
     "lr-rewinding": "weights kept, learning rate rewound (arXiv 2003.02389)",

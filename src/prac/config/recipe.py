@@ -16,7 +16,7 @@ from prac.errors import unknown_name
 DATA_NAMES = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "tiny_imagenet")
 MODEL_NAMES = (
     *("lenet_300_100", "conv2", "conv4", "conv6"),
-    *("resnet20s", "resnet56s", "vgg16_bn", "resnet18", "resnet50"),
+    *("resnet8s", "resnet14s", "resnet20s", "resnet56s", "vgg16_bn", "resnet18", "resnet50"),
 )
 
 MODEL_LIBRARIES = ("timm", "torchvision")

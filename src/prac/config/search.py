@@ -5,11 +5,12 @@ Nothing here imports torch, so that the command line can describe itself at once
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict, Unpack
 
 from prac.config.rewind import Rewind
-from prac.config.settings import Settings, setting
+from prac.config.settings import Settings, flat, setting
 from prac.errors import PracError, unknown_name
 
 MAX_SEED = 2**63 - 1  # What torch's generators take.
@@ -251,6 +252,45 @@ class StopConfig(Settings):
         above=0,
         at_most=1,
     )
+    dense_budget: float | None = setting(
+        None, "the same share for level 0, where it is another", above=0, at_most=1
+    )
+
+
+@dataclass(frozen=True)
+class LevelConfig(Settings):
+    """How the levels after the dense one train; what their tickets hold is `rewind`'s to say."""
+
+    start: Literal["rewound", "carried"] = setting(
+        "rewound",
+        "what a level after the dense one trains from: its ticket's weights, or those just trained "
+        "and pruned, with the optimiser as it is",
+        flag="level_start",
+    )
+    lr: float | None = setting(
+        None,
+        "peak learning rate of levels after the dense one, where it is another",
+        flag="level_lr",
+        above=0,
+    )
+    schedule: Literal["full", "constant", "cosine"] = setting(
+        "full",
+        "learning rate within levels after the dense one: the full schedule's from its beginning "
+        "on, its peak all along, or falling to zero at a level's end",
+        flag="level_schedule",
+    )
+    prunings: int = setting(
+        1,
+        "steps in which levels after the dense one are pruned to the next density, evenly over "
+        "their length",
+        flag="level_prunings",
+        at_least=1,
+    )
+
+    @property
+    def carries(self) -> bool:
+        """Whether a level goes on from the weights that the one before it trained."""
+        return self.start == "carried"
 
 
 class SearchKeywords(TypedDict, total=False):
@@ -264,6 +304,7 @@ class SearchKeywords(TypedDict, total=False):
     subset: SubsetConfig
     sample: SampleConfig
     stop: StopConfig
+    level: LevelConfig
 
 
 @dataclass(frozen=True)
@@ -275,7 +316,7 @@ class SearchConfig(Settings):
     )
     rewind: str = setting(
         "init",
-        "what a level starts from: init, epoch:N, iteration:N, learning-rate, or none",
+        "what a ticket's weights are: init, epoch:N, iteration:N, learning-rate, or none",
         names=("init", "learning-rate", "none"),
     )
     seed: int = setting(
@@ -286,6 +327,7 @@ class SearchConfig(Settings):
     subset: SubsetConfig = field(default_factory=SubsetConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
     stop: StopConfig = field(default_factory=StopConfig)
+    level: LevelConfig = field(default_factory=LevelConfig)
 
     def _check_together(self) -> None:
         rewind = Rewind.parse(self.rewind)
@@ -295,6 +337,7 @@ class SearchConfig(Settings):
                 "last rate, which cosine brings to zero; use multi-step or constant"
             )
         self._check_untrained(rewind)
+        self._check_later(rewind)
         unit = "epoch" if self.train.iterations is None else "iteration"
         length = self.train.iterations or self.train.epochs
         if rewind.kind == unit and rewind.at > length:
@@ -329,6 +372,7 @@ class SearchConfig(Settings):
             "dense_fraction": (subset.dense_fraction, None),
             "stop_after": (self.stop.after, ()),
             "level_budget": (self.stop.budget, None),
+            "dense_budget": (self.stop.dense_budget, None),
         }
         for name, (value, only) in wanted.items():
             if when == "at-init" and value != only:
@@ -337,6 +381,27 @@ class SearchConfig(Settings):
                     f"pruning is 'at-init' but {name} is {value!r}: nothing is trained that this "
                     f"could be about; {advice}"
                 )
+
+    def _check_later(self, rewind: Rewind) -> None:
+        """Raise a PracError where settings of levels after the dense one are given in vain."""
+        given, plain = flat(self.level), flat(LevelConfig())
+        in_vain: dict[str, Collection[str]] = {}
+        if self.prune.when != "iterative":
+            why = f"pruning is {self.prune.when!r}: no level after the dense one is trained"
+            in_vain[why] = given.keys()
+        if rewind.keeps_weights:
+            why = f"rewind is {self.rewind!r}: tickets hold the weights just trained already"
+            in_vain[why] = {"level_start"}
+        if rewind.fine_tunes:
+            why = "rewind is 'none': fine-tuning trains at the schedule's last rate"
+            in_vain[why] = {"level_lr", "level_schedule"}
+        if self.prune.train_every > 1:
+            why = f"train_every is {self.prune.train_every}: levels between are pruned at once"
+            in_vain[why] = {"level_prunings"}
+        for why, names in in_vain.items():
+            for name in names:
+                if given[name] != plain[name]:
+                    raise PracError(f"{name} is {given[name]!r} but {why}; leave it out")
 
     @classmethod
     def prac(cls, **settings: Unpack[SearchKeywords]) -> SearchConfig:

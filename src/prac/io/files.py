@@ -130,8 +130,16 @@ def read_settings(run: Path) -> dict[str, Any]:
     return {**settings, **_unrecorded(settings)}
 
 
-UNRECORDED = {"exif_rotation": False, "background": "none"}
-"""How prac 0.1 read pictures: its runs do not record it, having had no choice."""
+_OF_PICTURES = {"exif_rotation": False, "background": "none"}
+_OF_LEVELS = {
+    "dense_budget": None,
+    "level_start": "rewound",
+    "level_lr": None,
+    "level_schedule": "full",
+    "level_prunings": 1,
+}
+UNRECORDED = {**_OF_PICTURES, **_OF_LEVELS}
+"""How prac 0.1 read pictures and trained levels: its runs do not record it, without a choice."""
 
 
 def unrecorded_settings(run: Path) -> dict[str, Any]:
@@ -149,9 +157,12 @@ def with_unrecorded(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unrecorded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    if "data" not in settings:  # From Python, where data has been read already.
-        return {}
-    return {name: value for name, value in UNRECORDED.items() if name not in settings}
+    # From Python, data has been read already; a retraining has no levels.
+    values = {
+        **(_OF_PICTURES if "data" in settings else {}),
+        **(_OF_LEVELS if "levels" in settings else {}),
+    }
+    return {name: value for name, value in values.items() if name not in settings}
 
 
 def _recorded_settings(run: Path) -> dict[str, Any]:

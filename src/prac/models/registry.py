@@ -8,6 +8,8 @@ Parameters, biases and batch normalisation included, in the setting each network
 | conv2          | 3x32x32    |      10 |  4,301,642 |
 | conv4          | 3x32x32    |      10 |  2,425,930 |
 | conv6          | 3x32x32    |      10 |  2,262,602 |
+| resnet8s       | 3x32x32    |      10 |     75,290 |
+| resnet14s      | 3x32x32    |      10 |    172,506 |
 | resnet20s      | 3x32x32    |      10 |    269,722 |
 | resnet56s      | 3x32x32    |      10 |    853,018 |
 | vgg16_bn       | 3x32x32    |      10 | 14,728,266 |
@@ -71,6 +73,8 @@ MODELS: Mapping[str, Mapping[Stem, Form]] = MappingProxyType(
         "conv2": {"small": Form(partial(ConvNet, 1), least_side=2)},
         "conv4": {"small": Form(partial(ConvNet, 2), least_side=4)},
         "conv6": {"small": Form(partial(ConvNet, 3), least_side=8)},
+        "resnet8s": {"small": Form(partial(CifarResNet, 1), least_side=4)},
+        "resnet14s": {"small": Form(partial(CifarResNet, 2), least_side=4)},
         "resnet20s": {"small": Form(partial(CifarResNet, 3), least_side=4)},
         "resnet56s": {"small": Form(partial(CifarResNet, 9), least_side=4)},
         "vgg16_bn": {"small": Form(VGG16BN, least_side=16)},

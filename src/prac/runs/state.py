@@ -22,9 +22,10 @@ class RunState:
         step: Where in this level's plan it is, in iterations.
         weights: The model's `state_dict` now.
         masks, members: What this level trains under, and on: int64, ascending.
-        table: This level's forgetting statistics, of all training examples.
-        optimizer: The optimiser's tensors by flat name; empty at a level's start.
-        rewind: What the next level starts from, once the rewind point has passed.
+        table: This level's forgetting statistics, of all training examples; of all levels so far
+            where weights are carried.
+        optimizer: The optimiser's tensors by flat name; empty where it begins anew.
+        rewind: The weights of the next tickets, once the rewind point has passed.
         candidate: The masks that pruning would have given after the last epoch.
         distances: This level's mask distances, one an epoch from the second on.
         epoch_losses: float32 (k,), of this epoch's iterations so far; empty between epochs.
@@ -71,11 +72,19 @@ class RunState:
         """Whether an epoch has begun and not ended."""
         return len(self.epoch_losses) > 0
 
-    def at_next_level(self, weights: Weights, masks: Masks, members: Tensor) -> RunState:
-        """Return the state in which the next level starts: what this level gathered is gone."""
+    def at_next_level(
+        self, weights: Weights, masks: Masks, members: Tensor, *, goes_on: bool = False
+    ) -> RunState:
+        """Return the state in which the next level starts: what this level gathered is gone.
+
+        Where the same training `goes_on`, the optimiser's tensors and what was seen of each example
+        are kept.
+        """
         table = ForgettingTable.empty(len(self.table))
         begun = RunState(self.level + 1, 0, weights, masks, members, table)
-        lasting = ("rewind", "dense_predictions", "source", "difficulty")
+        lasting = ["rewind", "dense_predictions", "source", "difficulty"]
+        if goes_on:
+            lasting += ["optimizer", "table", "newest_losses", "epoch_start_losses"]
         return replace(begun, **{name: getattr(self, name) for name in lasting})
 
     def add_cost(self, more: Cost) -> RunState:

@@ -6,7 +6,7 @@ Source: "Efficient Lottery Ticket Finding: Less Data is More" (ICML 2021, arXiv 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -41,7 +41,7 @@ def search(
         state, selection = level(problem, state, plan, rules, run)
         run.finish_level(state, selection)
         mask = state.candidate  # What pruning gave after the level's last epoch.
-        state = run.start(rewound(state, plan, mask, selection.members), selection)
+        state = run.start(next_level(state, plan, mask, selection.members), selection)
     run.finish(state)
 
 
@@ -91,15 +91,20 @@ def train(
     seed, is_dense = derive_seed(config.seed, "level", state.level), state.level == 0
     asks_difficulty = is_dense and config.subset.needs_difficulty
 
-    def prune_now(weights: Mapping[str, Tensor]) -> Masks:
-        return pruned(rules, config.prune, state, weights)
+    def prune_to(part: int, parts: int, state: RunState) -> Masks:
+        return pruned(rules, config.prune, state, part=part, parts=parts)
 
+    steps = 1 if is_dense else config.level.prunings
     training = Training(
         length,
         config.train,
         seed=seed,
-        candidate=prune_now,
+        candidate=partial(prune_to, steps, steps),
         stop=rules.stop,
+        prunings={
+            round(length.iterations * part / steps): partial(prune_to, part, steps)
+            for part in range(1, steps)
+        },
         mark=plan.rewind_step if is_dense else None,
         sample=sample_rule(
             config.sample,
@@ -157,9 +162,14 @@ def critical_for_training(stats: LevelStats, config: SubsetConfig, *, seed: int)
     return hardest(stats.table, stats.members, count, seed=seed)
 
 
-def rewound(state: RunState, plan: SearchPlan, mask: Masks | None, members: Tensor) -> RunState:
-    """Return the next level's start: the new mask over the weights of the rewind point."""
-    weights = state.weights if plan.rewind.keeps_weights else state.rewind
+def next_level(state: RunState, plan: SearchPlan, mask: Masks | None, members: Tensor) -> RunState:
+    """Return the next level's start: the new mask over the weights of the rewind point.
+
+    Carried levels go on from the weights just trained instead (Frankle and Carbin, arXiv
+    1803.03635, appendix on continued training); the ticket is the mask over the rewind point's.
+    """
+    carries = plan.config.level.carries
+    weights = state.weights if carries or plan.rewind.keeps_weights else state.rewind
     assert weights is not None, "the rewind point comes before a level's end"
     assert mask is not None, "a level has a mask at its end"
-    return state.at_next_level(weights, mask, members)
+    return state.at_next_level(weights, mask, members, goes_on=carries)

@@ -88,13 +88,25 @@ class SearchPlan:
             stop = self.config.stop
             if stop.after:
                 plan = plan.cut_short(stop.after[min(index, len(stop.after) - 1)])
-            if stop.budget is not None:
-                budget = max(1, round(stop.budget * self.full.iterations))
+            share = stop.budget if index or stop.dense_budget is None else stop.dense_budget
+            if share is not None:
+                budget = max(1, round(share * self.full.iterations))
                 # The rewind point comes first, as it does before an early stop.
                 plan = plan.cut_short(max(budget, 0 if index else self.rewind_step or 0))
-        if index and self.rewind.fine_tunes:
-            plan = plan.fine_tuning(self.full)
-        return plan
+        return self._later(plan) if index else plan
+
+    def _later(self, plan: Plan) -> Plan:
+        """Return the plan of a level after the dense one, at the rates that it trains at."""
+        if self.rewind.fine_tunes:
+            return plan.fine_tuning(self.full)
+        level = self.config.level
+        if level.lr is not None:
+            plan = replace(plan, lr=level.lr)
+        if level.carries:
+            plan = replace(plan, warmup=0)  # Which is for weights that nothing has trained.
+        if level.schedule == "full":
+            return plan
+        return replace(plan, schedule=level.schedule, milestones=(), scheduled=None)
 
     def _check(self, members: int) -> None:
         """Raise a PracError where the search could not do what its settings ask for."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from torch import Tensor
 
-from prac.algorithms import Masks, kept, ones, prune
+from prac.algorithms import Masks, kept, kept_per_level, ones, prune
 from prac.config import PruneConfig, SearchConfig
 from prac.errors import PracError
 from prac.runs import Cost, RunState
@@ -20,14 +20,26 @@ from prac.utils import derive_seed, with_article
 
 
 def pruned(
-    rules: Rules, config: PruneConfig, state: RunState, weights: Mapping[str, Tensor]
+    rules: Rules,
+    config: PruneConfig,
+    state: RunState,
+    weights: Mapping[str, Tensor] | None = None,
+    *,
+    part: int = 1,
+    parts: int = 1,
 ) -> Masks:
-    """Return the masks that pruning prunable `weights` gives after a state's masks.
+    """Return the masks that a level's pruning gives after a state's masks, by its weights' scores.
+
+    Where the level is pruned in `parts`, its density after the given one, from 1: every part
+    removes the same share, and the last leaves as many weights as one pruning of the level would.
+
+    The state's weights are ranked, or others that are given.
 
     Raises:
         PracError: If a score is missing or not a number.
     """
-    scores = rules.score(weights, state.level)
+    ranked = _of(state.weights if weights is None else weights, state.masks)
+    scores = rules.score(ranked, state.level)
     if not isinstance(scores, Mapping):
         raise PracError(
             f"the score gave {with_article(type(scores).__name__)}: expected scores by parameter "
@@ -35,9 +47,48 @@ def pruned(
         )
     scope, allow_empty = config.scope, config.allow_empty
     with _told_by_level(state.level):
-        return prune(
-            scores, state.masks, config.drop_fraction, scope=scope, allow_empty=allow_empty
-        )
+        if parts == 1:
+            return prune(
+                scores, state.masks, config.drop_fraction, scope=scope, allow_empty=allow_empty
+            )
+        counts = [
+            rounds_of(before, config.drop_fraction, parts)[part - 1]
+            for before in _kept_at_start(state.masks, config, state.level)
+        ]
+        return _pruned_to(scores, state.masks, config, counts)
+
+
+def _groups(masks: Masks, config: PruneConfig) -> list[list[str]]:
+    """Return the layers that are ranked together."""
+    return [list(masks)] if config.scope == "global" else [[name] for name in masks]
+
+
+def _kept_at_start(masks: Masks, config: PruneConfig, level: int) -> list[int]:
+    """Return how many weights each group of layers has as a level begins."""
+    return [
+        kept_per_level(
+            [masks[name].numel() for name in names],
+            config.drop_fraction,
+            level,
+            scope="global",
+            allow_empty=config.allow_empty,
+        )[-1]
+        for names in _groups(masks, config)
+    ]
+
+
+def _pruned_to(
+    scores: Mapping[str, Tensor], masks: Masks, config: PruneConfig, counts: Sequence[int]
+) -> Masks:
+    """Return masks that keep as many weights of each group as `counts` says.
+
+    More are left where a layer kept its strongest weight: then none is pruned.
+    """
+    for names, count in zip(_groups(masks, config), counts, strict=True):
+        old = _of(masks, names)
+        fraction = max(1 - count / max(kept(old), 1), 0.0)
+        masks = masks | prune(_of(scores, names), old, fraction, allow_empty=config.allow_empty)
+    return masks
 
 
 @contextmanager
@@ -63,8 +114,7 @@ def prune_untrained(
     """
     started = time.perf_counter()
     if rules.gradient_score is None:
-        weights = state.source or state.weights
-        masks = pruned(rules, config.prune, state, _of(weights, state.masks))
+        masks = pruned(rules, config.prune, state, state.source or state.weights)
         cost = Cost()
     else:
         masks, cost = pruned_by_gradients(problem, rules, config, state, check)
@@ -84,10 +134,12 @@ def pruned_by_gradients(
     assert rules.gradient_score is not None, "a gradient score was asked for"
     score = rules.gradient_score
     settings, masks, cost = config.prune, state.masks, Cost()
-    groups = [list(masks)] if settings.scope == "global" else [[name] for name in masks]
     # A schedule of rounds down to the last density passes every level's density on its way.
     steps = math.ceil(score.rounds / config.levels)
-    counts = [rounds_of(kept(_of(masks, names)), settings.drop_fraction, steps) for names in groups]
+    counts = [
+        rounds_of(kept(_of(masks, names)), settings.drop_fraction, steps)
+        for names in _groups(masks, settings)
+    ]
     seed = derive_seed(config.seed, settings.score)
     for number in range(steps):
         check()
@@ -96,12 +148,8 @@ def pruned_by_gradients(
         scored = masks if score.rounds > 1 else ones(masks)
         scores, spent = score.of(problem, state.weights, scored, seed)
         cost += spent
-        for names, to_keep in zip(groups, counts, strict=True):
-            old, own = _of(masks, names), _of(scores, names)
-            # Where a layer kept its strongest weight, more is left than the schedule has: not less.
-            fraction = max(1 - to_keep[number] / max(kept(old), 1), 0.0)
-            with _told_by_level(state.level):
-                masks = masks | prune(own, old, fraction, allow_empty=settings.allow_empty)
+        with _told_by_level(state.level):
+            masks = _pruned_to(scores, masks, settings, [each[number] for each in counts])
     return masks, cost
 
 

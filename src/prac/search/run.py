@@ -9,10 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from prac.algorithms import density, kept
+from prac.algorithms import density
 from prac.data import class_counts
 from prac.io import write_json, write_tensors
-from prac.models import masked
 from prac.runs import Cost, Level, RunFolder, RunState, Subset, Ticket, read_levels
 from prac.search.parts import LevelStats, Selection
 from prac.search.plan import SearchPlan
@@ -60,7 +59,9 @@ class SearchRun:
             "density": density(state.masks),
             "set_parts": {name: len(part) for name, part in selection.parts.items()},
         }
-        ticket = Ticket.of(self.problem.model, state.weights, state.masks, origin)
+        weights = state.rewind if state.level and self.plan.config.level.carries else state.weights
+        assert weights is not None, "the rewind point comes before the first pruning"
+        ticket = Ticket.of(self.problem.model, weights, state.masks, origin)
         ticket.save(path / "ticket.safetensors")
         by_class = class_counts(train, state.members)
         subset = Subset.of(train, state.members, {**origin, "by_class": by_class})
@@ -89,7 +90,7 @@ class SearchRun:
     def write_trained(self, state: RunState, stats: LevelStats, selection: Selection) -> None:
         """Write a level's best weights, and what its training has shown of each example."""
         assert state.best is not None, "a trained level has a best epoch"
-        path, best = self.folder.level(state.level), masked(state.best, state.masks)
+        path, best = self.folder.level(state.level), state.best
         header = {"level": state.level, "epoch": state.best_epoch}
         write_tensors(path / "trained.safetensors", best, "trained", header)
         tensors: dict[str, Tensor | None] = {
@@ -126,8 +127,8 @@ class SearchRun:
         validations = math.ceil(full.epochs / self.plan.config.train.validate_every)
         summary = Level(
             index=state.level,
-            density=density(state.masks),
-            kept=kept(state.masks),
+            density=self.plan.densities[state.level],
+            kept=self.plan.kept[state.level],
             prunable=sum(mask.numel() for mask in state.masks.values()),
             set_size=len(state.members),
             total=self.plan.total,

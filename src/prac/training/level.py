@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,12 @@ from prac.runs import Cost, RunFolder, RunState
 from prac.training.evaluate import accuracy_and_loss, el2n_scores
 from prac.training.finite import check_again, check_scale
 from prac.training.loop import Segment, fit
-from prac.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
+from prac.training.optimizer import (
+    make_optimizer,
+    mask_optimizer_,
+    optimizer_tensors,
+    restore_optimizer_,
+)
 from prac.training.problem import Problem
 from prac.training.run_options import RunOptions
 from prac.utils import flattened
@@ -54,9 +59,10 @@ class Training:
     """How one level is trained.
 
     Attributes:
-        candidate: Weights by name -> the masks that pruning now would give; None where no one asks
-            how stable they are.
+        candidate: State -> the masks that pruning it at the level's end would give; None where no
+            one asks how stable they are.
         stop: Mask distances so far -> whether to stop.
+        prunings: Iteration within the level -> state -> the masks from there on.
         mark: Iterations after which the weights are kept as the rewind point; None for none.
         sample: (state, epoch from 0) -> what the epoch presents, as `fit` takes it; all by default.
         with_losses: Whether `sample` looks at the examples' losses.
@@ -68,8 +74,9 @@ class Training:
     plan: Plan
     config: TrainConfig
     seed: int
-    candidate: Callable[[Mapping[str, Tensor]], Masks] | None = None
+    candidate: Callable[[RunState], Masks] | None = None
     stop: Callable[[Sequence[float]], bool] = lambda distances: False
+    prunings: Mapping[int, Callable[[RunState], Masks]] = field(default_factory=dict)
     mark: int | None = None
     sample: SampleRule = all_members
     with_losses: bool = False
@@ -125,55 +132,72 @@ def train_level(
         if now - told >= BEAT_SECONDS:
             told = now
             options.tell("step", state.level, iteration=step)
-        return run_control.after_step() or step in (training.mark, training.until)
+        return (
+            run_control.after_step()
+            or step in (training.mark, training.until)
+            or step in training.prunings
+        )
 
-    segments = fit(
-        model,
-        optimizer,
-        problem.train,
-        lambda epoch: training.sample(state, epoch),
-        training.plan,
-        masks=state.masks,
-        task=problem.task,
-        runtime=problem.runtime,
-        batch_size=training.config.batch_size,
-        seed=training.seed,
-        start=state.step,
-        breaks=breaks,
-        with_losses=training.with_losses,
-        judges_alone=problem.task_draws,
-    )
-    with closing(segments):
-        for segment in segments:
-            try:
-                check_converging(state, segment, model, training.plan)
-            except PracError:
-                restore_(model, state.weights)
-                check_again(problem, "training", problem.train, segment.ids)
-                check_scale(problem, problem.train, segment.ids[: problem.batch_size])
-                raise
-            state = record_segment(state, segment, model, training.mark)
-            facts: dict[str, Any] | None = None
-            if segment.ends_epoch and training.until is not None:
-                state = between_epochs(state)
-            elif segment.ends_epoch:
-                state, facts = ended_epoch(problem, state, training)
-            elif not (run_control.wants_save or training.is_over(state)):
-                continue
-            now = time.perf_counter()
-            state = replace(state, optimizer=optimizer_tensors(optimizer))
-            state = state.add_cost(Cost(seconds=now - started))
-            folder.commit(state, facts, hold=True)
-            run_control.saved(folder.seconds_to_save)
-            if facts is None:
-                options.tell("saved", state.level, iteration=state.step)
-            else:
-                options.callback(Event("epoch", state.level, {**facts, "seconds": now - started}))
-            started = now
-            if training.is_over(state):
-                break
-            epoch = training.plan.epochs_begun(state.step)
-            run_control.check(f"at level {state.level}, epoch {epoch}, iteration {state.step}")
+    def segments() -> Generator[Segment, None, None]:
+        """Train on under masks that do not change."""
+        if state.step == 0 or state.step in training.prunings:
+            mask_optimizer_(optimizer, model, state.masks)
+        return fit(
+            model,
+            optimizer,
+            problem.train,
+            lambda epoch: training.sample(state, epoch),
+            training.plan,
+            masks=state.masks,
+            task=problem.task,
+            runtime=problem.runtime,
+            batch_size=training.config.batch_size,
+            seed=training.seed,
+            start=state.step,
+            breaks=breaks,
+            with_losses=training.with_losses,
+            judges_alone=problem.task_draws,
+        )
+
+    while not training.is_over(state):
+        with closing(segments()) as trained:
+            for segment in trained:
+                try:
+                    check_converging(state, segment, model, training.plan)
+                except PracError:
+                    restore_(model, state.weights)
+                    check_again(problem, "training", problem.train, segment.ids)
+                    check_scale(problem, problem.train, segment.ids[: problem.batch_size])
+                    raise
+                state = record_segment(state, segment, model, training.mark)
+                facts: dict[str, Any] | None = None
+                if segment.ends_epoch and training.until is not None:
+                    state = between_epochs(state)
+                elif segment.ends_epoch:
+                    state, facts = ended_epoch(problem, state, training)
+                prunes = state.step in training.prunings
+                if prunes:
+                    state = replace(state, masks=training.prunings[state.step](state))
+                is_over = training.is_over(state)
+                if segment.ends_epoch or run_control.wants_save or is_over:
+                    now = time.perf_counter()
+                    state = replace(state, optimizer=optimizer_tensors(optimizer))
+                    state = state.add_cost(Cost(seconds=now - started))
+                    folder.commit(state, facts, hold=True)
+                    run_control.saved(folder.seconds_to_save)
+                    if facts is None:
+                        options.tell("saved", state.level, iteration=state.step)
+                    else:
+                        seconds = now - started
+                        options.callback(Event("epoch", state.level, {**facts, "seconds": seconds}))
+                    started = now
+                    if not is_over:
+                        epoch = training.plan.epochs_begun(state.step)
+                        run_control.check(
+                            f"at level {state.level}, epoch {epoch}, iteration {state.step}"
+                        )
+                if prunes or is_over:
+                    break
     folder.wait()
     return state
 
@@ -247,7 +271,7 @@ def ended_epoch(
     These are only what the seed determines.
     """
     if training.candidate is not None:
-        candidate = training.candidate({name: state.weights[name] for name in state.masks})
+        candidate = training.candidate(state)
         distances = state.distances
         if state.candidate is not None:
             distance = mask_distance(state.candidate, candidate, kept(state.masks))

@@ -106,6 +106,18 @@ def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
     _begin_momentum_(optimizer)
 
 
+def mask_optimizer_(
+    optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str, Tensor]
+) -> None:
+    """Set what an optimiser has gathered for pruned weights to zero, such as their momentum."""
+    parameters = dict(model.named_parameters())
+    for name, mask in masks.items():
+        parameter = parameters[name]
+        for kept in optimizer.state.get(parameter, {}).values():
+            if isinstance(kept, Tensor) and kept.shape == parameter.shape:
+                kept.mul_(mask.to(kept.device))
+
+
 OPTIMIZER_KEYS: dict[type, set[str]] = {
     torch.optim.SGD: {"momentum_buffer"},
     torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
