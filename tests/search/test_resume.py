@@ -15,6 +15,16 @@ SETTINGS: dict[str, Any] = {
     "learning-rate rewind": {"rewind": "learning-rate"},
     "adam": {"train": prac.TrainConfig(epochs=3, batch_size=50, lr=1e-3, optimizer="adam")},
     "stops early": {"stop": prac.StopConfig(epsilon=1.0, window=1, arm="at-once")},
+    "carried": {
+        "rewind": "iteration:8",
+        "level": prac.LevelConfig(start="carried", schedule="cosine"),
+        "stop": prac.StopConfig(rule="never", budget=0.5, dense_budget=1.0),
+        "train": prac.TrainConfig(epochs=4, batch_size=50, lr=0.1),
+    },
+    "carried, pruned in steps": {
+        "level": prac.LevelConfig(start="carried", lr=0.05, prunings=4),
+        "train": prac.TrainConfig(epochs=3, batch_size=50, lr=1e-3, optimizer="adam"),
+    },
     "iterations": {"train": prac.TrainConfig(iterations=16, batch_size=50, lr=0.1)},
 }
 EVERYTHING = (
