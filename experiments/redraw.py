@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Make them all."""
     argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     for name in rivals.PROBLEMS:
-        figures = RESULTS / f"rivals-{name}.json"
+        figures = RESULTS / f"{rivals.page_of(name)}.json"
         if figures.exists():
             with tempfile.TemporaryDirectory() as folder:
                 shutil.copy(figures, Path(folder) / COMPARISON_FILE)

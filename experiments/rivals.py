@@ -47,6 +47,8 @@ class Problem:
         about: What the comparison is for, where the title does not say it.
         shares: Problem of the same settings, in whose folder it searches: what both compare is
             searched once.
+        page: Name of its page, where it is not `rivals-` and its own.
+        against: Pairs of methods whose differences the page tells.
     """
 
     title: str
@@ -57,6 +59,12 @@ class Problem:
     seeds: str = "0,1,2"
     about: str = ""
     shares: str = ""
+    page: str = ""
+    against: tuple[tuple[str, str], ...] = (
+        ("prac-light", "random-subset@prac-light"),
+        ("prac", "random-subset@prac"),
+        ("prac", "imp"),
+    )
 
 
 PAPER_PRESET = "cifar10-resnet20s"
@@ -132,6 +140,11 @@ def command(problem: Problem, data: str, out: str, changes: str = "") -> list[st
     return ["prac", "compare", *options, "--out", out]
 
 
+def page_of(name: str) -> str:
+    """Return the name of a problem's page."""
+    return PROBLEMS[name].page or f"rivals-{name}"
+
+
 def folder_of(name: str, runs: str) -> Path:
     """Return where a problem is searched."""
     return Path(runs) / f"rivals-{PROBLEMS[name].shares or name}"
@@ -162,11 +175,12 @@ def results(name: str, folder: Path, made_by: Sequence[str]) -> dict[str, Any]:
     shown = ("torch", "python", "processor", "threads", "device")
     return {
         "problem": name,
-        "name": f"rivals-{name}",
+        "name": page_of(name),
         "title": problem.title,
         "data": problem.data,
         "about": problem.about,
         "command": " ".join(made_by),
+        "pairs": [list(pair) for pair in problem.against],
         "methods": dict(itertools.pairwise(made_by))["--methods"].split(","),
         "total": json.loads(first.read_text())["total"],
         "machine": {

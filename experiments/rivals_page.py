@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.pages import percent, spread, table, wrapped
+from experiments.pages import RESULTS, percent, spread, table, wrapped
 from prac.evaluation import mean, worse
 
 PAPER_SIZES = {
@@ -22,6 +23,13 @@ PAPER_ACCURACIES = {0: ("91.3", "91.3"), 6: ("91.3", "90.8"), 15: ("85.9", "87.6
 """Published test accuracies in % by level, read off its plots: IMP's and PrAC's tickets."""
 PAPER_ITERATIONS = {7: ("448,000", "72,000")}
 """Published training iterations to a level's ticket: IMP's and PrAC's."""
+
+PAIRS = (
+    ("prac-light", "random-subset@prac-light"),
+    ("prac", "random-subset@prac"),
+    ("prac", "imp"),
+)
+"""Methods whose differences a page tells, where its figures do not name others."""
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -54,13 +62,9 @@ def page(results: Mapping[str, Any]) -> str:
         f"Bold: matches dense. {results['definition'][0].upper()}{results['definition'][1:]}.",
         "",
         *_beside_the_paper(results),
-        *_against(results, "prac-light", "random-subset@prac-light"),
-        *_against(results, "prac", "random-subset@prac"),
-        *_against(results, "prac", "imp"),
-        f"## Sets of `{_searched_by_sets(results)}`",
-        "",
+        *(line for pair in results.get("pairs", PAIRS) for line in _against(results, *pair)),
         *_sets(results),
-        "",
+        *_anatomy(results),
         "## Made by",
         "",
         *wrapped(results["command"]),
@@ -230,17 +234,19 @@ def _p(value: float | None) -> str:
     return "" if value is None else f"{value:.2g}"
 
 
-def _searched_by_sets(results: Mapping[str, Any]) -> str:
-    """Return the method whose sets a page is about."""
-    return "prac-light" if results["problem"] == "frugal" else "prac"
-
-
-def _sets(results: Mapping[str, Any]) -> list[str]:
-    """Return the PrAC sets' sizes and what their levels took, by level, over seeds."""
-    method = _searched_by_sets(results)
+def _sets(results: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the PrAC sets' sizes and what their levels took, by level, over seeds."""
+    method = "prac-light" if results["problem"] == "frugal" else "prac"
+    if method not in {run["method"] for run in results["runs"]}:
+        return
+    yield f"## Sets of `{method}`"
+    yield ""
     runs = [run for run in results["runs"] if run["method"] == method and run["levels"]]
-    if not runs:
-        return ["No PrAC search ended."]
+    yield from _set_sizes(results, runs) if runs else ["No PrAC search ended."]
+    yield ""
+
+
+def _set_sizes(results: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> list[str]:
     published = results["problem"] == "paper"
     head = ["level", "examples", "of the training data", "CET", "CEP", "iterations"]
     head += ["stopped early", *(f"published {name}" for name in PAPER_SIZES if published)]
@@ -264,6 +270,72 @@ def _sets(results: Mapping[str, Any]) -> list[str]:
             row += [sizes.split()[index - 1] if index else "" for sizes in PAPER_SIZES.values()]
         rows.append(row)
     return table(head, rows)
+
+
+def _anatomy(results: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how tickets differ from IMP's, where `experiments.anatomy` has looked."""
+    path = RESULTS / f"{results['name']}-anatomy.json"
+    if not path.exists():
+        return
+    found, densities = json.loads(path.read_text()), _densities(results)
+    yield from [
+        "## How the tickets differ from IMP's",
+        "",
+        "The share of a ticket's weights that IMP's ticket of the same seed and density does not "
+        "keep, and in brackets what it would be if its places were drawn anew within each layer; "
+        "means over seeds.",
+        "",
+    ]
+    by_method: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for one in found["masks"]:
+        by_method.setdefault(one["method"], {})[one["level"]] = one
+    levels = sorted({one["level"] for one in found["masks"]})
+    head = ["differing at density", *(f"{densities[level]:.2%}" for level in levels)]
+    yield from table(
+        head,
+        [
+            [
+                f"`{method}`",
+                *(
+                    f"{of[level]['differing']:.0%} ({of[level]['by_chance']:.0%})"
+                    if level in of
+                    else ""
+                    for level in levels
+                ),
+            ]
+            for method, of in by_method.items()
+            if method != "imp"
+        ],
+    )
+    last = levels[-1]
+    rows = {method: of[last]["layers"] for method, of in by_method.items() if last in of}
+    layers = list(next(iter(rows.values())))
+    yield from ["", f"Densities of the layers at {densities[last]:.2%}:", ""]
+    yield from table(
+        ["layer", *(f"`{method}`" for method in rows)],
+        [[f"`{layer}`", *(f"{of[layer]:.1%}" for of in rows.values())] for layer in layers],
+    )
+    yield from [
+        "",
+        "Tickets of the first search, trained in two orders each: with the mask as found, and "
+        "shuffled within each layer (the same weights, the same densities of layers). The barrier "
+        "is the highest test error on the line between the two networks, less the mean of its "
+        "ends, in points.",
+        "",
+    ]
+    yield from table(
+        ["ticket", "density", "accuracy, %", "shuffled, %", "dense, %", "barrier"],
+        [
+            [
+                f"`{one['method']}`",
+                f"{densities[one['level']]:.2%}",
+                *(f"{100 * one[name]:.2f}" for name in ("ticket", "shuffled", "dense")),
+                f"{100 * one['barrier']:.2f}",
+            ]
+            for one in found["judged"]
+        ],
+    )
+    yield from ["", f"By `{found['command']}`.", ""]
 
 
 def _number(value: float | None) -> str:

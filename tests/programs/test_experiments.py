@@ -35,7 +35,11 @@ from prac.config import DataConfig, Recipe, SearchConfig, combined, flat
 from prac.data import load_data
 from prac.runs import Ticket
 
-RIVALS = sorted(path.stem for path in pages.RESULTS.glob("rivals-*.json"))
+RIVALS = [
+    rivals.page_of(name)
+    for name in rivals.PROBLEMS
+    if (pages.RESULTS / f"{rivals.page_of(name)}.json").exists()
+]
 
 
 @pytest.mark.parametrize("name", RIVALS)
