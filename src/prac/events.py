@@ -14,11 +14,11 @@ class Event:
     Attributes:
         kind: "search" (one begins, or goes on), "level" (so does one of its levels), "epoch" (one
             has ended), "scoring", "pruned" or "finished" in a search; "retrain", "epoch" and
-            "retrained" in a retraining; in a judgement also "trial" and "barrier" (one is done, or
-            read) and "trunk" (the dense network trains to a rewind point); "contest" (a search is
-            done or read) and "judging" (so is a ticket's training) in a comparison; in all of them
-            "step" (about four times a second within an epoch), "saved" (a state within an epoch)
-            and "note" (something a person should know).
+            "retrained" in a retraining; in a judgement also "trial", "barrier" and "pool" (one is
+            done, or read) and "trunk" (the dense network trains to a rewind point); "contest" (a
+            search is done or read) and "judging" (so is a ticket's training) in a comparison; in
+            all of them "step" (about four times a second within an epoch), "saved" (a state within
+            an epoch) and "note" (something a person should know).
         level: Prunings done so far.
         facts: What is known of it, by name.
     """

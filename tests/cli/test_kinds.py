@@ -31,7 +31,7 @@ DIGITS = (
 TICKET = "runs/x/levels/01/ticket.safetensors"
 MADE_BY = (
     f"find {DIGITS} --retrain 0 --out runs/x",
-    "judge runs/x --seeds 0,1 --levels 1 --shuffle --barriers --quiet",
+    "judge runs/x --seeds 0,1 --levels 1 --shuffle --barriers --pools --quiet",
     "judge runs/x --find-rewind-point --points 1 --quiet",
     f"compare {DIGITS} --judged 1 --seeds 0 --methods imp,prac --out runs/c",
     f"retrain {TICKET} --quiet --out runs/z",
@@ -79,6 +79,7 @@ THINGS = {
     "a verdict": ("runs/x/judged/verdict.json", "verdict"),
     "a rewind point": ("runs/x/judged/rewind_point.json", "rewind_point"),
     "a barrier": ("runs/x/judged/BARRIER", "barrier"),
+    "a pool": ("runs/x/judged/POOL", "pool"),
     "a comparison's results": ("runs/c/comparison.json", "comparison_file"),
     "names at trackers": ("runs/x/tracking.json", "tracking"),
     "a page": ("runs/x/report.html", "page"),
@@ -232,6 +233,7 @@ def located(path: str) -> str:
         ("CACHED", "[0-9a-f]" * 24),
         ("TRUNK", "trunk-*"),
         ("BARRIER", "barrier-*.json"),
+        ("POOL", "pool-*.json"),
     ):
         if name in path:
             path = path.replace(name, min(one.name for one in folder.glob(pattern)))
@@ -508,6 +510,7 @@ def test_a_data_set_may_have_a_config_yaml_of_its_own(
 OWN = {
     **dict.fromkeys(("comparison.json", "verdict.json", "rewind_point.json"), '{"seeds": [1]}'),
     "barrier-0a.json": "[1]",
+    "pool-0a.json": "[1]",
     "events.out.tfevents.1.host": "",
     "runs/resnet/seed-1/weights.pt": "",
     "runs/resnet/seed-1/config.yaml": "lr: 0.1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -66,15 +67,15 @@ def in_plain_torch(config: SearchConfig, x: torch.Tensor, y: torch.Tensor) -> li
                 done += 1
                 with torch.no_grad():
                     for name, weight in weights.items():
-                        weight *= masks[name]
+                        weight.mul_(masks[name])
         scores = torch.cat([weights[name].detach().abs()[masks[name]] for name in masks])
         threshold = scores.sort().values[round(0.2 * len(scores))]
         masks = {name: masks[name] & (weights[name].detach().abs() >= threshold) for name in masks}
         found.append({"masks": masks, "trained": snapshot(model)})
         with torch.no_grad():
             for name, weight in weights.items():
-                weight *= masks[name]
-                optimizer.state[weight]["momentum_buffer"] *= masks[name]
+                weight.mul_(masks[name])
+                optimizer.state[weight]["momentum_buffer"].mul_(masks[name])
     return found
 
 
@@ -202,7 +203,7 @@ def test_only_weights_that_nothing_has_trained_are_warmed_up():
 def test_a_level_is_pruned_in_equal_steps_to_the_same_density(small_net, train, val, tmp_path):
     seen: list[int] = []
 
-    def score(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def score(weights: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
         seen.append(sum(int((weight != 0).sum()) for weight in weights.values()))
         return {name: weight.abs() for name, weight in weights.items()}
 

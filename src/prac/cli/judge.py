@@ -45,6 +45,10 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.flag("random", "control: a random mask of the same layerwise densities, and new weights")
     made.flag("barriers", "error barrier between the first two seeds' networks of each level")
     made.flag(
+        "pools",
+        "average each ticket's networks with its judged neighbours', where that validates better",
+    )
+    made.flag(
         "find-rewind-point",
         "judge nothing; find the earliest point to rewind to, from which the dense network is "
         "stable",
@@ -112,14 +116,15 @@ def run(arguments: Sequence[str]) -> int:
                 if is_ahead:
                     judging.trials(*asked)
                     return 0
-                found = judging.verdict(*asked, options.barriers)
+                judging.check_pools(options.pools)
+                found = judging.verdict(*asked, options.barriers, options.pools)
     _show(found, search, options)
     return 0
 
 
 def _check_meant(options: Any) -> None:
     """Raise a PracError where an option is given that nothing would look at."""
-    for_verdict = ("levels", *CONTROL_OPTIONS, "barriers", "jobs")
+    for_verdict = ("levels", *CONTROL_OPTIONS, "barriers", "pools", "jobs")
     for name in for_verdict if options.find_rewind_point else ("points",):
         if getattr(options, name) not in (None, False):
             why = "judges nothing" if options.find_rewind_point else "is not given"

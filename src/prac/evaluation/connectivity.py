@@ -51,7 +51,7 @@ def error_barrier(
     with problem.runtime.reproducible():
         for number in range(points):
             restore_(problem.model, interpolated(one, other, number / (points - 1)))
-            _estimate_norms_(problem)
+            estimate_norms_(problem)
             accuracy, _ = accuracy_and_loss(problem, test, between)
             errors.append(1 - accuracy)
     return Barrier(tuple(errors))
@@ -75,7 +75,7 @@ def interpolated(
 
 
 @torch.no_grad()
-def _estimate_norms_(problem: Problem) -> None:
+def estimate_norms_(problem: Problem) -> None:
     """Replace BatchNorm's running statistics by those of the weights as they are now.
 
     Those of a BatchNorm that is in evaluation mode by choice are no statistics of these weights.

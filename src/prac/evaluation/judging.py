@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,6 +13,7 @@ from prac.errors import PracError, unknown_name
 from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import cached_barrier
 from prac.evaluation.controls import CONTROLS, MakeModel, control_of
+from prac.evaluation.pools import cached_pool
 from prac.evaluation.retraining import told_by
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
 from prac.io import check_new, difference, read_environment, write_json
@@ -33,6 +34,7 @@ def judge(
     levels: Sequence[int] | None = None,
     controls: Sequence[str] = (),
     barriers: bool = False,
+    pools: bool = False,
     cache: str | Path | None = None,
     config: TrainConfig | None = None,
     task: Task = CLASSIFICATION,
@@ -57,6 +59,9 @@ def judge(
         levels: Whose tickets are judged; all of the search by default.
         controls: Of "reinitialised", "shuffled" and "random".
         barriers: Whether to measure the error barrier between the first two seeds' networks.
+        pools: Whether to average each ticket's trained networks with those of the next denser and
+            the next sparser ticket judged, where that raises validation accuracy (Lottery Pools,
+            arXiv 2208.10842): nothing more is trained.
         cache: The folder that trainings are kept in; `judged` in the run folder by default.
         config: How to train; as the search did by default.
         task: Loss and correctness.
@@ -82,7 +87,8 @@ def judge(
     if config is None:
         config = as_executed(own_part(TrainConfig, search.settings), search, options.device)
     judging = Judging.of(search, make_model, train, val, test, config, task, cache, options)
-    return judging.verdict(seeds, wanted, tuple(dict.fromkeys(controls)), barriers)
+    judging.check_pools(pools)
+    return judging.verdict(seeds, wanted, tuple(dict.fromkeys(controls)), barriers, pools)
 
 
 def check_seeds(seeds: Sequence[int], barriers: bool = False) -> None:
@@ -178,6 +184,14 @@ class Judging:
         check_new(folder, "kept", "cache")
         return cls(problem, test, search, make_model, config, folder, options)
 
+    def check_pools(self, pools: bool) -> None:
+        """Raise a PracError where pools are asked for, and there is nothing to choose them by."""
+        if pools and self.problem.val is None:
+            raise PracError(
+                "pools are chosen by validation accuracy, and there is no validation data: pass "
+                "val=, or leave pools out"
+            )
+
     def note_other_data(self) -> None:
         """Say so where data, task or network are not those of the search: that may be meant."""
         known = read_environment(self.search.path)
@@ -223,26 +237,53 @@ class Judging:
         control = self.options.run_control
         return cached_barrier(self.cache, self.problem, self.test, one, other, control)
 
+    def pooled(self, level: int, tickets: Mapping[int, Trials]) -> Trials:
+        """Return the averages of a ticket's networks and its neighbours', a seed each."""
+        near = [max((n for n in tickets if 0 < n < level), default=None)]
+        near.append(min((n for n in tickets if n > level), default=None))
+        masks, runs = self.search.tickets[level].masks, []
+        for number, own in enumerate(tickets[level].runs):
+            self.options.tell("pool", level, what=f"ticket {level}", seed=own.seed)
+            folders = [Path(tickets[n].runs[number].folder) for n in near if n is not None]
+            found = cached_pool(
+                self.cache,
+                self.problem,
+                self.test,
+                Path(own.folder),
+                masks,
+                folders,
+                self.options.run_control,
+            )
+            runs.append(Trial(own.seed, found.accuracy, own.folder))
+        return Trials(tuple(runs))
+
     def verdict(
-        self, seeds: Sequence[int], levels: Sequence[int], controls: Sequence[str], barriers: bool
+        self,
+        seeds: Sequence[int],
+        levels: Sequence[int],
+        controls: Sequence[str],
+        barriers: bool,
+        pools: bool = False,
     ) -> Verdict:
-        """Write and return what all trainings say, and the barriers if they are asked for."""
+        """Write and return what all trainings say, with barriers and pools if asked for."""
         self.note_other_data()
         for line in self.problem.notices():
             self.options.warn(line)
         rewind = Rewind.parse(str(self.search.settings.get("rewind", "init")))
         test_set = told_by(self.test, self.problem)
         trials = self.trials(seeds, levels, controls)
+        tickets = {level: trials[level, "ticket"] for level in levels}
         judged = [
             LevelVerdict(
                 level,
                 self.search.tickets[level].density,
                 rewind.is_initialisation,
-                trials[level, "ticket"],
-                trials[0, "ticket"],
+                tickets[level],
+                tickets[0],
                 {name: trials[level, name] for name in controls if level},
-                self.barrier(level, trials[level, "ticket"]) if barriers else None,
+                self.barrier(level, tickets[level]) if barriers else None,
                 test_set,
+                self.pooled(level, tickets) if pools and level else None,
             )
             for level in levels
         ]

@@ -130,6 +130,8 @@ class LevelVerdict:
         dense: The dense network's, with the same seeds.
         barrier: Between the networks of the first two seeds; None where not asked for.
         test: What the test set can tell; None where that is not known.
+        pooled: Averages of its trainings and its neighbours'; None where not asked for. They are no
+            part of the verdict, which is of what trains alone.
     """
 
     index: int
@@ -140,6 +142,7 @@ class LevelVerdict:
     controls: Mapping[str, Trials] = field(default_factory=dict)
     barrier: Barrier | None = None
     test: TestSet | None = None
+    pooled: Trials | None = None
 
     @property
     def verdict(self) -> str:
@@ -238,6 +241,7 @@ class LevelVerdict:
                 for name, trials in self.controls.items()
             },
             "barrier": None if self.barrier is None else self.barrier.to_json(),
+            "pooled": None if self.pooled is None else self.pooled.to_json(),
         }
 
 

@@ -65,6 +65,7 @@ TEXTS = {
     "verdict": Kind("a verdict", DESCRIBES),
     "rewind_point": Kind("a file of a search for a rewind point", DESCRIBES),
     "barrier": Kind("an error barrier", DESCRIBES),
+    "pool": Kind("an average of trained tickets", DESCRIBES),
     "comparison_file": Kind("a file of a comparison's results", DESCRIBES),
     "tracking": Kind("a file of a run's names at trackers", DESCRIBES),
 }
@@ -87,6 +88,7 @@ _NAMES = {
     r"metrics\.jsonl": "metrics",
     r"comparison\.json": "comparison_file",
     r"barrier-[0-9a-f]+\.json": "barrier",
+    r"pool-[0-9a-f]+\.json": "pool",
     r"seed-\d+-error\.txt": "traceback",
     r"events\.out\.tfevents\..+": "events",
     r"\.lock": "lock",
@@ -134,6 +136,7 @@ _FIELDS = {
     "verdict": {"path", "seeds", "best_level", "levels"},
     "rewind_point": {"iterations", "points", "at", "setting"},
     "barrier": {"height", "is_stable", "errors"},
+    "pool": {"accuracy", "shares"},
 }
 """What files of JSON have that people may have files of the same name beside."""
 
@@ -258,7 +261,7 @@ def _is_kept(entry: Path) -> bool:
         # People's pictures are sorted into folders of such names too.
         return any((entry / name).is_file() for name in _BEGUN)
     kind = _named(entry)
-    return kind in ("barrier", "verdict", "rewind_point") and _says(entry, kind)
+    return kind in ("barrier", "pool", "verdict", "rewind_point") and _says(entry, kind)
 
 
 def _says(path: Path, kind: str) -> bool:

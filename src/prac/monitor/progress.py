@@ -85,7 +85,7 @@ class Progress:
                 self._live.show(self._board)
         elif event.kind in ("level", "retrain"):
             self._last_plain = now
-        elif event.kind in (*PASSING, "scoring", "barrier") and (
+        elif event.kind in (*PASSING, "scoring", "barrier", "pool") and (
             now - self._last_plain >= PLAIN_SECONDS
         ):
             self._last_plain = now

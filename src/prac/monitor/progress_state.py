@@ -154,6 +154,8 @@ class ProgressState:
                 return replace(idle, level=level, doing=doing)
             case "barrier":
                 return replace(idle, doing=f"error barrier of {facts['what']}")
+            case "pool":
+                return replace(idle, doing=f"pooling {facts['what']}, seed {facts['seed']}")
             case "finished":
                 return replace(idle, now=now)._with_row(level, is_done=True)
         return self

@@ -197,16 +197,21 @@ def levels_table(verdict: Verdict) -> Table:
     """Return a line a level: how the ticket does, against dense, and the verdict."""
     has_barriers = any(level.barrier for level in verdict.levels)
     names = ["level", "density", "runs", "test %", "vs dense", "p"]
-    table = new_table(*names, *(["barrier"] if has_barriers else []), "verdict")
+    has_pools = any(level.pooled for level in verdict.levels)
+    names += [*(["barrier"] if has_barriers else []), *(["pooled %"] if has_pools else [])]
+    table = new_table(*names, "verdict")
     for level in verdict.levels:
         row = level_cells(level)
         row.insert(2, str(len(level.ticket.runs)))
         if has_barriers:
             row.append("-" if level.barrier is None else f"{100 * level.barrier.height:.2f}")
+        if has_pools:
+            row.append("-" if level.pooled is None else accuracy_text(level.pooled))
         table.add_row(*row, level.verdict)
     table.caption = (
         "test: mean accuracy ± half the width of its 95 % interval; vs dense: in percentage points"
         + ("; barrier: in points of error" if has_barriers else "")
+        + ("; pooled: averaged with the trained neighbours, as sparse" if has_pools else "")
     )
     return table
 
