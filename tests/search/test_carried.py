@@ -172,6 +172,13 @@ def test_the_dense_level_has_a_length_of_its_own():
     assert [plan.level(level, 300).iterations for level in (0, 1, 2)] == [12, 6, 6]
 
 
+def test_levels_may_take_longer_the_sparser_they_are():
+    plan = planned(carried(level_budget=0.125, level_growth=2.0, levels=6))
+    lengths = [plan.level(level, 300).iterations for level in range(6)]
+    assert lengths == [12, 3, 6, 12, 24, 24], "never longer than a full training"
+    assert plan.most_iterations == sum(lengths)
+
+
 def rates(plan: Plan) -> list[float]:
     return [round(plan.lr_at(step), 6) for step in range(plan.iterations)]
 
@@ -309,6 +316,11 @@ def test_cut_after_every_iteration_it_is_the_same_search(
         ({"level_lr": 0.0}, "level_lr is 0"),
         ({"level_prunings": 0}, "level_prunings is 0"),
         ({"dense_budget": 1.5}, "dense_budget is 1.5"),
+        ({"level_growth": 0.5}, "level_growth is 0.5"),
+        (
+            {"level_growth": 2.0, "level_budget": None},
+            "level_growth is 2.0 but level_budget is not set: there is no share that could grow",
+        ),
     ],
 )
 def test_settings_in_vain_are_refused(settings, message):

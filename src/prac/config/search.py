@@ -273,6 +273,13 @@ class LevelConfig(Settings):
         flag="level_lr",
         above=0,
     )
+    growth: float = setting(
+        1.0,
+        "factor by which a level's share, level_budget, is longer than that of the level before; "
+        "that of level 1 is as given",
+        flag="level_growth",
+        at_least=1,
+    )
     schedule: Literal["full", "constant", "cosine"] = setting(
         "full",
         "learning rate within levels after the dense one: the full schedule's from its beginning "
@@ -395,6 +402,8 @@ class SearchConfig(Settings):
         if rewind.fine_tunes:
             why = "rewind is 'none': fine-tuning trains at the schedule's last rate"
             in_vain[why] = {"level_lr", "level_schedule"}
+        if self.stop.budget is None:
+            in_vain["level_budget is not set: there is no share that could grow"] = {"level_growth"}
         if self.prune.train_every > 1:
             why = f"train_every is {self.prune.train_every}: levels between are pruned at once"
             in_vain[why] = {"level_prunings"}

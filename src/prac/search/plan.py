@@ -90,6 +90,7 @@ class SearchPlan:
                 plan = plan.cut_short(stop.after[min(index, len(stop.after) - 1)])
             share = stop.budget if index or stop.dense_budget is None else stop.dense_budget
             if share is not None:
+                share *= self.config.level.growth ** max(index - 1, 0)
                 budget = max(1, round(share * self.full.iterations))
                 # The rewind point comes first, as it does before an early stop.
                 plan = plan.cut_short(max(budget, 0 if index else self.rewind_step or 0))
