@@ -49,7 +49,9 @@ class Net(nn.Sequential):
             super().__init__(nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 10))
 
 
-def in_plain_torch(config: SearchConfig, x: torch.Tensor, y: torch.Tensor) -> list[dict[str, Any]]:
+def in_plain_torch(
+    config: SearchConfig, x: torch.Tensor, y: torch.Tensor, rewind: int = 0
+) -> list[dict[str, Any]]:
     """Return the masks of all tickets, and the weights just trained, by a loop without prac's."""
     model = Net()
     weights = {name: p for name, p in model.named_parameters() if name.endswith("weight")}
@@ -61,6 +63,10 @@ def in_plain_torch(config: SearchConfig, x: torch.Tensor, y: torch.Tensor) -> li
         while done < length:
             order = derive_seed(seed, "order", done // 6)
             for ids in epoch_batches(torch.arange(len(y)), 50, order)[: length - done]:
+                beyond = level > 0 or done >= rewind
+                for group in optimizer.param_groups:
+                    group["lr"] = (config.level.lr if beyond else None) or 0.1
+                    group["weight_decay"] = (config.level.weight_decay if beyond else None) or 1e-4
                 optimizer.zero_grad()
                 F.cross_entropy(model(x[ids]), y[ids]).backward()
                 optimizer.step()
@@ -79,10 +85,14 @@ def in_plain_torch(config: SearchConfig, x: torch.Tensor, y: torch.Tensor) -> li
     return found
 
 
-def test_a_search_is_one_training_that_is_pruned_on_its_way(train, tmp_path):
-    config = carried()
+@pytest.mark.parametrize(
+    ("rewind", "beyond"),
+    [(0, {}), (0, {"level_lr": 0.2, "level_weight_decay": 0.03}), (8, {"level_weight_decay": 0.3})],
+)
+def test_a_search_is_one_training_that_is_pruned_on_its_way(rewind, beyond, train, tmp_path):
+    config = carried(rewind=f"iteration:{rewind}", **beyond)
     search = prac.find(Net(), train, config, out=tmp_path / "run")
-    expected = in_plain_torch(config, *train)
+    expected = in_plain_torch(config, *train, rewind=rewind)
     assert [level.iterations for level in search.levels] == [12, 6, 6, 0]
     for level in (0, 1, 2):
         masks = expected[level]["masks"]
@@ -187,7 +197,10 @@ def test_the_rate_within_a_level_is_the_full_schedule_s_peak_s_or_falls():
     short = {"level_budget": 0.25, "milestones": [0.5], "gamma": 0.5}
     assert rates(planned(carried(**short)).level(1, 300)) == [0.1] * 3 + [0.05] * 3
     assert rates(planned(carried(**short, level_lr=0.4)).level(1, 300)) == [0.4] * 3 + [0.2] * 3
-    assert rates(planned(carried(**short, level_lr=0.4)).level(0, 300))[:4] == [0.1] * 3 + [0.05]
+    # From the rewind point on, also in the dense level.
+    assert rates(planned(carried(**short, level_lr=0.4)).level(0, 300))[:4] == [0.4] * 3 + [0.2]
+    late = planned(carried(**short, level_lr=0.4, rewind="iteration:2"))
+    assert rates(late.level(0, 300))[:4] == [0.1, 0.1, 0.4, 0.2]
     constant = planned(carried(**short, level_schedule="constant"))
     assert rates(constant.level(1, 300)) == [0.1] * 6
     falling = rates(planned(carried(**short, level_schedule="cosine", level_lr=0.2)).level(2, 300))

@@ -17,7 +17,9 @@ SETTINGS: dict[str, Any] = {
     "stops early": {"stop": prac.StopConfig(epsilon=1.0, window=1, arm="at-once")},
     "carried": {
         "rewind": "iteration:8",
-        "level": prac.LevelConfig(start="carried", schedule="cosine"),
+        "level": prac.LevelConfig(
+            start="carried", schedule="cosine", lr=0.05, weight_decay=0.01, growth=1.5
+        ),
         "stop": prac.StopConfig(rule="never", budget=0.5, dense_budget=1.0),
         "train": prac.TrainConfig(epochs=4, batch_size=50, lr=0.1),
     },

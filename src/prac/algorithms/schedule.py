@@ -41,6 +41,7 @@ class Plan:
         gamma: Factor at each milestone.
         warmup: Iterations over which the rate grows linearly to its peak.
         scheduled: Iterations that the rate is scheduled for, where the training is cut short.
+        factor: Of all rates from iteration `factor_from` on.
     """
 
     iterations: int
@@ -51,6 +52,8 @@ class Plan:
     gamma: float = 0.1
     warmup: int = 0
     scheduled: int | None = None
+    factor: float = 1.0
+    factor_from: int = 0
 
     @property
     def epochs(self) -> int:
@@ -81,6 +84,10 @@ class Plan:
         >>> [plan.lr_at(i) for i in (0, 1, 4, 5)]
         [0.5, 1.0, 1.0, 0.1]
         """
+        rate = self._scheduled_lr(iteration)
+        return rate * self.factor if iteration >= self.factor_from else rate
+
+    def _scheduled_lr(self, iteration: int) -> float:
         if iteration < self.warmup:
             return self.lr * (iteration + 1) / self.warmup
         if self.schedule == "cosine":
@@ -101,6 +108,15 @@ class Plan:
         """
         scheduled = self.iterations if self.scheduled is None else self.scheduled
         return replace(self, iterations=min(iterations, self.iterations), scheduled=scheduled)
+
+    def at_peak(self, lr: float, start: int = 0) -> Plan:
+        """Return the plan whose rates from an iteration on are those of another peak.
+
+        >>> plan = Plan(10, 5, lr=1.0, milestones=(5,)).at_peak(2.0, start=4)
+        >>> [plan.lr_at(i) for i in (3, 4, 5)]
+        [1.0, 2.0, 0.2]
+        """
+        return replace(self, factor=lr / self.lr, factor_from=start)
 
     def fine_tuning(self, full: Plan) -> Plan:
         """Return a plan of this length at the last learning rate that the `full` one reaches.

@@ -259,7 +259,7 @@ class StopConfig(Settings):
 
 @dataclass(frozen=True)
 class LevelConfig(Settings):
-    """How the levels after the dense one train; what their tickets hold is `rewind`'s to say."""
+    """How a search trains beyond the rewind point; what its tickets hold is `rewind`'s to say."""
 
     start: Literal["rewound", "carried"] = setting(
         "rewound",
@@ -269,9 +269,15 @@ class LevelConfig(Settings):
     )
     lr: float | None = setting(
         None,
-        "peak learning rate of levels after the dense one, where it is another",
+        "peak learning rate in the search from the rewind point on, where it is another",
         flag="level_lr",
         above=0,
+    )
+    weight_decay: float | None = setting(
+        None,
+        "weight decay in the search from the rewind point on, where it is another",
+        flag="level_weight_decay",
+        at_least=0,
     )
     growth: float = setting(
         1.0,
@@ -395,7 +401,8 @@ class SearchConfig(Settings):
         in_vain: dict[str, Collection[str]] = {}
         if self.prune.when != "iterative":
             why = f"pruning is {self.prune.when!r}: no level after the dense one is trained"
-            in_vain[why] = given.keys()
+            rates = {"level_lr", "level_weight_decay"} if self.prune.when == "one-shot" else set()
+            in_vain[why] = given.keys() - rates
         if rewind.keeps_weights:
             why = f"rewind is {self.rewind!r}: tickets hold the weights just trained already"
             in_vain[why] = {"level_start"}

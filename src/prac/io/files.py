@@ -135,6 +135,7 @@ _OF_LEVELS = {
     "dense_budget": None,
     "level_start": "rewound",
     "level_lr": None,
+    "level_weight_decay": None,
     "level_growth": 1.0,
     "level_schedule": "full",
     "level_prunings": 1,

@@ -106,6 +106,8 @@ def train(
             for part in range(1, steps)
         },
         mark=plan.rewind_step if is_dense else None,
+        weight_decay=config.level.weight_decay,
+        weight_decay_from=plan.beyond_rewind(state.level),
         sample=sample_rule(
             config.sample,
             epochs=length.scheduled_epochs,

@@ -94,7 +94,16 @@ class SearchPlan:
                 budget = max(1, round(share * self.full.iterations))
                 # The rewind point comes first, as it does before an early stop.
                 plan = plan.cut_short(max(budget, 0 if index else self.rewind_step or 0))
-        return self._later(plan) if index else plan
+        return self._later(plan) if index else self._dense(plan)
+
+    def beyond_rewind(self, index: int) -> int | None:
+        """Return the iteration of a level from which on it trains beyond the rewind point."""
+        return 0 if index else self.rewind_step
+
+    def _dense(self, plan: Plan) -> Plan:
+        """Return the plan of the dense level, at the rates that it trains at."""
+        start, lr = self.rewind_step, self.config.level.lr
+        return plan if start is None or lr is None else plan.at_peak(lr, start)
 
     def _later(self, plan: Plan) -> Plan:
         """Return the plan of a level after the dense one, at the rates that it trains at."""
@@ -102,7 +111,7 @@ class SearchPlan:
             return plan.fine_tuning(self.full)
         level = self.config.level
         if level.lr is not None:
-            plan = replace(plan, lr=level.lr)
+            plan = plan.at_peak(level.lr)
         if level.carries:
             plan = replace(plan, warmup=0)  # Which is for weights that nothing has trained.
         if level.schedule == "full":

@@ -63,6 +63,8 @@ class Training:
             one asks how stable they are.
         stop: Mask distances so far -> whether to stop.
         prunings: Iteration within the level -> state -> the masks from there on.
+        weight_decay, weight_decay_from: From an iteration on, instead of the config's; None for
+            never.
         mark: Iterations after which the weights are kept as the rewind point; None for none.
         sample: (state, epoch from 0) -> what the epoch presents, as `fit` takes it; all by default.
         with_losses: Whether `sample` looks at the examples' losses.
@@ -77,11 +79,18 @@ class Training:
     candidate: Callable[[RunState], Masks] | None = None
     stop: Callable[[Sequence[float]], bool] = lambda distances: False
     prunings: Mapping[int, Callable[[RunState], Masks]] = field(default_factory=dict)
+    weight_decay: float | None = None
+    weight_decay_from: int | None = 0
     mark: int | None = None
     sample: SampleRule = all_members
     with_losses: bool = False
     difficulty_epoch: int | None = None
     until: int | None = None
+
+    def changes_at(self, step: int) -> bool:
+        """Say whether masks or weight decay change at an iteration."""
+        decays = self.weight_decay is not None and step == self.weight_decay_from
+        return decays or step in self.prunings
 
     def is_over(self, state: RunState) -> bool:
         """Say whether the level has trained enough.
@@ -135,13 +144,17 @@ def train_level(
         return (
             run_control.after_step()
             or step in (training.mark, training.until)
-            or step in training.prunings
+            or training.changes_at(step)
         )
 
     def segments() -> Generator[Segment, None, None]:
-        """Train on under masks that do not change."""
+        """Train on under masks and a weight decay that do not change."""
         if state.step == 0 or state.step in training.prunings:
             mask_optimizer_(optimizer, model, state.masks)
+        start = training.weight_decay_from
+        if training.weight_decay is not None and start is not None and state.step >= start:
+            for group in optimizer.param_groups:
+                group["weight_decay"] = training.weight_decay
         return fit(
             model,
             optimizer,
@@ -175,8 +188,7 @@ def train_level(
                     state = between_epochs(state)
                 elif segment.ends_epoch:
                     state, facts = ended_epoch(problem, state, training)
-                prunes = state.step in training.prunings
-                if prunes:
+                if state.step in training.prunings:
                     state = replace(state, masks=training.prunings[state.step](state))
                 is_over = training.is_over(state)
                 if segment.ends_epoch or run_control.wants_save or is_over:
@@ -196,7 +208,7 @@ def train_level(
                         run_control.check(
                             f"at level {state.level}, epoch {epoch}, iteration {state.step}"
                         )
-                if prunes or is_over:
+                if is_over or training.changes_at(state.step):
                     break
     folder.wait()
     return state
