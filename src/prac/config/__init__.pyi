@@ -12,6 +12,7 @@ from .recipe import RetrainRecipe as RetrainRecipe
 from .recipe import is_own_code as is_own_code
 from .rewind import Rewind as Rewind
 from .search import AUTO_LAYERS as AUTO_LAYERS
+from .search import LEARNED_SCORES as LEARNED_SCORES
 from .search import LevelConfig as LevelConfig
 from .search import PruneConfig as PruneConfig
 from .search import SampleConfig as SampleConfig

@@ -21,6 +21,9 @@ LAYER_KINDS = ("conv", "conv-transpose", "linear", "attention", "recurrent", "em
 AUTO_LAYERS = {"conv", "conv-transpose", "linear", "attention", "recurrent", "own"}
 """Those that "auto" takes, with weights of layers that are none of torch's."""
 
+LEARNED_SCORES = ("cts", "cts-loss", "gem-miner")
+"""Scores that are learned, while the weights stay as they are."""
+
 SIZED = ("random", "el2n", "el2n-ccs")
 """Subset rules whose sets have a size that is set."""
 
@@ -85,14 +88,21 @@ class PruneConfig(Settings):
     drop_fraction: float = setting(
         0.2, "share of the remaining weights pruned a level", above=0, below=1
     )
-    when: Literal["iterative", "one-shot", "at-init"] = setting(
-        "iterative", "train before every pruning, before the first only, or never", flag="pruning"
+    when: Literal["iterative", "one-shot", "at-init", "learned"] = setting(
+        "iterative",
+        "train before every pruning, before the first only, or never; or learn masks over weights "
+        "that stay at the rewind point",
+        flag="pruning",
     )
     train_every: int = setting(
         1, "prunings to a training: levels between are pruned by its weights", at_least=1
     )
-    score: Literal["magnitude", "random", "snip", "grasp", "synflow"] = setting(
-        "magnitude", "what ranks the weights; snip, grasp and synflow do so at-init"
+    score: Literal[
+        "magnitude", "random", "snip", "grasp", "synflow", "cts", "cts-loss", "gem-miner"
+    ] = setting(
+        "magnitude",
+        "what ranks the weights; snip, grasp and synflow do so at-init, and what pruning learned "
+        "learns are cts, cts-loss or gem-miner",
     )
     scope: Literal["global", "layer"] = setting("global", "rank all layers together, or each alone")
     layers: str = setting(
@@ -113,16 +123,31 @@ class PruneConfig(Settings):
         for kind in self.layers.split("+"):
             if kind not in ("auto", *LAYER_KINDS, "output"):
                 raise unknown_name("kind of layer", kind, ("auto", *LAYER_KINDS, "output"))
-        if self.train_every > 1 and self.when != "iterative":
+        if self.train_every > 1 and self.when not in ("iterative", "learned"):
             raise PracError(
                 f"train_every is {self.train_every} but pruning is {self.when!r}, which says when "
                 f"to train; leave one of them out"
+            )
+        if self.score in LEARNED_SCORES and self.when != "learned":
+            raise PracError(
+                f"score is {self.score!r} but pruning is {self.when!r}: such scores are learned "
+                f"over weights that stay as they are; use learned"
+            )
+        if self.when == "learned" and self.score not in LEARNED_SCORES:
+            raise PracError(
+                f"pruning is 'learned' but score is {self.score!r}: expected what can be learned, "
+                f"{', '.join(LEARNED_SCORES)}"
             )
         if self.score in ("snip", "grasp", "synflow") and self.when != "at-init":
             raise PracError(
                 f"score is {self.score!r} but pruning is {self.when!r}: it ranks the weights that "
                 f"nothing has trained; use at-init"
             )
+
+    @property
+    def learns(self) -> bool:
+        """Whether levels learn masks, instead of training weights."""
+        return self.when == "learned"
 
 
 @dataclass(frozen=True)
@@ -337,6 +362,7 @@ class SearchConfig(Settings):
                 "last rate, which cosine brings to zero; use multi-step or constant"
             )
         self._check_untrained(rewind)
+        self._check_learned(rewind)
         self._check_later(rewind)
         unit = "epoch" if self.train.iterations is None else "iteration"
         length = self.train.iterations or self.train.epochs
@@ -382,11 +408,34 @@ class SearchConfig(Settings):
                     f"could be about; {advice}"
                 )
 
+    def _check_learned(self, rewind: Rewind) -> None:
+        """Raise a PracError where settings ask of masks that are learned what they do not tell."""
+        if not self.prune.learns:
+            return
+        if self.subset.rule not in ("all", "fixed", "random"):
+            raise PracError(
+                f"pruning is 'learned' but subset_rule is {self.subset.rule!r}: no network is "
+                f"trained that would tell which examples matter; use all or random"
+            )
+        if self.sample.needs_losses:
+            raise PracError(
+                f"pruning is 'learned' but sampling is {self.sample.rule!r}: what is descended is "
+                f"no mean of examples' losses; use all or fresh"
+            )
+        if rewind.keeps_weights:
+            raise PracError(
+                f"pruning is 'learned' but rewind is {self.rewind!r}: masks are learned over the "
+                f"weights of one point; use init, epoch:N or iteration:N"
+            )
+
     def _check_later(self, rewind: Rewind) -> None:
         """Raise a PracError where settings of levels after the dense one are given in vain."""
         given, plain = flat(self.level), flat(LevelConfig())
         in_vain: dict[str, Collection[str]] = {}
-        if self.prune.when != "iterative":
+        if self.prune.learns:
+            why = "pruning is 'learned': scores go on from level to level, and weights stay"
+            in_vain[why] = {"level_start"}
+        elif self.prune.when != "iterative":
             why = f"pruning is {self.prune.when!r}: no level after the dense one is trained"
             in_vain[why] = given.keys()
         if rewind.keeps_weights:

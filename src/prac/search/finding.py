@@ -102,9 +102,9 @@ def find(
                     options.warn(line)
                 for line in problem.remarks():
                     options.note(line)
-                problem = select_execution(
-                    problem, config.train, plan.most_iterations, path, options.note
-                )
+                # Masks are learned step by step, whatever the execution.
+                captured = plan.before_learning if plan.learns else plan.most_iterations
+                problem = select_execution(problem, config.train, captured, path, options.note)
             custom = {"own_choose": choose, "own_stop": stop, "own_score": score}
             identity, of_old = _identities(problem, first, parameters, subset, custom)
             settings = {**flat(config), **(recipe or {})}
