@@ -34,6 +34,7 @@ SCORE_DECAY = 2e-4
 """Gem-Miner's weight decay of the scores: the gradient of 1e-4 times their squares."""
 
 Tensors = Mapping[str, Tensor]
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def concrete_sample(logits: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ def rounded(scores: Tensor) -> Tensor:
 
 
 def balanced(of_loss: list[Tensor], logits: list[Tensor], keeps: int) -> list[Tensor]:
-    """Return gradients that go down a loss, and as far towards a number of weights kept (GradBalance).
+    """Return gradients that go down a loss, and as far towards a number of weights (GradBalance).
 
     The gradient of the expected number of weights kept is scaled to the norm of the loss's, and
     points down where more are expected than `keeps`, up where fewer are. Where the paper's authors
@@ -95,67 +96,63 @@ def reverse_kl(sparse: Tensor, dense: Tensor) -> Tensor:
     0.0
     """
     log_sparse, log_dense = sparse.float().log_softmax(1), dense.float().log_softmax(1)
-    return (log_sparse.exp() * (log_sparse - log_dense)).sum(1).mean()
+    divergence: Tensor = (log_sparse.exp() * (log_sparse - log_dense)).sum(1).mean()
+    return divergence
 
 
 @dataclass(frozen=True)
-class Relaxation:
-    """What a level learns masks by.
+class GemMiner:
+    """Scores from 0 to 1 that are rounded to a mask, in training mode.
 
     Attributes:
-        fixed: The prunable weights, on the model's device.
-        masks: Those that the level learns under, there too.
+        kept: The prunable weights, zero where they are pruned, on the model's device.
         loss: (outputs, targets) -> what is to be low.
     """
 
-    fixed: Tensors
-    masks: Tensors
-    loss: Callable[[Tensor, Tensor], Tensor]
-
-    def outputs(self, model: nn.Module, x: Tensor, soft: Tensors) -> Tensor:
-        """Return what the model makes of a batch under relaxed masks."""
-        weights = {name: fixed * self.masks[name] * soft[name] for name, fixed in self.fixed.items()}
-        found: Tensor = functional_call(model, weights, (x,))
-        return found
-
-
-@dataclass(frozen=True)
-class GemMiner(Relaxation):
-    """Scores from 0 to 1 that are rounded to a mask, in training mode."""
+    kept: Tensors
+    loss: Loss
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the outputs, the scores put back between 0 and 1 before."""
-        scores = {name: model.get_parameter(name) for name in self.masks}
-        with torch.no_grad():
-            for score in scores.values():
-                score.clamp_(0, 1)
-        soft = {name: rounded(score) for name, score in scores.items()}
-        outputs = self.outputs(model, x, soft)
+        weights: dict[str, Tensor] = {}
+        for name, weight in self.kept.items():
+            scores = model.get_parameter(name)
+            with torch.no_grad():
+                scores.clamp_(0, 1)
+            weights[name] = weight * rounded(scores)
+        outputs: Tensor = functional_call(model, weights, (x,))
         return self.loss(outputs, y), outputs
 
 
 @dataclass(frozen=True)
-class Concrete(Relaxation):
+class Concrete:
     """Logits of a relaxed mask, in evaluation mode: BatchNorm normalises as at the rewind point.
 
     Attributes:
+        kept: The prunable weights, zero where they are pruned, on the model's device.
+        pruned: Where that is.
         keeps: How many weights are to be kept, by the names of those that are ranked together.
-        to_dense: Whether the loss compares with the dense network's outputs, not with targets.
+        loss: (outputs, targets) -> what is to be low.
+        dense: All the prunable weights, whose outputs are the loss's targets; None for the data's.
     """
 
+    kept: Tensors
+    pruned: Tensors
     keeps: Mapping[tuple[str, ...], int]
-    to_dense: bool
+    loss: Loss
+    dense: Tensors | None
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, whose gradients are balanced with the density's, and the outputs."""
-        logits = {name: model.get_parameter(name) for name in self.masks}
+        logits = {name: model.get_parameter(name) for name in self.kept}
+        target = y
         with evaluating(model):
-            target = y
-            if self.to_dense:
+            if self.dense is not None:
                 with torch.no_grad():
-                    target = functional_call(model, dict(self.fixed), (x,))
-            soft = {name: concrete_sample(logit) for name, logit in logits.items()}
-            outputs = self.outputs(model, x, soft)
+                    target = functional_call(model, dict(self.dense), (x,))
+            sampled = {name: concrete_sample(logit) for name, logit in logits.items()}
+            weights = {name: weight * sampled[name] for name, weight in self.kept.items()}
+            outputs: Tensor = functional_call(model, weights, (x,))
         loss = self.loss(outputs, target)
         found = torch.autograd.grad(
             loss, list(logits.values()), allow_unused=True, materialize_grads=True
@@ -163,11 +160,8 @@ class Concrete(Relaxation):
         gradients = dict(zip(logits, found, strict=True))
         descent = torch.zeros_like(loss)
         for names, count in self.keeps.items():
-            kept_logits = [
-                logits[name].detach().masked_fill(self.masks[name] == 0, -torch.inf)
-                for name in names
-            ]
-            towards = balanced([gradients[name] for name in names], kept_logits, count)
+            left = [logits[n].detach().masked_fill(self.pruned[n], -torch.inf) for n in names]
+            towards = balanced([gradients[name] for name in names], left, count)
             for name, gradient in zip(names, towards, strict=True):
                 descent = descent + (logits[name] * gradient).sum()
         # The loss's value, with these gradients.
@@ -296,24 +290,24 @@ def objective_of(problem: Problem, state: RunState, plan: SearchPlan) -> Objecti
     device, score = problem.runtime.device, plan.config.prune.score
     assert state.rewind is not None, "masks are learned from the rewind point on"
     fixed = {name: state.rewind[name].to(device) for name in state.masks}
-    masks = {name: mask.to(device, fixed[name].dtype) for name, mask in state.masks.items()}
+    masks = {name: mask.to(device) for name, mask in state.masks.items()}
+    left = masked(fixed, masks)
 
     def task_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         return batch_loss(problem.task, outputs, targets)
 
     if score == "gem-miner":
-        return GemMiner(fixed, masks, task_loss)
-    loss, to_dense = (reverse_kl, True) if score == "cts" else (task_loss, False)
-    return Concrete(fixed, masks, loss, _keeps(state.masks, plan, state.level), to_dense)
+        return GemMiner(left, task_loss)
+    pruned = {name: ~mask for name, mask in masks.items()}
+    loss, dense = (reverse_kl, fixed) if score == "cts" else (task_loss, None)
+    return Concrete(left, pruned, _keeps(state.masks, plan, state.level), loss, dense)
 
 
 def how_trained(config: SearchConfig) -> TrainConfig:
     """Return how a method's scores are trained; their rate and its schedule are the level's."""
     if config.prune.score == "gem-miner":
-        own = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": SCORE_DECAY}
-    else:
-        own = {"optimizer": "adam", "momentum": 0.9, "weight_decay": 0.0}
-    return replace(config.train, **own)
+        return replace(config.train, optimizer="sgd", momentum=0.9, weight_decay=SCORE_DECAY)
+    return replace(config.train, optimizer="adam", momentum=0.9, weight_decay=0.0)
 
 
 @contextmanager

@@ -74,9 +74,7 @@ def at_end(rules: Rules, plan: SearchPlan, level: int, steps: int) -> Pruning:
     Where it is pruned for several levels at once, those of the last of them.
     """
     stretch = plan.stretch(level)
-    return partial(
-        pruned, rules, plan.config.prune, part=steps, parts=steps, prunings=stretch
-    )
+    return partial(pruned, rules, plan.config.prune, part=steps, parts=steps, prunings=stretch)
 
 
 def on_the_way(rules: Rules, plan: SearchPlan, length: Plan, steps: int) -> dict[int, Pruning]:
