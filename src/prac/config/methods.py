@@ -25,7 +25,7 @@ _IMP: dict[str, Any] = {
 _CARRIED = {**_IMP, "level_start": "carried", "dense_budget": 0.125, "level_budget": 0.025}
 _AT_INIT = {**_IMP, "pruning": "at-init", "rewind": "init"}
 _LEARNED = {**_IMP, "pruning": "learned", "level_schedule": "cosine"}
-_CTS = {**_LEARNED, "score": "cts", "level_lr": 0.1, "level_budget": 0.05, "dense_budget": 0.1}
+_CTS = {**_LEARNED, "score": "cts", "level_lr": 0.3, "level_budget": 0.05, "dense_budget": 0.1}
 
 FRACTION = 0.3
 """Share of the data that methods of a fixed size take where nothing else is said."""
@@ -64,7 +64,7 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "cts": _CTS,
     "cts-loss": {**_CTS, "score": "cts-loss"},
-    "gem-miner": {**_LEARNED, "score": "gem-miner", "level_lr": 0.1, "level_budget": 0.05},
+    "gem-miner": {**_LEARNED, "score": "gem-miner", "level_lr": 10.0, "level_budget": 0.05},
     "random-pruning": {**_AT_INIT, "score": "random"},
     "snip": {**_AT_INIT, "score": "snip"},
     "grasp": {**_AT_INIT, "score": "grasp"},
