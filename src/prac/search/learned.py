@@ -44,7 +44,8 @@ def concrete_sample(logits: Tensor) -> Tensor:
     distribution (Maddison et al. 2016, arXiv 1611.00712; Jang et al. 2016, arXiv 1611.01144).
     """
     noise = torch.rand_like(logits).logit(eps=1e-6)
-    return ((logits + noise) / TEMPERATURE).sigmoid()
+    sample: Tensor = ((logits + noise) / TEMPERATURE).sigmoid()
+    return sample
 
 
 def rounded(scores: Tensor) -> Tensor:
@@ -55,8 +56,8 @@ def rounded(scores: Tensor) -> Tensor:
     >>> rounded(scores).tolist(), scores.grad.tolist()
     ([0.0, 1.0, 1.0], [1.0, 2.0, 3.0])
     """
-    hard = (scores >= 0.5).to(scores.dtype)
-    return hard + scores - scores.detach()
+    mask: Tensor = (scores >= 0.5).to(scores.dtype) + (scores - scores.detach())
+    return mask
 
 
 def balanced(of_loss: list[Tensor], logits: list[Tensor], keeps: int) -> list[Tensor]:
@@ -83,7 +84,8 @@ def balanced(of_loss: list[Tensor], logits: list[Tensor], keeps: int) -> list[Te
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:
-    return torch.stack([each.norm() for each in tensors]).norm()
+    norm: Tensor = torch.stack([each.norm() for each in tensors]).norm()
+    return norm
 
 
 def reverse_kl(sparse: Tensor, dense: Tensor) -> Tensor:
