@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.func import functional_call
 
 import prac
 from prac.algorithms import ForgettingTable, kept, kept_per_level, mask_distance, ones
@@ -24,6 +25,7 @@ from prac.search.learned import (
     GemMiner,
     balanced,
     concrete_sample,
+    only_normalising,
     only_training,
     reverse_kl,
 )
@@ -154,6 +156,19 @@ def test_only_the_named_weights_train_and_all_do_again():
     with pytest.raises(KeyError):
         interrupted()
     assert [parameter.requires_grad for parameter in model.parameters()] == before
+
+
+def test_normalising_alone_draws_nothing_and_leaves_the_buffers():
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(), nn.BatchNorm1d(2))
+    model[2].eval()  # Frozen, by choice.
+    with only_normalising(model) as buffers:
+        assert [module.training for module in model] == [True, False, False]
+        x = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+        outputs = functional_call(model, buffers, (x,))
+        assert outputs.sign().tolist() == [[-1, -1], [1, 1]]
+    assert [module.training for module in model] == [True, True, False]
+    assert model[0].running_mean.tolist() == [0.0, 0.0]
+    assert buffers["0.running_mean"].tolist() == [pytest.approx(0.2), pytest.approx(0.4)]
 
 
 # Searches.
@@ -422,9 +437,7 @@ def test_a_search_that_cannot_learn_is_refused_before_it_begins(small_net, train
             return self.last(self.rows(x[:, 0])[0][:, -1])
 
     settings = learned("cts-loss", layers="recurrent")
-    with pytest.raises(
-        prac.PracError, match=r"weight 'rows.weight_ih_l0' is recurrent"
-    ):
+    with pytest.raises(prac.PracError, match=r"weight 'rows.weight_ih_l0' is recurrent"):
         prac.find(Recurrent(), train, settings, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from prac.algorithms import Masks, kept
 from prac.config import SearchConfig, TrainConfig
@@ -128,7 +129,11 @@ class GemMiner:
 
 @dataclass(frozen=True)
 class Concrete:
-    """Logits of a relaxed mask, in evaluation mode: BatchNorm normalises as at the rewind point.
+    """Logits of a relaxed mask; nothing but the mask is drawn, and the model's buffers stay.
+
+    BatchNorm normalises by the batch, as in training: soon after the initialisation its statistics
+    are no network's yet, and the dense outputs that they give are none to go by. (The paper's
+    authors evaluate at such a point.)
 
     Attributes:
         kept: The prunable weights, zero where they are pruned, on the model's device.
@@ -148,13 +153,13 @@ class Concrete:
         """Return the loss, whose gradients are balanced with the density's, and the outputs."""
         logits = {name: model.get_parameter(name) for name in self.kept}
         target = y
-        with evaluating(model):
+        with only_normalising(model) as buffers:
             if self.dense is not None:
                 with torch.no_grad():
-                    target = functional_call(model, dict(self.dense), (x,))
+                    target = functional_call(model, {**self.dense, **buffers}, (x,))
             sampled = {name: concrete_sample(logit) for name, logit in logits.items()}
             weights = {name: weight * sampled[name] for name, weight in self.kept.items()}
-            outputs: Tensor = functional_call(model, weights, (x,))
+            outputs: Tensor = functional_call(model, {**weights, **buffers}, (x,))
         loss = self.loss(outputs, target)
         found = torch.autograd.grad(
             loss, list(logits.values()), allow_unused=True, materialize_grads=True
@@ -310,6 +315,19 @@ def how_trained(config: SearchConfig) -> TrainConfig:
     if config.prune.score == "gem-miner":
         return replace(config.train, optimizer="sgd", momentum=0.9, weight_decay=SCORE_DECAY)
     return replace(config.train, optimizer="adam", momentum=0.9, weight_decay=0.0)
+
+
+@contextmanager
+def only_normalising(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Put a model into evaluation mode but for BatchNorms that train; lend copies of its buffers.
+
+    What a pass with these writes, such as running statistics, is the copies'.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
+    with evaluating(model):
+        for norm in norms:
+            norm.training = True
+        yield {name: buffer.clone() for name, buffer in model.named_buffers()}
 
 
 @contextmanager
