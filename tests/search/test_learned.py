@@ -167,7 +167,7 @@ def test_normalising_alone_draws_nothing_and_leaves_the_buffers():
         outputs = functional_call(model, buffers, (x,))
         assert outputs.sign().tolist() == [[-1, -1], [1, 1]]
     assert [module.training for module in model] == [True, True, False]
-    assert model[0].running_mean.tolist() == [0.0, 0.0]
+    assert model.state_dict()["0.running_mean"].tolist() == [0.0, 0.0]
     assert buffers["0.running_mean"].tolist() == [pytest.approx(0.2), pytest.approx(0.4)]
 
 
