@@ -50,7 +50,7 @@ class Net(nn.Sequential):
 
 
 def in_plain_torch(
-    config: SearchConfig, x: torch.Tensor, y: torch.Tensor, rewind: int = 0
+    config: SearchConfig, x: torch.Tensor, y: torch.Tensor, *, rewind: int = 0
 ) -> list[dict[str, Any]]:
     """Return the masks of all tickets, and the weights just trained, by a loop without prac's."""
     model = Net()

@@ -198,6 +198,6 @@ def _check_cost(name: str, method: str, other: str) -> None:
         settings = settings_of(one)
         if settings["pruning"] != "iterative" or settings["train_every"] != 1:
             raise PracError(
-                f"method {name!r}: {one} does not train every level, so that {why}: leave out "
-                f"@{other}"
+                f"method {name!r}: {one} does not train every level's weights, so that {why}: "
+                f"leave out @{other}"
             )

@@ -3,6 +3,9 @@ from .methods import METHODS as METHODS
 from .methods import method_settings as method_settings
 from .presets import PRESETS as PRESETS
 from .presets import combined as combined
+from .prune import AUTO_LAYERS as AUTO_LAYERS
+from .prune import LEARNED_SCORES as LEARNED_SCORES
+from .prune import PruneConfig as PruneConfig
 from .recipe import DATA_NAMES as DATA_NAMES
 from .recipe import DataConfig as DataConfig
 from .recipe import JudgeRecipe as JudgeRecipe
@@ -11,9 +14,7 @@ from .recipe import Recipe as Recipe
 from .recipe import RetrainRecipe as RetrainRecipe
 from .recipe import is_own_code as is_own_code
 from .rewind import Rewind as Rewind
-from .search import AUTO_LAYERS as AUTO_LAYERS
 from .search import LevelConfig as LevelConfig
-from .search import PruneConfig as PruneConfig
 from .search import SampleConfig as SampleConfig
 from .search import SearchConfig as SearchConfig
 from .search import StopConfig as StopConfig

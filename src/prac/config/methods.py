@@ -26,6 +26,8 @@ _IMP: dict[str, Any] = {
 }
 _CARRIED = {**_IMP, "level_start": "carried", "dense_budget": 0.125, "level_budget": 0.025}
 _AT_INIT = {**_IMP, "pruning": "at-init", "rewind": "init"}
+_LEARNED = {**_IMP, "pruning": "learned", "level_schedule": "cosine"}
+_CTS = {**_LEARNED, "score": "cts", "level_lr": 0.3, "level_budget": 0.05, "dense_budget": 0.1}
 
 FRACTION = 0.3
 """Share of the data that methods of a fixed size take where nothing else is said."""
@@ -54,6 +56,17 @@ METHODS: dict[str, dict[str, Any]] = {
     "infobatch": {**_IMP, "sampling": "infobatch"},
     "lr-rewinding": {**_IMP, "rewind": "learning-rate"},
     "one-shot": {**_IMP, "pruning": "one-shot"},
+    "early-bird": {
+        **_IMP,
+        "pruning": "one-shot",
+        "stop_rule": "stable",
+        "arm": "at-once",
+        "epsilon": 0.1,
+        "window": 5,
+    },
+    "cts": _CTS,
+    "cts-loss": {**_CTS, "score": "cts-loss"},
+    "gem-miner": {**_LEARNED, "score": "gem-miner", "level_lr": 10.0, "level_budget": 0.05},
     "random-pruning": {**_AT_INIT, "score": "random"},
     "snip": {**_AT_INIT, "score": "snip"},
     "grasp": {**_AT_INIT, "score": "grasp"},
@@ -77,6 +90,10 @@ ABOUT_METHODS = {
     "infobatch": "low losses dropped at random (InfoBatch, arXiv 2303.04947)",
     "lr-rewinding": "weights kept, learning rate rewound (arXiv 2003.02389)",
     "one-shot": "trained once, pruned by magnitude at once to each density",
+    "early-bird": "one-shot, stopped once its sparsest mask is stable (arXiv 1909.11957)",
+    "cts": "masks learned to keep the dense outputs (CTS-KL, arXiv 2512.07142)",
+    "cts-loss": "the same by the task's loss",
+    "gem-miner": "masks learned at initialisation by rounded scores (arXiv 2202.12002)",
     "random-pruning": "masks at initialisation, at random",
     "snip": "masks at initialisation, by sensitivity (arXiv 1810.02340)",
     "grasp": "masks at initialisation, by gradient flow (arXiv 2002.07376)",

@@ -9,17 +9,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict, Unpack
 
+from prac.config.prune import PruneConfig
 from prac.config.rewind import Rewind
 from prac.config.settings import Settings, flat, setting
-from prac.errors import PracError, unknown_name
+from prac.errors import PracError
 
 MAX_SEED = 2**63 - 1  # What torch's generators take.
-
-LAYER_KINDS = ("conv", "conv-transpose", "linear", "attention", "recurrent", "embedding")
-"""Kinds of layer whose weights may be pruned."""
-
-AUTO_LAYERS = {"conv", "conv-transpose", "linear", "attention", "recurrent", "own"}
-"""Those that "auto" takes, with weights of layers that are none of torch's."""
 
 SIZED = ("random", "el2n", "el2n-ccs")
 """Subset rules whose sets have a size that is set."""
@@ -75,53 +70,6 @@ class TrainConfig(Settings):
         if self.warmup >= length:
             raise PracError(
                 f"warmup is {self.warmup:g} {unit}: expected less than the length, {length}"
-            )
-
-
-@dataclass(frozen=True)
-class PruneConfig(Settings):
-    """Which weights a pruning takes."""
-
-    drop_fraction: float = setting(
-        0.2, "share of the remaining weights pruned a level", above=0, below=1
-    )
-    when: Literal["iterative", "one-shot", "at-init"] = setting(
-        "iterative", "train before every pruning, before the first only, or never", flag="pruning"
-    )
-    train_every: int = setting(
-        1, "prunings to a training: levels between are pruned by its weights", at_least=1
-    )
-    score: Literal["magnitude", "random", "snip", "grasp", "synflow"] = setting(
-        "magnitude", "what ranks the weights; snip, grasp and synflow do so at-init"
-    )
-    scope: Literal["global", "layer"] = setting("global", "rank all layers together, or each alone")
-    layers: str = setting(
-        "auto",
-        "kinds of layer whose weights are prunable, joined by +: conv, conv-transpose, linear, "
-        "attention, recurrent, embedding; auto is all but embeddings and the output layer, which "
-        "auto+embedding and auto+output add",
-        unit="KIND[+KIND...]",
-        names=("auto", *LAYER_KINDS, "conv+linear"),
-    )
-    include: tuple[str, ...] = setting(
-        (), "parameter-name patterns that are prunable, instead of kinds of layer"
-    )
-    exclude: tuple[str, ...] = setting((), "parameter-name patterns that are never pruned")
-    allow_empty: bool = setting(False, "let a pruning take all the weights of a layer")
-
-    def _check_together(self) -> None:
-        for kind in self.layers.split("+"):
-            if kind not in ("auto", *LAYER_KINDS, "output"):
-                raise unknown_name("kind of layer", kind, ("auto", *LAYER_KINDS, "output"))
-        if self.train_every > 1 and self.when != "iterative":
-            raise PracError(
-                f"train_every is {self.train_every} but pruning is {self.when!r}, which says when "
-                f"to train; leave one of them out"
-            )
-        if self.score in ("snip", "grasp", "synflow") and self.when != "at-init":
-            raise PracError(
-                f"score is {self.score!r} but pruning is {self.when!r}: it ranks the weights that "
-                f"nothing has trained; use at-init"
             )
 
 
@@ -350,6 +298,7 @@ class SearchConfig(Settings):
                 "last rate, which cosine brings to zero; use multi-step or constant"
             )
         self._check_untrained(rewind)
+        self._check_learned(rewind)
         self._check_later(rewind)
         unit = "epoch" if self.train.iterations is None else "iteration"
         length = self.train.iterations or self.train.epochs
@@ -395,11 +344,34 @@ class SearchConfig(Settings):
                     f"could be about; {advice}"
                 )
 
+    def _check_learned(self, rewind: Rewind) -> None:
+        """Raise a PracError where settings ask of masks that are learned what they do not tell."""
+        if not self.prune.learns:
+            return
+        if self.subset.rule not in ("all", "fixed", "random"):
+            raise PracError(
+                f"pruning is 'learned' but subset_rule is {self.subset.rule!r}: no network is "
+                f"trained that would tell which examples matter; use all or random"
+            )
+        if self.sample.needs_losses:
+            raise PracError(
+                f"pruning is 'learned' but sampling is {self.sample.rule!r}: what is descended is "
+                f"no mean of examples' losses; use all or fresh"
+            )
+        if rewind.keeps_weights:
+            raise PracError(
+                f"pruning is 'learned' but rewind is {self.rewind!r}: masks are learned over the "
+                f"weights of one point; use init, epoch:N or iteration:N"
+            )
+
     def _check_later(self, rewind: Rewind) -> None:
         """Raise a PracError where settings of levels after the dense one are given in vain."""
         given, plain = flat(self.level), flat(LevelConfig())
         in_vain: dict[str, Collection[str]] = {}
-        if self.prune.when != "iterative":
+        if self.prune.learns:
+            why = "pruning is 'learned': scores go on from level to level, and weights stay"
+            in_vain[why] = {"level_start", "level_weight_decay"}
+        elif self.prune.when != "iterative":
             why = f"pruning is {self.prune.when!r}: no level after the dense one is trained"
             rates = {"level_lr", "level_weight_decay"} if self.prune.when == "one-shot" else set()
             in_vain[why] = given.keys() - rates

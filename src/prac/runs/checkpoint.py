@@ -39,7 +39,7 @@ _SCALARS = (
     *("level", "step", "distances", "epoch_examples", "epoch_correct"),
     *("best_accuracy", "best_epoch", "cost"),
 )
-_LATER_SCALARS = ("best_loss",)  # States of prac 0.1 have none of these.
+_LATER_SCALARS = ("best_loss", "stage")  # States of prac 0.1 have none of these.
 _WEIGHTS = ("weights", "optimizer", "rewind", "best", "source")
 _MASKS = ("masks", "candidate")
 _LAID_OUT = ("weights", "optimizer")  # The other weights lie as the model's do.

@@ -19,7 +19,9 @@ class RunState:
 
     Attributes:
         level: Prunings done so far.
-        step: Where in this level's plan it is, in iterations.
+        stage: 0 while the network's weights are trained; 1 where its masks are learned, of which
+            `weights` then holds the scores, under the names of the weights that they keep.
+        step: Where in this level's plan it is, in iterations; in its stage's, where it has two.
         weights: The model's `state_dict` now.
         masks, members: What this level trains under, and on: int64, ascending.
         table: This level's forgetting statistics, of all training examples; of all levels so far
@@ -66,6 +68,7 @@ class RunState:
     newest_losses: Tensor | None = None
     epoch_start_losses: Tensor | None = None
     cost: Cost = field(default_factory=Cost)
+    stage: int = 0
 
     @property
     def is_within_epoch(self) -> bool:
@@ -82,7 +85,7 @@ class RunState:
         """
         table = ForgettingTable.empty(len(self.table))
         begun = RunState(self.level + 1, 0, weights, masks, members, table)
-        lasting = ["rewind", "dense_predictions", "source", "difficulty"]
+        lasting = ["rewind", "dense_predictions", "source", "difficulty", "stage"]
         if goes_on:
             lasting += ["optimizer", "table", "newest_losses", "epoch_start_losses"]
         return replace(begun, **{name: getattr(self, name) for name in lasting})

@@ -16,9 +16,10 @@ from prac.algorithms import Masks, forgettable, hardest, pad_to_size, union
 from prac.config import SubsetConfig
 from prac.models import restore_
 from prac.runs import Cost, RunState
+from prac.search.learned import learn
 from prac.search.parts import LevelStats, Rules, Selection
 from prac.search.plan import SearchPlan
-from prac.search.prune import prune_untrained, pruned
+from prac.search.prune import at_end, on_the_way, prune_untrained, pruned
 from prac.search.run import SearchRun
 from prac.search.sampling import sample_rule
 from prac.training import Problem, Training, predictions, train_level
@@ -55,8 +56,11 @@ def level_of(plan: SearchPlan) -> LevelFunction:
 def trained_level(
     problem: Problem, state: RunState, plan: SearchPlan, rules: Rules, run: SearchRun
 ) -> tuple[RunState, Selection]:
-    """Train a level; its last epoch's mask is the next one's, what it has shown the next set."""
-    state = train(problem, state, plan, rules, run)
+    """Train a level; its last epoch's mask is the next one's, what it has shown the next set.
+
+    Where masks are learned, that takes the place of training weights, at the rewind point's.
+    """
+    state = (learn if plan.learns else train)(problem, state, plan, rules, run)
     state, stats = observe(problem, state, rules, run)
     selection = rules.select(stats)  # For PrAC, `prac_set`.
     run.write_trained(state, stats, selection)
@@ -71,7 +75,9 @@ def seldom_trained_level(
         return untrained_level(problem, state, plan, rules, run)
     state, selection = trained_level(problem, state, plan, rules, run)
     if not plan.trains[state.level + 1]:
-        state = replace(state, source=state.weights)
+        # The candidate was that of the stretch's end.
+        own = pruned(rules, plan.config.prune, state)
+        state = replace(state, source=state.weights, candidate=own)
     return state, selection
 
 
@@ -90,21 +96,15 @@ def train(
     config, length = plan.config, plan.level(state.level, len(state.members))
     seed, is_dense = derive_seed(config.seed, "level", state.level), state.level == 0
     asks_difficulty = is_dense and config.subset.needs_difficulty
-
-    def prune_to(part: int, parts: int, state: RunState) -> Masks:
-        return pruned(rules, config.prune, state, part=part, parts=parts)
-
     steps = 1 if is_dense else config.level.prunings
     training = Training(
         length,
         config.train,
         seed=seed,
-        candidate=partial(prune_to, steps, steps),
+        candidate=at_end(rules, plan, state.level, steps),
+        distance_over=plan.distance_over(state.level),
         stop=rules.stop,
-        prunings={
-            round(length.iterations * part / steps): partial(prune_to, part, steps)
-            for part in range(1, steps)
-        },
+        prunings=on_the_way(rules, plan, length, steps),
         mark=plan.rewind_step if is_dense else None,
         weight_decay=config.level.weight_decay,
         weight_decay_from=plan.beyond_rewind(state.level),
@@ -168,10 +168,10 @@ def next_level(state: RunState, plan: SearchPlan, mask: Masks | None, members: T
     """Return the next level's start: the new mask over the weights of the rewind point.
 
     Carried levels go on from the weights just trained instead (Frankle and Carbin, arXiv
-    1803.03635, appendix on continued training); the ticket is the mask over the rewind point's.
+    1803.03635, appendix on continued training), and masks that are learned from the scores they
+    have; the ticket is the mask over the rewind point's.
     """
-    carries = plan.config.level.carries
-    weights = state.weights if carries or plan.rewind.keeps_weights else state.rewind
+    weights = state.weights if plan.goes_on or plan.rewind.keeps_weights else state.rewind
     assert weights is not None, "the rewind point comes before a level's end"
     assert mask is not None, "a level has a mask at its end"
-    return state.at_next_level(weights, mask, members, goes_on=carries)
+    return state.at_next_level(weights, mask, members, goes_on=plan.config.level.carries)

@@ -102,9 +102,9 @@ def find(
                     options.warn(line)
                 for line in problem.remarks():
                     options.note(line)
-                problem = select_execution(
-                    problem, config.train, plan.most_iterations, path, options.note
-                )
+                # Masks are learned step by step, whatever the execution.
+                captured = plan.before_learning if plan.learns else plan.most_iterations
+                problem = select_execution(problem, config.train, captured, path, options.note)
             custom = {"own_choose": choose, "own_stop": stop, "own_score": score}
             identity, of_old = _identities(problem, first, parameters, subset, custom)
             settings = {**flat(config), **(recipe or {})}
@@ -192,6 +192,8 @@ def check_search(problem: Problem, config: SearchConfig) -> None:
 
 def check_task(problem: Problem, config: SearchConfig) -> None:
     """Raise a PracError where a search's parts ask a task for what it does not tell."""
+    if config.prune.learns:
+        _check_learnable(problem, config)
     if config.sample.needs_losses:
         problem.check_losses()
     if config.subset.needs_difficulty and not problem.is_classification:
@@ -199,6 +201,29 @@ def check_task(problem: Problem, config: SearchConfig) -> None:
             f"subset_rule is {config.subset.rule!r}, which looks at predicted classes, but the "
             f"task's prediction is not classification's: choose examples by another rule"
         )
+
+
+def _check_learnable(problem: Problem, config: SearchConfig) -> None:
+    """Raise a PracError where masks cannot be learned over the network as settings ask for."""
+    if config.prune.score == "cts" and not problem.is_classification:
+        raise PracError(
+            "score is 'cts', which compares predicted classes with the dense network's, but the "
+            "task's prediction is not classification's: use cts-loss or gem-miner"
+        )
+    weights = dict(problem.model.named_parameters())
+    recurrent = {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in problem.model.named_modules()
+        if isinstance(module, nn.RNNBase)
+        for name, _ in module.named_parameters(recurse=False)
+    }
+    for name in prunable(problem.model, config.prune, problem.output_layer):
+        if name in recurrent or weights[name].is_complex():
+            kind = "recurrent" if name in recurrent else "complex"
+            raise PracError(
+                f"pruning is 'learned' but weight {name!r} is {kind}, over which no mask can be "
+                f"learned: choose other layers, or prune by magnitude"
+            )
 
 
 def _plan(config: SearchConfig, first: RunState) -> SearchPlan:

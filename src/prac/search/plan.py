@@ -67,7 +67,7 @@ class SearchPlan:
         later = members if config.subset.rule == "fixed" else total
         sizes = [members] + [later] * (config.levels - 1)
         lengths = [plan.level(level, size).iterations for level, size in enumerate(sizes)]
-        return replace(plan, most_iterations=sum(lengths))
+        return replace(plan, most_iterations=sum(lengths) + plan.before_learning)
 
     @property
     def levels(self) -> int:
@@ -79,8 +79,44 @@ class SearchPlan:
         """The density of each ticket, the dense network's first."""
         return [count / self.kept[0] for count in self.kept]
 
+    @property
+    def learns(self) -> bool:
+        """Whether levels learn masks, instead of training weights."""
+        return self.config.prune.learns
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a level goes on from what the one before it has trained or learned."""
+        return self.learns or self.config.level.carries
+
+    @property
+    def before_learning(self) -> int:
+        """Iterations of the dense training to the rewind point, before masks are learned there."""
+        return (self.rewind_step or 0) if self.learns else 0
+
+    def stretch(self, index: int) -> int:
+        """Return how many prunings a trained level's weights rank: its own, and those untrained."""
+        later = range(index + 1, self.levels)
+        return next((level for level in later if self.trains[level]), self.levels) - index
+
+    def distance_over(self, index: int) -> int | None:
+        """Return of how many weights a trained level's mask distances are shares; None: its own.
+
+        Where it ranks for several prunings, of those that the last of them is to choose from: as
+        shares of all that it trains, any two masks of few weights would be near each other.
+        """
+        stretch = self.stretch(index)
+        return self.kept[index + stretch - 1] if stretch > 1 else None
+
+    def to_rewind_point(self, members: int) -> Plan:
+        """Return the plan of the dense training on so many examples, up to the rewind point."""
+        return _scheduled(self.config, members, self.total).cut_short(self.before_learning)
+
     def level(self, index: int, members: int) -> Plan:
-        """Return the plan of a level that trains on so many examples; empty where it does not."""
+        """Return the plan of a level that trains on so many examples; empty where it does not.
+
+        Where masks are learned it is that of the learning alone.
+        """
         plan = _scheduled(self.config, members, self.total)
         if not self.trains[index]:
             plan = plan.cut_short(0)
@@ -93,8 +129,9 @@ class SearchPlan:
                 share *= self.config.level.growth ** max(index - 1, 0)
                 budget = max(1, round(share * self.full.iterations))
                 # The rewind point comes first, as it does before an early stop.
-                plan = plan.cut_short(max(budget, 0 if index else self.rewind_step or 0))
-        return self._later(plan) if index else self._dense(plan)
+                first = 0 if index or self.learns else self.rewind_step or 0
+                plan = plan.cut_short(max(budget, first))
+        return self._later(plan) if index or self.learns else self._dense(plan)
 
     def beyond_rewind(self, index: int) -> int | None:
         """Return the iteration of a level from which on it trains beyond the rewind point."""
@@ -106,13 +143,13 @@ class SearchPlan:
         return plan if start is None or lr is None else plan.at_peak(lr, start)
 
     def _later(self, plan: Plan) -> Plan:
-        """Return the plan of a level after the dense one, at the rates that it trains at."""
+        """Return the plan of a level after the dense one, at its rates; of all that are learned."""
         if self.rewind.fine_tunes:
             return plan.fine_tuning(self.full)
         level = self.config.level
         if level.lr is not None:
             plan = plan.at_peak(level.lr)
-        if level.carries:
+        if self.goes_on:
             plan = replace(plan, warmup=0)  # Which is for weights that nothing has trained.
         if level.schedule == "full":
             return plan
@@ -127,6 +164,8 @@ class SearchPlan:
                     f"another prunes none: lower levels from {self.levels} to {level}"
                 )
         dense = self.level(0, members)
+        if self.learns:
+            dense = _scheduled(self.config, members, self.total)
         if self.rewind_step is not None and self.rewind_step > dense.iterations:
             raise PracError(
                 f"rewind is {self.config.rewind!r}, iteration {self.rewind_step}, but the dense "

@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor
 
-from prac.algorithms import Masks, kept, kept_per_level, ones, prune
+from prac.algorithms import Masks, Plan, kept, kept_per_level, ones, prune
 from prac.config import PruneConfig, SearchConfig
 from prac.errors import PracError
 from prac.runs import Cost, RunState
 from prac.search.parts import Rules
+from prac.search.plan import SearchPlan
 from prac.training import Problem
 from prac.utils import derive_seed, with_article
 
@@ -27,11 +29,13 @@ def pruned(
     *,
     part: int = 1,
     parts: int = 1,
+    prunings: int = 1,
 ) -> Masks:
     """Return the masks that a level's pruning gives after a state's masks, by its weights' scores.
 
     Where the level is pruned in `parts`, its density after the given one, from 1: every part
     removes the same share, and the last leaves as many weights as one pruning of the level would.
+    With several `prunings`, that of as many levels on, in one ranking.
 
     The state's weights are ranked, or others that are given.
 
@@ -47,23 +51,48 @@ def pruned(
         )
     scope, allow_empty = config.scope, config.allow_empty
     with _told_by_level(state.level):
-        if parts == 1:
+        if parts == prunings == 1:
             return prune(
                 scores, state.masks, config.drop_fraction, scope=scope, allow_empty=allow_empty
             )
-        counts = [
-            rounds_of(before, config.drop_fraction, parts)[part - 1]
-            for before in _kept_at_start(state.masks, config, state.level)
-        ]
+        if prunings > 1:
+            counts = kept_at_start(state.masks, config, state.level + prunings)
+        else:
+            counts = [
+                rounds_of(before, config.drop_fraction, parts)[part - 1]
+                for before in kept_at_start(state.masks, config, state.level)
+            ]
         return _pruned_to(scores, state.masks, config, counts)
 
 
-def _groups(masks: Masks, config: PruneConfig) -> list[list[str]]:
+Pruning = Callable[[RunState], Masks]
+
+
+def at_end(rules: Rules, plan: SearchPlan, level: int, steps: int) -> Pruning:
+    """Return what gives the masks that a trained level would end with, were it to end now.
+
+    Where it is pruned for several levels at once, those of the last of them.
+    """
+    stretch = plan.stretch(level)
+    return partial(pruned, rules, plan.config.prune, part=steps, parts=steps, prunings=stretch)
+
+
+def on_the_way(rules: Rules, plan: SearchPlan, length: Plan, steps: int) -> dict[int, Pruning]:
+    """Return the prunings within a level of `steps` in all, by iteration; its last ends it."""
+    return {
+        round(length.iterations * part / steps): partial(
+            pruned, rules, plan.config.prune, part=part, parts=steps
+        )
+        for part in range(1, steps)
+    }
+
+
+def groups(masks: Masks, config: PruneConfig) -> list[list[str]]:
     """Return the layers that are ranked together."""
     return [list(masks)] if config.scope == "global" else [[name] for name in masks]
 
 
-def _kept_at_start(masks: Masks, config: PruneConfig, level: int) -> list[int]:
+def kept_at_start(masks: Masks, config: PruneConfig, level: int) -> list[int]:
     """Return how many weights each group of layers has as a level begins."""
     return [
         kept_per_level(
@@ -73,7 +102,7 @@ def _kept_at_start(masks: Masks, config: PruneConfig, level: int) -> list[int]:
             scope="global",
             allow_empty=config.allow_empty,
         )[-1]
-        for names in _groups(masks, config)
+        for names in groups(masks, config)
     ]
 
 
@@ -84,7 +113,7 @@ def _pruned_to(
 
     More are left where a layer kept its strongest weight: then none is pruned.
     """
-    for names, count in zip(_groups(masks, config), counts, strict=True):
+    for names, count in zip(groups(masks, config), counts, strict=True):
         old = _of(masks, names)
         fraction = max(1 - count / max(kept(old), 1), 0.0)
         masks = masks | prune(_of(scores, names), old, fraction, allow_empty=config.allow_empty)
@@ -138,7 +167,7 @@ def pruned_by_gradients(
     steps = math.ceil(score.rounds / config.levels)
     counts = [
         rounds_of(kept(_of(masks, names)), settings.drop_fraction, steps)
-        for names in _groups(masks, settings)
+        for names in groups(masks, settings)
     ]
     seed = derive_seed(config.seed, settings.score)
     for number in range(steps):

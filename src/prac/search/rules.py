@@ -18,7 +18,7 @@ from prac.algorithms import (
     stable,
     top_k_by_score,
 )
-from prac.config import SearchConfig, StopConfig, SubsetConfig
+from prac.config import LEARNED_SCORES, SearchConfig, StopConfig, SubsetConfig
 from prac.errors import PracError
 from prac.search.algorithm import critical_for_training, prac_set
 from prac.search.gradients import grasp_scores, snip_scores, synflow_scores
@@ -64,12 +64,13 @@ def rules_of(
     unasked = {
         "choose": choose is not None and when != "iterative",
         "stop": stop is not None and when == "at-init",
+        "score": score is not None and when == "learned",
     }
     for part in unasked:
         if unasked[part]:
             raise PracError(
-                f"a custom `{part}` is given but pruning is {when!r}: levels that are not trained "
-                f"do not ask it; leave it out"
+                f"a custom `{part}` is given but pruning is {when!r}, which does not ask it: leave "
+                f"it out"
             )
     select = subset_rule(config.subset, least=config.train.batch_size, seed=config.seed)
     ends, scored = stop_rule(config.stop), score_rule(name, config.seed)
@@ -165,7 +166,12 @@ def stop_rule(config: StopConfig) -> StopRule:
 
 
 def score_rule(name: str, seed: int) -> LevelScore:
-    """Return the named score of weights alone; magnitude where gradients are to tell instead."""
+    """Return the named score of weights alone; magnitude where gradients are to tell instead.
+
+    Learned scores are there already, in the weights' place.
+    """
+    if name in LEARNED_SCORES:
+        return lambda scores, level: dict(scores)
     if name == "random":
         return lambda weights, level: random_scores(weights, derive_seed(seed, "score", level))
     return lambda weights, level: magnitude(weights)

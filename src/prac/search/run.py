@@ -59,7 +59,7 @@ class SearchRun:
             "density": density(state.masks),
             "set_parts": {name: len(part) for name, part in selection.parts.items()},
         }
-        weights = state.rewind if state.level and self.plan.config.level.carries else state.weights
+        weights = state.rewind if state.level and self.plan.goes_on else state.weights
         assert weights is not None, "the rewind point comes before the first pruning"
         ticket = Ticket.of(self.problem.model, weights, state.masks, origin)
         ticket.save(path / "ticket.safetensors")
@@ -72,9 +72,11 @@ class SearchRun:
         return state
 
     def begin_level(self, state: RunState) -> None:
-        """Say that a level begins, or goes on; stop here if asked to."""
+        """Say that a level, or its second stage, begins or goes on; stop here if asked to."""
         self.options.run_control.check(f"before level {state.level}")
         length = self.plan.level(state.level, len(state.members))
+        if self.plan.before_learning and not state.stage:
+            length = self.plan.to_rewind_point(len(state.members))
         self.options.tell(
             "level",
             state.level,
@@ -123,6 +125,7 @@ class SearchRun:
         """
         path, full, val = self.folder.level(state.level), self.plan.full, self.problem.val
         length = self.plan.level(state.level, len(state.members))
+        first = 0 if state.level else self.plan.before_learning
         subset = Subset.load(path / "subset.safetensors")
         validations = math.ceil(full.epochs / self.plan.config.train.validate_every)
         summary = Level(
@@ -137,7 +140,7 @@ class SearchRun:
             epochs=length.epochs_begun(state.step),
             planned_epochs=length.epochs,
             iterations=state.cost.iterations if state.step else 0,
-            planned_iterations=length.iterations,
+            planned_iterations=length.iterations + first,
             stopped_early=0 < state.step < length.iterations,
             best_epoch=state.best_epoch,
             best_val_accuracy=state.best_accuracy if state.best_accuracy >= 0 else None,

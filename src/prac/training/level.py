@@ -17,7 +17,7 @@ from prac.config import TrainConfig
 from prac.errors import PracError
 from prac.events import Event
 from prac.models import restore_, snapshot
-from prac.runs import Cost, RunFolder, RunState
+from prac.runs import Cost, RunFolder, RunState, Weights
 from prac.training.evaluate import accuracy_and_loss, el2n_scores
 from prac.training.finite import check_again, check_scale
 from prac.training.loop import Segment, fit
@@ -29,6 +29,7 @@ from prac.training.optimizer import (
 )
 from prac.training.problem import Problem
 from prac.training.run_options import RunOptions
+from prac.training.step import Objective
 from prac.utils import flattened
 
 BEAT_SECONDS = 0.25  # From one iteration that is told of to the next.
@@ -61,6 +62,8 @@ class Training:
     Attributes:
         candidate: State -> the masks that pruning it at the level's end would give; None where no
             one asks how stable they are.
+        distance_over: Weights that mask distances are shares of; None for those that the level's
+            masks keep.
         stop: Mask distances so far -> whether to stop.
         prunings: Iteration within the level -> state -> the masks from there on.
         weight_decay, weight_decay_from: From an iteration on, instead of the config's; None for
@@ -69,6 +72,9 @@ class Training:
         sample: (state, epoch from 0) -> what the epoch presents, as `fit` takes it; all by default.
         with_losses: Whether `sample` looks at the examples' losses.
         difficulty_epoch: Epoch, from 1, after which EL2N scores are taken; None for none.
+        objective: State -> what is descended under its masks, instead of the task's loss.
+        scored_passes: Forward passes over each batch that only score it, beside the trained one.
+        as_network: State -> the weights to validate, where those trained are not the network's.
         until: Iteration at which to end, within an epoch or not, without a validation or metrics
             on the way; None for a whole training.
     """
@@ -77,6 +83,7 @@ class Training:
     config: TrainConfig
     seed: int
     candidate: Callable[[RunState], Masks] | None = None
+    distance_over: int | None = None
     stop: Callable[[Sequence[float]], bool] = lambda distances: False
     prunings: Mapping[int, Callable[[RunState], Masks]] = field(default_factory=dict)
     weight_decay: float | None = None
@@ -85,6 +92,9 @@ class Training:
     sample: SampleRule = all_members
     with_losses: bool = False
     difficulty_epoch: int | None = None
+    objective: Callable[[RunState], Objective] | None = None
+    scored_passes: int = 0
+    as_network: Callable[[RunState], Weights] | None = None
     until: int | None = None
 
     def changes_at(self, step: int) -> bool:
@@ -170,6 +180,7 @@ def train_level(
             breaks=breaks,
             with_losses=training.with_losses,
             judges_alone=problem.task_draws,
+            objective=None if training.objective is None else training.objective(state),
         )
 
     while not training.is_over(state):
@@ -183,6 +194,8 @@ def train_level(
                     check_scale(problem, problem.train, segment.ids[: problem.batch_size])
                     raise
                 state = record_segment(state, segment, model, training.mark)
+                scored = training.scored_passes * len(segment.ids)
+                state = state.add_cost(Cost(examples_scored=scored))
                 facts: dict[str, Any] | None = None
                 if segment.ends_epoch and training.until is not None:
                     state = between_epochs(state)
@@ -286,7 +299,8 @@ def ended_epoch(
         candidate = training.candidate(state)
         distances = state.distances
         if state.candidate is not None:
-            distance = mask_distance(state.candidate, candidate, kept(state.masks))
+            over = training.distance_over or kept(state.masks)
+            distance = mask_distance(state.candidate, candidate, over)
             distances = (*distances, distance)
         state = replace(state, candidate=candidate, distances=distances)
     epoch = training.plan.epochs_begun(state.step)
@@ -296,7 +310,8 @@ def ended_epoch(
     state = replace(state, epoch_start_losses=state.newest_losses)
     validation: dict[str, float | None] = {}
     if epoch % training.config.validate_every == 0 or training.is_over(between_epochs(state)):
-        state, validation = _validated(problem, state, epoch)
+        network = state.weights if training.as_network is None else training.as_network(state)
+        state, validation = _validated(problem, state, epoch, network)
     plan = training.plan
     metrics = {
         "level": state.level,
@@ -328,18 +343,23 @@ def _finite(loss: float) -> float | None:
 
 
 def _validated(
-    problem: Problem, state: RunState, epoch: int
+    problem: Problem, state: RunState, epoch: int, network: Weights
 ) -> tuple[RunState, dict[str, float | None]]:
     """Return the state with the best epoch so far; without validation data that is the last."""
     if problem.val is None:
-        return replace(state, best=state.weights, best_epoch=epoch), {}
-    accuracy, loss = accuracy_and_loss(problem, problem.val)
+        return replace(state, best=network, best_epoch=epoch), {}
+    if network is state.weights:  # As they are in the model.
+        accuracy, loss = accuracy_and_loss(problem, problem.val)
+    else:
+        restore_(problem.model, network)
+        accuracy, loss = accuracy_and_loss(problem, problem.val)
+        restore_(problem.model, state.weights)
     state = state.add_cost(Cost(examples_scored=len(problem.val)))
     known = _finite(loss)
     if is_better((accuracy, known), (state.best_accuracy, state.best_loss)):
         state = replace(
             state,
-            best=state.weights,
+            best=network,
             best_accuracy=accuracy,
             best_loss=known,
             best_epoch=epoch,

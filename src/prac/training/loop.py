@@ -16,7 +16,7 @@ from prac.data import Examples, TensorExamples, in_layout, to_device
 from prac.errors import PracError
 from prac.models import begin_training_, modes_of, set_modes_
 from prac.training.runtime import Runtime
-from prac.training.step import Step, example_losses
+from prac.training.step import Objective, Step, example_losses
 from prac.training.task import Task
 from prac.utils import (
     derive_seed,
@@ -77,6 +77,7 @@ def fit(
     breaks: Callable[[int], bool] = lambda step: False,
     with_losses: bool = False,
     judges_alone: bool = False,
+    objective: Objective | None = None,
 ) -> Generator[Segment, None, None]:
     """Train `model` in place on the members of `data`, yielding a Segment at each break.
 
@@ -103,6 +104,7 @@ def fit(
             there as well.
         with_losses: Whether segments have their examples' losses.
         judges_alone: Whether the task judges each batch by itself, since it draws in it.
+        objective: What is descended instead of the task's loss of the model's outputs.
 
     Raises:
         PracError: If examples' losses are needed and the task does not tell them.
@@ -111,7 +113,15 @@ def fit(
     begin_training_(model)
     modes = modes_of(model)
     data = in_layout(data, runtime.layout)
-    train_step = Step(model, optimizer, masks, task=task, runtime=runtime, batch_size=batch_size)
+    train_step = Step(
+        model,
+        optimizer,
+        masks,
+        task=task,
+        runtime=runtime,
+        batch_size=batch_size,
+        objective=objective,
+    )
     # What asks for losses may look at an epoch's before it says what the next presents; and loading
     # processes are those of one epoch at a time.
     looks_ahead = isinstance(data, TensorExamples) and not with_losses

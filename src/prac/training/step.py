@@ -18,6 +18,8 @@ from prac.training.task import Task
 from prac.utils import held_generators, own_generators
 
 Forward = Callable[[Tensor], Tensor]
+Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(model, inputs, targets) -> the loss to descend, and outputs (n, ...) to judge."""
 
 # Before a step is captured it must have run, so that all it needs has been set up.
 STEPS_BEFORE_CAPTURE = 3
@@ -37,7 +39,8 @@ class Step:
     kernels being replayed.
 
     The model is prepared by `Runtime.prepare_`. Pruned weights are exactly zero after every step,
-    whatever momentum and weight decay do.
+    whatever momentum and weight decay do. An own `objective` stands in for the forward pass and the
+    task's loss; its runtime is eager, and it weighs all examples alike.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Step:
         task: Task,
         runtime: Runtime,
         batch_size: int,
+        objective: Objective | None = None,
     ) -> None:
         """Prune the weights, and get ready."""
         self.model, self.task, self.runtime = model, task, runtime
@@ -56,6 +60,7 @@ class Step:
         self.held = held_generators(model)
         self.generators = [*own_generators(runtime.device), *self.held]
         self._optimizer, self._batch_size = optimizer, batch_size
+        self._objective = objective
         parameters = dict(model.named_parameters())
         # As the weights are in type and layout: several times as fast as multiplying by bools. A
         # layer that keeps everything needs none.
@@ -150,11 +155,14 @@ class Step:
         with nullcontext() if forward in self._has_run else _no_advice():
             stand_ins.cast_()
             with stand_ins.standing(), within or nullcontext(), self.runtime.autocast():
-                outputs = forward(x)
-                if weights is None:
-                    loss = batch_loss(self.task, outputs, y)
+                if self._objective is not None:
+                    loss, outputs = self._objective(self.model, x, y)
                 else:
-                    loss = (example_losses(self.task, outputs, y) * weights).mean()
+                    outputs = forward(x)
+                    if weights is None:
+                        loss = batch_loss(self.task, outputs, y)
+                    else:
+                        loss = (example_losses(self.task, outputs, y) * weights).mean()
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             stand_ins.hand_on_gradients_()
