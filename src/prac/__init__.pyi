@@ -4,8 +4,8 @@ from . import models as models
 from ._version import __version__ as __version__
 from .comparison.comparing import compare as compare
 from .comparison.result import Comparison as Comparison
+from .config.level import LevelConfig as LevelConfig
 from .config.prune import PruneConfig as PruneConfig
-from .config.search import LevelConfig as LevelConfig
 from .config.search import SampleConfig as SampleConfig
 from .config.search import SearchConfig as SearchConfig
 from .config.search import StopConfig as StopConfig

@@ -65,6 +65,11 @@ BOUNDS = {
     "drop_probability": ">0 <1",
     "stop_after": ">=1",
     "level_budget": ">0 <=1",
+    "dense_budget": ">0 <=1",
+    "level_lr": ">0",
+    "level_weight_decay": ">=0",
+    "level_growth": ">=1",
+    "level_prunings": ">=1",
     "epsilon": ">0",
     "window": ">=1",
 }

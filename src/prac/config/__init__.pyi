@@ -1,3 +1,4 @@
+from .level import LevelConfig as LevelConfig
 from .methods import ABOUT_METHODS as ABOUT_METHODS
 from .methods import METHODS as METHODS
 from .methods import method_settings as method_settings
@@ -14,7 +15,6 @@ from .recipe import Recipe as Recipe
 from .recipe import RetrainRecipe as RetrainRecipe
 from .recipe import is_own_code as is_own_code
 from .rewind import Rewind as Rewind
-from .search import LevelConfig as LevelConfig
 from .search import SampleConfig as SampleConfig
 from .search import SearchConfig as SearchConfig
 from .search import StopConfig as StopConfig

@@ -159,10 +159,11 @@ def with_unrecorded(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unrecorded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    # From Python, data has been read already; a retraining has no levels.
+    # From Python, data has been read already; a retraining has no levels, and what a comparison's
+    # searches share says nothing of how they train.
     values = {
         **(_OF_PICTURES if "data" in settings else {}),
-        **(_OF_LEVELS if "levels" in settings else {}),
+        **(_OF_LEVELS if "subset_rule" in settings else {}),
     }
     return {name: value for name, value in values.items() if name not in settings}
 
