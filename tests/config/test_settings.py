@@ -552,7 +552,7 @@ def test_a_type_checker_refuses_a_misspelt_setting_and_takes_a_right_one(tmp_pat
         ),
         (
             lambda: dataclasses.replace(SearchConfig(), lr=0.5),  # type: ignore[call-arg]
-            "'lr': pass train=TrainConfig(lr=0.5)",
+            "'lr': pass train=TrainConfig(lr=0.5) or level=LevelConfig(lr=0.5)",
         ),
         (lambda: SearchConfig(zzz=3), "'zzz'"),  # type: ignore[call-arg]
     ],
