@@ -98,6 +98,7 @@ WANTED = {
     "ticket": Kind("a ticket file", "prac find writes them to levels/*/ticket.safetensors"),
     "subset": Kind("a subset file", "prac find writes them to levels/*/subset.safetensors"),
     "ticket or subset": Kind("a ticket or subset file", "prac find writes both to levels/*"),
+    "after": Kind("a level of a search, or its ticket", "prac find makes one in RUN/levels"),
     "options": Kind("a YAML file of options", "prac find --print-config prints one"),
     "data": Kind("a data set", "choose another --data"),
     "indices": Kind("a .npy file of indices", "choose another --val-indices"),

@@ -31,11 +31,16 @@ LevelFunction = Callable[
 
 
 def search(
-    problem: Problem, first: RunState, plan: SearchPlan, rules: Rules, run: SearchRun
+    problem: Problem,
+    first: RunState,
+    selection: Selection,
+    plan: SearchPlan,
+    rules: Rules,
+    run: SearchRun,
 ) -> None:
     """Go through the levels: train and prune, choose the critical examples, rewind; again."""
     level = level_of(plan)
-    state = run.resume(first)
+    state = run.resume(first, selection)
     while state.level < plan.levels:
         run.begin_level(state)
         state, selection = level(problem, state, plan, rules, run)
@@ -94,7 +99,7 @@ def train(
     def prune_to(part: int, parts: int, state: RunState) -> Masks:
         return pruned(rules, config.prune, state, part=part, parts=parts)
 
-    steps = 1 if is_dense else config.level.prunings
+    steps = 1 if plan.is_fresh(state.level) else config.level.prunings
     training = Training(
         length,
         config.train,

@@ -28,6 +28,7 @@ class SearchPlan:
             kept.
         most_iterations: Length of the search if no level stops early and sets are as large as they
             can be.
+        first: The level that it begins with: 0, or that of another search's ticket.
     """
 
     config: SearchConfig
@@ -38,12 +39,19 @@ class SearchPlan:
     trains: tuple[bool, ...]
     rewind_step: int | None
     most_iterations: int
+    first: int = 0
 
     @classmethod
     def of(
-        cls, config: SearchConfig, prunable: Sequence[int], *, members: int, total: int
+        cls,
+        config: SearchConfig,
+        prunable: Sequence[int],
+        *,
+        members: int,
+        total: int,
+        first: int = 0,
     ) -> SearchPlan:
-        """Return the plan of a search: prunable weights are by layer, members level 0's examples.
+        """Return the plan of a search: prunable weights are by layer, members its first examples.
 
         Raises:
             PracError: Where the search could not do what its settings ask for.
@@ -62,11 +70,11 @@ class SearchPlan:
         step = None
         if not rewind.keeps_weights:
             step = rewind.at * (scheduled.iterations_per_epoch if rewind.kind == "epoch" else 1)
-        plan = cls(config, rewind, total, full, tuple(kept), trains, step, most_iterations=0)
+        plan = cls(config, rewind, total, full, tuple(kept), trains, step, 0, first)
         plan._check(members)
         later = members if config.subset.rule == "fixed" else total
-        sizes = [members] + [later] * (config.levels - 1)
-        lengths = [plan.level(level, size).iterations for level, size in enumerate(sizes)]
+        sizes = [members] + [later] * (config.levels - 1 - first)
+        lengths = [plan.level(level, size).iterations for level, size in enumerate(sizes, first)]
         return replace(plan, most_iterations=sum(lengths))
 
     @property
@@ -79,6 +87,14 @@ class SearchPlan:
         """The density of each ticket, the dense network's first."""
         return [count / self.kept[0] for count in self.kept]
 
+    def is_fresh(self, index: int) -> bool:
+        """Whether a level trains as the dense one does: its weights carry no level before it.
+
+        That is level 0, and where levels are carried also the first one after another search's
+        ticket.
+        """
+        return index == 0 or (index == self.first and self.config.level.carries)
+
     def level(self, index: int, members: int) -> Plan:
         """Return the plan of a level that trains on so many examples; empty where it does not."""
         plan = _scheduled(self.config, members, self.total)
@@ -88,12 +104,14 @@ class SearchPlan:
             stop = self.config.stop
             if stop.after:
                 plan = plan.cut_short(stop.after[min(index, len(stop.after) - 1)])
-            share = stop.budget if index or stop.dense_budget is None else stop.dense_budget
+            share = stop.budget
+            if self.is_fresh(index) and stop.dense_budget is not None:
+                share = stop.dense_budget
             if share is not None:
                 budget = max(1, round(share * self.full.iterations))
                 # The rewind point comes first, as it does before an early stop.
                 plan = plan.cut_short(max(budget, 0 if index else self.rewind_step or 0))
-        return self._later(plan) if index else plan
+        return plan if self.is_fresh(index) else self._later(plan)
 
     def _later(self, plan: Plan) -> Plan:
         """Return the plan of a level after the dense one, at the rates that it trains at."""
@@ -116,6 +134,15 @@ class SearchPlan:
                     f"after {level} prunings {before} of {self.kept[0]} weights are left, and "
                     f"another prunes none: lower levels from {self.levels} to {level}"
                 )
+        if self.first:
+            if not self.trains[self.first]:
+                raise PracError(
+                    f"a search goes on from ticket {self.first}, which it does not train: pruning "
+                    f"is {self.config.prune.when!r}, train_every {self.config.prune.train_every}; "
+                    f"search from the beginning, or train every level"
+                )
+            self._check_sets()
+            return
         dense = self.level(0, members)
         if self.rewind_step is not None and self.rewind_step > dense.iterations:
             raise PracError(
