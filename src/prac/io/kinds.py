@@ -39,6 +39,7 @@ FOLDERS = {
     "retraining": Kind("a retraining's folder", DESCRIBES),
     "trunk": Kind("the dense training of a search for a rewind point", DESCRIBES),
     "comparison": Kind("a comparison's folder", DESCRIBES),
+    "win": Kind("a folder of prac win", DESCRIBES),
     "level": Kind("the folder of one level of a search", DESCRIBES),
     "levels": Kind("the folder of a search's levels", DESCRIBES),
     "retrainings": Kind("the folder of a search's retrainings", DESCRIBES),
@@ -66,6 +67,7 @@ TEXTS = {
     "rewind_point": Kind("a file of a search for a rewind point", DESCRIBES),
     "barrier": Kind("an error barrier", DESCRIBES),
     "comparison_file": Kind("a file of a comparison's results", DESCRIBES),
+    "win_file": Kind("a file of what prac win found", DESCRIBES),
     "tracking": Kind("a file of a run's names at trackers", DESCRIBES),
 }
 OTHERS = {
@@ -86,6 +88,7 @@ _NAMES = {
     r"(environment|summary|verdict|rewind_point|tracking)\.json": "",  # As the file is called.
     r"metrics\.jsonl": "metrics",
     r"comparison\.json": "comparison_file",
+    r"win\.json": "win_file",
     r"barrier-[0-9a-f]+\.json": "barrier",
     r"seed-\d+-error\.txt": "traceback",
     r"events\.out\.tfevents\..+": "events",
@@ -105,6 +108,10 @@ WANTED = {
     "comparison": Kind("a comparison's folder", "prac compare makes one"),
     "runs": Kind("a folder of runs", "prac find makes runs"),
     "run": Kind("an empty or new folder for --out", "choose another --out"),
+    "win": Kind("a folder of prac win", "prac win makes one"),
+    "new_win": Kind(
+        "a folder of prac win, or an empty or new one, for --out", "choose another --out"
+    ),
     "new_comparison": Kind(
         "a comparison's folder, or an empty or new one, for --out", "choose another --out"
     ),
@@ -132,6 +139,7 @@ _BEGUN = {"config.yaml", "environment.json", ".lock"}
 
 _FIELDS = {
     "comparison_file": {"seeds", "judged", "settings", "runs"},
+    "win_file": {"methods", "seeds", "searches", "tried", "settings"},
     "verdict": {"path", "seeds", "best_level", "levels"},
     "rewind_point": {"iterations", "points", "at", "setting"},
     "barrier": {"height", "is_stable", "errors"},
@@ -161,6 +169,8 @@ def kind_at(path: str | Path) -> str:
 def _of_folder(path: Path) -> str:
     if (path / "config.yaml").is_file():
         return _of_run(path)
+    if _says(path / "win.json", "win_file"):
+        return "win"
     if _is_comparison(path):
         return "comparison"
     if _is_level(path):

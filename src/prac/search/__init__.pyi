@@ -1,5 +1,7 @@
-from .finding import check_search as check_search
+from .after import SAME as SAME
+from .after import After as After
 from .finding import find as find
 from .finding import parameters_of as parameters_of
+from .finding import planned as planned
 from .parts import LevelStats as LevelStats
 from .parts import Selection as Selection

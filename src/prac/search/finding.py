@@ -71,8 +71,8 @@ def find(
         out: The run folder.
         task: Loss and correctness; classification by default.
         subset: A PrAC set found before: every level trains on it, and finding one costs nothing.
-        after: A search (or its run folder) of this problem and a level of it, from whose ticket to go
-            on: the levels before are taken over as they are, with what they cost.
+        after: A search of this problem, or its run folder, and a level of it from whose ticket to
+            go on: the levels before are taken over as they are, with what they cost.
         choose: LevelStats -> the next level's examples, instead of the configured rule.
         stop: Mask distances so far -> whether to stop the level, instead of the configured rule.
         score: Weights -> scores, higher being worth keeping, instead of the configured score.
@@ -199,9 +199,13 @@ def parameters_of(problem: Problem, config: SearchConfig) -> ParameterCount:
     return count_parameters(problem.model, names, config.prune, problem.output_layer)
 
 
-def check_search(problem: Problem, config: SearchConfig) -> None:
-    """Raise a PracError where a search could not do what its settings ask for, before it begins."""
-    _plan(config, _first_state(problem, config, None))
+def planned(problem: Problem, config: SearchConfig, first: int = 0) -> SearchPlan:
+    """Return the plan of a search, from the dense network or a ticket of level `first` on.
+
+    Raises:
+        PracError: Where it could not do what its settings ask for.
+    """
+    return _plan(config, replace(_first_state(problem, config, None), level=first))
 
 
 def check_task(problem: Problem, config: SearchConfig) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prac.algorithms import Plan, kept_per_level
 from prac.config import Rewind, SearchConfig
 from prac.errors import PracError
+from prac.runs import Cost
 from prac.search.sampling import presented_an_epoch, set_size
 from prac.training import plan_for
 
@@ -112,6 +114,16 @@ class SearchPlan:
                 # The rewind point comes first, as it does before an early stop.
                 plan = plan.cut_short(max(budget, 0 if index else self.rewind_step or 0))
         return plan if self.is_fresh(index) else self._later(plan)
+
+    def imp_level(self, validated: int) -> Cost:
+        """Return what iterative magnitude pruning does at a level: full length on all data.
+
+        So many examples are scored at each validation.
+        """
+        full = self.full
+        validations = math.ceil(full.epochs / self.config.train.validate_every)
+        presented = round(full.iterations * self.total / full.iterations_per_epoch)
+        return Cost(full.iterations, presented, validations * validated)
 
     def _later(self, plan: Plan) -> Plan:
         """Return the plan of a level after the dense one, at the rates that it trains at."""

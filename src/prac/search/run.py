@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor
 from prac.algorithms import density
 from prac.data import class_counts
 from prac.io import write_json, write_tensors
-from prac.runs import Cost, Level, RunFolder, RunState, Subset, Ticket, read_levels
+from prac.runs import Level, RunFolder, RunState, Subset, Ticket, read_levels
 from prac.search.after import Earlier
 from prac.search.parts import LevelStats, Selection
 from prac.search.plan import SearchPlan
@@ -131,10 +130,9 @@ class SearchRun:
 
         The last level's state is at its start: it is a ticket only.
         """
-        path, full, val = self.folder.level(state.level), self.plan.full, self.problem.val
+        path, val = self.folder.level(state.level), self.problem.val
         length = self.plan.level(state.level, len(state.members))
         subset = Subset.load(path / "subset.safetensors")
-        validations = math.ceil(full.epochs / self.plan.config.train.validate_every)
         summary = Level(
             index=state.level,
             density=self.plan.densities[state.level],
@@ -153,12 +151,6 @@ class SearchRun:
             best_val_accuracy=state.best_accuracy if state.best_accuracy >= 0 else None,
             mask_distances=state.distances,
             cost=state.cost,
-            imp=Cost(
-                iterations=full.iterations,
-                examples_trained=round(
-                    full.iterations * self.plan.total / full.iterations_per_epoch
-                ),
-                examples_scored=0 if val is None else validations * len(val),
-            ),
+            imp=self.plan.imp_level(0 if val is None else len(val)),
         )
         write_json(path / "summary.json", summary.to_json())
