@@ -5,4 +5,5 @@ from .result import ENDED as ENDED
 from .result import WIN_FILE as WIN_FILE
 from .result import Tried as Tried
 from .result import Win as Win
+from .winning import check_proof as check_proof
 from .winning import win as win

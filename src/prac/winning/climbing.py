@@ -124,12 +124,11 @@ class Climb:
         self,
         shared: Shared,
         specs: Sequence[MethodSpec],
-        controls: Sequence[str],
         win: Win,
         target: int | None,
     ) -> None:
         """Begin at the ladder's foot."""
-        self.shared, self.specs, self.controls = shared, specs, controls
+        self.shared, self.specs = shared, specs
         self.win, self.target = win, target
         self.proof: Proof | None = None
 
@@ -221,7 +220,7 @@ class Climb:
 
     def _proof_iterations(self) -> int:
         """Return what it takes to prove one more ticket, its controls and the dense network."""
-        things = 1 + len(self.controls) + (self.win.dense is None)
+        things = 1 + len(self.win.controls) + (self.win.dense is None)
         return things * len(self.win.seeds) * self.win.full.iterations
 
     def _is_at_chance(self, search: Search) -> bool:
@@ -266,7 +265,7 @@ class Climb:
             return
         search = Search.load(best.path)
         judging = replace(self.proof.judging, search=search)
-        verdict = judging.verdict(self.win.seeds, (0, best.level), tuple(self.controls), False)
+        verdict = judging.verdict(self.win.seeds, (0, best.level), self.win.controls, False)
         level = verdict.levels[-1]
         runs = [run for trials in level.controls.values() for run in trials.runs]
         linked(search.level_path(best.level) / "ticket.safetensors", self.win.ticket)

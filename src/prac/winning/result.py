@@ -126,6 +126,7 @@ class Win:
         within: How many levels apart the sparsest that matches and the densest that misses may be.
         budget: In full trainings; None for none.
         density: What was asked for; None for the sparsest.
+        controls: What the ticket is held against, by name.
         settings: What all searches share, by flat name.
         full: A full training on all data, as every level of IMP's schedule is.
         searches, tried: In the order in which they were done.
@@ -143,6 +144,7 @@ class Win:
     within: int
     budget: float | None
     density: float | None
+    controls: tuple[str, ...]
     settings: dict[str, Any]
     full: Cost
     searches: tuple[Searched, ...] = ()
@@ -210,6 +212,7 @@ class Win:
             "within": self.within,
             "budget": self.budget,
             "density": self.density,
+            "controls": list(self.controls),
             "settings": self.settings,
             "full": asdict(self.full),
             "searches": [asdict(of) for of in self.searches],

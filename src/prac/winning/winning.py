@@ -110,13 +110,14 @@ def win(
         within,
         budget,
         density,
+        tuple(dict.fromkeys(controls)),
         json.loads(json.dumps(settings)),  # As JSON gives them back.
         plan.imp_level(0 if val is None else len(val)),
     )
     densities = plan.densities
     shared = Shared(make_model, problem, val, test, config, densities, task, names, options)
     target = None if density is None else level_at(density, densities)
-    climb = Climb(shared, specs, tuple(dict.fromkeys(controls)), begun, target)
+    climb = Climb(shared, specs, begun, target)
     if budget is not None and climb.least() > budget * begun.full.iterations:
         raise PracError(
             f"budget is {budget:g} full trainings, but the first search, the dense network and one "
