@@ -41,11 +41,11 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made = Parser(
         prog="prac win",
         usage="%(prog)s [--preset NAME,...] [OPTION ...]",
-        description="Find the sparsest ticket that does as well as the dense network, and its proof,\n"
-        "for the least: search by the cheapest method, judge by bisection, and go on with\n"
-        "the next, dearer method where it misses. Ends with one ticket file, its verdict\n"
-        "and what all of it cost. The same command again resumes. Presets are those of\n"
-        "prac find.",
+        description="Find the sparsest ticket that does as well as the dense network, and prove\n"
+        "it, for the least: search by the cheapest method, judge by bisection, and go\n"
+        "on with the next, dearer method where it misses. Ends with one ticket file, its\n"
+        "verdict and what all of it cost. The same command again resumes. Presets are\n"
+        "those of prac find.",
         epilog=METHODS_LISTED,
         examples=(
             "prac win --preset quickstart",

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from prac.config import Recipe, flat
 from prac.evaluation import LevelVerdict
-from prac.report.comparison_text import LONG, short
+from prac.report.comparison_text import short
 from prac.report.tables import new_table
 from prac.report.verdict_text import MEANING, accuracy_text, control_text, doubts
 from prac.runs import Cost
@@ -31,6 +31,15 @@ def win_text(win: Win) -> RenderableType:
         parts.append(_controls_table(win.verdict))
     parts.append(_cost_table(win))
     return Group(*parts, Text(MEANING, style="dim"))
+
+
+def short_answer(win: Win) -> str:
+    """Return the ticket's density, its verdict and what it cost, in one sentence."""
+    best, level, ratio = win.best, win.verdict, win.bill.ratio
+    cost = "" if ratio is None else f", for {ratio:.0%} of IMP's iterations, proof included"
+    if best is None or level is None:
+        return f"No ticket was found to win{cost}." if win.ended else "Not finished."
+    return f"A {level.verdict} ticket of {best.density:.2%} of the prunable weights{cost}."
 
 
 def answer_of(win: Win) -> str:
@@ -76,21 +85,26 @@ def _why(win: Win) -> str:
     return f"{why[0].upper()}{why[1:]}."
 
 
+def outcome(win: Win, of: Tried) -> str:
+    """Return what became of a ticket, in a word or two."""
+    return OUTCOMES[of.matches if len(of.runs) == len(win.seeds) else None]
+
+
 def tried_cells(win: Win, of: Tried) -> list[str]:
-    """Return a ticket's level, density, accuracy, how far from dense, runs and outcome."""
+    """Return a ticket's level, density, accuracy, distance from dense, runs, outcome, method."""
     assert win.dense is not None, "the dense network is trained before any ticket"
-    complete = len(of.runs) == len(win.seeds)
     return [
         str(of.level),
         f"{of.density:.2%}",
         f"{100 * of.trials.mean:.2f}",
         f"{100 * (of.trials.mean - win.dense.mean):+.2f}",
         f"{len(of.runs)}/{len(win.seeds)}",
-        OUTCOMES[of.matches if complete else None],
+        outcome(win, of),
+        of.method,
     ]
 
 
-TRIED = ("level", "density", "test, %", "vs dense", "runs", "outcome")
+TRIED = ("level", "density", "test, %", "vs dense", "runs", "outcome", "method")
 GIVEN_UP = (
     "given up: it could not match any more, even if its other seeds did as well as the best run of "
     "anything trained alone so far"
@@ -154,10 +168,10 @@ def _said(value: Any) -> str:
 
 
 def _tried_table(win: Win) -> Table:
-    table = new_table("method", *TRIED)
-    table.columns[0].width = min(max(len(of.method) for of in win.tried), LONG)
+    table = new_table(*TRIED)
+    table.columns[-1].justify = "left"
     for of in win.tried:
-        table.add_row(Text(printable(of.method)), *tried_cells(win, of))
+        table.add_row(*(Text(printable(cell)) for cell in tried_cells(win, of)))
     notes = ["tickets trained alone, in the order in which they were tried; vs dense: in points"]
     if any(len(of.runs) < len(win.seeds) for of in win.tried):
         notes.append(GIVEN_UP)

@@ -22,6 +22,8 @@ from prac.report.win_text import (
     costs_of,
     ledger_note,
     method_names,
+    outcome,
+    short_answer,
     tried_cells,
 )
 from prac.winning import Win
@@ -44,8 +46,9 @@ def win_page(win: Win) -> str:
     title = f"Lottery tickets: {win.path.name or win.path}"
     body = [
         f"<h1>{text(title)}</h1>",
-        f'<p class="verdict">{sentence(answer_of(win))}</p>',
+        f'<p class="verdict">{sentence(short_answer(win))}</p>',
         *_numbers(win),
+        f"<p>{sentence(answer_of(win))}</p>",
         *figures(drawn),
         *_tried(win),
         *_controls(win),
@@ -86,7 +89,7 @@ def _tried(win: Win) -> Iterator[str]:
     if not win.tried:
         return
     yield "<h2>The tickets that were tried</h2>"
-    yield from table(["method", *TRIED], [[of.method, *tried_cells(win, of)] for of in win.tried])
+    yield from table(TRIED, [tried_cells(win, of) for of in win.tried])
     notes = "In the order in which they were tried; vs dense: in points"
     if any(len(of.runs) < len(win.seeds) for of in win.tried):
         notes += f"; {GIVEN_UP}"
@@ -119,11 +122,16 @@ def _searches(win: Win) -> Iterator[str]:
             f"from ticket {of.first}" if of.first else "from the dense network",
             f"to ticket {of.last}",
             f"{of.cost.iterations:,}",
-            of.path,
+            _inside(win, of.path),
         ]
         for of in win.searches
     ]
     yield from table(["method", "", "", "iterations", "folder"], rows)
+
+
+def _inside(win: Win, path: str) -> str:
+    """Return a path as it is called in the folder, which may have been moved as a whole."""
+    return path.removeprefix(f"{win.path}/")
 
 
 def _made(win: Win) -> Iterator[str]:
@@ -151,7 +159,7 @@ def _accuracy(win: Win) -> vega.Chart | None:
             "density": 100 * of.density,
             "accuracy": 100 * of.trials.mean,
             "runs": len(of.runs),
-            "outcome": tried_cells(win, of)[-1],
+            "outcome": outcome(win, of),
         }
         for of in win.tried
     ]
@@ -162,7 +170,7 @@ def _accuracy(win: Win) -> vega.Chart | None:
     shapes = vega.by_name(
         "outcome",
         outcomes,
-        legend={"orient": "top"},
+        legend={"orient": "bottom"},
         shape=["circle", "triangle-down", "cross"],
     )
     told = vega.tips("method", "network", "density", "accuracy", "runs", "outcome")
@@ -174,7 +182,7 @@ def _accuracy(win: Win) -> vega.Chart | None:
         vega.layer(line, place, colour),
         vega.layer(mark, place, colour, shapes, told),
     ]
-    reached = [f"{of.density:.1%} {tried_cells(win, of)[-1]}" for of in win.tried]
+    reached = [f"{of.density:.1%} {outcome(win, of)}" for of in win.tried]
     alt = (
         f"Mean test accuracy by density of the tickets that were tried; the dense network reaches "
         f"{100 * win.dense.mean:.2f} %. Tickets: {', '.join(reached)}."
