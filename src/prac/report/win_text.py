@@ -19,7 +19,13 @@ from prac.runs import Cost
 from prac.utils import printable
 from prac.winning import COUNTED, ENDED, Tried, Win
 
-OUTCOMES = {True: "matches", False: "misses", None: "given up"}
+OUTCOMES = {
+    (True, True): "matches",
+    (False, True): "misses",
+    (True, False): "likely",
+    (False, False): "given up",
+}
+"""What became of a ticket, by whether it matches and whether all seeds were trained."""
 
 
 def win_text(win: Win) -> RenderableType:
@@ -87,7 +93,7 @@ def _why(win: Win) -> str:
 
 def outcome(win: Win, of: Tried) -> str:
     """Return what became of a ticket, in a word or two."""
-    return OUTCOMES[of.matches if len(of.runs) == len(win.seeds) else None]
+    return OUTCOMES[of.matches, len(of.runs) == len(win.seeds)]
 
 
 def tried_cells(win: Win, of: Tried) -> list[str]:
@@ -105,10 +111,13 @@ def tried_cells(win: Win, of: Tried) -> list[str]:
 
 
 TRIED = ("level", "density", "test, %", "vs dense", "runs", "outcome", "method")
-GIVEN_UP = (
-    "given up: it could not match any more, even if its other seeds did as well as the best run of "
-    "anything trained alone so far"
-)
+CUT_SHORT = {
+    "likely": "as good as the dense runs' mean, which is enough on the way to a sparser one",
+    "given up": (
+        "it could not match any more, even if its other seeds did as well as the best run of "
+        "anything trained alone so far"
+    ),
+}
 COSTS = ("full trainings", "iterations", "examples", "scored", "seconds")
 
 
@@ -172,11 +181,15 @@ def _tried_table(win: Win) -> Table:
     table.columns[-1].justify = "left"
     for of in win.tried:
         table.add_row(*(Text(printable(cell)) for cell in tried_cells(win, of)))
-    notes = ["tickets trained alone, in the order in which they were tried; vs dense: in points"]
-    if any(len(of.runs) < len(win.seeds) for of in win.tried):
-        notes.append(GIVEN_UP)
-    table.caption = "; ".join(notes)
+    table.caption = tried_note(win)
     return table
+
+
+def tried_note(win: Win) -> str:
+    """Return what the words in the table of tickets mean."""
+    notes = ["tickets trained alone, in the order in which it was known; vs dense: in points"]
+    found = {outcome(win, of) for of in win.tried}
+    return "; ".join(notes + [f"{name}: {of}" for name, of in CUT_SHORT.items() if name in found])
 
 
 def _controls_table(level: LevelVerdict) -> Table:

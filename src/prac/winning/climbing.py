@@ -18,7 +18,7 @@ from prac.runs import Cost, Search
 from prac.search import find, planned
 from prac.training import Problem, RunOptions, Task
 from prac.utils import seeded
-from prac.winning.bracket import Bracket
+from prac.winning.bracket import Bracket, narrow
 from prac.winning.ladder import goes_on, guessed, searches_at_once
 from prac.winning.proof import Proof, cost_of
 from prac.winning.result import Searched, Tried, Win
@@ -139,9 +139,10 @@ class Climb:
 
     def least(self) -> int:
         """Return the iterations that the first search and the proof of one ticket take at most."""
-        searching = self._searching(self.specs[0], 0)
-        level = self.last if self.target is not None else min(self.win.within, self.last)
-        return searching.most_iterations(level) + self._proof_iterations()
+        searching, win = self._searching(self.specs[0], 0), self.win
+        level = self.last if self.target is not None else min(win.within, self.last)
+        runs = (2 + len(win.controls)) * len(win.seeds)
+        return searching.most_iterations(level) + runs * win.full.iterations
 
     def run(self) -> Win:
         """Climb until it is known which ticket is the sparsest that wins, or the budget is spent.
@@ -163,32 +164,36 @@ class Climb:
     def _rung(self, number: int) -> str | None:
         """Search by a method and judge its tickets; say why all ends there, or nothing."""
         spec, floor = self.specs[number], 0 if self.win.best is None else self.win.best.level
-        searching = self._searching(spec, number)
-        bracket = None
+        searching, within = self._searching(spec, number), self.win.within
         if self.target is not None:
-            floor = self.target - 1
-            bracket = Bracket.begun(floor, self.target, within=1, guess=self.target)
-        elif not searches_at_once(spec):
-            guess = floor + self.win.within
-            bracket = Bracket.begun(floor, self.last, within=self.win.within, guess=guess)
-        level = self.last if bracket is None else bracket.next
-        while level is not None:
-            search = self._searched(searching, level, number)
-            if search is None:
-                return "budget"
-            if self.proof is None and self._is_at_chance(search):
-                return "at chance"
-            if bracket is None:
-                guess = guessed(search.levels, floor) or (floor + self.last + 1) // 2
-                bracket = Bracket.begun(floor, self.last, within=self.win.within, guess=guess)
-                level = bracket.guess
-            bracket = bracket.after(level, self._judged(spec, search, level).matches)
-            level = bracket.next
-            if level is not None and not self._affords(searching.most_iterations(level)):
-                return "budget"
-        if bracket is not None and bracket.missing is None:
+            floor, within = self.target - 1, 1
+        guess = self.last if searches_at_once(spec) else min(floor + within, self.last)
+        search = self._searched(searching, guess, number)
+        if search is None:
+            return "budget"
+        if self.proof is None and self._is_at_chance(search):
+            return "at chance"
+        if searches_at_once(spec) and self.target is None:
+            guess = guessed(search.levels, floor) or (floor + self.last + 1) // 2
+
+        def ask(level: int) -> bool | None:
+            found = self._searched(searching, level, number)
+            hasty = self.target is None
+            return None if found is None else self._judged(spec, found, level, hasty=hasty)
+
+        def prove(level: int) -> bool | None:
+            rest = len(self.win.seeds) - len(self._known(spec, level).runs)
+            if not rest:
+                return True
+            if not self._affords(0, proofs=0, runs=rest):
+                return None
+            return self._judged(spec, searching.to(level)[0], level, hasty=False)
+
+        begun = Bracket.begun(floor, self.last, within=within, guess=guess)
+        bracket, is_open = narrow(begun, ask, prove)
+        if bracket.missing is None and bracket.matching == self.last:
             return "sparsest" if self.target is None else "asked"
-        return None
+        return None if is_open else "budget"
 
     def _searching(self, spec: MethodSpec, number: int) -> Searching:
         after, best = None, self.win.best
@@ -211,17 +216,21 @@ class Climb:
             self._add(searches=(*self.win.searches, new))
         return search
 
-    def _affords(self, iterations: int) -> bool:
-        """Say whether the budget has so many iterations, and those that prove another ticket."""
+    def _affords(self, iterations: int, *, proofs: int = 1, runs: int = 0) -> bool:
+        """Say whether the budget has so many iterations, proofs of tickets, and other trainings.
+
+        Beside them it must have those that are owed: controls, the dense network, and the proof of
+        what is only taken to match.
+        """
         if self.win.budget is None:
             return True
-        wanted = self.win.spent + iterations + self._proof_iterations()
-        return wanted <= self.win.budget * self.win.full.iterations + 1e-6
-
-    def _proof_iterations(self) -> int:
-        """Return what it takes to prove one more ticket, its controls and the dense network."""
-        things = 1 + len(self.win.controls) + (self.win.dense is None)
-        return things * len(self.win.seeds) * self.win.full.iterations
+        count, win = len(self.win.seeds), self.win
+        owed = len(win.controls) + (win.dense is None)
+        if proofs and win.best is not win.likely:
+            runs += count - 1
+        runs += (proofs + owed) * count
+        wanted = win.spent + iterations + runs * win.full.iterations
+        return wanted <= self.win.budget * win.full.iterations + 1e-6
 
     def _is_at_chance(self, search: Search) -> bool:
         """Train the dense network over the seeds, and say whether it has learned nothing."""
@@ -237,14 +246,21 @@ class Climb:
         self._add(dense=dense, dense_cost=cost_of(dense.runs, set()), test_set=test_set)
         return LevelVerdict(0, 1.0, True, dense, dense, test=test_set).at_chance is not None
 
-    def _judged(self, spec: MethodSpec, search: Search, level: int) -> Tried:
-        """Train a ticket alone, until it is known whether it matches."""
+    def _known(self, spec: MethodSpec, level: int) -> Tried:
+        """Return what is known of a ticket that was tried."""
+        tried = (of for of in self.win.tried if (of.method, of.level) == (spec.name, level))
+        return next(tried)
+
+    def _judged(self, spec: MethodSpec, search: Search, level: int, *, hasty: bool) -> bool:
+        """Train a ticket alone, until it is known whether it matches, or in haste may be taken."""
         ticket, win = search.tickets[level], self.win
         assert self.proof is not None, "the dense network comes first"
         assert win.dense is not None, "the dense network comes first"
         known = win.dense.accuracies, *(one.trials.accuracies for one in win.tried)
-        trials = self.proof.trials(ticket, win.dense, max(map(max, known)))
+        trials = self.proof.trials(ticket, win.dense, max(map(max, known)), hasty=hasty)
         proof = replace(self.proof, judging=replace(self.proof.judging, search=search))
+        others = [of for of in win.tried if (of.method, of.level) != (spec.name, level)]
+        before = (of.cost for of in win.tried if of not in others)
         new = Tried(
             spec.name,
             str(search.path),
@@ -252,10 +268,10 @@ class Climb:
             ticket.density,
             trials.runs,
             proof.matches(ticket, trials, win.dense),
-            cost_of(trials.runs, win.folders),
+            sum(before, cost_of(trials.runs, win.folders)),
         )
-        self._add(tried=(*win.tried, new))
-        return new
+        self._add(tried=(*others, new))
+        return new.matches
 
     def _conclude(self) -> None:
         """Judge the best ticket with its controls, and put it where it is to be found."""

@@ -57,8 +57,9 @@ class Tried:
 
     Attributes:
         path: The run folder of the search that found it.
-        runs: Its trainings by seed; fewer than asked for where it was given up.
-        matches: Whether it does as well as the dense network.
+        runs: Its trainings by seed; fewer than asked for where it was given up, or taken to match
+            on the way to a sparser one.
+        matches: Whether it does as well as the dense network, or is taken to.
         cost: Of those of these trainings that were not done before, as for an equal ticket of
             another method.
     """
@@ -158,7 +159,13 @@ class Win:
 
     @property
     def best(self) -> Tried | None:
-        """The sparsest ticket that matches; None where none does."""
+        """The sparsest ticket that is proven to match; None where none is."""
+        proven = (of for of in self.tried if of.matches and len(of.runs) == len(self.seeds))
+        return max(proven, key=_level, default=None)
+
+    @property
+    def likely(self) -> Tried | None:
+        """The sparsest ticket that matches or is taken to; None where none is."""
         return max((of for of in self.tried if of.matches), key=_level, default=None)
 
     @property

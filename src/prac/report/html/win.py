@@ -14,7 +14,7 @@ from prac.report.html.report import write_page
 from prac.report.verdict_text import MEANING, control_text
 from prac.report.win_text import (
     COSTS,
-    GIVEN_UP,
+    OUTCOMES,
     TRIED,
     answer_of,
     command_of,
@@ -25,6 +25,7 @@ from prac.report.win_text import (
     outcome,
     short_answer,
     tried_cells,
+    tried_note,
 )
 from prac.winning import Win
 
@@ -90,9 +91,8 @@ def _tried(win: Win) -> Iterator[str]:
         return
     yield "<h2>The tickets that were tried</h2>"
     yield from table(TRIED, [tried_cells(win, of) for of in win.tried])
-    notes = "In the order in which they were tried; vs dense: in points"
-    if any(len(of.runs) < len(win.seeds) for of in win.tried):
-        notes += f"; {GIVEN_UP}"
+    note = tried_note(win)
+    notes = f"{note[0].upper()}{note[1:]}"
     yield f'<p class="note">{text(notes)}. {text(MEANING)}</p>'
 
 
@@ -118,15 +118,14 @@ def _searches(win: Win) -> Iterator[str]:
     yield "<h3>Searches</h3>"
     rows = [
         [
-            of.method,
+            _inside(win, of.path),
             f"from ticket {of.first}" if of.first else "from the dense network",
             f"to ticket {of.last}",
             f"{of.cost.iterations:,}",
-            _inside(win, of.path),
         ]
         for of in win.searches
     ]
-    yield from table(["method", "", "", "iterations", "folder"], rows)
+    yield from table(["folder", "", "", "iterations"], rows)
 
 
 def _inside(win: Win, path: str) -> str:
@@ -166,12 +165,12 @@ def _accuracy(win: Win) -> vega.Chart | None:
     colours = list(islice(cycle(vega.PALETTE), len(names)))
     legend = {"orient": "top", "columns": 1, "labelLimit": 320}
     colour = vega.by_name("method", names, legend=legend, color=colours)
-    outcomes = ["matches", "misses", "given up"]
+    outcomes = list(OUTCOMES.values())
     shapes = vega.by_name(
         "outcome",
         outcomes,
         legend={"orient": "bottom"},
-        shape=["circle", "triangle-down", "cross"],
+        shape=["circle", "triangle-down", "diamond", "cross"],
     )
     told = vega.tips("method", "network", "density", "accuracy", "runs", "outcome")
     place = {**vega.on_density(), **vega.on_accuracy()}
