@@ -163,9 +163,7 @@ class StopAt:
 
 
 class TestResuming:
-    def test_killed_at_any_event_it_goes_on_to_the_same_bytes(
-        self, find, config, imp, run_files
-    ):
+    def test_killed_at_any_event_it_goes_on_to_the_same_bytes(self, find, config, imp, run_files):
         settings = config("imp", levels=4, level=CARRIED, stop=SHORT)
         whole = find(settings, "whole", after=(imp, 2))
         wanted = without_seconds(run_files(whole.path, *ALL))

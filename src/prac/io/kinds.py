@@ -169,7 +169,7 @@ def kind_at(path: str | Path) -> str:
 def _of_folder(path: Path) -> str:
     if (path / "config.yaml").is_file():
         return _of_run(path)
-    if _says(path / "win.json", "win_file"):
+    if _is_win(path):
         return "win"
     if _is_comparison(path):
         return "comparison"
@@ -246,6 +246,12 @@ def _is_comparison(path: Path) -> bool:
     return _says(path / "comparison.json", "comparison_file") or any(
         _is_search_or_comparison(of) or (of / ".lock").exists() for of in path.glob("runs/*/seed-*")
     )
+
+
+def _is_win(path: Path) -> bool:
+    """Say whether a folder has what prac win found, or its searches where that file is damaged."""
+    found = path.glob("searches/*/[0-9]*-*")
+    return _says(path / "win.json", "win_file") or any(map(_is_search_or_comparison, found))
 
 
 def _is_level(path: Path) -> bool:

@@ -11,7 +11,7 @@ class Bracket:
     """What is known of a series of tickets, of which the sparsest that matches is looked for.
 
     It is taken that matching is monotone: where a ticket matches, denser ones do; where one misses,
-    sparser ones do. It begins at a guess, goes on from there in steps that double, and halves what
+    sparser ones do. It begins at a guess, goes on from there in steps that grow, and halves what
     is between, as a binary search without ends does. An answer may be taken back: who finds that a
     level misses after all says so, and the bracket falls back to the one before it.
 
@@ -24,6 +24,8 @@ class Bracket:
             while a ticket is untried, it is not said that none matches.
         guess: The level asked first.
         step: How far the next step goes; 0 before the first answer.
+        growth: What each step is times the one before: 2 where all is searched already, 1 where
+            each level further costs.
     """
 
     matched: tuple[int, ...]
@@ -32,16 +34,20 @@ class Bracket:
     within: int
     guess: int
     step: int = 0
+    growth: int = 2
 
     @classmethod
-    def begun(cls, matching: int, last: int, *, within: int, guess: int) -> Bracket:
+    def begun(
+        cls, matching: int, last: int, *, within: int, guess: int, growth: int = 2
+    ) -> Bracket:
         """Return a bracket of which nothing is asked yet.
 
         >>> bracket = Bracket.begun(0, 16, within=2, guess=9)
         >>> bracket.next, bracket.after(9, False).next, bracket.after(9, True).next
         (9, 7, 11)
         """
-        return cls((matching,), None, last, within, min(max(guess, matching + 1), last))
+        guess = min(max(guess, matching + 1), last)
+        return cls((matching,), None, last, within, guess, growth=growth)
 
     @property
     def matching(self) -> int:
@@ -64,7 +70,7 @@ class Bracket:
 
     def after(self, level: int, matches: bool) -> Bracket:
         """Return what is known once a level was judged, for the first time or better."""
-        step = 2 * self.step or self.within
+        step = self.growth * self.step or self.within
         if matches:
             return replace(self, matched=(*self.matched, level), step=step)
         matched = tuple(of for of in self.matched if of < level)

@@ -189,7 +189,8 @@ class Climb:
                 return None
             return self._judged(spec, searching.to(level)[0], level, hasty=False)
 
-        begun = Bracket.begun(floor, self.last, within=within, guess=guess)
+        growth = 2 if searches_at_once(spec) else 1
+        begun = Bracket.begun(floor, self.last, within=within, guess=guess, growth=growth)
         bracket, is_open = narrow(begun, ask, prove)
         if bracket.missing is None and bracket.matching == self.last:
             return "sparsest" if self.target is None else "asked"
