@@ -208,7 +208,7 @@ class TestResuming:
         settings = config("imp", levels=4)
         find(settings, "after", after=(imp, 2))
         for given in ({"after": (imp, 1)}, {}):
-            with pytest.raises(FolderError, match="after .there .* give the same one to resume"):
+            with pytest.raises(FolderError, match=r"after .there .* give the same one to resume"):
                 find(settings, "after", **given)
         find(settings, "plain")
         with pytest.raises(FolderError, match="went on from another ticket, or from none"):

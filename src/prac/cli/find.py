@@ -165,6 +165,11 @@ def _found(path: str) -> tuple[Path, int]:
             f"{path}: lies in no search's run folder: --after takes a ticket where prac find wrote "
             f"it, RUN/levels/NN"
         )
+    if not int(level.name):
+        raise PracError(
+            f"{path}: is the dense network's, with which a search begins anyway: leave --after out, "
+            f"or name a later level"
+        )
     return run, int(level.name)
 
 
