@@ -37,8 +37,8 @@ def test_the_ladder_s_methods_cost_more_and_more(small_net, train, config):
     ("names", "settings", "told"),
     [
         (("random-subset@prac",), {}, "works at the cost of another"),
-        (("lr-rewinding",), {}, "do not win by being trained again"),
-        (("imp",), {"rewind": "learning-rate"}, "do not win by being trained again"),
+        (("lr-rewinding",), {}, "by being trained again"),
+        (("imp",), {"rewind": "learning-rate"}, "by being trained again"),
         (("imp", "imp"), {}, "names 'imp' twice"),
         (("carreid",), {}, "unknown method 'carreid': did you mean 'carried'"),
         ((), {}, "methods is empty"),

@@ -355,7 +355,7 @@ REFUSED = {
     "the dense network's": ({"density": 1.0}, "to below 1"),
     "no distance": ({"within": 0}, "within"),
     "a small budget": ({"budget": 3}, "budget is 3 full trainings, but the first search, .* take "),
-    "rewinding rates": ({"methods": ("lr-rewinding",)}, "do not win by being trained again"),
+    "rewinding rates": ({"methods": ("lr-rewinding",)}, "by being trained again"),
     "another's folder": ({"out": "theirs"}, "is a folder that prac does not know"),
 }
 

@@ -29,6 +29,7 @@ def rungs(methods: Sequence[str], config: SearchConfig) -> list[MethodSpec]:
     Raises:
         PracError: As `method_specs`, or if one cannot find a ticket that wins.
     """
+    _check_rewind("the searches", config)
     specs = method_specs(methods, config)
     for spec in specs:
         if spec.like is not None:
@@ -36,13 +37,17 @@ def rungs(methods: Sequence[str], config: SearchConfig) -> list[MethodSpec]:
                 f"method {spec.name!r} works at the cost of another, which is for comparisons: "
                 f"name it without @{spec.like}"
             )
-        if Rewind.parse(spec.config.rewind).keeps_weights:
-            raise PracError(
-                f"method {spec.name!r} with rewind {spec.config.rewind!r}: its tickets hold "
-                f"trained weights, and do not win by being trained again: use init, epoch:N or "
-                f"iteration:N"
-            )
+        _check_rewind(f"method {spec.name!r}", spec.config)
     return specs
+
+
+def _check_rewind(whose: str, config: SearchConfig) -> None:
+    """Raise a PracError where tickets hold trained weights, which no training alone makes win."""
+    if Rewind.parse(config.rewind).keeps_weights:
+        raise PracError(
+            f"rewind of {whose} is {config.rewind!r}: tickets that hold trained weights do not win "
+            f"by being trained again: use init, epoch:N or iteration:N"
+        )
 
 
 def goes_on(spec: MethodSpec, before: Sequence[MethodSpec]) -> bool:
