@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -96,6 +97,8 @@ class FakeClimb(Climb):
 
     reach: dict[str, int]
     likely: tuple[tuple[str, int], ...] = ()
+    log: list[tuple[str, int, int]]
+    asked: list[tuple[str, int]]
 
     def _searched(self, searching, level, number):
         if not self._affords(searching.most_iterations(level)):
@@ -110,7 +113,7 @@ class FakeClimb(Climb):
         return searching._found
 
     def _is_at_chance(self, search):
-        self.proof = object()
+        self.proof = object()  # type: ignore[assignment]
         self._add(dense=Trials((Trial(0, 0.9, ""), Trial(1, 0.9, ""))), dense_cost=Cost(200))
         return False
 
@@ -345,7 +348,7 @@ class TestWhatEndsIt:
         assert watched.count("retrained") == 2
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no test data": ({"test": None}, "there is no test data"),
     "one seed": ({"seeds": (0,)}, r"seeds are \[0\]: one says nothing of the next"),
     "a seed twice": ({"seeds": (0, 0)}, "seeds names 0 twice"),

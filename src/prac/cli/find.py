@@ -167,8 +167,8 @@ def _found(path: str) -> tuple[Path, int]:
         )
     if not int(level.name):
         raise PracError(
-            f"{path}: is the dense network's, with which a search begins anyway: leave --after out, "
-            f"or name a later level"
+            f"{path}: is the dense network's, with which a search begins anyway: leave --after "
+            f"out, or name a later level"
         )
     return run, int(level.name)
 

@@ -187,7 +187,8 @@ def _of_folder(path: Path) -> str:
     # In a run folder's `tensorboard`, each series has a folder of its own.
     if not (is_empty := _holds_only(path, "")) and _holds_only(path, "events.out.tfevents."):
         return "curves"
-    # Not deeper: a folder in which people work has runs in it too. A comparison's and prac win's are by method.
+    # Not deeper: a folder in which people work has runs in it too. A comparison's, and prac win's,
+    # are by method.
     deeper = chain.from_iterable(map(path.glob, ("*", "*/seed-*", "*/[0-9]*-*")))
     within = islice(deeper, _MOST_LOOKED_AT)
     if any(map(_is_search_or_comparison, within)):

@@ -187,7 +187,7 @@ def _tried_table(win: Win) -> Table:
 
 def tried_note(win: Win) -> str:
     """Return what the words in the table of tickets mean."""
-    notes = ["tickets trained alone, in the order in which it was known; vs dense: in points"]
+    notes = ["tickets trained alone, in the order in which they were decided; vs dense: in points"]
     found = {outcome(win, of) for of in win.tried}
     return "; ".join(notes + [f"{name}: {of}" for name, of in CUT_SHORT.items() if name in found])
 

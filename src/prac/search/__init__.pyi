@@ -1,5 +1,3 @@
-from .after import SAME as SAME
-from .after import After as After
 from .finding import find as find
 from .finding import parameters_of as parameters_of
 from .finding import planned as planned

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prac.algorithms import ForgettingTable
-from prac.config import Rewind, SearchConfig, flat
+from prac.config import OF_TICKETS, Rewind, SearchConfig, flat
 from prac.errors import PracError
 from prac.io import difference, json_text, linked, read_environment, write_atomic
 from prac.models import architecture, weights_digest
@@ -20,9 +20,6 @@ from prac.training import Problem
 
 After = tuple[Search | str | Path, int]
 """A search, or its run folder, and the level of the ticket that another search goes on from."""
-
-SAME = ("drop_fraction", "scope", "allow_empty", "rewind")
-"""Settings that the tickets of one search share: densities, and what their weights are."""
 
 TENSORS = ("ticket", "subset", "trained", "examples")
 """A level's files but for its summary, which makes it complete."""
@@ -61,7 +58,7 @@ class Earlier:
                 f"{config.levels}: raise levels, or go on from an earlier ticket"
             )
         mine = flat(config)
-        for name in SAME:
+        for name in OF_TICKETS:
             if search.settings.get(name) != mine[name]:
                 told = difference(name, search.settings.get(name), mine[name])
                 raise PracError(

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from prac.comparison import MethodSpec, method_specs
-from prac.config import Rewind, SearchConfig, flat
+from prac.config import OF_TICKETS, Rewind, SearchConfig, flat
 from prac.errors import PracError
 from prac.runs import Level
-from prac.search import SAME
 
 LADDER = (
     "carried",
@@ -57,7 +56,7 @@ def goes_on(spec: MethodSpec, before: Sequence[MethodSpec]) -> bool:
     chooses examples by what they do not measure; then it searches from the dense network on.
     """
     mine = flat(spec.config)
-    is_same = all(flat(one.config)[name] == mine[name] for one in before for name in SAME)
+    is_same = all(flat(one.config)[name] == mine[name] for one in before for name in OF_TICKETS)
     if spec.config.levels_a_training != 1 or not is_same:
         return False
 
