@@ -37,6 +37,8 @@ SMALLER = (
     ("*", r"^compare ", "--seeds 0 --levels 1 --judged 1"),
     ("*", r"^compare .*\bel2n", "--epochs 10"),  # Its scores are taken then.
     ("*", r"^judge ", "--seeds 0,1"),
+    ("*", r"^win ", "--iterations none --epochs 3 --milestones [] --seeds 0,1 --methods carried"),
+    ("docs/commands/win.md", r"^win .*--preset quickstart$", "--levels 5"),
     ("*", r"^find .*--preset cifar10", "--data data/cifar10 --levels 1 --retrain 1"),
     ("*", r"--preset cifar|--rewind (epoch|iteration):", "--rewind init"),
     ("*", r"--preset cifar|/cifar10|--data photos", "--image-size 16"),

@@ -24,6 +24,7 @@ FLOORS = (
     ("training",),
     ("monitor", "search", "evaluation"),
     ("comparison",),
+    ("winning",),
     ("report",),
     ("cli",),
     ("__main__",),

@@ -32,3 +32,5 @@ from .training.run_control import Interrupted as Interrupted
 from .training.run_control import RunControl as RunControl
 from .training.run_options import RunOptions as RunOptions
 from .training.task import Task as Task
+from .winning.result import Win as Win
+from .winning.winning import win as win

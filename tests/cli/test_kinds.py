@@ -36,6 +36,7 @@ MADE_BY = (
     f"compare {DIGITS} --judged 1 --seeds 0 --methods imp,prac --out runs/c",
     f"retrain {TICKET} --quiet --out runs/z",
     "report runs/x --png charts",
+    f"win {DIGITS} --seeds 0,1 --methods imp --controls none --budget 40 --out runs/w",
 )
 
 THINGS = {
@@ -49,6 +50,7 @@ THINGS = {
     "a trunk": ("runs/x/judged/TRUNK", "trunk"),
     "a comparison": ("runs/c", "comparison"),
     "the searches of a comparison": ("runs/c/runs", "runs"),
+    "a folder of prac win": ("runs/w", "win"),
     "a level": ("runs/x/levels/00", "level"),
     "the last level": ("runs/x/levels/01", "level"),
     "the levels": ("runs/x/levels", "levels"),
@@ -81,6 +83,7 @@ THINGS = {
     "a barrier": ("runs/x/judged/BARRIER", "barrier"),
     "a pool": ("runs/x/judged/POOL", "pool"),
     "a comparison's results": ("runs/c/comparison.json", "comparison_file"),
+    "what prac win found": ("runs/w/win.json", "win_file"),
     "names at trackers": ("runs/x/tracking.json", "tracking"),
     "a page": ("runs/x/report.html", "page"),
     "a picture": ("runs/c/comparison.svg", "picture"),
@@ -104,7 +107,7 @@ FREE = {"an empty folder", "nothing"}
 CONFIGS = {"a search's settings", "a retraining's settings", "options", "rates"}
 CACHES = {"what judge keeps", "what compare keeps", *FREE}
 WITH_RUNS = {
-    *("a folder of runs", "a comparison", "the searches of a comparison"),
+    *("a folder of runs", "a comparison", "the searches of a comparison", "a folder of prac win"),
     *SEARCHES,
 }
 DESCRIBED = {
@@ -122,12 +125,18 @@ FIND = f"find {DIGITS} --out NEW"
 RETRAIN = f"retrain {TICKET} --quiet --out NEW"
 JUDGE = "judge runs/x --levels 1 --seeds 0,1 --quiet"
 ONE_METHOD = f"{DIGITS} --judged 1 --seeds 0 --methods imp"
+WIN = f"{DIGITS} --seeds 0,1 --methods imp --controls none"
 COMPARE = f"compare {ONE_METHOD} --out NEW"
 
 TAKES: dict[tuple[str, str], tuple[str, set[str], str]] = {
     # command, argument: the words around the path, what it takes, what it says of the rest
     ("find", "out"): (f"find {DIGITS} --out PATH", {*SEARCHES, *FREE}, OUT),
     ("find", "subset"): (f"{FIND} --subset PATH", {"a subset", *LEVELS}, "expected a subset file"),
+    ("find", "after"): (
+        f"{FIND} --levels 2 --after PATH",
+        {"a ticket", "the last level"},
+        "expected a level of a search, or its ticket",
+    ),
     ("find", "config"): (f"find --config PATH {DIGITS} --out NEW", CONFIGS, YAML),
     ("find", "data"): (f"{FIND} --data PATH", DATA, DATA_EXPECTED),
     ("find", "val_indices"): (f"{FIND} --val-indices PATH", {"indices"}, NPY),
@@ -165,9 +174,17 @@ TAKES: dict[tuple[str, str], tuple[str, set[str], str]] = {
     ),
     ("compare", "data"): (f"{COMPARE} --data PATH", DATA, DATA_EXPECTED),
     ("compare", "val_indices"): (f"{COMPARE} --val-indices PATH", {"indices"}, NPY),
+    ("win", "config"): (f"win --config PATH {WIN} --out NEW", CONFIGS, YAML),
+    ("win", "out"): (
+        f"win {WIN} --out PATH",
+        {"a folder of prac win", *FREE},
+        "expected a folder of prac win, or an empty or new one",
+    ),
+    ("win", "data"): (f"win {WIN} --out NEW --data PATH", DATA, DATA_EXPECTED),
+    ("win", "val_indices"): (f"win {WIN} --out NEW --val-indices PATH", {"indices"}, NPY),
     ("report", "runs"): (
         "report PATH --no-examples",
-        SEARCHES,
+        {*SEARCHES, "a folder of prac win"},
         "expected a search's run folder",
     ),
     ("report", "out"): ("report runs/x --no-examples -o PATH", {"a page", "nothing"}, "--out"),
@@ -314,9 +331,10 @@ def test_a_command_takes_a_thing_or_says_what_it_is(
 
 
 OTHER_RUNS = {
-    (("retrain", "out"), thing) for thing in ("what find retrained", "what judge trained")
+    *((("retrain", "out"), thing) for thing in ("what find retrained", "what judge trained")),
+    (("find", "after"), "a level"),
 }
-"""Folders of the right kind, but begun with other settings, which are named."""
+"""Folders of the right kind, but begun with other settings, which are named; or the dense level."""
 
 NOT_ALL = {
     (("retrain", "config"), "a search's settings"),
@@ -394,6 +412,7 @@ def test_what_is_inspected_is_one_object_of_json(thing, things, monkeypatch, cap
     assert main(["inspect", path, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     names = {"search": "run", "trunk": "retraining", "comparison_file": "comparison"}
+    names["win_file"] = "win"
     assert found["kind"] == names.get(kind, kind)
     assert Path(found["path"]) in (Path(path), Path(path).parent)
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "retrain": "train one ticket alone on all data",
     "judge": "retrain tickets and controls over seeds; say which of them win",
     "compare": "several methods and seeds on one problem: one table, one picture",
+    "win": "the sparsest ticket that wins, and its proof, for the least",
     "report": "show a run, or several side by side, as one page of HTML",
     "runs": "every run below a folder in one table; how two runs differ",
     "inspect": "describe a ticket, a run, a subset or a data set",

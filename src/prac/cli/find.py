@@ -35,6 +35,8 @@ from prac.io import (
     check_same,
     has_trained,
     in_level,
+    kind_at,
+    other_kind,
     read_environment,
     read_settings,
     state_paths,
@@ -75,6 +77,8 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.config_file()
     made.option("out", metavar="DIR", help="run folder (default: runs/NAME)")
     made.option("subset", metavar="FILE", help="search on a set of examples found before")
+    about = "go on from the ticket of another search of this problem, and add up what both cost"
+    made.option("after", metavar="TICKET", help=about)
     retrained = ",".join(map(str, (defaults or {}).get("retrain", ()))) or "none"
     about = f"levels whose tickets are retrained at the end, on all data (default: {retrained})"
     made.numbers("retrain", about, default=())
@@ -94,6 +98,7 @@ def run(arguments: Sequence[str]) -> int:
         if not options.subset.exists():
             raise PracError(f"{options.subset}: there is no such file: expected a subset file")
         check_kind(options.subset, "subset", "subset")
+    options.after = None if options.after is None else _found(options.after)
     check_used(arguments, flat(recipe))
     given = early_value(arguments, "retrain") is not None
     retrain = _levels(options.retrain or (), recipe.search.levels, given=given)
@@ -110,7 +115,8 @@ def run(arguments: Sequence[str]) -> int:
     if has_trained(out):  # Before any data is loaded, which may take long.
         check_same(out, read_settings(out), flat(recipe))
     is_finished = _is_finished(out, retrain)
-    is_same = options.subset is None and _is_told_by_names(recipe)
+    is_named = options.subset is None and options.after is None
+    is_same = is_named and _is_told_by_names(recipe)
     if not is_finished or not is_same or trackers_of(options):
         with running(options, progress) as run_options:
             _search(out, recipe, retrain, options, progress, run_options)
@@ -140,7 +146,31 @@ def run_name(recipe: Recipe, options: Any) -> str:
     problem = f"{data or 'data'}-{model or 'model'}"
     if options.preset is not None:
         problem = plain(options.preset)
-    return f"{problem}-{options.method}{'-subset' if options.subset else ''}"
+    after = "" if options.after is None else f"-after-{options.after[1]:02d}"
+    return f"{problem}-{options.method}{'-subset' if options.subset else ''}{after}"
+
+
+def _found(path: str) -> tuple[Path, int]:
+    """Return the run folder that a ticket lies in, and its level.
+
+    Raises:
+        PracError: If it is no ticket, or lies where no search wrote it.
+    """
+    ticket = in_level(path, "ticket.safetensors")
+    level, run = ticket.parent, ticket.parent.parent.parent
+    if kind_at(ticket) != "ticket":
+        raise other_kind(path, "after")
+    if kind_at(level) != "level" or kind_at(run) != "search" or not level.name.isdecimal():
+        raise PracError(
+            f"{path}: lies in no search's run folder: --after takes a ticket where prac find wrote "
+            f"it, RUN/levels/NN"
+        )
+    if not int(level.name):
+        raise PracError(
+            f"{path}: is the dense network's, with which a search begins anyway: leave --after "
+            f"out, or name a later level"
+        )
+    return run, int(level.name)
 
 
 def _levels(levels: Sequence[int], last: int, *, given: bool) -> tuple[int, ...]:
@@ -197,6 +227,7 @@ def _search(
             val=data.val,
             out=out,
             subset=subset,
+            after=options.after,
             recipe=names_of(recipe),
             **keywords,
         )

@@ -10,6 +10,7 @@ from prac.errors import PracError
 from prac.io import KINDS, check_new, kind_at
 from prac.runs import search_settings
 from prac.utils import printable
+from prac.winning import Win
 
 
 def parser() -> Parser:
@@ -24,7 +25,7 @@ def parser() -> Parser:
             "prac report runs/quickstart-prac runs/quickstart-imp -o both.html",
         ),
     )
-    made.argument("runs", nargs="+", metavar="RUN", help="run folders")
+    made.argument("runs", nargs="+", metavar="RUN", help="run folders, or one of prac win")
     made.option(
         "out",
         metavar="FILE",
@@ -48,12 +49,15 @@ def run(arguments: Sequence[str]) -> int:
         comparison_page,
         renderer,
         save,
+        win_charts,
         write_page,
+        write_win,
     )
 
     renderer()  # Before any data is loaded.
     out = Path(options.out or (REPORT_FILE if len(runs) > 1 else f"{runs[0]}/{REPORT_FILE}"))
-    for path in runs:
+    is_win = len(runs) == 1 and kind_at(runs[0]) == "win"
+    for path in () if is_win else runs:
         search_settings(Path(path))
     if out.is_dir():
         raise PracError(f"{out}: is {KINDS[kind_at(out)].words}: --out names the page's file")
@@ -64,6 +68,9 @@ def run(arguments: Sequence[str]) -> int:
         facts = [RunFacts.read(path) for path in runs]
         charts = comparison_charts(facts)
         line = write_page(out, comparison_page(facts))
+    elif is_win:
+        found = Win.load(runs[0])
+        charts, line = win_charts(found), write_win(found, out)
     else:
         report = Report.of(runs[0], examples=not options.no_examples)
         charts, line = report.charts, report.write(out)

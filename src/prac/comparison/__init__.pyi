@@ -1,6 +1,7 @@
 from .comparing import Comparing as Comparing
 from .comparing import compare as compare
 from .entries import OWN as OWN
+from .entries import MethodSpec as MethodSpec
 from .entries import levels_to_judge as levels_to_judge
 from .entries import method_specs as method_specs
 from .entries import shared_settings as shared_settings

@@ -19,7 +19,7 @@ from prac.errors import FolderError, PracError
 from prac.evaluation import SEEDS, check_seeds, retrain_cached, told_by
 from prac.io import check_new, check_same, has_trained, read_settings, write_atomic
 from prac.runs import Search
-from prac.search import check_search, find, parameters_of
+from prac.search import find, parameters_of, planned
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, check_device
 from prac.utils import one_line, seeded
 
@@ -160,7 +160,7 @@ class Comparing:
         check_device(train.execution, problem.runtime.device)
         for spec in competing:
             try:
-                check_search(problem, spec.config)
+                planned(problem, spec.config)
             except PracError as error:
                 raise PracError(f"method {spec.name!r}: {error}") from error
         return problem

@@ -1,6 +1,7 @@
 from .level import LevelConfig as LevelConfig
 from .methods import ABOUT_METHODS as ABOUT_METHODS
 from .methods import METHODS as METHODS
+from .methods import OF_TICKETS as OF_TICKETS
 from .methods import method_settings as method_settings
 from .presets import PRESETS as PRESETS
 from .presets import combined as combined

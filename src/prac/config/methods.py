@@ -74,6 +74,9 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 """A method is a name for its parts: subset and sampling rule, stop rule, score, when to prune."""
 
+OF_TICKETS = ("drop_fraction", "scope", "allow_empty", "rewind")
+"""Settings that the tickets of one search share: densities, and what their weights are."""
+
 ABOUT_METHODS = {
     "prac": "critical examples and an early stop (PrAC, arXiv 2106.03225)",
     "imp": "all data at full length (iterative magnitude pruning)",

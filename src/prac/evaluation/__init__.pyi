@@ -1,4 +1,5 @@
 from .cache import retrain_cached as retrain_cached
+from .controls import CONTROLS as CONTROLS
 from .judging import SEEDS as SEEDS
 from .judging import Judging as Judging
 from .judging import as_executed as as_executed

@@ -16,6 +16,7 @@ from .files import check_same as check_same
 from .files import cut as cut
 from .files import difference as difference
 from .files import has_trained as has_trained
+from .files import linked as linked
 from .files import make_folder as make_folder
 from .files import opened as opened
 from .files import read_environment as read_environment

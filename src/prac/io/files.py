@@ -77,6 +77,25 @@ def write_atomic(path: Path, *content: Buffer) -> None:
         _sync_folder(path.parent)
 
 
+def linked(source: Path, path: Path) -> None:
+    """Put a file's content at another path too, whole or not at all; no bytes where links are had.
+
+    Files of prac's are replaced, never changed, so that two names for one are safe.
+
+    Raises:
+        FolderError: If it cannot be written.
+    """
+    with writing(path):
+        make_folder(path.parent)
+        path.unlink(missing_ok=True)
+        try:
+            os.link(source, path)
+        except OSError:  # Another file system, or one without links.
+            write_atomic(path, source.read_bytes())
+        else:
+            _sync_folder(path.parent)
+
+
 def append(path: Path, content: bytes) -> None:
     """Add to the end of a file; content and file are on disk afterwards.
 

@@ -39,6 +39,7 @@ FOLDERS = {
     "retraining": Kind("a retraining's folder", DESCRIBES),
     "trunk": Kind("the dense training of a search for a rewind point", DESCRIBES),
     "comparison": Kind("a comparison's folder", DESCRIBES),
+    "win": Kind("a folder of prac win", DESCRIBES),
     "level": Kind("the folder of one level of a search", DESCRIBES),
     "levels": Kind("the folder of a search's levels", DESCRIBES),
     "retrainings": Kind("the folder of a search's retrainings", DESCRIBES),
@@ -67,6 +68,7 @@ TEXTS = {
     "barrier": Kind("an error barrier", DESCRIBES),
     "pool": Kind("an average of trained tickets", DESCRIBES),
     "comparison_file": Kind("a file of a comparison's results", DESCRIBES),
+    "win_file": Kind("a file of what prac win found", DESCRIBES),
     "tracking": Kind("a file of a run's names at trackers", DESCRIBES),
 }
 OTHERS = {
@@ -87,6 +89,7 @@ _NAMES = {
     r"(environment|summary|verdict|rewind_point|tracking)\.json": "",  # As the file is called.
     r"metrics\.jsonl": "metrics",
     r"comparison\.json": "comparison_file",
+    r"win\.json": "win_file",
     r"barrier-[0-9a-f]+\.json": "barrier",
     r"pool-[0-9a-f]+\.json": "pool",
     r"seed-\d+-error\.txt": "traceback",
@@ -100,12 +103,17 @@ WANTED = {
     "ticket": Kind("a ticket file", "prac find writes them to levels/*/ticket.safetensors"),
     "subset": Kind("a subset file", "prac find writes them to levels/*/subset.safetensors"),
     "ticket or subset": Kind("a ticket or subset file", "prac find writes both to levels/*"),
+    "after": Kind("a level of a search, or its ticket", "prac find makes one in RUN/levels"),
     "options": Kind("a YAML file of options", "prac find --print-config prints one"),
     "data": Kind("a data set", "choose another --data"),
     "indices": Kind("a .npy file of indices", "choose another --val-indices"),
     "comparison": Kind("a comparison's folder", "prac compare makes one"),
     "runs": Kind("a folder of runs", "prac find makes runs"),
     "run": Kind("an empty or new folder for --out", "choose another --out"),
+    "win": Kind("a folder of prac win", "prac win makes one"),
+    "new_win": Kind(
+        "a folder of prac win, or an empty or new one, for --out", "choose another --out"
+    ),
     "new_comparison": Kind(
         "a comparison's folder, or an empty or new one, for --out", "choose another --out"
     ),
@@ -133,6 +141,7 @@ _BEGUN = {"config.yaml", "environment.json", ".lock"}
 
 _FIELDS = {
     "comparison_file": {"seeds", "judged", "settings", "runs"},
+    "win_file": {"methods", "seeds", "searches", "tried", "settings"},
     "verdict": {"path", "seeds", "best_level", "levels"},
     "rewind_point": {"iterations", "points", "at", "setting"},
     "barrier": {"height", "is_stable", "errors"},
@@ -163,6 +172,8 @@ def kind_at(path: str | Path) -> str:
 def _of_folder(path: Path) -> str:
     if (path / "config.yaml").is_file():
         return _of_run(path)
+    if _is_win(path):
+        return "win"
     if _is_comparison(path):
         return "comparison"
     if _is_level(path):
@@ -179,8 +190,10 @@ def _of_folder(path: Path) -> str:
     # In a run folder's `tensorboard`, each series has a folder of its own.
     if not (is_empty := _holds_only(path, "")) and _holds_only(path, "events.out.tfevents."):
         return "curves"
-    # Not deeper: a folder in which people work has runs in it too. A comparison's are by method.
-    within = islice(chain(path.glob("*"), path.glob("*/seed-*")), _MOST_LOOKED_AT)
+    # Not deeper: a folder in which people work has runs in it too. A comparison's, and prac win's,
+    # are by method.
+    deeper = chain.from_iterable(map(path.glob, ("*", "*/seed-*", "*/[0-9]*-*")))
+    within = islice(deeper, _MOST_LOOKED_AT)
     if any(map(_is_search_or_comparison, within)):
         return "runs"
     return "empty" if is_empty else "folder"
@@ -238,6 +251,12 @@ def _is_comparison(path: Path) -> bool:
     return _says(path / "comparison.json", "comparison_file") or any(
         _is_search_or_comparison(of) or (of / ".lock").exists() for of in path.glob("runs/*/seed-*")
     )
+
+
+def _is_win(path: Path) -> bool:
+    """Say whether a folder has what prac win found, or its searches where that file is damaged."""
+    found = path.glob("searches/*/[0-9]*-*")
+    return _says(path / "win.json", "win_file") or any(map(_is_search_or_comparison, found))
 
 
 def _is_level(path: Path) -> bool:

@@ -10,6 +10,8 @@ from .html.several import comparison_charts as comparison_charts
 from .html.several import comparison_page as comparison_page
 from .html.several import differences as differences
 from .html.several import with_names as with_names
+from .html.win import win_charts as win_charts
+from .html.win import write_win as write_win
 from .html.words import RUN_COLUMNS as RUN_COLUMNS
 from .html.words import in_short as in_short
 from .html.words import row as row
@@ -21,3 +23,4 @@ from .tables import search_table as search_table
 from .tables import table_of as table_of
 from .verdict_text import rewind_point_text as rewind_point_text
 from .verdict_text import verdict_text as verdict_text
+from .win_text import win_text as win_text

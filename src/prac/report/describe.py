@@ -26,6 +26,7 @@ from prac.io import (
 )
 from prac.models import ParameterCount
 from prac.runs import Search, read_metrics, read_retraining
+from prac.winning import Win
 
 
 def describe(config: DataConfig) -> dict[str, Any]:
@@ -122,6 +123,12 @@ def _comparison(path: Path) -> dict[str, Any]:
     if not (folder / COMPARISON_FILE).exists():
         return _folder(folder)
     return {"kind": "comparison", "path": str(folder), **Comparison.load(folder).to_json()}
+
+
+def _win(path: Path) -> dict[str, Any]:
+    """Return what `prac win` has found so far, of its folder or its win.json."""
+    folder = path if path.is_dir() else path.parent
+    return {"kind": "win", "path": str(folder), **Win.load(folder).to_json()}
 
 
 def _folder(path: Path) -> dict[str, Any]:
@@ -256,6 +263,8 @@ DESCRIBED: dict[str, Callable[[Path], dict[str, Any]]] = {
     "trunk": _retraining,
     "comparison": _comparison,
     "comparison_file": _comparison,
+    "win": _win,
+    "win_file": _win,
     "ticket": _ticket,
     "subset": _subset,
 }

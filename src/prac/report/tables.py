@@ -33,6 +33,7 @@ def table_of(facts: Mapping[str, Any]) -> RenderableType:
         "subset": _subset,
         "data": _data,
         "comparison": _comparison,
+        "win": _win,
     }
     return Group(*makers.get(facts["kind"], _plain)(facts))
 
@@ -179,6 +180,24 @@ def _comparison(facts: Mapping[str, Any]) -> list[RenderableType]:
     title = f"comparison {facts['path']}: levels {judged}, seeds {seeds}"
     findings = map(_line, facts["against"]["findings"])
     return [_line(title), table, *findings, *_provenance(facts)]
+
+
+def _win(facts: Mapping[str, Any]) -> list[RenderableType]:
+    """Return the tickets that `prac win` tried, a line each, and what all of it cost."""
+    table = new_table("method", "level", "density", "runs", "test", "matches")
+    for of in facts["tried"]:
+        runs = f"{len(of['runs'])}/{len(facts['seeds'])}"
+        matches = "yes" if of["matches"] else "no"
+        cells = str(of["level"]), f"{of['density']:.2%}", runs, f"{of['mean']:.2%}", matches
+        table.add_row(_line(of["method"]), *cells)
+    best, ledger = facts["best"], facts["ledger"]
+    told = "no ticket yet" if best is None else f"ticket {best['level']} of {best['method']}"
+    ended = "not finished" if facts["why"] is None else facts["why"]
+    cost = f"{ledger['total']['iterations']:,} iterations, search and proof"
+    if ledger["ratio"] is not None:
+        cost += f": {ledger['ratio']:.1%} of IMP's with the same proof"
+    title = f"prac win {facts['path']}: {told}; {ended}"
+    return [_line(title), table, _line(cost), *_provenance(facts)]
 
 
 EPOCH = ("level", "epoch", "set_size", "train_loss", "val_accuracy", "mask_distance")

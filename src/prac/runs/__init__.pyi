@@ -4,6 +4,7 @@ from .ledger import Ledger as Ledger
 from .ledger import Level as Level
 from .ledger import read_levels as read_levels
 from .ledger import read_metrics as read_metrics
+from .lock import Lock as Lock
 from .results import Search as Search
 from .results import Tickets as Tickets
 from .results import read_examples as read_examples

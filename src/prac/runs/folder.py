@@ -347,6 +347,7 @@ HINTS = {
         "torch.manual_seed(N) with the same N each time, or put the run's own into it: "
         "prac.Ticket.load(OUT + '/levels/00/ticket.safetensors').apply(model)"
     ),
+    "after": "the search went on from another ticket, or from none: give the same one to resume",
     **{
         f"own_{part}": _OWN
         for part in ("loss", "correct", "prediction", "losses", "choose", "stop", "score")

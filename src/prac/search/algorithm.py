@@ -32,11 +32,16 @@ LevelFunction = Callable[
 
 
 def search(
-    problem: Problem, first: RunState, plan: SearchPlan, rules: Rules, run: SearchRun
+    problem: Problem,
+    first: RunState,
+    selection: Selection,
+    plan: SearchPlan,
+    rules: Rules,
+    run: SearchRun,
 ) -> None:
     """Go through the levels: train and prune, choose the critical examples, rewind; again."""
     level = level_of(plan)
-    state = run.resume(first)
+    state = run.resume(first, selection)
     while state.level < plan.levels:
         run.begin_level(state)
         state, selection = level(problem, state, plan, rules, run)
@@ -96,7 +101,7 @@ def train(
     config, length = plan.config, plan.level(state.level, len(state.members))
     seed, is_dense = derive_seed(config.seed, "level", state.level), state.level == 0
     asks_difficulty = is_dense and config.subset.needs_difficulty
-    steps = 1 if is_dense else config.level.prunings
+    steps = 1 if plan.is_fresh(state.level) else config.level.prunings
     training = Training(
         length,
         config.train,

@@ -29,8 +29,9 @@ from prac.models import (
     weights_digest,
 )
 from prac.runs import RunFolder, RunState, Search, Subset, Weights
+from prac.search.after import After, Earlier
 from prac.search.algorithm import search
-from prac.search.parts import Score, StopRule, SubsetRule
+from prac.search.parts import Score, Selection, StopRule, SubsetRule
 from prac.search.plan import SearchPlan
 from prac.search.rules import rules_of
 from prac.search.run import SearchRun
@@ -48,6 +49,7 @@ def find(
     out: str | Path,
     task: Task = CLASSIFICATION,
     subset: Subset | None = None,
+    after: After | None = None,
     choose: SubsetRule | None = None,
     stop: StopRule | None = None,
     score: Score | None = None,
@@ -69,6 +71,8 @@ def find(
         out: The run folder.
         task: Loss and correctness; classification by default.
         subset: A PrAC set found before: every level trains on it, and finding one costs nothing.
+        after: A search of this problem, or its run folder, and a level of it from whose ticket to
+            go on: the levels before are taken over as they are, with what they cost.
         choose: LevelStats -> the next level's examples, instead of the configured rule.
         stop: Mask distances so far -> whether to stop the level, instead of the configured rule.
         score: Weights -> scores, higher being worth keeping, instead of the configured score.
@@ -85,6 +89,7 @@ def find(
         config = replace(config, subset=replace(config.subset, rule="fixed"))
     elif config.subset.rule == "fixed":
         raise PracError("subset_rule is 'fixed' but no subset is given: pass --subset FILE")
+    earlier = None if after is None else Earlier.of(after, config)
     options, path = RunOptions.of(run), Path(out)
     runtime = options.runtime(config.train.precision, path)
     check_plain(model)
@@ -94,7 +99,11 @@ def find(
         with problem.runtime.reproducible():
             check_task(problem, config)
             rules = rules_of(config, choose=choose, stop=stop, score=score)
-            first = _first_state(problem, config, subset)
+            dense = _first_state(problem, config, subset)
+            first, selection = dense, Selection(dense.members)
+            if earlier is not None:
+                earlier.check(problem, dense)
+                first, selection = earlier.start(dense, config, rules)
             plan = _plan(config, first)
             parameters = parameters_of(problem, config)
             if not _is_complete(path, config):  # Else there is no step to be run in any way.
@@ -106,14 +115,15 @@ def find(
                 captured = plan.before_learning if plan.learns else plan.most_iterations
                 problem = select_execution(problem, config.train, captured, path, options.note)
             custom = {"own_choose": choose, "own_stop": stop, "own_score": score}
-            identity, of_old = _identities(problem, first, parameters, subset, custom)
+            identity, of_old = _identities(problem, dense, parameters, subset, earlier, custom)
             settings = {**flat(config), **(recipe or {})}
             opened = options.open_folder(path, settings, identity, problem.runtime, of_old=of_old)
             with opened as folder, options.run_control.working():
                 if not _is_complete(path, config):
-                    under_way = SearchRun(folder, problem, plan, _provenance(folder, plan), options)
-                    with _put_back(model, first.weights):
-                        search(problem, first, plan, rules, under_way)
+                    about = _provenance(folder, plan)
+                    under_way = SearchRun(folder, problem, plan, about, options, earlier)
+                    with _put_back(model, dense.weights):
+                        search(problem, first, selection, plan, rules, under_way)
                 folder.forget_states()
                 options.tell("finished", config.levels, out=str(out))
     return Search.load(out)
@@ -124,6 +134,7 @@ def _identities(
     first: RunState,
     parameters: ParameterCount,
     subset: Subset | None,
+    earlier: Earlier | None,
     custom: Mapping[str, object],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a search is about beyond its settings, and what of it prac 0.1 told otherwise."""
@@ -141,9 +152,12 @@ def _identities(
         "parameters": parameters.to_json(),
         "classes": list(problem.train.classes),
         "subset": None if subset is None else subset.digest,
+        "after": None if earlier is None else earlier.identity,
         **own_parts(by_source=True),
     }
-    not_told = {"initial_weights": None}
+    not_told: dict[str, Any] = {"initial_weights": None}
+    if earlier is None:
+        not_told["after"] = None
     return identity, {**own_parts(by_source=False), **problem.identity_of_old(), **not_told}
 
 
@@ -185,9 +199,13 @@ def parameters_of(problem: Problem, config: SearchConfig) -> ParameterCount:
     return count_parameters(problem.model, names, config.prune, problem.output_layer)
 
 
-def check_search(problem: Problem, config: SearchConfig) -> None:
-    """Raise a PracError where a search could not do what its settings ask for, before it begins."""
-    _plan(config, _first_state(problem, config, None))
+def planned(problem: Problem, config: SearchConfig, first: int = 0) -> SearchPlan:
+    """Return the plan of a search, from the dense network or a ticket of level `first` on.
+
+    Raises:
+        PracError: Where it could not do what its settings ask for.
+    """
+    return _plan(config, replace(_first_state(problem, config, None), level=first))
 
 
 def check_task(problem: Problem, config: SearchConfig) -> None:
@@ -228,7 +246,8 @@ def _check_learnable(problem: Problem, config: SearchConfig) -> None:
 
 def _plan(config: SearchConfig, first: RunState) -> SearchPlan:
     sizes = [mask.numel() for mask in first.masks.values()]
-    return SearchPlan.of(config, sizes, members=len(first.members), total=len(first.table))
+    members, total = len(first.members), len(first.table)
+    return SearchPlan.of(config, sizes, members=members, total=total, first=first.level)
 
 
 def _first_state(problem: Problem, config: SearchConfig, subset: Subset | None) -> RunState:

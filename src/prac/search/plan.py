@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prac.algorithms import Plan, kept_per_level
 from prac.config import Rewind, SearchConfig
 from prac.errors import PracError
+from prac.runs import Cost
 from prac.search.sampling import presented_an_epoch, set_size
 from prac.training import plan_for
 
@@ -28,6 +30,7 @@ class SearchPlan:
             kept.
         most_iterations: Length of the search if no level stops early and sets are as large as they
             can be.
+        first: The level that it begins with: 0, or that of another search's ticket.
     """
 
     config: SearchConfig
@@ -38,12 +41,19 @@ class SearchPlan:
     trains: tuple[bool, ...]
     rewind_step: int | None
     most_iterations: int
+    first: int = 0
 
     @classmethod
     def of(
-        cls, config: SearchConfig, prunable: Sequence[int], *, members: int, total: int
+        cls,
+        config: SearchConfig,
+        prunable: Sequence[int],
+        *,
+        members: int,
+        total: int,
+        first: int = 0,
     ) -> SearchPlan:
-        """Return the plan of a search: prunable weights are by layer, members level 0's examples.
+        """Return the plan of a search: prunable weights are by layer, members its first examples.
 
         Raises:
             PracError: Where the search could not do what its settings ask for.
@@ -62,11 +72,11 @@ class SearchPlan:
         step = None
         if not rewind.keeps_weights:
             step = rewind.at * (scheduled.iterations_per_epoch if rewind.kind == "epoch" else 1)
-        plan = cls(config, rewind, total, full, tuple(kept), trains, step, most_iterations=0)
+        plan = cls(config, rewind, total, full, tuple(kept), trains, step, 0, first)
         plan._check(members)
         later = members if config.subset.rule == "fixed" else total
-        sizes = [members] + [later] * (config.levels - 1)
-        lengths = [plan.level(level, size).iterations for level, size in enumerate(sizes)]
+        sizes = [members] + [later] * (config.levels - 1 - first)
+        lengths = [plan.level(level, size).iterations for level, size in enumerate(sizes, first)]
         return replace(plan, most_iterations=sum(lengths) + plan.before_learning)
 
     @property
@@ -112,6 +122,14 @@ class SearchPlan:
         """Return the plan of the dense training on so many examples, up to the rewind point."""
         return _scheduled(self.config, members, self.total).cut_short(self.before_learning)
 
+    def is_fresh(self, index: int) -> bool:
+        """Whether a level trains as the dense one does: its weights carry no level before it.
+
+        That is level 0, and where levels are carried also the first one after another search's
+        ticket.
+        """
+        return index == 0 or (index == self.first and self.config.level.carries)
+
     def level(self, index: int, members: int) -> Plan:
         """Return the plan of a level that trains on so many examples; empty where it does not.
 
@@ -124,22 +142,36 @@ class SearchPlan:
             stop = self.config.stop
             if stop.after:
                 plan = plan.cut_short(stop.after[min(index, len(stop.after) - 1)])
-            share = stop.budget if index or stop.dense_budget is None else stop.dense_budget
+            share = stop.budget
+            if self.is_fresh(index) and stop.dense_budget is not None:
+                share = stop.dense_budget
+            elif share is not None and index:
+                share *= self.config.level.growth ** (index - 1)
             if share is not None:
-                share *= self.config.level.growth ** max(index - 1, 0)
                 budget = max(1, round(share * self.full.iterations))
                 # The rewind point comes first, as it does before an early stop.
                 first = 0 if index or self.learns else self.rewind_step or 0
                 plan = plan.cut_short(max(budget, first))
-        return self._later(plan) if index or self.learns else self._dense(plan)
+        is_dense = self.is_fresh(index) and not self.learns
+        return self._dense(plan, index) if is_dense else self._later(plan)
+
+    def imp_level(self, validated: int) -> Cost:
+        """Return what iterative magnitude pruning does at a level: full length on all data.
+
+        So many examples are scored at each validation.
+        """
+        full = self.full
+        validations = math.ceil(full.epochs / self.config.train.validate_every)
+        presented = round(full.iterations * self.total / full.iterations_per_epoch)
+        return Cost(full.iterations, presented, validations * validated)
 
     def beyond_rewind(self, index: int) -> int | None:
         """Return the iteration of a level from which on it trains beyond the rewind point."""
         return 0 if index else self.rewind_step
 
-    def _dense(self, plan: Plan) -> Plan:
-        """Return the plan of the dense level, at the rates that it trains at."""
-        start, lr = self.rewind_step, self.config.level.lr
+    def _dense(self, plan: Plan, index: int) -> Plan:
+        """Return the plan of a level that trains as the dense one, at the rates that it has."""
+        start, lr = self.beyond_rewind(index), self.config.level.lr
         return plan if start is None or lr is None else plan.at_peak(lr, start)
 
     def _later(self, plan: Plan) -> Plan:
@@ -163,6 +195,20 @@ class SearchPlan:
                     f"after {level} prunings {before} of {self.kept[0]} weights are left, and "
                     f"another prunes none: lower levels from {self.levels} to {level}"
                 )
+        if self.first:
+            if self.learns:
+                raise PracError(
+                    f"a search goes on from ticket {self.first}, and pruning is 'learned': scores "
+                    f"are learned from the dense network on; search from the beginning"
+                )
+            if not self.trains[self.first]:
+                raise PracError(
+                    f"a search goes on from ticket {self.first}, which it does not train: pruning "
+                    f"is {self.config.prune.when!r}, train_every {self.config.prune.train_every}; "
+                    f"search from the beginning, or train every level"
+                )
+            self._check_sets()
+            return
         dense = self.level(0, members)
         if self.learns:
             dense = _scheduled(self.config, members, self.total)

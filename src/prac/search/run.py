@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,8 @@ from torch import Tensor
 from prac.algorithms import density
 from prac.data import class_counts
 from prac.io import write_json, write_tensors
-from prac.runs import Cost, Level, RunFolder, RunState, Subset, Ticket, read_levels
+from prac.runs import Level, RunFolder, RunState, Subset, Ticket, read_levels
+from prac.search.after import Earlier
 from prac.search.parts import LevelStats, Selection
 from prac.search.plan import SearchPlan
 from prac.training import Problem, RunOptions
@@ -26,6 +26,7 @@ class SearchRun:
         folder: Its run folder, open.
         problem, plan, options: What is searched, how far, and how it runs.
         provenance: What every ticket and set says of where it comes from.
+        earlier: Another search's levels, after which it begins; None from the dense network on.
     """
 
     folder: RunFolder
@@ -33,10 +34,18 @@ class SearchRun:
     plan: SearchPlan
     provenance: Mapping[str, Any]
     options: RunOptions
+    earlier: Earlier | None = None
 
-    def resume(self, first: RunState) -> RunState:
+    def resume(self, first: RunState, selection: Selection) -> RunState:
         """Return the state to go on from: the newest that is whole, or the first, begun."""
-        state = self.folder.resume(first) or self.start(first, Selection(first.members))
+        state = self.folder.resume(first)
+        if state is None:
+            if self.earlier is not None:
+                self.earlier.take_over(self.folder.path)
+            state = self.start(first, selection)
+        if self.earlier is not None:
+            self.folder.wait()  # A level is complete only where there is a state to go on from.
+            self.earlier.complete(self.folder.path)
         self.options.tell(
             "search",
             state.level,
@@ -67,7 +76,7 @@ class SearchRun:
         subset = Subset.of(train, state.members, {**origin, "by_class": by_class})
         subset.save(path / "subset.safetensors")
         self.folder.commit(state)
-        if state.level:  # Starting the dense level is not progress.
+        if state.level > self.plan.first:  # Starting the first level is not progress.
             self.options.run_control.saved(self.folder.seconds_to_save)
         return state
 
@@ -123,11 +132,10 @@ class SearchRun:
 
         The last level's state is at its start: it is a ticket only.
         """
-        path, full, val = self.folder.level(state.level), self.plan.full, self.problem.val
+        path, val = self.folder.level(state.level), self.problem.val
         length = self.plan.level(state.level, len(state.members))
         first = 0 if state.level else self.plan.before_learning
         subset = Subset.load(path / "subset.safetensors")
-        validations = math.ceil(full.epochs / self.plan.config.train.validate_every)
         summary = Level(
             index=state.level,
             density=self.plan.densities[state.level],
@@ -146,12 +154,6 @@ class SearchRun:
             best_val_accuracy=state.best_accuracy if state.best_accuracy >= 0 else None,
             mask_distances=state.distances,
             cost=state.cost,
-            imp=Cost(
-                iterations=full.iterations,
-                examples_trained=round(
-                    full.iterations * self.plan.total / full.iterations_per_epoch
-                ),
-                examples_scored=0 if val is None else validations * len(val),
-            ),
+            imp=self.plan.imp_level(0 if val is None else len(val)),
         )
         write_json(path / "summary.json", summary.to_json())

@@ -58,7 +58,7 @@ def _judged(verdict: Verdict) -> vega.Chart | None:
     shape = {"shape": {**colour["color"], "scale": {"domain": kinds}}}
     interval = ("low", "high") if has_intervals else ()
     told = vega.tips("network", "density", "accuracy", *interval, "runs", "verdict")
-    layers = _held_against(dense)
+    layers = held_against(dense)
     if has_intervals:
         ends = {"y": vega.quantity("low"), "y2": {"field": "high"}}
         rule = {"type": "rule", "opacity": 0.6}
@@ -103,7 +103,7 @@ def _row(level: LevelVerdict, what: str, trials: Trials) -> dict[str, Any]:
     }
 
 
-def _held_against(dense: Trials) -> list[dict[str, Any]]:
+def held_against(dense: Trials) -> list[dict[str, Any]]:
     """Return layers of the dense network's mean, and of a standard deviation below it."""
     line = {"dense": 100 * dense.mean}
     told = vega.tips("dense")

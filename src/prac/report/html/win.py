@@ -1,0 +1,190 @@
+"""What `prac win` found as a page: the answer, the tickets tried, the ledger. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from prac.report import vega
+from prac.report.html.accuracy import held_against
+from prac.report.html.page import document, figures, sentence, table, text
+from prac.report.html.report import write_page
+from prac.report.verdict_text import MEANING, control_text
+from prac.report.win_text import (
+    COSTS,
+    OUTCOMES,
+    TRIED,
+    answer_of,
+    command_of,
+    cost_cells,
+    costs_of,
+    ledger_note,
+    method_names,
+    outcome,
+    short_answer,
+    tried_cells,
+    tried_note,
+)
+from prac.winning import Win
+
+
+def win_charts(win: Win) -> list[vega.Chart]:
+    """Return what is drawn of it: accuracy by density, the methods in colours."""
+    found = [_accuracy(win)]
+    return [chart for chart in found if chart is not None]
+
+
+def write_win(win: Win, path: Path) -> str:
+    """Write its page and return a line that says where it is."""
+    return write_page(path, win_page(win))
+
+
+def win_page(win: Win) -> str:
+    """Return the page."""
+    drawn = win_charts(win)
+    title = f"Lottery tickets: {win.path.name or win.path}"
+    body = [
+        f"<h1>{text(title)}</h1>",
+        f'<p class="verdict">{sentence(short_answer(win))}</p>',
+        *_numbers(win),
+        f"<p>{sentence(answer_of(win))}</p>",
+        *figures(drawn),
+        *_tried(win),
+        *_controls(win),
+        "<h2>What it cost</h2>",
+        *table(["", *COSTS], [[name, *cost_cells(win, of)] for name, of in costs_of(win).items()]),
+        f'<p class="note">{sentence(ledger_note(win))}.</p>',
+        *_searches(win),
+        "<h2>How it was made</h2>",
+        *_made(win),
+    ]
+    return document(title, body, drawn)
+
+
+def _numbers(win: Win) -> Iterator[str]:
+    best, dense, bill = win.best, win.dense, win.bill
+    found: list[tuple[str, str, str]] = []
+    if best is not None and dense is not None:
+        about = f"ticket {best.level} of {best.method}"
+        found.append(("of the prunable weights kept", f"{best.density:.2%}", about))
+        beside = f"{100 * (best.trials.mean - dense.mean):+.2f}"
+        about = (
+            f"points: {best.trials.mean:.2%} and {dense.mean:.2%}, means of {len(win.seeds)} runs"
+        )
+        found.append(("test accuracy beside the dense network's", beside, about))
+    if bill.ratio is not None:
+        about = f"{bill.total.iterations:,} instead of {bill.imp.iterations:,}, proof included"
+        found.append(("of IMP's iterations", f"{bill.ratio:.1%}", about))
+    if found:
+        yield '<dl class="numbers">'
+        for name, value, about in found:
+            yield (
+                f"<div><dt>{text(name)}</dt><dd>{text(value)}<small>{text(about)}</small></dd></div>"
+            )
+        yield "</dl>"
+
+
+def _tried(win: Win) -> Iterator[str]:
+    if not win.tried:
+        return
+    yield "<h2>The tickets that were tried</h2>"
+    yield from table(TRIED, [tried_cells(win, of) for of in win.tried])
+    note = tried_note(win)
+    notes = f"{note[0].upper()}{note[1:]}"
+    yield f'<p class="note">{text(notes)}. {text(MEANING)}</p>'
+
+
+def _controls(win: Win) -> Iterator[str]:
+    level = win.verdict
+    if level is None or not level.controls:
+        return
+    yield "<h2>Its controls</h2>"
+    rows = [
+        [name, control_text(level, name), f"{100 * (of.mean - level.ticket.mean):+.2f}"]
+        for name, of in level.controls.items()
+    ]
+    yield from table(["control", "test, %", "vs ticket"], rows)
+    yield (
+        '<p class="note">vs ticket: in points. =: the control does as well as the ticket, within a '
+        "standard deviation of it.</p>"
+    )
+
+
+def _searches(win: Win) -> Iterator[str]:
+    if not win.searches:
+        return
+    yield "<h3>Searches</h3>"
+    rows = [
+        [
+            _inside(win, of.path),
+            f"from ticket {of.first}" if of.first else "from the dense network",
+            f"to ticket {of.last}",
+            f"{of.cost.iterations:,}",
+        ]
+        for of in win.searches
+    ]
+    yield from table(["folder", "", "", "iterations"], rows)
+
+
+def _inside(win: Win, path: str) -> str:
+    """Return a path as it is called in the folder, which may have been moved as a whole."""
+    return path.removeprefix(f"{win.path}/")
+
+
+def _made(win: Win) -> Iterator[str]:
+    command = command_of(win)
+    if command is None:
+        yield "<p>It was made by <code>prac.win</code>, from Python.</p>"
+    else:
+        yield f'<pre tabindex="0">{text(command)}</pre>'
+        yield '<p class="hint">makes it again, in another folder.</p>'
+    rows = [[name, str(value)] for name, value in win.settings.items() if value not in (None, [])]
+    yield "<details><summary>Settings</summary>"
+    yield from table(["", ""], rows)
+    yield "</details>"
+
+
+def _accuracy(win: Win) -> vega.Chart | None:
+    """Mean test accuracy by density: a colour a method, the dense network's band behind."""
+    if win.dense is None or not win.tried:
+        return None
+    names = method_names(win)
+    rows: list[dict[str, Any]] = [
+        {
+            "method": of.method,
+            "network": f"ticket {of.level}",
+            "density": 100 * of.density,
+            "accuracy": 100 * of.trials.mean,
+            "runs": len(of.runs),
+            "outcome": outcome(win, of),
+        }
+        for of in win.tried
+    ]
+    colours = list(islice(cycle(vega.PALETTE), len(names)))
+    legend = {"orient": "top", "columns": 1, "labelLimit": 320}
+    colour = vega.by_name("method", names, legend=legend, color=colours)
+    outcomes = list(OUTCOMES.values())
+    shapes = vega.by_name(
+        "outcome",
+        outcomes,
+        legend={"orient": "bottom"},
+        shape=["circle", "triangle-down", "diamond", "cross"],
+    )
+    told = vega.tips("method", "network", "density", "accuracy", "runs", "outcome")
+    place = {**vega.on_density(), **vega.on_accuracy()}
+    line = {"type": "line", "strokeWidth": 1.2, "opacity": 0.6}
+    mark = {"type": "point", "filled": True, "size": 90, "opacity": 1}
+    layers = [
+        *held_against(win.dense),
+        vega.layer(line, place, colour),
+        vega.layer(mark, place, colour, shapes, told),
+    ]
+    reached = [f"{of.density:.1%} {outcome(win, of)}" for of in win.tried]
+    alt = (
+        f"Mean test accuracy by density of the tickets that were tried; the dense network reaches "
+        f"{100 * win.dense.mean:.2f} %. Tickets: {', '.join(reached)}."
+    )
+    title = "Accuracy by density; grey: within a standard deviation below dense"
+    return vega.chart("accuracy", title, alt, rows, layers)

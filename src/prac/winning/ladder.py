@@ -1,0 +1,90 @@
+"""The methods that are tried one after the other, and how far one of them searches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prac.comparison import MethodSpec, method_specs
+from prac.config import OF_TICKETS, Rewind, SearchConfig, flat
+from prac.errors import PracError
+from prac.runs import Level
+
+LADDER = (
+    "carried",
+    "carried:dense-budget=0.3:level-budget=0.1",
+    "carried:dense-budget=1:level-budget=0.3",
+    "imp",
+)
+"""Methods by what they cost, the cheapest first."""
+
+MARGIN = 0.01
+"""How far below the best level's a validation accuracy may be for its ticket to be hoped for."""
+
+
+def rungs(methods: Sequence[str], config: SearchConfig) -> list[MethodSpec]:
+    """Return the methods as they search, in the order given.
+
+    Raises:
+        PracError: As `method_specs`, or if one cannot find a ticket that wins.
+    """
+    _check_rewind("the searches", config)
+    specs = method_specs(methods, config)
+    for spec in specs:
+        if spec.like is not None:
+            raise PracError(
+                f"method {spec.name!r} works at the cost of another, which is for comparisons: "
+                f"name it without @{spec.like}"
+            )
+        _check_rewind(f"method {spec.name!r}", spec.config)
+    return specs
+
+
+def _check_rewind(whose: str, config: SearchConfig) -> None:
+    """Raise a PracError where tickets hold trained weights, which no training alone makes win."""
+    if Rewind.parse(config.rewind).keeps_weights:
+        raise PracError(
+            f"rewind of {whose} is {config.rewind!r}: tickets that hold trained weights do not win "
+            f"by being trained again: use init, epoch:N or iteration:N"
+        )
+
+
+def goes_on(spec: MethodSpec, before: Sequence[MethodSpec]) -> bool:
+    """Say whether a method can go on from a ticket that any of the methods before it found.
+
+    It cannot where it does not train every level, prunes or rewinds otherwise than they do, or
+    chooses examples by what they do not measure; then it searches from the dense network on.
+    """
+    mine = flat(spec.config)
+    is_same = all(flat(one.config)[name] == mine[name] for one in before for name in OF_TICKETS)
+    if spec.config.levels_a_training != 1 or not is_same:
+        return False
+
+    def measured(one: MethodSpec) -> dict[str, Any]:
+        subset = one.config.subset
+        return {"predictions": subset.needs_predictions, "el2n": subset.needs_difficulty}
+
+    wanted = [name for name, needed in measured(spec).items() if needed]
+    return all(measured(one)[name] for one in before for name in wanted)
+
+
+def searches_at_once(spec: MethodSpec) -> bool:
+    """Say whether a method searches all levels at once, rather than as far as they are judged.
+
+    A level that is rewound costs the same whenever it is trained, and may turn out not to be
+    needed; weights that are carried are trained anew where a search goes on from a ticket.
+    """
+    return spec.config.level.carries or spec.config.levels_a_training != 1
+
+
+def guessed(levels: Sequence[Level], floor: int) -> int | None:
+    """Return the level beyond `floor` at which a search's own validation accuracy still holds up.
+
+    It is the sparsest whose best accuracy is within a margin of the best of all levels; None where
+    no level was trained or validated.
+    """
+    known = {of.index: of.best_val_accuracy for of in levels if of.best_val_accuracy is not None}
+    best = max(known.values(), default=0.0)
+    beyond = [level for level in known if level > floor]
+    holding = [level for level in beyond if known[level] >= best - MARGIN]
+    return max(holding, default=floor + 1) if beyond else None
