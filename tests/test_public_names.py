@@ -24,9 +24,9 @@ SIGNATURES = Path(__file__).with_name("public_signatures.txt")
 
 NAMES = {
     "prac": """
-        Comparison Event History Interrupted LevelConfig LevelStats PracError Progress PruneConfig RunControl
-        RunOptions SampleConfig Search SearchConfig Selection StopConfig Subset SubsetConfig Task
-        Ticket Tracker Tracking TrainConfig Verdict Win __version__ algorithms chain_callbacks
+        Comparison Event History Interrupted LevelConfig LevelStats PracError Progress PruneConfig
+        RunControl RunOptions SampleConfig Search SearchConfig Selection StopConfig Subset
+        SubsetConfig Task Ticket Tracker Tracking TrainConfig Verdict Win __version__ algorithms chain_callbacks
         compare data find find_rewind_point judge models retrain win
     """,
     "prac.algorithms": """

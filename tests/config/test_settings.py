@@ -66,7 +66,8 @@ BOUNDS = {
     "stop_after": ">=1",
     "level_budget": ">0 <=1",
     "dense_budget": ">0 <=1",
-    "level_lr": ">0",
+    "mask_lr": ">0",
+    "level_lr_factor": ">0",
     "level_weight_decay": ">=0",
     "level_growth": ">=1",
     "level_prunings": ">=1",
@@ -86,7 +87,7 @@ def made(name, value):
 
 
 # What a setting asks of another one.
-NEEDED = {"set_sizes": {"rule": "random"}}
+NEEDED = {"set_sizes": {"rule": "random"}, "mask_lr": {"when": "learned", "score": "cts"}}
 
 
 def core(hint):
@@ -552,7 +553,7 @@ def test_a_type_checker_refuses_a_misspelt_setting_and_takes_a_right_one(tmp_pat
         ),
         (
             lambda: dataclasses.replace(SearchConfig(), lr=0.5),  # type: ignore[call-arg]
-            "'lr': pass train=TrainConfig(lr=0.5) or level=LevelConfig(lr=0.5)",
+            "'lr': pass train=TrainConfig(lr=0.5)",
         ),
         (lambda: SearchConfig(zzz=3), "'zzz'"),  # type: ignore[call-arg]
     ],

@@ -84,7 +84,9 @@ class TestWhatIsTakenOver:
     def test_where_weights_are_carried_the_first_level_trains_as_the_dense_one(
         self, find, config, imp, small_net, train
     ):
-        carried = config("imp", levels=5, level=replace(CARRIED, prunings=3, lr=0.01), stop=SHORT)
+        carried = config(
+            "imp", levels=5, level=replace(CARRIED, prunings=3, lr_factor=0.1), stop=SHORT
+        )
         found = find(carried, "after", after=(imp, 2))
         assert [of.iterations for of in found.levels] == [18, 18, 14, 9, 9, 0]
         runtime = RunOptions().runtime("fp32")

@@ -65,7 +65,7 @@ def in_plain_torch(
             for ids in epoch_batches(torch.arange(len(y)), 50, order)[: length - done]:
                 beyond = level > 0 or done >= rewind
                 for group in optimizer.param_groups:
-                    group["lr"] = (config.level.lr if beyond else None) or 0.1
+                    group["lr"] = 0.1 * (config.level.lr_factor if beyond else 1.0)
                     group["weight_decay"] = (config.level.weight_decay if beyond else None) or 1e-4
                 optimizer.zero_grad()
                 F.cross_entropy(model(x[ids]), y[ids]).backward()
@@ -87,7 +87,11 @@ def in_plain_torch(
 
 @pytest.mark.parametrize(
     ("rewind", "beyond"),
-    [(0, {}), (0, {"level_lr": 0.2, "level_weight_decay": 0.03}), (8, {"level_weight_decay": 0.3})],
+    [
+        (0, {}),
+        (0, {"level_lr_factor": 2.0, "level_weight_decay": 0.03}),
+        (8, {"level_weight_decay": 0.3}),
+    ],
 )
 def test_a_search_is_one_training_that_is_pruned_on_its_way(rewind, beyond, train, tmp_path):
     config = carried(rewind=f"iteration:{rewind}", **beyond)
@@ -196,14 +200,20 @@ def rates(plan: Plan) -> list[float]:
 def test_the_rate_within_a_level_is_the_full_schedule_s_peak_s_or_falls():
     short = {"level_budget": 0.25, "milestones": [0.5], "gamma": 0.5}
     assert rates(planned(carried(**short)).level(1, 300)) == [0.1] * 3 + [0.05] * 3
-    assert rates(planned(carried(**short, level_lr=0.4)).level(1, 300)) == [0.4] * 3 + [0.2] * 3
+    assert (
+        rates(planned(carried(**short, level_lr_factor=4.0)).level(1, 300)) == [0.4] * 3 + [0.2] * 3
+    )
     # From the rewind point on, also in the dense level.
-    assert rates(planned(carried(**short, level_lr=0.4)).level(0, 300))[:4] == [0.4] * 3 + [0.2]
-    late = planned(carried(**short, level_lr=0.4, rewind="iteration:2"))
+    assert rates(planned(carried(**short, level_lr_factor=4.0)).level(0, 300))[:4] == [0.4] * 3 + [
+        0.2
+    ]
+    late = planned(carried(**short, level_lr_factor=4.0, rewind="iteration:2"))
     assert rates(late.level(0, 300))[:4] == [0.1, 0.1, 0.4, 0.2]
     constant = planned(carried(**short, level_schedule="constant"))
     assert rates(constant.level(1, 300)) == [0.1] * 6
-    falling = rates(planned(carried(**short, level_schedule="cosine", level_lr=0.2)).level(2, 300))
+    falling = rates(
+        planned(carried(**short, level_schedule="cosine", level_lr_factor=2.0)).level(2, 300)
+    )
     assert falling[0] == 0.2
     assert falling[3] == 0.1
     assert falling == sorted(falling, reverse=True)
@@ -322,11 +332,11 @@ def test_cut_after_every_iteration_it_is_the_same_search(
             "level_prunings is 2 but train_every is 2: levels between are pruned at once",
         ),
         (
-            {"level_start": "rewound", "rewind": "none", "level_lr": 0.5},
-            "level_lr is 0.5 but rewind is 'none': fine-tuning trains at the schedule's last rate",
+            {"level_start": "rewound", "rewind": "none", "level_lr_factor": 0.5},
+            "level_lr_factor is 0.5 but rewind is 'none': fine-tuning trains at the schedule's",
         ),
         ({"level_start": "kept"}, "unknown level_start 'kept' (known: carried, rewound)"),
-        ({"level_lr": 0.0}, "level_lr is 0"),
+        ({"level_lr_factor": 0.0}, "level_lr_factor is 0"),
         ({"level_prunings": 0}, "level_prunings is 0"),
         ({"dense_budget": 1.5}, "dense_budget is 1.5"),
         ({"level_growth": 0.5}, "level_growth is 0.5"),

@@ -225,7 +225,7 @@ def test_both_stages_are_in_the_ledger_and_what_only_scores_is(
     assert first.imp.iterations == FULL
     lines = read_metrics(tmp_path / "run")
     assert [(line["level"], line["epoch"]) for line in lines] == [(0, 1), (0, 2), (1, 1), (1, 2)]
-    assert [line["lr"] < METHODS[method]["level_lr"] for line in lines] == [True] * 4
+    assert [line["lr"] < METHODS[method]["mask_lr"] for line in lines] == [True] * 4
 
 
 def test_what_is_validated_is_the_hard_mask_over_the_fixed_weights(small_net, train, tmp_path):
@@ -245,7 +245,7 @@ def test_what_is_validated_is_the_hard_mask_over_the_fixed_weights(small_net, tr
 
 def test_the_first_logits_expect_the_next_density(small_net, train, tmp_path):
     states = []
-    settings = learned("cts", rewind="init", level_budget=1e-6, level_lr=1e-9)
+    settings = learned("cts", rewind="init", level_budget=1e-6, mask_lr=1e-9)
     find_states(small_net(), train, settings, tmp_path / "run", states)
     logits = states[0].weights["0.weight"]
     assert torch.allclose(logits.sigmoid(), torch.full_like(logits, 0.8), atol=1e-3)

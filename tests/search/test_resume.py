@@ -18,13 +18,13 @@ SETTINGS: dict[str, Any] = {
     "carried": {
         "rewind": "iteration:8",
         "level": prac.LevelConfig(
-            start="carried", schedule="cosine", lr=0.05, weight_decay=0.01, growth=1.5
+            start="carried", schedule="cosine", lr_factor=0.5, weight_decay=0.01, growth=1.5
         ),
         "stop": prac.StopConfig(rule="never", budget=0.5, dense_budget=1.0),
         "train": prac.TrainConfig(epochs=4, batch_size=50, lr=0.1),
     },
     "carried, pruned in steps": {
-        "level": prac.LevelConfig(start="carried", lr=0.05, prunings=4),
+        "level": prac.LevelConfig(start="carried", lr_factor=0.5, prunings=4),
         "train": prac.TrainConfig(epochs=3, batch_size=50, lr=1e-3, optimizer="adam"),
     },
     "iterations": {"train": prac.TrainConfig(iterations=16, batch_size=50, lr=0.1)},

@@ -109,14 +109,14 @@ class Plan:
         scheduled = self.iterations if self.scheduled is None else self.scheduled
         return replace(self, iterations=min(iterations, self.iterations), scheduled=scheduled)
 
-    def at_peak(self, lr: float, start: int = 0) -> Plan:
-        """Return the plan whose rates from an iteration on are those of another peak.
+    def faster(self, factor: float, start: int = 0) -> Plan:
+        """Return the plan whose rates from an iteration on are so many times as high.
 
-        >>> plan = Plan(10, 5, lr=1.0, milestones=(5,)).at_peak(2.0, start=4)
+        >>> plan = Plan(10, 5, lr=1.0, milestones=(5,)).faster(2.0, start=4)
         >>> [plan.lr_at(i) for i in (3, 4, 5)]
         [1.0, 2.0, 0.2]
         """
-        return replace(self, factor=lr / self.lr, factor_from=start)
+        return replace(self, factor=factor, factor_from=start)
 
     def fine_tuning(self, full: Plan) -> Plan:
         """Return a plan of this length at the last learning rate that the `full` one reaches.

@@ -18,10 +18,10 @@ class LevelConfig(Settings):
         "and pruned, with the optimiser as it is",
         flag="level_start",
     )
-    lr: float | None = setting(
-        None,
-        "peak learning rate in the search from the rewind point on, where it is another",
-        flag="level_lr",
+    lr_factor: float = setting(
+        1.0,
+        "factor of the learning rate in the search from the rewind point on",
+        flag="level_lr_factor",
         above=0,
     )
     weight_decay: float | None = setting(

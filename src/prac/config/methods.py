@@ -18,16 +18,17 @@ _IMP: dict[str, Any] = {
     "level_budget": None,
     "dense_budget": None,
     "level_start": "rewound",
-    "level_lr": None,
+    "mask_lr": None,
+    "level_lr_factor": 1.0,
     "level_weight_decay": None,
     "level_growth": 1.0,
     "level_schedule": "full",
     "level_prunings": 1,
 }
-_CARRIED = {**_IMP, "level_start": "carried", "dense_budget": 0.125, "level_budget": 0.025}
+_CARRIED = {**_IMP, "level_start": "carried", "dense_budget": 0.3, "level_budget": 0.08}
 _AT_INIT = {**_IMP, "pruning": "at-init", "rewind": "init"}
 _LEARNED = {**_IMP, "pruning": "learned", "level_schedule": "cosine"}
-_CTS = {**_LEARNED, "score": "cts", "level_lr": 0.3, "level_budget": 0.05, "dense_budget": 0.1}
+_CTS = {**_LEARNED, "score": "cts", "mask_lr": 0.3, "level_budget": 0.05, "dense_budget": 0.1}
 
 FRACTION = 0.3
 """Share of the data that methods of a fixed size take where nothing else is said."""
@@ -52,7 +53,14 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "carried": _CARRIED,
     "prac-carried": {**_CARRIED, "subset_rule": "prac"},
-    "frugal": {**_IMP, "pruning": "one-shot", "level_budget": 0.3},
+    "frugal": {
+        **_CARRIED,
+        "dense_budget": 0.045,
+        "level_budget": 0.0015,
+        "level_growth": 1.27,
+        "level_lr_factor": 2.0,
+        "level_weight_decay": 0.007,
+    },
     "infobatch": {**_IMP, "sampling": "infobatch"},
     "lr-rewinding": {**_IMP, "rewind": "learning-rate"},
     "one-shot": {**_IMP, "pruning": "one-shot"},
@@ -66,7 +74,7 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "cts": _CTS,
     "cts-loss": {**_CTS, "score": "cts-loss"},
-    "gem-miner": {**_LEARNED, "score": "gem-miner", "level_lr": 10.0, "level_budget": 0.05},
+    "gem-miner": {**_LEARNED, "score": "gem-miner", "mask_lr": 10.0, "level_budget": 0.05},
     "random-pruning": {**_AT_INIT, "score": "random"},
     "snip": {**_AT_INIT, "score": "snip"},
     "grasp": {**_AT_INIT, "score": "grasp"},
@@ -89,7 +97,7 @@ ABOUT_METHODS = {
     "prac-light": "PrAC, the dense level on a tenth of the data, levels cut short",
     "carried": "weights go on from level to level, in short ones; masks over the rewind point's",
     "prac-carried": "the same on critical examples",
-    "frugal": "one-shot, after 30 % of a full training",
+    "frugal": "carried levels of a hundredth of IMP's cost, for networks without BatchNorm",
     "infobatch": "low losses dropped at random (InfoBatch, arXiv 2303.04947)",
     "lr-rewinding": "weights kept, learning rate rewound (arXiv 2003.02389)",
     "one-shot": "trained once, pruned by magnitude at once to each density",

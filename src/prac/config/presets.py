@@ -75,7 +75,7 @@ def _presets() -> dict[str, Preset]:
                 "arm": "at-once",
             },
         ),
-        "frugal": Preset("with another: one-shot, after 30 % of a training", METHODS["frugal"]),
+        "frugal": Preset("with another: tickets for a hundredth of IMP's cost", METHODS["frugal"]),
     }
     for model, network in _NETWORKS.items():
         for data, name in _CIFAR.items():

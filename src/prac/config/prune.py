@@ -41,6 +41,11 @@ class PruneConfig(Settings):
         "what ranks the weights; snip, grasp and synflow do so at-init, and what pruning learned "
         "learns are cts, cts-loss or gem-miner",
     )
+    mask_lr: float | None = setting(
+        None,
+        "peak learning rate of masks that are learned, where it is not the training's",
+        above=0,
+    )
     scope: Literal["global", "layer"] = setting("global", "rank all layers together, or each alone")
     layers: str = setting(
         "auto",
@@ -69,6 +74,11 @@ class PruneConfig(Settings):
             raise PracError(
                 f"score is {self.score!r} but pruning is {self.when!r}: such scores are learned "
                 f"over weights that stay as they are; use learned"
+            )
+        if self.mask_lr is not None and self.when != "learned":
+            raise PracError(
+                f"mask_lr is {self.mask_lr:g} but pruning is {self.when!r}: no masks are learned; "
+                f"leave it out"
             )
         if self.when == "learned" and self.score not in LEARNED_SCORES:
             raise PracError(

@@ -322,17 +322,18 @@ class SearchConfig(Settings):
         in_vain: dict[str, Collection[str]] = {}
         if self.prune.learns:
             why = "pruning is 'learned': scores go on from level to level, and weights stay"
-            in_vain[why] = {"level_start", "level_weight_decay"}
+            in_vain[why] = {"level_start", "level_lr_factor", "level_weight_decay"}
         elif self.prune.when != "iterative":
             why = f"pruning is {self.prune.when!r}: no level after the dense one is trained"
-            rates = {"level_lr", "level_weight_decay"} if self.prune.when == "one-shot" else set()
-            in_vain[why] = given.keys() - rates
+            in_vain[why] = given.keys()
+            if self.prune.when == "one-shot":  # The dense level goes on beyond the rewind point.
+                in_vain[why] = given.keys() - {"level_lr_factor", "level_weight_decay"}
         if rewind.keeps_weights:
             why = f"rewind is {self.rewind!r}: tickets hold the weights just trained already"
             in_vain[why] = {"level_start"}
         if rewind.fine_tunes:
             why = "rewind is 'none': fine-tuning trains at the schedule's last rate"
-            in_vain[why] = {"level_lr", "level_schedule"}
+            in_vain[why] = {"level_lr_factor", "level_schedule"}
         if self.stop.budget is None:
             in_vain["level_budget is not set: there is no share that could grow"] = {"level_growth"}
         if self.prune.train_every > 1:

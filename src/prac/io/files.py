@@ -153,7 +153,8 @@ _OF_PICTURES = {"exif_rotation": False, "background": "none"}
 _OF_LEVELS = {
     "dense_budget": None,
     "level_start": "rewound",
-    "level_lr": None,
+    "mask_lr": None,
+    "level_lr_factor": 1.0,
     "level_weight_decay": None,
     "level_growth": 1.0,
     "level_schedule": "full",

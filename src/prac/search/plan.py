@@ -171,16 +171,17 @@ class SearchPlan:
 
     def _dense(self, plan: Plan, index: int) -> Plan:
         """Return the plan of a level that trains as the dense one, at the rates that it has."""
-        start, lr = self.beyond_rewind(index), self.config.level.lr
-        return plan if start is None or lr is None else plan.at_peak(lr, start)
+        start = self.beyond_rewind(index)
+        return plan if start is None else plan.faster(self.config.level.lr_factor, start)
 
     def _later(self, plan: Plan) -> Plan:
         """Return the plan of a level after the dense one, at its rates; of all that are learned."""
         if self.rewind.fine_tunes:
             return plan.fine_tuning(self.full)
         level = self.config.level
-        if level.lr is not None:
-            plan = plan.at_peak(level.lr)
+        plan = plan.faster(level.lr_factor)
+        if self.config.prune.mask_lr is not None:
+            plan = replace(plan, lr=self.config.prune.mask_lr)
         if self.goes_on:
             plan = replace(plan, warmup=0)  # Which is for weights that nothing has trained.
         if level.schedule == "full":

@@ -10,12 +10,7 @@ from prac.config import OF_TICKETS, Rewind, SearchConfig, flat
 from prac.errors import PracError
 from prac.runs import Level
 
-LADDER = (
-    "carried",
-    "carried:dense-budget=0.3:level-budget=0.1",
-    "carried:dense-budget=1:level-budget=0.3",
-    "imp",
-)
+LADDER = ("frugal", "carried", "carried:dense-budget=1:level-budget=0.3", "imp")
 """Methods by what they cost, the cheapest first."""
 
 MARGIN = 0.01
