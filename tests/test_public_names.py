@@ -26,8 +26,8 @@ NAMES = {
     "prac": """
         Comparison Event History Interrupted LevelConfig LevelStats PracError Progress PruneConfig
         RunControl RunOptions SampleConfig Search SearchConfig Selection StopConfig Subset
-        SubsetConfig Task Ticket Tracker Tracking TrainConfig Verdict Win __version__ algorithms chain_callbacks
-        compare data find find_rewind_point judge models retrain win
+        SubsetConfig Task Ticket Tracker Tracking TrainConfig Verdict Win __version__ algorithms
+        chain_callbacks compare data find find_rewind_point judge models retrain win
     """,
     "prac.algorithms": """
         ForgettingTable Masks Plan batch_sizes coverage_centric density disagreements error_norms

@@ -96,7 +96,7 @@ class TestWhatIsTakenOver:
         plan = planned(problem, carried, 2)
         assert plan.most_iterations == 14 + 9 + 9
         assert [plan.is_fresh(level) for level in range(5)] == [True, False, True, False, False]
-        assert [plan.level(level, 300).lr_at(0) for level in (2, 3)] == [0.01, 0.01]
+        assert [plan.level(level, 300).lr_at(0) for level in (2, 3)] == [0.1 * 0.1] * 2
         # It begins with the ticket's weights, and all tickets hold them.
         for level in (3, 4, 5):
             weights = found.tickets[level].weights
