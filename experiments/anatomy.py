@@ -104,7 +104,7 @@ def command(folder: str, method: str, level: int) -> list[str]:
 
 
 def judged(name: str, data: str, runs: str, method: str, level: int) -> dict[str, Any]:
-    """Run `prac judge` to its end; return the ticket's accuracies, its control's and its barrier."""
+    """Run `prac judge` to its end; return a ticket's accuracies, its control's, its barrier."""
     words = command(str(rivals.folder_of(name, runs)), method, level)
     words += ["--data", f"{data}/{rivals.PROBLEMS[name].folder}", "--json"]
     done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.PIPE, check=True)
