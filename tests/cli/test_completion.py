@@ -210,7 +210,7 @@ class TestOffers:
         assert offered("find", "--model", "") == set(MODELS)
         assert offered("find", "--data", "") >= {"digits", *KNOWN}
         assert offered("find", "--device", "") == {"auto", "cpu", "cuda"}
-        assert offered("find", "--pruning", "") == {"iterative", "one-shot", "at-init"}
+        assert offered("find", "--pruning", "") == {"iterative", "one-shot", "at-init", "learned"}
         assert offered("find", "--method", "r") == {"random-subset", "rs2", "random-pruning"}
 
     @pytest.mark.parametrize("command", COMMANDS)

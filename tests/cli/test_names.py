@@ -198,7 +198,7 @@ def test_damaged_images_and_warnings_of_odd_names(capsys):
 )
 def test_a_run_has_a_plain_name_unless_told(data, model):
     recipe = from_flat(Recipe, {"data": data, "model": f"mine:{model}"})
-    name = find_command.run_name(recipe, Namespace(preset=None, method="prac", subset=None))
+    name = find_command.run_name(recipe, Namespace(preset=None, method="prac", subset=None, after=None))
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*-prac", name)
 
 
@@ -215,7 +215,7 @@ def test_a_run_has_a_plain_name_unless_told(data, model):
 )
 def test_the_name_of_a_run(data, model, name):
     recipe = from_flat(Recipe, {"data": data, "model": model})
-    assert find_command.run_name(recipe, Namespace(preset=None, method="prac", subset=None)) == name
+    assert find_command.run_name(recipe, Namespace(preset=None, method="prac", subset=None, after=None)) == name
 
 
 @pytest.mark.parametrize(

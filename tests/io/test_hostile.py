@@ -37,7 +37,7 @@ MAY_BE_READ = (
     "provenance", "weight/", "weights/", "rewind/", "best/", "optimizer/", "source_indices",
     "fingerprint", "best_", "cost.", "distances", "epoch_", "level", "step", "metrics_bytes",
     "events", "learned", "correct", "dense_predictions", "members is empty", "source/",
-    "newest_losses", "epoch_start_losses", "difficulty", "layouts",
+    "newest_losses", "epoch_start_losses", "difficulty", "layouts", "stage is missing",
 )  # fmt: skip
 
 
