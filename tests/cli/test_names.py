@@ -192,13 +192,18 @@ def test_damaged_images_and_warnings_of_odd_names(capsys):
     assert "warning: " in said
 
 
+UNNAMED = Namespace(preset=None, method="prac", subset=None, after=None)
+
+
 @given(
     st.one_of(st.sampled_from(["", ".", "..", "/", "-", ".x", "...", *ODD]), st.text()),
     st.one_of(st.sampled_from(["", "..", "a:..", "a.b:C d", *ODD]), st.text()),
 )
 def test_a_run_has_a_plain_name_unless_told(data, model):
     recipe = from_flat(Recipe, {"data": data, "model": f"mine:{model}"})
-    name = find_command.run_name(recipe, Namespace(preset=None, method="prac", subset=None, after=None))
+    name = find_command.run_name(
+        recipe, Namespace(preset=None, method="prac", subset=None, after=None)
+    )
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*-prac", name)
 
 
@@ -215,7 +220,12 @@ def test_a_run_has_a_plain_name_unless_told(data, model):
 )
 def test_the_name_of_a_run(data, model, name):
     recipe = from_flat(Recipe, {"data": data, "model": model})
-    assert find_command.run_name(recipe, Namespace(preset=None, method="prac", subset=None, after=None)) == name
+    assert (
+        find_command.run_name(
+            recipe, Namespace(preset=None, method="prac", subset=None, after=None)
+        )
+        == name
+    )
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def test_what_cannot_win_is_refused(of, names, settings, told):
     [
         (("carried", "imp"), True),
         (("imp", "carried"), True),
+        (("imp", "cts"), False),  # Scores are learned from the dense network on.
         (("carried", "prac"), False),  # CEP needs predictions that nobody made.
         (("prac", "prac-carried"), True),
         (("prac", "el2n"), False),

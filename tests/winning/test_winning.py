@@ -378,3 +378,23 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(name, win):
 def test_a_density_between_two_is_the_next_below():
     densities = [0.8**level for level in range(5)]
     assert [level_at(of, densities) for of in (0.99, 0.8, 0.64, 0.639)] == [1, 1, 2, 3]
+    # Of whole weights: 0.4096 of 50,200 is none.
+    assert level_at(0.4096, [1.0, 0.8, 0.64, 0.512, 20562 / 50200]) == 4
+
+
+def test_a_network_in_the_place_of_its_maker_is_told(small_net, train, val, config, tmp_path):
+    with pytest.raises(PracError, match="make_model is a network: expected what makes a fresh one"):
+        prac.win(small_net(), train, config(), val=val, test=val, out=tmp_path / "win")
+
+
+@pytest.mark.parametrize("method", ["gem-miner", "cts"])
+def test_learned_masks_are_searched_from_the_dense_network(
+    method, small_net, train, val, config, tmp_path
+):
+    settings = config("imp", levels=3)
+    told = {"val": val, "test": val, "seeds": (0, 1), "controls": ()}
+    found = prac.win(
+        small_net, train, settings, out=tmp_path / "win", methods=(method,), within=1, **told
+    )
+    assert found.ended is not None
+    assert {(of.first, of.last) for of in found.searches} == {(0, 3)}

@@ -52,7 +52,7 @@ def goes_on(spec: MethodSpec, before: Sequence[MethodSpec]) -> bool:
     """
     mine = flat(spec.config)
     is_same = all(flat(one.config)[name] == mine[name] for one in before for name in OF_TICKETS)
-    if spec.config.levels_a_training != 1 or not is_same:
+    if spec.config.prune.learns or spec.config.levels_a_training != 1 or not is_same:
         return False
 
     def measured(one: MethodSpec) -> dict[str, Any]:
@@ -67,9 +67,11 @@ def searches_at_once(spec: MethodSpec) -> bool:
     """Say whether a method searches all levels at once, rather than as far as they are judged.
 
     A level that is rewound costs the same whenever it is trained, and may turn out not to be
-    needed; weights that are carried are trained anew where a search goes on from a ticket.
+    needed; weights that are carried are trained anew where a search goes on from a ticket, and
+    scores that are learned go on from the dense network alone.
     """
-    return spec.config.level.carries or spec.config.levels_a_training != 1
+    config = spec.config
+    return config.level.carries or config.prune.learns or config.levels_a_training != 1
 
 
 def guessed(levels: Sequence[Level], floor: int) -> int | None:

@@ -80,6 +80,11 @@ def win(
     Example:
         `prac.win(Net, train, config, val=val, test=test, out="runs/win").ticket` is the file.
     """
+    if isinstance(make_model, nn.Module):
+        raise PracError(
+            "make_model is a network: expected what makes a fresh one when called, such as its "
+            "class, since each training alone begins with one"
+        )
     options, path = RunOptions.of(run), Path(out)
     check_proof(seeds, within, controls)
     specs = rungs(methods, config)
@@ -147,6 +152,10 @@ def check_proof(seeds: Sequence[int], within: int, controls: Sequence[str]) -> N
             raise unknown_name("control", name, CONTROLS)
 
 
+CLOSE = 5e-5
+"""Densities this near are one: counts are whole weights, and people round."""
+
+
 def level_at(density: float, densities: Sequence[float]) -> int:
     """Return the level at a density, or the next below it.
 
@@ -156,7 +165,7 @@ def level_at(density: float, densities: Sequence[float]) -> int:
     >>> level_at(0.7, [1.0, 0.8, 0.64]), level_at(0.8, [1.0, 0.8, 0.64])
     (2, 1)
     """
-    found = [level for level, of in enumerate(densities) if of <= density * (1 + 1e-9)]
+    found = [level for level, of in enumerate(densities) if of <= density + CLOSE]
     if not found or not 0 < density < 1:
         raise PracError(
             f"density is {density:g}: expected {densities[-1]:.4g}, ticket {len(densities) - 1}'s, "
