@@ -276,6 +276,20 @@ def test_parts_of_a_pruning_are_nested_and_end_where_one_would(
     assert all(torch.equal(masks[name], at_once[name]) for name in masks)
 
 
+def test_more_prunings_than_iterations_are_one_each(small_net, train, val, tmp_path):
+    seen: list[int] = []
+
+    def score(weights: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        seen.append(sum(int((weight != 0).sum()) for weight in weights.values()))
+        return {name: weight.abs() for name, weight in weights.items()}
+
+    config = carried(level_prunings=1000, level_budget=0.125)  # Of 3 iterations.
+    search = prac.find(small_net(), train, config, val=val, out=tmp_path / "run", score=score)
+    assert [level.kept for level in search.levels] == [1014, 811, 649, 519]
+    # The dense level asks twice; then each level after 1, 2 and 3 iterations.
+    assert seen == [1014, 1014, 811, 753, 699, 649, 602, 559]
+
+
 def test_metrics_have_a_line_an_epoch_however_often_a_level_is_pruned(
     small_net, train, val, tmp_path
 ):

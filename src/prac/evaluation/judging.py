@@ -238,7 +238,10 @@ class Judging:
         return cached_barrier(self.cache, self.problem, self.test, one, other, control)
 
     def pooled(self, level: int, tickets: Mapping[int, Trials]) -> Trials:
-        """Return the averages of a ticket's networks and its neighbours', a seed each."""
+        """Return the averages of a ticket's networks and its neighbours', a seed each.
+
+        The next denser ticket judged comes first, then the next sparser one.
+        """
         near = [max((n for n in tickets if 0 < n < level), default=None)]
         near.append(min((n for n in tickets if n > level), default=None))
         masks, runs = self.search.tickets[level].masks, []

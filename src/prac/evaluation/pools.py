@@ -50,8 +50,8 @@ def pool(
 ) -> Pool:
     """Return the average of a trained ticket and its neighbours that validates best.
 
-    Neighbours are tried one after the other, the nearest in density first, in several shares each;
-    what raises the validation accuracy is kept, under the ticket's own mask, so that the average is
+    Neighbours are tried one after the other, in the order given, in several shares each; what
+    raises the validation accuracy is kept, under the ticket's own mask, so that the average is
     as sparse as the ticket. Nothing is trained; BatchNorm's statistics are estimated anew for each
     average. Test data is looked at once, for the one that was chosen.
 
@@ -62,7 +62,6 @@ def pool(
         masks: The ticket's.
         neighbours: `state_dict`s of tickets trained from the same weights in the same order.
         between: Called before each batch of a pass; what it raises ends the work.
-
     """
     assert problem.val is not None, "whoever asks for pools has checked it"
     with problem.runtime.reproducible():
@@ -100,7 +99,8 @@ def cached_pool(
     """
     val = None if problem.val is None else problem.val.fingerprint
     data = [problem.train.fingerprint, val, test.fingerprint]
-    about = ["pool", own.name, [one.name for one in neighbours], data, SHARES, NORM_BATCHES]
+    about = ["pool", own.name, [one.name for one in neighbours], data]
+    about += [problem.batch_size, SHARES, NORM_BATCHES]
     path = cache / f"pool-{content_key(about)}.json"
     if path.exists():
         return read_dataclass(Pool, read_json(path), path, more=True)

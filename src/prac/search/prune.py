@@ -78,13 +78,16 @@ def at_end(rules: Rules, plan: SearchPlan, level: int, steps: int) -> Pruning:
 
 
 def on_the_way(rules: Rules, plan: SearchPlan, length: Plan, steps: int) -> dict[int, Pruning]:
-    """Return the prunings within a level of `steps` in all, by iteration; its last ends it."""
-    return {
-        round(length.iterations * part / steps): partial(
-            pruned, rules, plan.config.prune, part=part, parts=steps
-        )
-        for part in range(1, steps)
-    }
+    """Return the prunings within a level of `steps` in all, by iteration; its last ends it.
+
+    A level of fewer iterations than steps is pruned after each.
+    """
+    found = {}
+    for part in range(1, steps):
+        after = round(length.iterations * part / steps)
+        if 0 < after < length.iterations:
+            found[after] = partial(pruned, rules, plan.config.prune, part=part, parts=steps)
+    return found
 
 
 def groups(masks: Masks, config: PruneConfig) -> list[list[str]]:
