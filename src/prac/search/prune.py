@@ -82,12 +82,13 @@ def on_the_way(rules: Rules, plan: SearchPlan, length: Plan, steps: int) -> dict
 
     A level of fewer iterations than steps is pruned after each.
     """
-    found = {}
-    for part in range(1, steps):
-        after = round(length.iterations * part / steps)
-        if 0 < after < length.iterations:
-            found[after] = partial(pruned, rules, plan.config.prune, part=part, parts=steps)
-    return found
+    steps = min(steps, length.iterations)
+    return {
+        round(length.iterations * part / steps): partial(
+            pruned, rules, plan.config.prune, part=part, parts=steps
+        )
+        for part in range(1, steps)
+    }
 
 
 def groups(masks: Masks, config: PruneConfig) -> list[list[str]]:
