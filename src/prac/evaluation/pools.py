@@ -99,8 +99,8 @@ def cached_pool(
     """
     val = None if problem.val is None else problem.val.fingerprint
     data = [problem.train.fingerprint, val, test.fingerprint]
-    about = ["pool", own.name, [one.name for one in neighbours], data]
-    about += [problem.batch_size, SHARES, NORM_BATCHES]
+    near = [one.name for one in neighbours]
+    about = ["pool", own.name, near, data, problem.batch_size, SHARES, NORM_BATCHES]
     path = cache / f"pool-{content_key(about)}.json"
     if path.exists():
         return read_dataclass(Pool, read_json(path), path, more=True)
