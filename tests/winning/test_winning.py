@@ -256,11 +256,22 @@ class TestWhatIsFound:
             levels = prac.Search.load(of.path).levels
             own += sum(level.cost.iterations for level in levels if level.index >= of.first)
         assert found.bill.search.iterations == own
-        sparsest = max(of.level for of in found.tried)
-        assert found.bill.imp_search.iterations == sparsest * 18
         total = own + found.bill.proof.iterations
         assert found.spent == total
-        assert found.bill.ratio == total / (sparsest * 18 + found.bill.proof.iterations)
+        # IMP's levels down to the ticket's; then dense, ticket and control, with two seeds each.
+        imp = found.best.level * 18 + 3 * 2 * 18
+        assert found.bill.imp.iterations == imp
+        assert found.bill.ratio == total / imp
+
+    def test_what_is_tried_in_vain_is_not_charged_to_imp(self, before):
+        found = Win.load(before)
+        vain = replace(
+            found.tried[0], level=found.levels, matches=False, cost=Cost(1000, 1000, 0, 1.0)
+        )
+        more = replace(found, tried=(*found.tried, vain))
+        assert more.bill.imp.iterations == found.bill.imp.iterations
+        assert more.bill.total.iterations == found.bill.total.iterations + 1000
+        assert replace(found, tried=()).bill.ratio is None
 
     def test_it_is_what_judge_says_of_that_search(self, before, small_net, digits, train, val):
         found = Win.load(before)

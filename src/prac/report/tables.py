@@ -184,18 +184,17 @@ def _comparison(facts: Mapping[str, Any]) -> list[RenderableType]:
 
 def _win(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return the tickets that `prac win` tried, a line each, and what all of it cost."""
-    table = new_table("method", "level", "density", "runs", "test", "matches")
+    table = new_table("method", "level", "density", "runs", "test", "outcome")
     for of in facts["tried"]:
         runs = f"{len(of['runs'])}/{len(facts['seeds'])}"
-        matches = "yes" if of["matches"] else "no"
-        cells = str(of["level"]), f"{of['density']:.2%}", runs, f"{of['mean']:.2%}", matches
+        cells = str(of["level"]), f"{of['density']:.2%}", runs, f"{of['mean']:.2%}", of["outcome"]
         table.add_row(_line(of["method"]), *cells)
     best, ledger = facts["best"], facts["ledger"]
-    told = "no ticket yet" if best is None else f"ticket {best['level']} of {best['method']}"
+    told = "no ticket" if best is None else f"ticket {best['level']} of {best['method']}"
     ended = "not finished" if facts["why"] is None else facts["why"]
     cost = f"{ledger['total']['iterations']:,} iterations, search and proof"
     if ledger["ratio"] is not None:
-        cost += f": {ledger['ratio']:.1%} of IMP's with the same proof"
+        cost += f": {ledger['ratio']:.1%} of IMP's to one ticket and its proof"
     title = f"prac win {facts['path']}: {told}; {ended}"
     return [_line(title), table, _line(cost), *_provenance(facts)]
 

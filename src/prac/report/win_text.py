@@ -19,14 +19,6 @@ from prac.runs import Cost
 from prac.utils import printable
 from prac.winning import COUNTED, ENDED, Tried, Win
 
-OUTCOMES = {
-    (True, True): "matches",
-    (False, True): "misses",
-    (True, False): "likely",
-    (False, False): "given up",
-}
-"""What became of a ticket, by whether it matches and whether all seeds were trained."""
-
 
 def win_text(win: Win) -> RenderableType:
     """Return it laid out for a person, for 80 columns and more."""
@@ -63,7 +55,8 @@ def _sentences(win: Win) -> Iterator[str]:
         yield (
             f"Ticket {best.level} of {best.method} {what} a {level.verdict} ticket of density "
             f"{best.density:.2%}, test accuracy {accuracy_text(level.ticket)} %, dense "
-            f"{accuracy_text(level.dense)} % ({len(win.seeds)} runs each)"
+            f"{accuracy_text(level.dense)} % ({len(win.seeds)} runs each"
+            f"{'' if level.controls else ', no control judged'})"
             f"{f', but {against}' if against else ''}."
         )
     elif win.ended is not None:
@@ -74,7 +67,7 @@ def _sentences(win: Win) -> Iterator[str]:
         full = win.full.iterations
         yield (
             f"Search and proof took the iterations of {win.spent / full:.1f} full trainings, "
-            f"{ratio:.0%} of what IMP takes with the same proof."
+            f"{ratio:.0%} of what IMP takes to a ticket of this density and its proof."
         )
 
 
@@ -85,15 +78,10 @@ def _why(win: Win) -> str:
     if win.ended == "bracketed" and missed is not None:
         return (
             f"The densest that was tried beyond it, ticket {missed.level} of {missed.method} "
-            f"({missed.density:.2%}), misses, as sparser ones of the methods before do."
+            f"({missed.density:.2%}), misses."
         )
     why = ENDED[win.ended]
     return f"{why[0].upper()}{why[1:]}."
-
-
-def outcome(win: Win, of: Tried) -> str:
-    """Return what became of a ticket, in a word or two."""
-    return OUTCOMES[of.matches, len(of.runs) == len(win.seeds)]
 
 
 def tried_cells(win: Win, of: Tried) -> list[str]:
@@ -105,7 +93,7 @@ def tried_cells(win: Win, of: Tried) -> list[str]:
         f"{100 * of.trials.mean:.2f}",
         f"{100 * (of.trials.mean - win.dense.mean):+.2f}",
         f"{len(of.runs)}/{len(win.seeds)}",
-        outcome(win, of),
+        win.outcome(of),
         of.method,
     ]
 
@@ -125,7 +113,7 @@ def costs_of(win: Win) -> dict[str, Cost]:
     """Return what is in the ledger, by the names of its rows."""
     bill = win.bill
     found = {"search": bill.search, "proof": bill.proof, "together": bill.total}
-    return found | ({"IMP's, same proof": bill.imp} if bill.ratio is not None else {})
+    return found if bill.imp is None else {**found, "IMP's, one ticket": bill.imp}
 
 
 def cost_cells(win: Win, of: Cost) -> list[str]:
@@ -188,7 +176,7 @@ def _tried_table(win: Win) -> Table:
 def tried_note(win: Win) -> str:
     """Return what the words in the table of tickets mean."""
     notes = ["tickets trained alone, in the order in which they were decided; vs dense: in points"]
-    found = {outcome(win, of) for of in win.tried}
+    found = {win.outcome(of) for of in win.tried}
     return "; ".join(notes + [f"{name}: {of}" for name, of in CUT_SHORT.items() if name in found])
 
 

@@ -17,9 +17,18 @@ WIN_FILE = "win.json"
 TICKET_FILE = "ticket.safetensors"
 
 COUNTED = (
-    "search and proof are counted together; IMP's is its full schedule at every level down to the "
-    "sparsest that was tried, and the same trainings of proof"
+    "search and proof are counted together, whatever was tried; IMP's is its full schedule at "
+    "every level down to this density, and the proof of one ticket there: the dense network's "
+    "trainings, the ticket's and its controls', without any that it might have tried in vain"
 )
+
+OUTCOMES = {
+    (True, True): "matches",
+    (False, True): "misses",
+    (True, False): "likely",
+    (False, False): "given up",
+}
+"""What became of a ticket, by whether it matches and whether all seeds were trained."""
 
 ENDED = {
     "bracketed": "sparser tickets were tried by every method, and miss",
@@ -85,13 +94,13 @@ class Bill:
     Attributes:
         search: All levels of all searches.
         proof: All trainings of the dense network, of tickets and of controls.
-        imp_search: IMP's full schedule at every level down to the sparsest that was tried. Its
-            seconds are estimated from those that an example took here.
+        imp: What IMP takes to a ticket of the same density and its proof, as `COUNTED` says; its
+            seconds are estimated from those that an example took here. None without a ticket.
     """
 
     search: Cost
     proof: Cost
-    imp_search: Cost
+    imp: Cost | None
 
     @property
     def total(self) -> Cost:
@@ -99,21 +108,15 @@ class Bill:
         return self.search + self.proof
 
     @property
-    def imp(self) -> Cost:
-        """IMP's, with the same proof."""
-        return self.imp_search + self.proof
-
-    @property
     def ratio(self) -> float | None:
-        """Iterations, as a share of IMP's; None where nothing was tried."""
-        if not self.imp_search.iterations:
-            return None
-        return self.total.iterations / self.imp.iterations
+        """Iterations, as a share of IMP's; None without a ticket."""
+        return None if self.imp is None else self.total.iterations / self.imp.iterations
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        costs = {name: asdict(getattr(self, name)) for name in ("search", "proof", "total", "imp")}
-        return {**costs, "ratio": self.ratio, "counted": COUNTED}
+        costs = {name: asdict(getattr(self, name)) for name in ("search", "proof", "total")}
+        imp = None if self.imp is None else asdict(self.imp)
+        return {**costs, "imp": imp, "ratio": self.ratio, "counted": COUNTED}
 
 
 @dataclass(frozen=True)
@@ -197,11 +200,18 @@ class Win:
         """What all of it cost."""
         search = _sum(of.cost for of in self.searches)
         proof = _sum((self.dense_cost, self.control_cost, *(of.cost for of in self.tried)))
-        sparsest = max((of.level for of in self.tried), default=0)
-        imp = Cost(*(sparsest * value for value in asdict(self.full).values()))
+        if self.best is None:
+            return Bill(search, proof, None)
+        trainings = self.best.level + len(self.seeds)
+        imp = Cost(*(trainings * value for value in asdict(self.full).values()))
+        imp += self.dense_cost + self.control_cost
         total = search + proof
         each = total.seconds / max(total.examples_trained, 1)
         return Bill(search, proof, replace(imp, seconds=each * imp.examples_trained))
+
+    def outcome(self, of: Tried) -> str:
+        """Return what became of a ticket, in a word or two."""
+        return OUTCOMES[of.matches, len(of.runs) == len(self.seeds)]
 
     @property
     def spent(self) -> int:
@@ -223,7 +233,10 @@ class Win:
             "settings": self.settings,
             "full": asdict(self.full),
             "searches": [asdict(of) for of in self.searches],
-            "tried": [{**asdict(of), "mean": of.trials.mean} for of in self.tried],
+            "tried": [
+                {**asdict(of), "mean": of.trials.mean, "outcome": self.outcome(of)}
+                for of in self.tried
+            ],
             "dense": None if self.dense is None else self.dense.to_json(),
             "dense_cost": asdict(self.dense_cost),
             "control_cost": asdict(self.control_cost),

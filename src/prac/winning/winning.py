@@ -48,7 +48,7 @@ def win(
     bisection asks for. Where these miss, the next, dearer method goes on from the sparsest ticket
     that matched, until the sparsest matching density is bracketed, or the budget is spent. Ends
     with one ticket, its verdict with controls, and one ledger of search and proof beside what
-    iterative magnitude pruning with the same proof costs.
+    iterative magnitude pruning to one such ticket and its proof costs.
 
     All is kept by content in the folder: called again it continues, whatever stopped it, and with
     other methods, seeds or bounds it trains only what is new.

@@ -14,7 +14,6 @@ from prac.report.html.report import write_page
 from prac.report.verdict_text import MEANING, control_text
 from prac.report.win_text import (
     COSTS,
-    OUTCOMES,
     TRIED,
     answer_of,
     command_of,
@@ -22,12 +21,11 @@ from prac.report.win_text import (
     costs_of,
     ledger_note,
     method_names,
-    outcome,
     short_answer,
     tried_cells,
     tried_note,
 )
-from prac.winning import Win
+from prac.winning import OUTCOMES, Win
 
 
 def win_charts(win: Win) -> list[vega.Chart]:
@@ -74,7 +72,7 @@ def _numbers(win: Win) -> Iterator[str]:
             f"points: {best.trials.mean:.2%} and {dense.mean:.2%}, means of {len(win.seeds)} runs"
         )
         found.append(("test accuracy beside the dense network's", beside, about))
-    if bill.ratio is not None:
+    if bill.imp is not None and bill.ratio is not None:
         about = f"{bill.total.iterations:,} instead of {bill.imp.iterations:,}, proof included"
         found.append(("of IMP's iterations", f"{bill.ratio:.1%}", about))
     if found:
@@ -158,7 +156,7 @@ def _accuracy(win: Win) -> vega.Chart | None:
             "density": 100 * of.density,
             "accuracy": 100 * of.trials.mean,
             "runs": len(of.runs),
-            "outcome": outcome(win, of),
+            "outcome": win.outcome(of),
         }
         for of in win.tried
     ]
@@ -181,7 +179,7 @@ def _accuracy(win: Win) -> vega.Chart | None:
         vega.layer(line, place, colour),
         vega.layer(mark, place, colour, shapes, told),
     ]
-    reached = [f"{of.density:.1%} {outcome(win, of)}" for of in win.tried]
+    reached = [f"{of.density:.1%} {win.outcome(of)}" for of in win.tried]
     alt = (
         f"Mean test accuracy by density of the tickets that were tried; the dense network reaches "
         f"{100 * win.dense.mean:.2f} %. Tickets: {', '.join(reached)}."
