@@ -64,7 +64,12 @@ def test_its_page_has_all_of_it(won, tmp_path, capsys):
     best = found.best
     assert best is not None
     assert f"ticket of {best.density:.2%} of the prunable weights" in content
-    for words in ("The tickets that were tried", "Its controls", "shuffled", "IMP&#x27;s, one ticket"):
+    for words in (
+        "The tickets that were tried",
+        "Its controls",
+        "shuffled",
+        "IMP&#x27;s, one ticket",
+    ):
         assert words in content
     [chart] = win_charts(found)
     assert f"{100 * best.density:.1f}%" in chart.alt

@@ -24,7 +24,9 @@ from prac.search.algorithm import next_level
 from prac.search.plan import SearchPlan
 from prac.search.prune import pruned
 from prac.search.rules import rules_of
+from prac.training import Runtime
 from prac.training.loop import epoch_batches
+from prac.training.optimizer import make_optimizer, mask_optimizer_, optimizer_tensors
 from prac.utils import derive_seed
 
 CARRIED = {**METHODS["carried"], "dense_budget": 0.5, "level_budget": 0.25}
@@ -171,6 +173,23 @@ def test_what_was_seen_counts_on_where_sets_are_critical(small_net, train, val, 
     assert events[2].sum() > events[0].sum()
     sizes = [level.set_size for level in search.levels]
     assert sizes[0] == 300 > sizes[1] >= 50
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_what_was_gathered_for_pruned_weights_is_zero(optimizer):
+    model = nn.Linear(2, 1)
+    config = prac.TrainConfig(optimizer=optimizer, lr=0.1)
+    made = make_optimizer(model, config, Runtime(torch.device("cpu")))
+    model(torch.tensor([[1.0, 2.0]])).sum().backward()
+    made.step()
+    mask_optimizer_(made, model, {"weight": torch.tensor([[True, False]])})
+    gathered = [of for name, of in optimizer_tensors(made).items() if of.shape == (1, 2)]
+    assert gathered
+    for of in gathered:
+        assert of[0, 0] != 0
+        assert of[0, 1] == 0
+    steps = [of for name, of in optimizer_tensors(made).items() if name.endswith("/step")]
+    assert [int(of) for of in steps] == ([1, 1] if optimizer == "adam" else [])
 
 
 # Lengths and rates.
