@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -273,6 +273,7 @@ def test_a_level_is_pruned_in_equal_steps_to_the_same_density(small_net, train, 
     fraction=st.floats(0.05, 0.6),
     allow_empty=st.booleans(),
 )
+@example(scope="layer", parts=2, level=4, fraction=0.5625, allow_empty=True)  # A layer runs dry.
 def test_parts_of_a_pruning_are_nested_and_end_where_one_would(
     scope, parts, level, fraction, allow_empty
 ):

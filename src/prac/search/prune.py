@@ -191,9 +191,12 @@ def rounds_of(before: int, fraction: float, rounds: int) -> list[int]:
 
     >>> rounds_of(100, 0.2, 2)
     [89, 80]
+    >>> rounds_of(0, 0.2, 2)  # A layer that lost its last weight.
+    [0, 0]
     """
     after = before - round(fraction * before)
-    return [round(before * (after / before) ** ((i + 1) / rounds)) for i in range(rounds)]
+    share = after / before if before else 0.0
+    return [round(before * share ** ((i + 1) / rounds)) for i in range(rounds)]
 
 
 def _of(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
