@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import prac
 from prac.errors import FolderError, PracError
 from prac.evaluation import Trial, Trials, Verdict
 from prac.io import read_json
 from prac.runs import Cost, Lock
+from prac.winning import LADDER
 from prac.winning.climbing import Climb, Searching
 from prac.winning.ladder import rungs
 from prac.winning.result import Tried, Win
@@ -351,6 +353,11 @@ class TestWhatEndsIt:
         assert found.ended in ("asked", "spent")
         assert found.succeeded is (found.ended == "asked")
         assert (found.path / "ticket.safetensors").exists() is found.succeeded
+
+    def test_methods_that_nobody_names_suit_the_network(self, win, digits):
+        assert win(methods=None, density=0.65)[0].methods == LADDER[1:]  # It has BatchNorm.
+        plain = {"make": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "density": 0.65}
+        assert win(methods=None, out="plain", **plain)[0].methods == LADDER
 
     def test_dense_at_chance_ends_it_at_once(self, win, digits):
         drawn = torch.randint(10, (200,), generator=torch.Generator().manual_seed(0))

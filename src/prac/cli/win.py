@@ -24,7 +24,7 @@ from prac.config import METHODS, Recipe, flat
 from prac.io import check_new
 from prac.monitor import Progress
 from prac.utils import printable
-from prac.winning import LADDER, rungs
+from prac.winning import LADDER, NOT_NORMALISED, rungs
 
 if TYPE_CHECKING:
     from prac.winning import Win
@@ -56,10 +56,11 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     add_preset(made)
     made.option(
         "methods",
-        tuple[str, ...],
-        default=LADDER,
+        tuple[str, ...] | None,
+        default=None,
         help=f"methods, the cheapest first; NAME:OPTION=VALUE has another option "
-        f"(default: {','.join(LADDER)})",
+        f"(default: {','.join(LADDER)}, without {','.join(NOT_NORMALISED)} where the network has "
+        f"BatchNorm)",
         names=tuple(METHODS),
     )
     about = "seeds of the trainings that prove, two or more (default: 0,1,2)"
@@ -109,7 +110,7 @@ def run(arguments: Sequence[str]) -> int:
     made = parser(named_settings(arguments))
     options, recipe = options_and_recipe(made, arguments, Recipe)
     options.controls = options.controls or ()
-    competing = rungs(options.methods, recipe.search)
+    competing = rungs(options.methods or LADDER, recipe.search)
     check_used(arguments, *({**names_of(recipe), **flat(one.config)} for one in competing))
     out = Path(options.out or f"runs/win-{folder_name(recipe, options.preset)}")
     check_new(out, "new_win", "win")  # Before any data is loaded.

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from prac.comparison import MethodSpec, method_specs
 from prac.config import OF_TICKETS, Rewind, SearchConfig, flat
 from prac.errors import PracError
@@ -13,8 +16,21 @@ from prac.runs import Level
 LADDER = ("frugal", "carried", "carried:dense-budget=1:level-budget=0.3", "imp")
 """Methods by what they cost, the cheapest first."""
 
+NOT_NORMALISED = ("frugal",)
+"""Those whose levels are too short for BatchNorm's statistics: no one's first try there."""
+
 MARGIN = 0.01
 """How far below the best level's a validation accuracy may be for its ticket to be hoped for."""
+
+
+def ladder(model: nn.Module) -> tuple[str, ...]:
+    """Return the methods to try with a network where nobody names them.
+
+    >>> ladder(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))[0], ladder(nn.Linear(4, 2))[0]
+    ('carried', 'frugal')
+    """
+    left_out = NOT_NORMALISED if any(isinstance(m, _BatchNorm) for m in model.modules()) else ()
+    return tuple(name for name in LADDER if name not in left_out)
 
 
 def rungs(methods: Sequence[str], config: SearchConfig) -> list[MethodSpec]:

@@ -20,7 +20,7 @@ from prac.search import parameters_of, planned
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, check_device
 from prac.utils import seeded
 from prac.winning.climbing import Climb, Shared
-from prac.winning.ladder import LADDER, rungs
+from prac.winning.ladder import LADDER, ladder, rungs
 from prac.winning.result import WIN_FILE, Win
 
 
@@ -30,7 +30,7 @@ def win(
     config: SearchConfig,
     *,
     out: str | Path,
-    methods: Sequence[str] = LADDER,
+    methods: Sequence[str] | None = None,
     seeds: Sequence[int] = SEEDS,
     within: int = 2,
     budget: float | None = None,
@@ -60,6 +60,7 @@ def win(
             parts take the place of its own.
         out: The folder.
         methods: By name, the cheapest first; as `prac.compare` takes them, but at their own cost.
+            `prac.winning.LADDER` unless given, without what does not suit the network.
         seeds: Of the trainings that prove; at least two, since one decides nothing.
         within: How many levels the sparsest ticket that matches and the densest that misses may be
             apart.
@@ -87,7 +88,7 @@ def win(
         )
     options, path = RunOptions.of(run), Path(out)
     check_proof(seeds, within, controls)
-    specs = rungs(methods, config)
+    specs = rungs(LADDER if methods is None else methods, config)
     if test is None:
         raise PracError(
             "winning is a matter of test accuracies, and there is no test data: pass test=, or a "
@@ -100,6 +101,9 @@ def win(
     test = as_examples(test, "the test data").to(runtime.device)
     with seeded(config.seed):
         model = make_model()
+    if methods is None:
+        methods = ladder(model)
+        specs = [spec for spec in specs if spec.name in methods]
     problem = Problem.of(model, train, val, task=task, runtime=runtime, config=config.train)
     problem.check("test", test)
     check_device(config.train.execution, problem.runtime.device)
