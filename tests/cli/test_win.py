@@ -129,6 +129,7 @@ def test_stopped_in_time_it_asks_to_come_again(capsys):
         (["--within", "0"], "within is 0"),
         (["--controls", "shuffle"], "unknown control 'shuffle': did you mean 'shuffled'"),
         (["--rewind", "none"], "do not win by being trained again: use init"),
+        (["--methods", "snip,grasp", "--rewind", "epoch:1"], "each of these methods has its own"),
         (["--methods", "prac@imp"], "works at the cost of another"),
         (["--epsilon", "0.1"], "--epsilon is given but not used: stop_rule is 'never'"),
     ],

@@ -255,6 +255,19 @@ class TestRefused:
             prac.find(small_net(), other, settings, val=val, out="after", after=(imp, 2))
         assert not Path("after").exists()
 
+    def test_what_they_were_made_from_is_told(self, find, config, imp, small_net, train, val):
+        there, here = {"limit": 200, "model": "net"}, {"limit": 100, "model": "net"}
+        find(config("imp"), "named", recipe=there)
+        fewer = train[0][:100], train[1][:100]
+        told = r"other data: limit \(there 200, here 100\): go on"
+        with pytest.raises(PracError, match=told):
+            prac.find(
+                small_net(), fewer, config("imp", levels=4), val=val, out="after",
+                after=("named", 2), recipe=here,
+            )  # fmt: skip
+        with pytest.raises(PracError, match=r"other data: seed \(there 0, here 3\): go on"):
+            find(config("imp", levels=4, seed=3), "after", after=(imp, 2), model=small_net(seed=1))
+
     @pytest.mark.parametrize("level", [0, 4, -1, "2", True])
     def test_a_level_without_a_ticket(self, find, config, imp, level):
         with pytest.raises(PracError, match=r"has no ticket .* to go on from: has 1 to 3"):

@@ -377,6 +377,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no distance": ({"within": 0}, "within"),
     "a small budget": ({"budget": 3}, "budget is 3 full trainings, but the first search, .* take "),
     "rewinding rates": ({"methods": ("lr-rewinding",)}, "by being trained again"),
+    "a method that a task says too little for": (
+        {
+            "methods": ("imp", "cts"),
+            "task": prac.Task(prediction=lambda outputs: outputs.argmin(1)),
+        },
+        "method 'cts': score is 'cts', which compares predicted classes",
+    ),
     "another's folder": ({"out": "theirs"}, "is a folder that prac does not know"),
 }
 

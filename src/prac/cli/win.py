@@ -112,6 +112,8 @@ def run(arguments: Sequence[str]) -> int:
     options.controls = options.controls or ()
     competing = rungs(options.methods or LADDER, recipe.search)
     check_used(arguments, *({**names_of(recipe), **flat(one.config)} for one in competing))
+    if all(one.own_rewind for one in competing):
+        check_not_given(arguments, "rewind", "each of these methods has its own")
     out = Path(options.out or f"runs/win-{folder_name(recipe, options.preset)}")
     check_new(out, "new_win", "win")  # Before any data is loaded.
     progress = Progress(quiet=options.quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,12 @@ class Earlier:
         """What tells it from any other."""
         return self.ticket.digest
 
-    def check(self, problem: Problem, dense: RunState) -> None:
-        """Raise a PracError unless it was found in this network, on this data, by these weights."""
+    def check(self, problem: Problem, dense: RunState, named: Mapping[str, Any]) -> None:
+        """Raise a PracError unless it was found in this network, on this data, by these weights.
+
+        The error tells which of the `named` settings, that these were made from, are others; what
+        differs itself where they are the same.
+        """
         mine: dict[str, Any] = {
             "architecture": architecture(problem.model),
             "initial_weights": weights_digest(dense.weights),
@@ -82,7 +87,13 @@ class Earlier:
         known, old = read_environment(self.search.path), problem.identity_of_old()
         for name, value in mine.items():
             if (before := known.get(name, value)) not in (value, old.get(name, value)):
-                told = difference(name, before, value)
+                settings = self.search.settings
+                others = [
+                    difference(of, settings[of], named[of])
+                    for of in named
+                    if of in settings and settings[of] != named[of]
+                ]
+                told = ", ".join(others or [difference(name, before, value)])
                 raise PracError(
                     f"{self.search.path}: is a search of another network or of other data: {told}: "
                     f"go on from one of this problem"

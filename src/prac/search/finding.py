@@ -102,7 +102,7 @@ def find(
             dense = _first_state(problem, config, subset)
             first, selection = dense, Selection(dense.members)
             if earlier is not None:
-                earlier.check(problem, dense)
+                earlier.check(problem, dense, {"seed": config.seed, **(recipe or {})})
                 first, selection = earlier.start(dense, config, rules)
             plan = _plan(config, first)
             parameters = parameters_of(problem, config)
@@ -205,6 +205,7 @@ def planned(problem: Problem, config: SearchConfig, first: int = 0) -> SearchPla
     Raises:
         PracError: Where it could not do what its settings ask for.
     """
+    check_task(problem, config)
     return _plan(config, replace(_first_state(problem, config, None), level=first))
 
 

@@ -203,10 +203,11 @@ class SearchPlan:
                     f"are learned from the dense network on; search from the beginning"
                 )
             if not self.trains[self.first]:
+                prune = self.config.prune
                 raise PracError(
                     f"a search goes on from ticket {self.first}, which it does not train: pruning "
-                    f"is {self.config.prune.when!r}, train_every {self.config.prune.train_every}; "
-                    f"search from the beginning, or train every level"
+                    f"is {prune.when!r}, train_every {prune.train_every}; search from the beginning"
+                    f"{', or set train_every to 1' if prune.when == 'iterative' else ''}"
                 )
             self._check_sets()
             return
