@@ -90,9 +90,9 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.option(
         "controls",
         tuple[str, ...] | None,
-        default=("shuffled", "random"),
+        default=("reinitialised",),
         help="what the ticket is held against in the end, or none: reinitialised, shuffled, random "
-        "(default: shuffled,random)",
+        "(default: reinitialised)",
         names=("reinitialised", "shuffled", "random"),
     )
     made.config_file()

@@ -20,6 +20,7 @@ from .test_set import TestSet as TestSet
 from .verdict import DEFINITION as DEFINITION
 from .verdict import JUDGED as JUDGED
 from .verdict import RELIABLE as RELIABLE
+from .verdict import WINS as WINS
 from .verdict import Barrier as Barrier
 from .verdict import LevelVerdict as LevelVerdict
 from .verdict import Trial as Trial

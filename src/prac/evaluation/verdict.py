@@ -28,14 +28,20 @@ RELIABLE = 0.05
 STABLE_BARRIER = 0.02
 """Two networks with a lower error barrier are linearly connected (Frankle et al. 2020)."""
 
-DEFINITION = (
+WINS = (
     "a ticket is winning or matching where, trained alone on all data, its mean test accuracy is "
     "at least the dense network's mean less one standard deviation of the dense runs: winning if "
     "it starts from the initialisation and no control that was judged does as well as it, matching "
     "otherwise; at chance: the dense network cannot be told from one answer for all test examples, "
-    "so that no ticket can be called winning; p: of a paired, one-sided t test that the "
-    "ticket is worse than dense, pairs sharing the seed, each level by itself"
+    "so that no ticket can be called winning"
 )
+"""What verdicts mean."""
+
+DEFINITION = (
+    f"{WINS}; p: of a paired, one-sided t test that the ticket is worse than dense, pairs sharing "
+    f"the seed, each level by itself"
+)
+"""The same, with what stands beside verdicts on several levels."""
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def on_whole(field: str) -> dict[str, Any]:
 
 def on_accuracy(title: str = "test accuracy, %") -> dict[str, Any]:
     """Return the encoding of accuracies upwards, from where they begin."""
-    return {"y": quantity("accuracy", title, scale={"zero": False, "nice": True})}
+    return {"y": quantity("accuracy", title, scale={"zero": False, "nice": True, "padding": EDGE})}
 
 
 def by_level() -> dict[str, Any]:

@@ -11,13 +11,23 @@ from rich.table import Table
 from rich.text import Text
 
 from prac.errors import PracError
-from prac.evaluation import DEFINITION, RELIABLE, ROUNDING, LevelVerdict, Trials, Verdict, listed
+from prac.evaluation import (
+    DEFINITION,
+    RELIABLE,
+    ROUNDING,
+    WINS,
+    LevelVerdict,
+    Trials,
+    Verdict,
+    listed,
+)
 from prac.report.tables import ALL, cell, new_table
 
 if TYPE_CHECKING:
     from prac.evaluation import RewindPoint
 
 MEANING = f"{DEFINITION[0].upper()}{DEFINITION[1:]}."
+MEANING_OF_ONE = f"{WINS[0].upper()}{WINS[1:]}."
 
 AS_GOOD = {
     "reinitialised": (

@@ -14,7 +14,7 @@ from prac.config import Recipe, flat
 from prac.evaluation import LevelVerdict
 from prac.report.comparison_text import short
 from prac.report.tables import new_table
-from prac.report.verdict_text import MEANING, accuracy_text, control_text, doubts
+from prac.report.verdict_text import MEANING_OF_ONE, accuracy_text, control_text, doubts
 from prac.runs import Cost
 from prac.utils import printable
 from prac.winning import COUNTED, ENDED, Tried, Win
@@ -28,7 +28,7 @@ def win_text(win: Win) -> RenderableType:
     if win.verdict is not None and win.verdict.controls:
         parts.append(_controls_table(win.verdict))
     parts.append(_cost_table(win))
-    return Group(*parts, Text(MEANING, style="dim"))
+    return Group(*parts, Text(MEANING_OF_ONE, style="dim"))
 
 
 def short_answer(win: Win) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from prac.errors import Damaged
-from prac.evaluation import DEFINITION, LevelVerdict, TestSet, Trial, Trials
+from prac.evaluation import WINS, LevelVerdict, TestSet, Trial, Trials
 from prac.io import Fields, check_kind, fits, read_json, write_json
 from prac.runs import Cost
 
@@ -222,7 +222,7 @@ class Win:
         """Return plain values: what was measured, and what follows from it."""
         best = self.best
         return {
-            "definition": DEFINITION,
+            "definition": WINS,
             "methods": list(self.methods),
             "seeds": list(self.seeds),
             "levels": self.levels,

@@ -35,7 +35,7 @@ def win(
     within: int = 2,
     budget: float | None = None,
     density: float | None = None,
-    controls: Sequence[str] = ("shuffled", "random"),
+    controls: Sequence[str] = ("reinitialised",),
     val: Any = None,
     test: Any = None,
     task: Task = CLASSIFICATION,

@@ -218,7 +218,7 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
 
 def _made(facts: RunFacts) -> Iterator[str]:
     config = shlex.quote(printable(f"{facts.search.path}/config.yaml"))
-    yield f'<pre tabindex="0">prac find --config {text(config)} --out NEW-FOLDER</pre>'
+    yield f"<pre>prac find --config {text(config)} --out NEW-FOLDER</pre>"
     yield '<p class="hint">makes the run again, in another folder.</p>'
     both = {"Settings": facts.search.settings, "Environment and data": facts.environment}
     for title, values in both.items():

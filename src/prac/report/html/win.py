@@ -11,7 +11,7 @@ from prac.report import vega
 from prac.report.html.accuracy import held_against
 from prac.report.html.page import document, figures, sentence, table, text
 from prac.report.html.report import write_page
-from prac.report.verdict_text import MEANING, control_text
+from prac.report.verdict_text import MEANING_OF_ONE, control_text
 from prac.report.win_text import (
     COSTS,
     TRIED,
@@ -91,7 +91,7 @@ def _tried(win: Win) -> Iterator[str]:
     yield from table(TRIED, [tried_cells(win, of) for of in win.tried])
     note = tried_note(win)
     notes = f"{note[0].upper()}{note[1:]}"
-    yield f'<p class="note">{text(notes)}. {text(MEANING)}</p>'
+    yield f'<p class="note">{text(notes)}. {text(MEANING_OF_ONE)}</p>'
 
 
 def _controls(win: Win) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _made(win: Win) -> Iterator[str]:
     if command is None:
         yield "<p>It was made by <code>prac.win</code>, from Python.</p>"
     else:
-        yield f'<pre tabindex="0">{text(command)}</pre>'
+        yield f"<pre>{text(command)}</pre>"
         yield '<p class="hint">makes it again, in another folder.</p>'
     rows = [[name, str(value)] for name, value in win.settings.items() if value not in (None, [])]
     yield "<details><summary>Settings</summary>"
@@ -163,26 +163,28 @@ def _accuracy(win: Win) -> vega.Chart | None:
     colours = list(islice(cycle(vega.PALETTE), len(names)))
     legend = {"orient": "top", "columns": 1, "labelLimit": 320}
     colour = vega.by_name("method", names, legend=legend, color=colours)
-    outcomes = list(OUTCOMES.values())
-    shapes = vega.by_name(
-        "outcome",
-        outcomes,
-        legend={"orient": "bottom"},
-        shape=["circle", "triangle-down", "diamond", "cross"],
+    looks = dict(
+        zip(OUTCOMES.values(), ("circle", "triangle-down", "diamond", "cross"), strict=True)
     )
+    seen = [name for name in looks if any(row["outcome"] == name for row in rows)]
+    legend = {"orient": "bottom", "columns": 2, "symbolFillColor": vega.GREY}
+    shapes = vega.by_name("outcome", seen, legend=legend, shape=map(looks.get, seen))
     told = vega.tips("method", "network", "density", "accuracy", "runs", "outcome")
     place = {**vega.on_density(), **vega.on_accuracy()}
     line = {"type": "line", "strokeWidth": 1.2, "opacity": 0.6}
     mark = {"type": "point", "filled": True, "size": 90, "opacity": 1}
+    chosen = [row for row, of in zip(rows, win.tried, strict=True) if of == win.best]
+    ring = {"type": "point", "filled": False, "size": 320, "strokeWidth": 2, "color": vega.GREY}
     layers = [
         *held_against(win.dense),
         vega.layer(line, place, colour),
         vega.layer(mark, place, colour, shapes, told),
+        vega.layer(ring, place, rows=chosen),
     ]
     reached = [f"{of.density:.1%} {win.outcome(of)}" for of in win.tried]
     alt = (
         f"Mean test accuracy by density of the tickets that were tried; the dense network reaches "
         f"{100 * win.dense.mean:.2f} %. Tickets: {', '.join(reached)}."
     )
-    title = "Accuracy by density; grey: within a standard deviation below dense"
+    title = "Accuracy by density; ringed: the ticket; grey: a standard deviation below dense"
     return vega.chart("accuracy", title, alt, rows, layers)
