@@ -25,6 +25,7 @@ from experiments import (
     rivals,
     rivals_page,
     transfer,
+    winning,
 )
 from prac.cli import find, judge
 from prac.cli.compare import parser
@@ -49,7 +50,11 @@ def test_a_page_of_rivals_is_made_of_its_figures(name):
 
 @pytest.mark.parametrize(
     "experiment",
-    [one for one in (controls, first, transfer) if (pages.RESULTS / f"{one.NAME}.json").exists()],
+    [
+        one
+        for one in (controls, first, transfer, winning)
+        if (pages.RESULTS / f"{one.NAME}.json").exists()
+    ],
     ids=lambda one: one.NAME,
 )
 def test_a_page_is_made_of_its_figures(experiment):
