@@ -12,7 +12,7 @@ from prac.evaluation import Trial, Trials
 from prac.runs import Cost, Level
 from prac.search import planned
 from prac.training import Problem, RunOptions
-from prac.winning import LADDER, rungs
+from prac.winning import LADDER, WITH_BATCHNORM, rungs
 from prac.winning.ladder import goes_on, guessed, searches_at_once
 from prac.winning.proof import is_lost
 
@@ -23,12 +23,13 @@ def of(config):
     return lambda *names, **changes: rungs(names, config("imp", **changes))
 
 
-def test_the_ladder_s_methods_cost_more_and_more(small_net, train, config):
+@pytest.mark.parametrize("methods", [LADDER, WITH_BATCHNORM])
+def test_the_ladder_s_methods_cost_more_and_more(methods, small_net, train, config):
     problem = Problem.of(
         small_net(), train, None, task=prac.Task(), runtime=RunOptions().runtime("fp32"),
         config=config().train,
     )  # fmt: skip
-    specs = rungs(LADDER, config("imp", levels=6, train=prac.TrainConfig(epochs=20)))
+    specs = rungs(methods, config("imp", levels=6, train=prac.TrainConfig(epochs=20)))
     costs = [planned(problem, spec.config).most_iterations for spec in specs]
     assert all(cheap < dear for cheap, dear in pairwise(costs))
 

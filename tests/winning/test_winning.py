@@ -17,7 +17,7 @@ from prac.errors import FolderError, PracError
 from prac.evaluation import Trial, Trials, Verdict
 from prac.io import read_json
 from prac.runs import Cost, Lock
-from prac.winning import LADDER
+from prac.winning import LADDER, WITH_BATCHNORM
 from prac.winning.climbing import Climb, Searching
 from prac.winning.ladder import rungs
 from prac.winning.result import Tried, Win
@@ -355,7 +355,7 @@ class TestWhatEndsIt:
         assert (found.path / "ticket.safetensors").exists() is found.succeeded
 
     def test_methods_that_nobody_names_suit_the_network(self, win, digits):
-        assert win(methods=None, density=0.65)[0].methods == LADDER[1:]  # It has BatchNorm.
+        assert win(methods=None, density=0.65)[0].methods == WITH_BATCHNORM
         plain = {"make": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "density": 0.65}
         assert win(methods=None, out="plain", **plain)[0].methods == LADDER
 

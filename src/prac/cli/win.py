@@ -24,7 +24,7 @@ from prac.config import METHODS, Recipe, flat
 from prac.io import check_new
 from prac.monitor import Progress
 from prac.utils import printable
-from prac.winning import LADDER, NOT_NORMALISED, rungs
+from prac.winning import LADDER, WITH_BATCHNORM, rungs
 
 if TYPE_CHECKING:
     from prac.winning import Win
@@ -59,8 +59,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         tuple[str, ...] | None,
         default=None,
         help=f"methods, the cheapest first; NAME:OPTION=VALUE has another option "
-        f"(default: {','.join(LADDER)}, without {','.join(NOT_NORMALISED)} where the network has "
-        f"BatchNorm)",
+        f"(default: {','.join(LADDER)}; {WITH_BATCHNORM[0]} first where the network has BatchNorm)",
         names=tuple(METHODS),
     )
     about = "seeds of the trainings that prove, two or more (default: 0,1,2)"

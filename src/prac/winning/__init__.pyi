@@ -1,5 +1,5 @@
 from .ladder import LADDER as LADDER
-from .ladder import NOT_NORMALISED as NOT_NORMALISED
+from .ladder import WITH_BATCHNORM as WITH_BATCHNORM
 from .ladder import rungs as rungs
 from .result import COUNTED as COUNTED
 from .result import ENDED as ENDED

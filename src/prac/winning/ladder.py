@@ -13,11 +13,11 @@ from prac.config import OF_TICKETS, Rewind, SearchConfig, flat
 from prac.errors import PracError
 from prac.runs import Level
 
-LADDER = ("frugal", "carried", "carried:dense-budget=1:level-budget=0.3", "imp")
+LADDER = ("frugal", "carried:dense-budget=1:level-budget=0.3", "imp")
 """Methods by what they cost, the cheapest first."""
 
-NOT_NORMALISED = ("frugal",)
-"""Those whose levels are too short for BatchNorm's statistics: no one's first try there."""
+WITH_BATCHNORM = ("carried", *LADDER[1:])
+"""The same for networks with BatchNorm, for whose statistics frugal's levels are too short."""
 
 MARGIN = 0.01
 """How far below the best level's a validation accuracy may be for its ticket to be hoped for."""
@@ -29,8 +29,8 @@ def ladder(model: nn.Module) -> tuple[str, ...]:
     >>> ladder(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))[0], ladder(nn.Linear(4, 2))[0]
     ('carried', 'frugal')
     """
-    left_out = NOT_NORMALISED if any(isinstance(m, _BatchNorm) for m in model.modules()) else ()
-    return tuple(name for name in LADDER if name not in left_out)
+    has_batchnorm = any(isinstance(module, _BatchNorm) for module in model.modules())
+    return WITH_BATCHNORM if has_batchnorm else LADDER
 
 
 def rungs(methods: Sequence[str], config: SearchConfig) -> list[MethodSpec]:

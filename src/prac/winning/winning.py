@@ -60,7 +60,7 @@ def win(
             parts take the place of its own.
         out: The folder.
         methods: By name, the cheapest first; as `prac.compare` takes them, but at their own cost.
-            `prac.winning.LADDER` unless given, without what does not suit the network.
+            Unless given, `prac.winning.LADDER`, or `WITH_BATCHNORM` where the network has it.
         seeds: Of the trainings that prove; at least two, since one decides nothing.
         within: How many levels the sparsest ticket that matches and the densest that misses may be
             apart.
@@ -103,7 +103,7 @@ def win(
         model = make_model()
     if methods is None:
         methods = ladder(model)
-        specs = [spec for spec in specs if spec.name in methods]
+        specs = rungs(methods, config)
     problem = Problem.of(model, train, val, task=task, runtime=runtime, config=config.train)
     problem.check("test", test)
     check_device(config.train.execution, problem.runtime.device)
