@@ -1,4 +1,4 @@
-"""Which methods are tried, which can go on from another's ticket, and where to begin."""
+"""Which methods are tried, which can go on from another's ticket, what gives a ticket up."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import pytest
 import prac
 from prac.errors import PracError
 from prac.evaluation import Trial, Trials
-from prac.runs import Cost, Level
 from prac.search import planned
 from prac.training import Problem, RunOptions
 from prac.winning import LADDER, WITH_BATCHNORM, rungs
-from prac.winning.ladder import goes_on, guessed, searches_at_once
+from prac.winning.ladder import goes_on, searches_at_once
 from prac.winning.proof import is_lost
 
 
@@ -76,20 +75,6 @@ def test_a_method_goes_on_where_it_knows_all_it_needs(of, names, can):
 def test_what_is_rewound_is_searched_no_further_than_it_is_judged(of):
     names = {"carried": True, "imp": False, "prac": False, "one-shot": True, "snip": True}
     assert {spec.name: searches_at_once(spec) for spec in of(*names)} == names
-
-
-def level(index: int, accuracy: float | None) -> Level:
-    return Level(
-        index, 0.8**index, 1, 1, 1, 1, {}, None, 1, 1, 1, 1, False, 1, accuracy, (), Cost(), Cost()
-    )
-
-
-def test_the_guess_is_the_sparsest_level_that_holds_up_in_the_search():
-    levels = [level(n, of) for n, of in enumerate([0.9, 0.91, 0.905, 0.901, 0.88, 0.899, 0.7])]
-    assert guessed(levels, 0) == 3  # Within a point of the best; level 5 misses it by a hair.
-    assert guessed(levels, 3) == 4  # None beyond does: one step.
-    untrained = [level(n, None) for n in range(4)]
-    assert guessed(untrained, 0) is None
 
 
 def test_a_ticket_is_given_up_where_no_hope_is_left():

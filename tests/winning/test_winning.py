@@ -180,7 +180,7 @@ class TestTheLadder:
             ("imp", 10, 12),
             ("imp", 12, 14),
         ]
-        assert [of[1] for of in found.asked] == [8, 6, 2, 4, 10, 8, 10, 12, 14]
+        assert [of[1] for of in found.asked] == [8, 6, 2, 4, 6, 8, 12, 10, 10, 12, 14]
         assert found.win.ended == "bracketed"
         assert (found.win.best.level, found.win.missed.level) == (12, 14)
 

@@ -19,7 +19,7 @@ from prac.search import find, planned
 from prac.training import Problem, RunOptions, Task
 from prac.utils import seeded
 from prac.winning.bracket import Bracket, narrow
-from prac.winning.ladder import goes_on, guessed, searches_at_once
+from prac.winning.ladder import goes_on, searches_at_once
 from prac.winning.proof import Proof, cost_of
 from prac.winning.result import Searched, Tried, Win
 
@@ -167,14 +167,15 @@ class Climb:
         searching, within = self._searching(spec, number), self.win.within
         if self.target is not None:
             floor, within = self.target - 1, 1
-        guess = self.last if searches_at_once(spec) else min(floor + within, self.last)
+        # Where nothing matches yet, halving begins in the middle. A dearer method than one that has
+        # bracketed it wins few levels: the first answer beyond may be the last.
+        guess = (self.last + 1) // 2 if not floor and searches_at_once(spec) else floor + within
+        guess = min(guess, self.last)
         search = self._searched(searching, guess, number)
         if search is None:
             return "budget"
         if self.proof is None and self._is_at_chance(search):
             return "at chance"
-        if searches_at_once(spec) and self.target is None:
-            guess = guessed(search.levels, floor) or (floor + self.last + 1) // 2
 
         def ask(level: int) -> bool | None:
             found = self._searched(searching, level, number)

@@ -11,16 +11,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from prac.comparison import MethodSpec, method_specs
 from prac.config import OF_TICKETS, Rewind, SearchConfig, flat
 from prac.errors import PracError
-from prac.runs import Level
 
 LADDER = ("frugal", "carried:dense-budget=1:level-budget=0.3", "imp")
 """Methods by what they cost, the cheapest first."""
 
 WITH_BATCHNORM = ("carried", *LADDER[1:])
 """The same for networks with BatchNorm, for whose statistics frugal's levels are too short."""
-
-MARGIN = 0.01
-"""How far below the best level's a validation accuracy may be for its ticket to be hoped for."""
 
 
 def ladder(model: nn.Module) -> tuple[str, ...]:
@@ -88,16 +84,3 @@ def searches_at_once(spec: MethodSpec) -> bool:
     """
     config = spec.config
     return config.level.carries or config.prune.learns or config.levels_a_training != 1
-
-
-def guessed(levels: Sequence[Level], floor: int) -> int | None:
-    """Return the level beyond `floor` at which a search's own validation accuracy still holds up.
-
-    It is the sparsest whose best accuracy is within a margin of the best of all levels; None where
-    no level was trained or validated.
-    """
-    known = {of.index: of.best_val_accuracy for of in levels if of.best_val_accuracy is not None}
-    best = max(known.values(), default=0.0)
-    beyond = [level for level in known if level > floor]
-    holding = [level for level in beyond if known[level] >= best - MARGIN]
-    return max(holding, default=floor + 1) if beyond else None
