@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-
 from prac.comparison import MethodSpec, method_specs
 from prac.config import OF_TICKETS, Rewind, SearchConfig, flat
 from prac.errors import PracError
@@ -20,16 +17,6 @@ Carried levels of other lengths between the two cost about as much as these few 
 
 WITH_BATCHNORM = ("carried", "imp")
 """The same for networks with BatchNorm, for whose statistics frugal's levels are too short."""
-
-
-def ladder(model: nn.Module) -> tuple[str, ...]:
-    """Return the methods to try with a network where nobody names them.
-
-    >>> ladder(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))[0], ladder(nn.Linear(4, 2))[0]
-    ('carried', 'frugal')
-    """
-    has_batchnorm = any(isinstance(module, _BatchNorm) for module in model.modules())
-    return WITH_BATCHNORM if has_batchnorm else LADDER
 
 
 def rungs(methods: Sequence[str], config: SearchConfig) -> list[MethodSpec]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from prac.comparison import MethodSpec, shared_settings
 from prac.config import SearchConfig, check_bounds
@@ -20,7 +21,7 @@ from prac.search import parameters_of, planned
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, check_device
 from prac.utils import seeded
 from prac.winning.climbing import Climb, Shared
-from prac.winning.ladder import LADDER, ladder, rungs
+from prac.winning.ladder import LADDER, WITH_BATCHNORM, rungs
 from prac.winning.result import WIN_FILE, Win
 
 
@@ -140,6 +141,16 @@ def win(
         _check_begun_alike(begun)
         begun.write()
         return climb.run()
+
+
+def ladder(model: nn.Module) -> tuple[str, ...]:
+    """Return the methods to try with a network where nobody names them.
+
+    >>> ladder(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))[0], ladder(nn.Linear(4, 2))[0]
+    ('carried', 'frugal')
+    """
+    has_batchnorm = any(isinstance(module, _BatchNorm) for module in model.modules())
+    return WITH_BATCHNORM if has_batchnorm else LADDER
 
 
 def check_proof(seeds: Sequence[int], within: int, controls: Sequence[str]) -> None:
