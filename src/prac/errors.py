@@ -47,6 +47,12 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 _NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED")
 
 
+def check_listed(what: str, names: object) -> None:
+    """Raise a PracError for one name where several are taken: a string is a list of its letters."""
+    if isinstance(names, str):
+        raise PracError(f"{what} is the text {names!r}: expected a list of names, [{names!r}]")
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> PracError:
     """Return the error for a name that is not among `known`, offering the nearest ones.
 

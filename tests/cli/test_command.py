@@ -136,6 +136,16 @@ def test_a_ticket_found_from_python_asks_for_data_and_model(capsys, train, small
         assert f"pass {missing}" in err
 
 
+def test_a_finished_search_that_went_on_from_another_s_is_no_search_without(capsys):
+    run_prac(capsys, "find", *QUICK, "--method", "imp", "--out", "run", "--quiet")
+    more = [*QUICK, "--method", "imp", "--levels", "4", "--out", "more", "--quiet"]
+    status, _, err = run_prac(capsys, "find", *more, "--after", "run/levels/02")
+    assert status == 0, err
+    status, _, err = run_prac(capsys, "find", *more)
+    assert status == 2
+    assert "the search went on from another ticket, or from none" in err
+
+
 def test_a_presets_own_list_gives_way_to_a_shorter_search(capsys):
     short = ["--levels", "3", "--epochs", "2", "--milestones", "1", "--limit", "200", "--json"]
     status, out, err = run_prac(capsys, "find", "--preset", "quickstart", *short)

@@ -354,6 +354,15 @@ class TestWhatEndsIt:
         assert found.succeeded is (found.ended == "asked")
         assert (found.path / "ticket.safetensors").exists() is found.succeeded
 
+    def test_more_levels_are_looked_at_in_the_same_folder(self, win, before, shared):
+        known = set(Path(before, "trained").iterdir())
+        found, watched = win(config=replace(shared, levels=5))
+        assert (found.levels, found.ended) == (5, Win.load(before).ended)
+        assert {of.last for of in found.searches if of.method == "carried"} == {5}
+        assert found.dense is not None
+        assert {Path(run.folder) for run in found.dense.runs} <= known  # Nothing of it is repeated.
+        assert watched.count("retrained") == len(set(Path(before, "trained").iterdir()) - known)
+
     def test_methods_that_nobody_names_suit_the_network(self, win, digits):
         assert win(methods=None, density=0.65)[0].methods == WITH_BATCHNORM
         plain = {"make": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "density": 0.65}
@@ -374,6 +383,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown control": ({"controls": ("randon",)}, "unknown control 'randon'"),
     "a density too low": ({"density": 0.1}, r"density is 0.1: expected 0.4\d*, ticket 4's, to"),
     "the dense network's": ({"density": 1.0}, "to below 1"),
+    "one method's name": ({"methods": "imp"}, r"methods is the text 'imp': expected a list"),
+    "one control's name": ({"controls": "random"}, "controls is the text 'random': expected a"),
     "no distance": ({"within": 0}, "within"),
     "a small budget": ({"budget": 3}, "budget is 3 full trainings, but the first search, .* take "),
     "rewinding rates": ({"methods": ("lr-rewinding",)}, "by being trained again"),

@@ -116,6 +116,8 @@ def run(arguments: Sequence[str]) -> int:
         check_same(out, read_settings(out), flat(recipe))
     is_finished = _is_finished(out, retrain)
     is_named = options.subset is None and options.after is None
+    if is_finished:  # One that went on from another's ticket is no search without.
+        is_named = is_named and read_environment(out).get("after") is None
     is_same = is_named and _is_told_by_names(recipe)
     if not is_finished or not is_same or trackers_of(options):
         with running(options, progress) as run_options:

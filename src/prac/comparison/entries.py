@@ -18,7 +18,7 @@ from prac.config import (
     method_settings,
     parsed,
 )
-from prac.errors import PracError, unknown_name
+from prac.errors import PracError, check_listed, unknown_name
 from prac.runs import Search
 
 OWN = {
@@ -136,6 +136,7 @@ def method_specs(
         PracError: As `MethodSpec.of`, or if there is none, one is there twice, or a fraction is
             given that none of them looks at.
     """
+    check_listed("methods", methods)
     if not methods:
         raise PracError(f"methods is empty: name some of {', '.join(METHODS)}")
     for name in methods:

@@ -6,13 +6,14 @@ Nothing here imports torch, so that the command line can describe itself at once
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypedDict, Unpack
 
 from prac.config.level import LevelConfig
+from prac.config.methods import method_settings
 from prac.config.prune import PruneConfig
 from prac.config.rewind import Rewind
-from prac.config.settings import Settings, flat, setting
+from prac.config.settings import Settings, flat, from_flat, setting
 from prac.errors import PracError
 
 MAX_SEED = 2**63 - 1  # What torch's generators take.
@@ -363,3 +364,16 @@ class SearchConfig(Settings):
         settings.setdefault("subset", SubsetConfig(rule="all"))
         settings.setdefault("stop", StopConfig(rule="never"))
         return cls(**settings)
+
+    @classmethod
+    def method(cls, name: str, **settings: Unpack[SearchKeywords]) -> SearchConfig:
+        """Return the settings of any method, as `prac find --method` has them, changed.
+
+        Raises:
+            PracError: If there is no such method.
+
+        >>> SearchConfig.method("carried", levels=8).level.start
+        'carried'
+        """
+        own: SearchConfig = from_flat(cls, {**flat(cls()), **method_settings(name)})
+        return replace(own, **settings)

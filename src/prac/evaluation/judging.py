@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from prac.config import Rewind, TrainConfig, own_part
 from prac.data import Examples, as_examples
-from prac.errors import PracError, unknown_name
+from prac.errors import PracError, check_listed, unknown_name
 from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import cached_barrier
 from prac.evaluation.controls import CONTROLS, MakeModel, control_of
@@ -80,6 +80,7 @@ def judge(
         search = Search.load(search)
     check_seeds(seeds, barriers)
     wanted = judged_levels(search, levels)
+    check_listed("controls", controls)
     for name in controls:
         if name not in CONTROLS:
             raise unknown_name("control", name, CONTROLS)

@@ -150,7 +150,8 @@ class ProgressState:
                 place = f"search {facts['number']} of {facts['of']}"
                 return ProgressState(f"{place}: {facts['method']}, seed {facts['seed']}")
             case "judging":
-                doing = f"training ticket {level} alone, seed {facts['seed']}"
+                what = f"ticket {level} alone" if level else "the dense network"
+                doing = f"training {what}, seed {facts['seed']}"
                 return replace(idle, level=level, doing=doing)
             case "barrier":
                 return replace(idle, doing=f"error barrier of {facts['what']}")

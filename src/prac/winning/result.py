@@ -36,7 +36,8 @@ ENDED = {
     "asked": "the density asked for is reached",
     "spent": "every method was tried at the density asked for, and misses",
     "none": "every method was tried, and no ticket matches",
-    "budget": "the budget is spent: what more would find is not known",
+    "budget": "what is left of the budget does not pay for the next trial: what it would find is "
+    "not known",
     "at chance": "the dense network has learned nothing that a ticket could match",
 }
 """Why it ended, by name."""
@@ -191,6 +192,11 @@ class Win:
         return self.best is not None and self.ended is not None
 
     @property
+    def why(self) -> str | None:
+        """Why it ended, in words; None while it is under way."""
+        return None if self.ended is None else ENDED[self.ended]
+
+    @property
     def ticket(self) -> Path:
         """Where the ticket is."""
         return self.path / TICKET_FILE
@@ -243,7 +249,7 @@ class Win:
             "verdict": None if self.verdict is None else self.verdict.to_json(),
             "test_set": None if self.test_set is None else self.test_set.to_json(),
             "ended": self.ended,
-            "why": None if self.ended is None else ENDED[self.ended],
+            "why": self.why,
             "best": None if best is None else {"method": best.method, "level": best.level},
             "ticket": None if self.verdict is None else str(self.ticket),
             "ledger": self.bill.to_json(),

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from prac.comparison import MethodSpec, shared_settings
 from prac.config import SearchConfig, check_bounds
 from prac.data import as_examples
-from prac.errors import FolderError, PracError, unknown_name
+from prac.errors import FolderError, PracError, check_listed, unknown_name
 from prac.evaluation import CONTROLS, SEEDS, check_seeds
 from prac.io import check_new, check_same, has_trained
 from prac.runs import Lock
@@ -162,6 +162,7 @@ def check_proof(seeds: Sequence[int], within: int, controls: Sequence[str]) -> N
             f"least 2"
         )
     check_bounds("within", within, {"at_least": 1})
+    check_listed("controls", controls)
     for name in controls:
         if name not in CONTROLS:
             raise unknown_name("control", name, CONTROLS)
@@ -201,4 +202,6 @@ def _check_begun_alike(begun: Win) -> None:
     if (begun.path / WIN_FILE).exists():
         known = Win.load(begun.path)
         if any(map(has_trained, begun.path.glob("searches/*/*"))):
-            check_same(begun.path, known.settings, begun.settings)
+            # More levels are other searches, of the same dense network.
+            wanted = {name: of for name, of in begun.settings.items() if name != "levels"}
+            check_same(begun.path, known.settings, wanted)
