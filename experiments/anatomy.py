@@ -106,15 +106,15 @@ def command(folder: str, method: str, level: int) -> list[str]:
 def judged(name: str, data: str, runs: str, method: str, level: int) -> dict[str, Any]:
     """Run `prac judge` to its end; return a ticket's accuracies, its control's, its barrier."""
     words = command(str(rivals.folder_of(name, runs)), method, level)
-    words += ["--data", f"{data}/{rivals.PROBLEMS[name].folder}", "--json"]
+    words += ["--data", str(Path(data, rivals.PROBLEMS[name].folder)), "--json"]
     done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.PIPE, check=True)
-    ticket = json.loads(done.stdout)["levels"][-1]
-    assert ticket["level"] == level
+    dense, ticket = json.loads(done.stdout)["levels"]
+    assert (dense["index"], ticket["index"]) == (0, level)
     return {
         "method": method,
         "level": level,
         "ticket": ticket["ticket"]["mean"],
-        "dense": ticket["dense"]["mean"],
+        "dense": dense["ticket"]["mean"],
         "shuffled": ticket["controls"]["shuffled"]["mean"],
         "barrier": ticket["barrier"]["height"],
     }
