@@ -44,6 +44,7 @@ SMALLER = (
     ("*", r"--preset cifar|/cifar10|--data photos", "--image-size 16"),
     ("*", r"--limit \d{4}", "--limit 60"),
     ("*", r"--precision bf16", "--precision fp32"),  # Most CPUs only emulate it.
+    ("*", r"--execution compiled", "--execution eager"),  # Compiling takes a minute.
     # Importing these takes seconds each time: tests/monitor/test_tracking.py does it once.
     ("*", r"--track (wandb|mlflow)", "--print-config"),
     # Four gigabytes of tickets otherwise; the page of `prac find` has the network that is named.
@@ -55,6 +56,8 @@ SMALLER = (
     # The methods run on the other pages of rivals.
     ("docs/results/rivals-cifar10.md", r"", "--print-config"),
     ("docs/results/rivals-mnist.md", r"", "--epochs 2 --batch-size 16"),
+    # Of so few random pictures no ticket wins.
+    ("docs/results/win.md", r"/cifar10", "--print-config"),
     ("docs/results/transfer.md", r"--levels 3", "--levels 1 --retrain 1 --batch-size 16"),
     ("docs/results/transfer.md", r"--set-sizes", "--set-sizes 16"),
 )
