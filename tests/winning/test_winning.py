@@ -352,7 +352,8 @@ class TestWhatEndsIt:
         assert found.searches[0].last == 2
         assert found.ended in ("asked", "spent")
         assert found.succeeded is (found.ended == "asked")
-        assert (found.path / "ticket.safetensors").exists() is found.succeeded
+        assert found.ticket.exists() is found.succeeded
+        assert not found.succeeded or found.ticket.stat().st_nlink == 1  # No other name of it.
 
     def test_more_levels_are_looked_at_in_the_same_folder(self, win, before, shared):
         known = set(Path(before, "trained").iterdir())
