@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 
 from prac.data import TensorExamples, as_examples
 from prac.data.augment import Pipeline, channel_statistics, crop_and_flip, drawn
-from prac.data.examples import LazyPairs, MapExamples, class_counts
+from prac.data.examples import class_counts
+from prac.data.map_examples import LazyPairs, MapExamples
 from prac.errors import PracError
 from prac.training import Interrupted
 from prac.utils import derive_seed

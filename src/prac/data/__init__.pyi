@@ -2,13 +2,13 @@ from .augment import Pipeline as Pipeline
 from .augment import to_device as to_device
 from .content import odd_rows as odd_rows
 from .examples import Examples as Examples
-from .examples import MapExamples as MapExamples
 from .examples import TensorExamples as TensorExamples
-from .examples import as_examples as as_examples
 from .examples import class_counts as class_counts
 from .examples import in_layout as in_layout
 from .load import LoadedData as LoadedData
 from .load import load_data as load_data
+from .map_examples import MapExamples as MapExamples
+from .map_examples import as_examples as as_examples
 from .pixels import are_images as are_images
 from .pixels import pixels_of as pixels_of
 from .sources import is_data as is_data

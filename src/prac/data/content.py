@@ -5,20 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from prac.data.reading import Reading
+from prac.utils import Tree, mapped, named_leaves
 
 FINGERPRINT_SAMPLES = 256
 PIECE = 4096  # Examples that are looked at together: copies of so many need little memory.
 
 
 class Odd(NamedTuple):
-    """A kind of values that are not finite: `part` x or y, and what it `holds`."""
+    """A kind of values that are not finite.
+
+    Attributes:
+        part: Where they are: x, y, or a place in one, such as y['boxes'].
+        holds: What they are.
+    """
 
     part: str
     holds: str
@@ -44,10 +50,12 @@ class Sampled(NamedTuple):
         classes: dict[int, int | None] = {}
         count = min(FINGERPRINT_SAMPLES, total)
         for i in np.linspace(0, total - 1, count).astype(int).tolist():
-            x, y = map(torch.as_tensor, read.pair(i))
+            x, y = (mapped(torch.as_tensor, part) for part in read.pair(i))
             digest.update(digest_of(x, y))
-            classes[i] = int(y) if is_integer(y) and not y.ndim else None
-            for kind, _ in odd_rows(x[None], y[None]):
+            is_one = isinstance(y, Tensor) and y.shape == ((1,) if read.collates else ())
+            is_class = is_one and is_integer(y)
+            classes[i] = int(y) if is_class else None
+            for kind, _ in odd_rows(*(mapped(lambda of: of[None], part) for part in (x, y))):
                 odd[kind].append(i)
         found = {kind: torch.tensor(ids) for kind, ids in odd.items()}
         return cls(digest.hexdigest(), classes, found)
@@ -58,10 +66,13 @@ def is_integer(values: Tensor) -> bool:
     return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
 
 
-def digest_of(*values: Any) -> bytes:
-    """Return a digest of tensors, arrays or numbers: their types, shapes and bytes."""
+def digest_of(*values: Tree) -> bytes:
+    """Return a digest of trees of tensors, arrays or numbers: their types, shapes and bytes."""
     digest = hashlib.sha256()
-    for tensor in map(torch.as_tensor, values):
+    for place, value in named_leaves(values):
+        tensor = torch.as_tensor(value)
+        if place.count("[") > 1:  # Of a pair alone it is told by the order.
+            digest.update(place.encode())
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
         for part in tensor.split(PIECE) if tensor.ndim else [tensor]:
             flat = part.detach().to("cpu").contiguous().reshape(-1)
@@ -69,9 +80,9 @@ def digest_of(*values: Any) -> bytes:
     return digest.digest()
 
 
-def odd_rows(x: Tensor, y: Tensor) -> Iterator[tuple[Odd, Tensor]]:
+def odd_rows(x: Tree, y: Tree) -> Iterator[tuple[Odd, Tensor]]:
     """Yield kinds of values that are not finite, and bool (n,): which of n examples have some."""
-    for part, values in (("x", x), ("y", y)):
+    for part, values in (*named_leaves(x, "x"), *named_leaves(y, "y")):
         if not (values.is_floating_point() or values.is_complex()):
             continue
         if values.dtype.itemsize == 1:  # Of which torch asks nothing.

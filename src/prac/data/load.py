@@ -11,7 +11,8 @@ from torch import Tensor
 from prac.config import DataConfig
 from prac.data.augment import Pipeline, channel_statistics
 from prac.data.checks import NAMED_AT_MOST, check_classes, empty_classes, shared_examples
-from prac.data.examples import Examples, LazyPairs, MapExamples, TensorExamples
+from prac.data.examples import Examples, TensorExamples
+from prac.data.map_examples import LazyPairs, MapExamples
 from prac.data.sources.by_name import load_splits
 from prac.data.sources.encoded import DamagedImage
 from prac.data.sources.types import Source, Splits

@@ -1,9 +1,11 @@
-"""A pair (x, y) of anyone's arrays as two tensors of as many examples."""
+"""A pair (x, y) of anyone's arrays, or of mappings or tuples of them, as tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,33 +13,58 @@ from prac.data.augment import lost_in_float32
 from prac.data.convert import NoNumbersError, as_tensor
 from prac.data.reading import check_dense
 from prac.errors import PracError
-from prac.utils import with_article
+from prac.utils import Tree, leaves, named_leaves, with_article
 
 
-def pair_of_tensors(x: Any, y: Any, name: str) -> tuple[Tensor, Tensor]:
-    """Return inputs and targets as tensors, NumPy's usual float64 as torch's default type.
+def pair_of_trees(x: Any, y: Any, name: str) -> tuple[Tree, Tree]:
+    """Return inputs and targets as trees of tensors, NumPy's float64 as torch's default type.
+
+    A list is an array, one part an example; a tuple of arrays is several inputs side by side.
 
     Raises:
-        PracError: If one has no numbers, or they are not of as many examples.
+        PracError: If a part has no numbers, or they are not of as many examples.
     """
-    tensors = _as_tensor("x", x, name), _as_tensor("y", y, name)
+    trees = _as_tree("x", x, name), _as_tree("y", y, name)
     _check_rows(x, y, name)
-    check_pair(*tensors, name)
-    return tensors
+    check_pair(*trees, name)
+    return trees
 
 
-def check_pair(x: Any, y: Any, name: str) -> None:
-    """Raise a PracError unless these are tensors of as many examples, and of one at least."""
-    for part, values in (("x", x), ("y", y)):
+def _as_tree(part: str, value: Any, name: str) -> Tree:
+    if isinstance(value, Mapping):
+        return {key: _as_tree(f"{part}[{key!r}]", of, name) for key, of in value.items()}
+    if isinstance(value, tuple) and value and not any(map(_is_number, value)):
+        return tuple(_as_tree(f"{part}[{i}]", of, name) for i, of in enumerate(value))
+    return _as_tensor(part, value, name)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, str, bytes)) or np.isscalar(value)
+
+
+def check_pair(x: Tree, y: Tree, name: str) -> None:
+    """Raise a PracError unless these hold tensors of as many examples, and of one at least."""
+    found = [*named_leaves(x, "x"), *named_leaves(y, "y")]
+    for part, values in found:
         if not isinstance(values, Tensor):
             kind = with_article(type(values).__name__)
             raise PracError(f"{part} of {name} is {kind}: expected a tensor (n, ...)")
         check_dense(f"{part} of {name}", values)
         if not values.ndim:
             raise PracError(f"{part} of {name} is a number: expected a tensor (n, ...)")
-    if len(x) != len(y):
+    for part, of in (("x", x), ("y", y)):
+        if not leaves(of):
+            raise PracError(f"{part} of {name} is an empty {type(of).__name__}: expected tensors")
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and len(x) != len(y):
         raise PracError(f"{name} has {len(x)} inputs but {len(y)} targets: expected as many")
-    if len(x) == 0:
+    first, like = found[0]
+    for part, values in found:
+        if len(values) != len(like):
+            raise PracError(
+                f"{part} of {name} has {len(values)} rows, {first} {len(like)}: expected one an "
+                f"example; where a tuple has an array an example, pass a list instead"
+            )
+    if len(like) == 0:
         raise PracError(f"{name} is empty: expected at least one example")
 
 

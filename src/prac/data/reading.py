@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from operator import getitem
 from typing import Any, NamedTuple
@@ -10,39 +11,82 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 from prac.data.convert import NoNumbersError, has_values, is_plain, to_plain
 from prac.errors import PracError, Unreadable, is_out_of_memory
-from prac.utils import one_line, with_article
+from prac.utils import (
+    Tree,
+    derive_seed,
+    filled,
+    generators_put_back,
+    mapped,
+    named_leaves,
+    one_line,
+    own_generators,
+    seed_generators_,
+    with_article,
+)
+
+TARGETS = ("labels", "label", "targets", "target", "y")
+"""What of an example that is a mapping is taken for its target, where there is one of them."""
+
+Pair = tuple[Tree, Tree]
+"""An example, or a batch of them: inputs and targets."""
 
 
 class Like(NamedTuple):
-    """An example that others have to be like: its place, and types and shapes of its x and y."""
+    """An example that others have to be like: what it holds where, of which types and shapes."""
 
     example: int
-    types: tuple[torch.dtype, torch.dtype]
-    shapes: tuple[torch.Size, torch.Size]
+    places: tuple[str, ...]
+    types: tuple[torch.dtype, ...]
+    shapes: tuple[torch.Size, ...]
 
     @classmethod
-    def of(cls, index: int, pair: tuple[Tensor, Tensor]) -> Like:
-        """Return what is like a pair of tensors; targets that are whole numbers become int64."""
-        x, y = pair
-        return cls(index, (x.dtype, _type_of_targets(y.dtype)), (x.shape, y.shape))
+    def of(cls, index: int, pair: Pair) -> Like:
+        """Return what is like a pair; targets that are whole numbers become int64."""
+        found = dict(_places(pair))
+        types = [_type_in(place, tensor.dtype) for place, tensor in found.items()]
+        shapes = [tensor.shape for tensor in found.values()]
+        return cls(index, tuple(found), tuple(types), tuple(shapes))
 
     def fits_at_once(self, examples: Sequence[Any]) -> bool:
-        """Say whether all are tensors, or plain integers, like it: most are, and are told fast."""
+        """Say whether all are pairs of tensors, or of plain integers, like it.
+
+        Most are, and are told fast.
+        """
+        if self.places != ("x", "y"):
+            return False
         if not all(type(example) is tuple and len(example) == 2 for example in examples):
             return False
         columns = zip(zip(*examples, strict=True), self.types, self.shapes, strict=True)
         return all(_are_like(values, dtype, shape) for values, dtype, shape in columns)
 
 
-def _type_of_targets(dtype: torch.dtype) -> torch.dtype:
-    """Return int64 for integers of any width: losses take classes so, and NumPy's are often int32.
+def _places(pair: Pair) -> Iterator[tuple[str, Any]]:
+    """Yield what a pair holds, each with its place, such as x or y['boxes']."""
+    for part, tree in zip("xy", pair, strict=True):
+        yield from named_leaves(tree, part)
 
-    Other types stay.
+
+def target_in(names: Iterable[Any]) -> str | None:
+    """Return which of an example's names is its target's, where only one can be.
+
+    >>> target_in(["input_ids", "labels"]), target_in(["a", "b"])
+    ('labels', None)
     """
+    known = [name for name in names if name in TARGETS]
+    return known[0] if len(known) == 1 else None
+
+
+def _type_in(place: str, dtype: torch.dtype) -> torch.dtype:
+    """Return the type of values of an example: int64 for integers of any width among targets.
+
+    Losses take classes so, and NumPy's are often int32. Other types stay.
+    """
+    if not place.startswith("y"):
+        return dtype
     is_integer = not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
     return torch.int64 if is_integer else dtype
 
@@ -76,46 +120,68 @@ def _oddity(tensor: Tensor) -> str:
     return "a tensor on the device 'meta', without values" if tensor.is_meta else ""
 
 
-class Reading(Dataset[tuple[Tensor, Tensor]]):
-    """A dataset of (x, y), fetched in batches of tensors that can be stacked.
+class Reading(Dataset[Pair]):
+    """A dataset of (x, y), or of mappings with a target, fetched in batches and collated.
 
     Args:
-        dataset: `dataset[i]` gives (x, y); it may fetch several at once by `__getitems__`.
+        dataset: `dataset[i]` gives an example; it may fetch several at once by `__getitems__`.
         name: What it is called where something is wrong with it.
         like: What its examples have to be like; None for those of each batch like its first.
+        target: The target's name, where examples are mappings; None for the usual one.
+        collate: Makes a batch of examples as they are, which need not be alike then; None stacks.
     """
 
     def __init__(
-        self, dataset: Dataset[Any], name: str = "the data set", like: Like | None = None
+        self,
+        dataset: Dataset[Any],
+        name: str = "the data set",
+        like: Like | None = None,
+        *,
+        target: str | None = None,
+        collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
         """Hold the dataset."""
         self._dataset, self._name, self._like = dataset, name, like
+        self._target, self._collate = target, collate
 
-    def pair(self, index: int) -> tuple[Any, Any]:
+    def pair(self, index: int) -> Pair:
         """Return (x, y) as the dataset has them, but for how they lie in memory.
+
+        Where batches are collated otherwise than by stacking, it is a batch of this example alone.
 
         Raises:
             PracError: If the dataset raises an error, or gives no pair of tensors, arrays or
                 numbers, or one that is not as it has to be.
         """
         example = self._fetched(index, partial(getitem, self._dataset, index))
+        if self.collates:
+            with seeded_everywhere(0):
+                return self.collated([(index, example)])
         pair = self._tensors(index, example)
         if self._like is not None:
             self._alike(index, pair, self._like)
-        x, y = (self._plain(p, index, v) for p, v in zip("xy", example, strict=True))
-        return x, y
+        return self._trees(index, example, self._plain)
 
-    def like(self, index: int) -> Like:
-        """Return what is like an example."""
+    @property
+    def collates(self) -> bool:
+        """Whether batches are made otherwise than by stacking examples that are alike."""
+        return self._collate is not None
+
+    def like(self, index: int) -> Like | None:
+        """Return what is like an example; None where examples need not be alike."""
+        if self._collate is not None:
+            return None
         return Like.of(index, self._tensors(index, self.pair(index)))
 
-    def __getitems__(self, indices: list[int]) -> Sequence[tuple[Any, Any]]:
-        """Return the pairs of some indices, such that collation stacks them.
+    def __getitems__(self, indices: list[int]) -> Sequence[Any]:
+        """Return the pairs of some indices such that they can be stacked, or (index, example)s.
 
         Raises:
             PracError: As `pair` does, or if one is not like the others.
         """
         examples = self._fetched_together(indices)
+        if self._collate is not None:
+            return list(zip(indices, examples, strict=True))
         like = self._like or Like.of(indices[0], self._tensors(indices[0], examples[0]))
         if like.fits_at_once(examples):
             return examples
@@ -123,6 +189,36 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
             self._alike(index, self._tensors(index, example), like)
             for index, example in zip(indices, examples, strict=True)
         ]
+
+    def collated(self, found: Sequence[Any]) -> Pair:
+        """Return what `__getitems__` gave as one batch.
+
+        Raises:
+            PracError: If the dataset's own collation fails, or gives no pair of tensors.
+        """
+        if self._collate is None:
+            x, y = (mapped(_stacked, *parts) for parts in zip(*found, strict=True))
+            return x, y
+        indices, examples = zip(*found, strict=True)
+        try:
+            batch = self._collate(list(examples))
+        except Exception as error:
+            if _passes(error):
+                raise
+            raise _kind(error)(
+                f"collate_fn of {self._name} raises {_shown(error)} for the examples "
+                f"{', '.join(map(str, indices[:8]))}{', ...' if len(indices) > 8 else ''}: mend it"
+            ) from error
+        pair = self._split(batch, f"what collate_fn of {self._name} gives")
+        for place, value in _places(pair):
+            if not isinstance(value, Tensor):
+                raise PracError(
+                    f"{place} of what collate_fn of {self._name} gives is "
+                    f"{with_article(type(value).__name__)}: expected tensors, or tuples, lists "
+                    f"and mappings of them"
+                )
+            check_dense(f"{place} of what collate_fn of {self._name} gives", value)
+        return pair
 
     def _fetched(self, index: int, fetch: Callable[[], Any]) -> Any:
         try:
@@ -158,16 +254,44 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
             )
         return examples
 
-    def _tensors(self, index: int, example: Any) -> tuple[Tensor, Tensor]:
-        if not isinstance(example, (tuple, list)) or len(example) != 2:
-            kind = with_article(type(example).__name__)
-            parts = f" of {len(example)} parts" if isinstance(example, (tuple, list)) else ""
-            raise PracError(
-                f"example {index} of {self._name} is {kind}{parts}: expected a pair (x, y); pass "
-                f"a data set whose [index] returns one"
-            )
-        x, y = (self._tensor(p, index, v) for p, v in zip("xy", example, strict=True))
-        return x, y
+    def _tensors(self, index: int, example: Any) -> Pair:
+        return self._trees(index, example, self._tensor)
+
+    def _trees(self, index: int, example: Any, made: Callable[[str, int, Any], Any]) -> Pair:
+        """Return an example's x and y, each value made anew from its place and the index."""
+        x, y = self._split(example, f"example {index} of {self._name}")
+
+        def tree(place: str, value: Any) -> Tree:
+            if isinstance(value, Mapping):
+                return {key: tree(f"{place}[{key!r}]", of) for key, of in value.items()}
+            if isinstance(value, (tuple, list)) and not _are_numbers(value):
+                parts = [tree(f"{place}[{number}]", of) for number, of in enumerate(value)]
+                return filled(value, parts)
+            return made(place, index, value)
+
+        return tree("x", x), tree("y", y)
+
+    def _split(self, value: Any, where: str) -> Pair:
+        """Return inputs and targets of an example, or of a batch."""
+        if isinstance(value, Mapping):
+            target = self._target or target_in(value)
+            if target is None or target not in value:
+                wanted = "a target" if self._target is None else f"the target {self._target!r}"
+                names = ", ".join(map(repr, value)) or "nothing"
+                raise PracError(
+                    f"{where} is a mapping of {names}: expected {wanted} among them, or a pair "
+                    f"(x, y); name it: prac.data.MapExamples(dataset, target=NAME)"
+                )
+            return {name: of for name, of in value.items() if name != target}, value[target]
+        if isinstance(value, (tuple, list)) and len(value) == 2:
+            x, y = value
+            return x, y
+        kind = with_article(type(value).__name__)
+        parts = f" of {len(value)} parts" if isinstance(value, (tuple, list)) else ""
+        raise PracError(
+            f"{where} is {kind}{parts}: expected a pair (x, y); pass a data set whose [index] "
+            f"returns one"
+        )
 
     def _tensor(self, part: str, index: int, value: Any) -> Tensor:
         """Return a tensor of the type that torch's collation gives such values."""
@@ -183,6 +307,11 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
 
     def _plain(self, part: str, index: int, value: Any) -> Any:
         """Return a tensor, an array or a number that torch takes."""
+        if isinstance(value, (list, tuple)):  # Of numbers.
+            try:
+                return torch.as_tensor(value)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise self._refused(part, index, value, NoNumbersError(one_line(error))) from error
         if not has_values(value):
             kind = with_article(type(value).__name__)
             raise PracError(
@@ -201,23 +330,63 @@ class Reading(Dataset[tuple[Tensor, Tensor]]):
             f"set's transform"
         )
 
-    def _alike(self, index: int, pair: tuple[Tensor, Tensor], like: Like) -> tuple[Tensor, Tensor]:
-        for part, tensor, dtype, shape in zip("xy", pair, like.types, like.shapes, strict=True):
-            if tensor.shape != shape or not _fits(part, tensor.dtype, dtype):
+    def _alike(self, index: int, pair: Pair, like: Like) -> Pair:
+        found = dict(_places(pair))
+        if tuple(found) != like.places:
+            raise PracError(
+                f"example {index} of {self._name} has {_listed(found)}, example {like.example} "
+                f"{_listed(like.places)}: expected the same of all; give them in the data set, or "
+                f"pass prac.data.MapExamples(dataset, collate_fn=...)"
+            )
+        for (place, tensor), dtype, shape in zip(
+            found.items(), like.types, like.shapes, strict=True
+        ):
+            if tensor.shape != shape or not _fits(place, tensor.dtype, dtype):
                 raise PracError(
-                    f"{part} of example {index} of {self._name} is {tensor.dtype} of shape "
+                    f"{place} of example {index} of {self._name} is {tensor.dtype} of shape "
                     f"{tuple(tensor.shape)}, that of example {like.example} {dtype} of shape "
                     f"{tuple(shape)}: expected the same of all; resize, pad or convert them in the "
-                    f"data set's transform"
+                    f"data set's transform, or pad each batch by "
+                    f"prac.data.MapExamples(dataset, collate_fn=...)"
                 )
-        return pair[0], pair[1].to(like.types[1])
+        types = dict(zip(like.places, like.types, strict=True))
+        targets = [tensor.to(types[place]) for place, tensor in named_leaves(pair[1], "y")]
+        return pair[0], filled(pair[1], targets)
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Say whether a list is one of numbers, or of such lists: an array, for torch."""
+    first = values[0] if values else None
+    if isinstance(first, (list, tuple)):
+        return _are_numbers(first)
+    return isinstance(first, (int, float, np.number, np.bool_))
+
+
+@contextmanager
+def seeded_everywhere(seed: int) -> Iterator[None]:
+    """Let whatever a data set draws come from a seed, and no later draw depend on it."""
+    with generators_put_back():
+        seed_generators_(seed, own_generators(None))
+        # Otherwise drawn than a model's, of whose batch this is the seed as well.
+        np.random.seed(derive_seed(seed, "numpy") % 2**32)
+        yield
+
+
+def _listed(places: Iterable[str]) -> str:
+    return ", ".join(places) or "nothing"
+
+
+def _stacked(*values: Any) -> Tensor:
+    """Return examples' values as one tensor, as torch's own collation gives it."""
+    stacked: Tensor = default_collate(list(values))
+    return stacked
 
 
 def _fits(part: str, dtype: torch.dtype, wanted: torch.dtype) -> bool:
     """Say whether values are of the type wanted, or are targets that it holds as they are."""
-    if part == "x":
+    if part.startswith("x"):
         return dtype == wanted
-    dtype = _type_of_targets(dtype)
+    dtype = _type_in(part, dtype)
     are_floats = dtype.is_floating_point and wanted.is_floating_point
     return dtype == wanted or (are_floats and torch.promote_types(dtype, wanted) == wanted)
 

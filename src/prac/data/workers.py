@@ -13,19 +13,15 @@ from functools import partial
 from multiprocessing import get_start_method
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from prac.data.reading import Reading
+from prac.data.reading import Reading, seeded_everywhere
 from prac.errors import PracError
 from prac.utils import (
     derive_seed,
     generator,
-    generators_put_back,
     one_line,
-    own_generators,
-    seed_generators_,
 )
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -45,7 +41,8 @@ def fetched(
 ) -> Iterator[Iterator[Any]]:
     """Give an iterator over collated batches of int64 indices; its processes end with its use.
 
-    With `seeds`, one a batch, all random generators are seeded while it is fetched. Without
+    With `seeds`, one a batch, all random generators are seeded while it is fetched; without, for
+    collation alone, if that is the data set's own, such that it draws the same each time. Without
     `workers` this process fetches. `pinned` memory is such that a GPU copies fast from it.
 
     Raises:
@@ -53,10 +50,13 @@ def fetched(
             the dataset cannot be sent to one.
     """
     lists = [batch.tolist() for batch in batches]
+    if seeds is None and dataset.collates:
+        seeds = [derive_seed("collation", number) for number in range(len(lists))]
     sampler: list[Any] = lists if seeds is None else list(zip(seeds, lists, strict=True))
     loader = DataLoader(
         dataset if seeds is None else _SeededBatches(dataset),
         batch_sampler=sampler,
+        collate_fn=dataset.collated if seeds is None else _collated_already,
         num_workers=workers,
         pin_memory=pinned,
         worker_init_fn=partial(_follow, os.getpid()),
@@ -95,19 +95,20 @@ def fetched(
         getattr(loaded, "_shutdown_workers", lambda: None)()
 
 
+def _collated_already(batch: Any) -> Any:
+    return batch
+
+
 class _SeededBatches(Dataset[Any]):
-    """A dataset whose batches are fetched with all random generators seeded for each."""
+    """A dataset whose batches are fetched and collated with all generators seeded for each."""
 
     def __init__(self, dataset: Reading) -> None:
         self._dataset = dataset
 
-    def __getitems__(self, batch: tuple[int, list[int]]) -> Sequence[Any]:
+    def __getitems__(self, batch: tuple[int, list[int]]) -> Any:
         seed, indices = batch
-        with generators_put_back():
-            seed_generators_(seed, own_generators(None))
-            # Otherwise drawn than a model's, of whose batch this is the seed as well.
-            np.random.seed(derive_seed(seed, "numpy") % 2**32)
-            return self._dataset.__getitems__(indices)
+        with seeded_everywhere(seed):
+            return self._dataset.collated(self._dataset.__getitems__(indices))
 
 
 def _follow(parent: int, worker: int) -> None:

@@ -16,3 +16,9 @@ from .text import printable as printable
 from .text import with_article as with_article
 from .transfer import flattened as flattened
 from .transfer import on_cpu as on_cpu
+from .trees import Tree as Tree
+from .trees import filled as filled
+from .trees import leaves as leaves
+from .trees import mapped as mapped
+from .trees import named_leaves as named_leaves
+from .trees import split as split
