@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from prac.training import CLASSIFICATION, Runtime
+from prac.training import Runtime
 from prac.training.runtime import EXECUTIONS
 from prac.training.step import STEPS_BEFORE_CAPTURE, compiling
 
@@ -32,7 +33,7 @@ def bare_step(model: nn.Module, optimizer: torch.optim.Optimizer, runtime: Runti
     def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         with runtime.autocast():
             outputs = network(x)
-            loss = CLASSIFICATION.loss(outputs, y)
+            loss = cross_entropy(outputs, y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

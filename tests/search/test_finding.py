@@ -510,7 +510,7 @@ class TestMistakes:
             (prac.Task(correct=lambda outputs, y: [True] * len(y)), "gave list for"),  # type: ignore[arg-type, return-value]
             (prac.Task(prediction=lambda outputs: outputs.max(1).values), "one integer an"),
             (prac.Task(prediction=lambda outputs: outputs), "`prediction` gave"),
-            (prac.Task(loss=lambda outputs, y: outputs.missing), "does not take the model's"),  # type: ignore[attr-defined]
+            (prac.Task(loss=lambda outputs, y: outputs.missing), "does not take the model's"),
         ],
     )
     def test_a_task_that_does_not_fit(self, small_net, train, config, tmp_path, task, fault):

@@ -106,7 +106,7 @@ def test_gem_miner_rounds_its_scores_and_descends_them_straight_through():
     with torch.no_grad():
         model.weight.copy_(torch.tensor([[0.4, 0.6, 7.0]]))  # Scores.
     left = {"weight": torch.tensor([[2.0, 3.0, 0.0]])}  # The last one is pruned.
-    objective = GemMiner(left, lambda outputs, targets: (outputs * targets).sum())
+    objective = GemMiner(left, prac.Task(loss=lambda outputs, targets: (outputs * targets).sum()))
     loss, outputs = objective(model, torch.tensor([[1.0, 10.0, 100.0]]), torch.ones(1, 1))
     loss.backward()
     assert outputs.tolist() == [[30.0]]
@@ -123,8 +123,9 @@ def test_the_concrete_objective_hands_on_the_loss_s_value_and_the_balanced_gradi
         {"weight": weights * mask},
         {"weight": ~mask},
         {("weight",): 0},
-        lambda outputs, targets: (outputs - targets).abs().sum(),
+        prac.Task(),
         {"weight": weights},
+        lambda outputs, targets: (outputs - targets).abs().sum(),
     )
     x = torch.tensor([[1.0, 1.0]])
     torch.manual_seed(0)

@@ -24,7 +24,8 @@ def pixels_of(examples: Examples, ids: Tensor) -> Tensor:
         x = x * std + mean
     elif x.numel() and (x.min() < 0 or x.max() > 1):
         x = (x - x.min()) / (x.max() - x.min()).clamp(min=1e-12)
-    return (x * 255).round().clamp(0, 255).to(torch.uint8)
+    pixels: Tensor = (x * 255).round().clamp(0, 255).to(torch.uint8)
+    return pixels
 
 
 def are_images(examples: Examples) -> bool:

@@ -20,7 +20,7 @@ from prac.evaluation.verdict import Barrier
 from prac.io import damaged, read_dataclass, read_json, write_json
 from prac.models import begin_training_, restore_
 from prac.training import Problem, RunControl, accuracy_and_loss, nothing
-from prac.utils import derive_seed, generator, seeded
+from prac.utils import Tree, derive_seed, generator, seeded
 
 POINTS = 11
 NORM_BATCHES = 50
@@ -92,21 +92,21 @@ def estimate_norms_(problem: Problem) -> None:
         norm.momentum = None  # The mean of all batches, as `torch.optim.swa_utils.update_bn` takes.
     # Dropout draws too.
     with seeded(derive_seed("norms"), problem.runtime.device), problem.runtime.autocast():
-        for x in _inputs(problem) if norms else ():
-            problem.model(x)
+        for x, y in _batches(problem) if norms else ():
+            problem.task.made(problem.model, x, y)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
-def _inputs(problem: Problem) -> Iterator[Tensor]:
+def _batches(problem: Problem) -> Iterator[tuple[Tree, Tree]]:
     count, size = len(problem.train), problem.batch_size
     order = torch.randperm(count, generator=generator(derive_seed("norms", "order")))
     parts = order[: NORM_BATCHES * size].split(size)
     # No batch of few: it would weigh as much as the others.
     parts = [part for part in parts if len(part) == min(size, count)]
     seeds = [derive_seed("norms", number) for number in range(len(parts))]
-    for x, _ in problem.train.stream(parts, seeds=seeds):
-        yield problem.runtime.to_memory_format(x)
+    for x, y in problem.train.stream(parts, seeds=seeds):
+        yield problem.runtime.to_memory_format(x), y
 
 
 def cached_barrier(

@@ -28,12 +28,13 @@ from prac.models import (
     tensors_put_back,
 )
 from prac.runs import Cost
-from prac.training import ModelFault, Problem, batch_loss
+from prac.training import ModelFault, Problem, batch_loss, shown
 from prac.utils import (
     derive_seed,
     generator,
     generators_put_back,
     held_generators,
+    mapped,
     one_line,
     own_generators,
     seed_generators_,
@@ -156,9 +157,9 @@ def synaptic_flow(problem: Problem, weights: Tensors, masks: Tensors) -> dict[st
     ([[7.0, 7.0]], [[3.0], [3.0]])
     """
     x, _ = next(iter(problem.train.stream([torch.arange(1)])))
-    if not x.is_floating_point():
+    if not isinstance(x, Tensor) or not x.is_floating_point():
         raise PracError(
-            f"the examples are {x.dtype}: SynFlow needs a network that takes real numbers; choose "
+            f"the examples are {shown(x)}: SynFlow needs a network that takes real numbers; choose "
             f"another score"
         )
     with _copied(problem, weights, masks) as (model, chosen):
@@ -276,8 +277,9 @@ def _losses(
     for number, (x, y) in enumerate(problem.train.stream(batches)):
         # Dropout and the like: every pass over the same examples draws the same.
         seed_generators_(derive_seed("gradients", number), generators)
-        outputs = model(problem.runtime.to_memory_format(x))
-        yield batch_loss(problem.task, outputs / temperature, y) * (len(y) / len(ids))
+        made = problem.task.made(model, problem.runtime.to_memory_format(x), y)
+        made = made._replace(outputs=mapped(lambda of: of / temperature, made.outputs))
+        yield batch_loss(problem.task, made, y) * (len(batches[number]) / len(ids))
 
 
 def _gradients(of: Tensor, weights: list[Tensor], *, create_graph: bool = False) -> list[Tensor]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,8 @@ from prac.search.plan import SearchPlan
 from prac.search.prune import at_end, groups, kept_at_start, on_the_way
 from prac.search.run import SearchRun
 from prac.search.sampling import sample_rule
-from prac.training import Objective, Problem, Training, batch_loss, train_level
-from prac.utils import derive_seed, generator
+from prac.training import Objective, Problem, Task, Training, batch_loss, train_level
+from prac.utils import Tree, derive_seed, generator
 
 TEMPERATURE = 2 / 3
 """Of the relaxed masks: what Maddison et al. (2016, arXiv 1611.00712) found best for two values."""
@@ -35,7 +36,6 @@ SCORE_DECAY = 2e-4
 """Gem-Miner's weight decay of the scores: the gradient of 1e-4 times their squares."""
 
 Tensors = Mapping[str, Tensor]
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def concrete_sample(logits: Tensor) -> Tensor:
@@ -109,13 +109,13 @@ class GemMiner:
 
     Attributes:
         kept: The prunable weights, zero where they are pruned, on the model's device.
-        loss: (outputs, targets) -> what is to be low.
+        task: Whose loss is to be low.
     """
 
     kept: Tensors
-    loss: Loss
+    task: Task
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: nn.Module, x: Tree, y: Tree) -> tuple[Tensor, Tree]:
         """Return the loss and the outputs, the scores put back between 0 and 1 before."""
         weights: dict[str, Tensor] = {}
         for name, weight in self.kept.items():
@@ -123,8 +123,8 @@ class GemMiner:
             with torch.no_grad():
                 scores.clamp_(0, 1)
             weights[name] = weight * rounded(scores)
-        outputs: Tensor = functional_call(model, weights, (x,))
-        return self.loss(outputs, y), outputs
+        made = self.task.made(_with(model, weights), x, y)
+        return batch_loss(self.task, made, y), made.outputs
 
 
 @dataclass(frozen=True)
@@ -139,28 +139,34 @@ class Concrete:
         kept: The prunable weights, zero where they are pruned, on the model's device.
         pruned: Where that is.
         keeps: How many weights are to be kept, by the names of those that are ranked together.
-        loss: (outputs, targets) -> what is to be low.
-        dense: All the prunable weights, whose outputs are the loss's targets; None for the data's.
+        task: What of the model's outputs counts, and without `dense` whose loss is to be low.
+        dense: All the prunable weights, from whose outputs those of the sparse network are to
+            diverge little; None where the task's loss counts.
+        divergence: (sparse outputs, dense outputs) -> what is to be low then.
     """
 
     kept: Tensors
     pruned: Tensors
     keeps: Mapping[tuple[str, ...], int]
-    loss: Loss
+    task: Task
     dense: Tensors | None
+    divergence: Callable[[Tree, Tree], Tensor] = reverse_kl
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: nn.Module, x: Tree, y: Tree) -> tuple[Tensor, Tree]:
         """Return the loss, whose gradients are balanced with the density's, and the outputs."""
         logits = {name: model.get_parameter(name) for name in self.kept}
-        target = y
+        target: Tree = None
         with only_normalising(model) as buffers:
             if self.dense is not None:
                 with torch.no_grad():
-                    target = functional_call(model, {**self.dense, **buffers}, (x,))
+                    target = self.task.made(_with(model, {**self.dense, **buffers}), x, y).outputs
             sampled = {name: concrete_sample(logit) for name, logit in logits.items()}
             weights = {name: weight * sampled[name] for name, weight in self.kept.items()}
-            outputs: Tensor = functional_call(model, {**weights, **buffers}, (x,))
-        loss = self.loss(outputs, target)
+            made = self.task.made(_with(model, {**weights, **buffers}), x, y)
+        if self.dense is not None:
+            loss = self.divergence(made.outputs, target)
+        else:
+            loss = batch_loss(self.task, made, y)
         found = torch.autograd.grad(
             loss, list(logits.values()), allow_unused=True, materialize_grads=True
         )
@@ -172,7 +178,12 @@ class Concrete:
             for name, gradient in zip(names, towards, strict=True):
                 descent = descent + (logits[name] * gradient).sum()
         # The loss's value, with these gradients.
-        return loss.detach() + (descent - descent.detach()), outputs
+        return loss.detach() + (descent - descent.detach()), made.outputs
+
+
+def _with(model: nn.Module, tensors: Tensors) -> Callable[..., Any]:
+    """Return a model as a function, with other tensors in the places of its own."""
+    return lambda *given, **named: functional_call(model, dict(tensors), given, named)
 
 
 def learn(
@@ -300,14 +311,11 @@ def objective_of(problem: Problem, state: RunState, plan: SearchPlan) -> Objecti
     masks = {name: mask.to(device) for name, mask in state.masks.items()}
     left = masked(fixed, masks)
 
-    def task_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        return batch_loss(problem.task, outputs, targets)
-
     if score == "gem-miner":
-        return GemMiner(left, task_loss)
+        return GemMiner(left, problem.task)
     pruned = {name: ~mask for name, mask in masks.items()}
-    loss, dense = (reverse_kl, fixed) if score == "cts" else (task_loss, None)
-    return Concrete(left, pruned, _keeps(state.masks, plan, state.level), loss, dense)
+    dense = fixed if score == "cts" else None
+    return Concrete(left, pruned, _keeps(state.masks, plan, state.level), problem.task, dense)
 
 
 def how_trained(config: SearchConfig) -> TrainConfig:

@@ -220,13 +220,13 @@ class _Trial:
         self.name = name
         self._runtime = replace(problem.runtime, execution=name)
         self.is_on_cuda = self._runtime.device.type == "cuda"
-        self._x, self._y = first_batch(problem.train, config.batch_size)
+        self._batch = first_batch(problem.train, config.batch_size)
         model = copied(problem.model)
         begin_training_(model)
         self._runtime.prepare_(model)
         sparse = problem.has_sparse_gradients
         optimizer = make_optimizer(model, config, self._runtime, sparse=sparse)
-        self._step: Step | None = self._step_of(model, optimizer, problem.task, len(self._y))
+        self._step: Step | None = self._step_of(model, optimizer, problem.task, self._batch.rows)
         self._held = held_generators(problem.model)  # Some of them are shared with the copy.
         self.losses: list[float] = []
 
@@ -273,8 +273,9 @@ class _Trial:
         # Each its own seed, as in training: a model may do otherwise by what is drawn.
         with seeded(len(self.losses), self._runtime.device, self._held):
             started = time.perf_counter()
-            loss, _ = self._step(self._x, self._y, 0.0)
-            if self._x.is_cuda:
+            x, y, count = self._batch
+            loss, _ = self._step(x, y, 0.0, size=count)
+            if self.is_on_cuda:
                 torch.cuda.synchronize(self._runtime.device)
             seconds = time.perf_counter() - started
         self.losses.append(float(loss))

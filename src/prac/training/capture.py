@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from prac.errors import PracError
+from prac.utils import Tree, leaves, mapped
 
 Call = tuple[Any, ...]
 
@@ -229,10 +230,10 @@ class Graph:
     """
 
     def __init__(
-        self, step: Callable[..., tuple[Tensor, Tensor]], inputs: Sequence[Tensor], pool: Any
+        self, step: Callable[..., tuple[Tensor, Tree]], inputs: tuple[Tree, ...], pool: Any
     ) -> None:
         """Capture."""
-        self._inputs = [one.clone() for one in inputs]
+        self._inputs = mapped(torch.clone, inputs)
         self._graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.current_stream()
         try:
@@ -244,13 +245,13 @@ class Graph:
             _recover(stream, pool)
             raise
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, *inputs: Tree) -> tuple[Tensor, Tree]:
         """Do the step on a batch, and return copies of what it gives: the next writes over them."""
-        for own, given in zip(self._inputs, inputs, strict=True):
+        for own, given in zip(leaves(self._inputs), leaves(inputs), strict=True):
             own.copy_(given, non_blocking=True)
         self._graph.replay()
-        loss, outputs = self._results
-        return loss.clone(), outputs.clone()
+        loss, outputs = mapped(torch.clone, self._results)
+        return loss, outputs
 
 
 def _recover(stream: Any, pool: Any) -> None:
@@ -270,7 +271,7 @@ def _recover(stream: Any, pool: Any) -> None:
     torch.cuda.set_stream(stream)
 
 
-def aside(stream: Any, work: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def aside(stream: Any, work: Callable[[], tuple[Tensor, Tree]]) -> tuple[Tensor, Tree]:
     """Do work on another stream, as what is captured later must have run on one."""
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

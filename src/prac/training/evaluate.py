@@ -14,10 +14,13 @@ from prac.errors import PracError
 from prac.training.finite import check_again
 from prac.training.problem import Problem
 from prac.training.step import batch_loss
+from prac.training.task import Made, floated
 from prac.utils import (
+    Tree,
     derive_seed,
     generators_put_back,
     held_generators,
+    leaves,
     own_generators,
     seed_generators_,
 )
@@ -37,8 +40,8 @@ def nothing() -> None:
 
 def forward(
     problem: Problem, examples: Examples, between: Callable[[], None] = nothing
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the model's (outputs, targets) on the device for every batch, in index order.
+) -> Iterator[tuple[Made, Tree]]:
+    """Yield what the model makes of every batch, and the targets, on the device in index order.
 
     `between` is called before each batch; what it raises ends the pass.
     """
@@ -59,11 +62,12 @@ def forward(
                 seed_generators_(derive_seed("evaluation", number), generators)
                 number += 1
                 with torch.no_grad(), runtime.autocast():
-                    outputs = model(runtime.to_memory_format(x))
-                yield outputs, y
+                    made = problem.task.made(model, runtime.to_memory_format(x), y)
+                yield made, y
             ids = ids[len(part) :]
             if is_there and len(ids):
-                an_example = max(x[0].numel() * 4, outputs[0].nbytes, 1)
+                inputs = sum(of[0].numel() * 4 for of in leaves(x))
+                an_example = max(inputs, sum(of[0].nbytes for of in leaves(made.outputs)), 1)
                 most = (TRAINING_BATCHES * problem.batch_size, MOST_EXAMPLES)
                 size = max(size, min(*most, MOST_BYTES // an_example))
                 is_there = False
@@ -78,9 +82,11 @@ def accuracy_and_loss(
         PracError: If values in the examples that are not finite make the loss so.
     """
     task, right, loss = problem.task, [], []
-    for outputs, y in forward(problem, examples, between):
-        right.append(task.correct(outputs, y).sum())
-        loss.append(batch_loss(task, outputs.float(), y).detach() * len(y))
+    for made, y in forward(problem, examples, between):
+        are_right = task.correct(made.outputs, y)
+        right.append(are_right.sum())
+        made = made._replace(outputs=floated(made.outputs))
+        loss.append(batch_loss(task, made, y).detach() * len(are_right))
     # One transfer at the end: the loop over batches never waits for the device.
     count = len(examples)
     accuracy, mean = (float(torch.stack(each).sum()) / count for each in (right, loss))
@@ -98,7 +104,7 @@ def predictions(
     Answers of more than 32 bits, as codes of many labels may be, are int64.
     """
     answers = problem.task.answers
-    parts = [answers(outputs, y) for outputs, y in forward(problem, examples, between)]
+    parts = [answers(made.outputs, y) for made, y in forward(problem, examples, between)]
     found = _of_each(parts, examples)
     small = found.to(torch.int32)
     return small if torch.equal(small.to(torch.int64), found) else found
@@ -112,7 +118,7 @@ def el2n_scores(
     The task is classification: others' outputs are no scores of classes.
     """
     passes = forward(problem, examples, between)
-    found = [error_norms(outputs.float().softmax(1), y) for outputs, y in passes]
+    found = [error_norms(made.outputs.float().softmax(1), y) for made, y in passes]
     return _of_each(found, examples)
 
 

@@ -12,8 +12,17 @@ from prac.data import Examples, TensorExamples, odd_rows
 from prac.errors import PracError, is_out_of_memory
 from prac.models import evaluating, tensors_put_back
 from prac.training.runtime import Runtime
-from prac.training.task import Task
-from prac.utils import derive_seed, held_generators, seeded
+from prac.training.step import batch_loss
+from prac.training.task import Task, floated
+from prac.utils import (
+    Tree,
+    derive_seed,
+    held_generators,
+    leaves,
+    mapped,
+    named_leaves,
+    seeded,
+)
 
 USUAL = 1e6  # Values beyond it are why a loss does not stay finite, rather than a rate.
 BESIDE = 64  # Examples that one with such values is tried with, as a batch has others too.
@@ -87,7 +96,8 @@ def check_scale(problem: Trainable, examples: Examples, ids: Tensor) -> None:
     usual scale.
     """
     x, y = next(iter(examples.stream([ids])))
-    pair = [(part, of) for part, of in (("x", x), ("y", y)) if not of.is_complex()]
+    held = (*named_leaves(x, "x"), *named_leaves(y, "y"))
+    pair = [(part, of) for part, of in held if not of.is_complex()]
     largest = max([float(of.abs().max()) for _, of in pair if of.is_floating_point()], default=0)
     if largest > USUAL or not _is_taken(problem, x, y):
         ends = ((part, of.double()) for part, of in pair)
@@ -98,21 +108,23 @@ def check_scale(problem: Trainable, examples: Examples, ids: Tensor) -> None:
         )
 
 
-def _check_batch(problem: Trainable, name: str, ids: Tensor, x: Tensor, y: Tensor) -> None:
+def _check_batch(problem: Trainable, name: str, ids: Tensor, x: Tree, y: Tree) -> None:
     """Raise a PracError for the first kind of values in a batch that makes its loss not finite."""
+    if any(of.ndim == 0 or len(of) != len(ids) for of in leaves((x, y))):
+        return  # An own collation's: which rows are whose, only it knows.
     kinds = list(odd_rows(x, y))
     trains = name == "training"
     if not kinds or _is_taken(problem, x, y, trains=trains):
         return
     is_odd = torch.stack([rows for _, rows in kinds])
     sound = ~is_odd.any(0)
-    if bool(sound.any()) and not _is_taken(problem, x[sound], y[sound], trains=trains):
+    if bool(sound.any()) and not _is_taken(problem, *_rows(x, y, sound), trains=trains):
         return  # It is the network's or the task's own.
     for (part, holds), rows in kinds:
         # Beside others of its kind: a loss may leave missing targets out, but not all there are.
         together = sound | (rows & (is_odd.sum(0) == 1))
         together[rows.nonzero()[0]] = True
-        if not _is_taken(problem, x[together], y[together], trains=trains):
+        if not _is_taken(problem, *_rows(x, y, together), trains=trains):
             raise PracError(
                 f"{part} of example {int(ids[int(rows.nonzero()[0])])} of the {name} data holds "
                 f"{holds}, and the loss with it is no finite number: mend such examples or leave "
@@ -120,7 +132,13 @@ def _check_batch(problem: Trainable, name: str, ids: Tensor, x: Tensor, y: Tenso
             )
 
 
-def _is_taken(problem: Trainable, x: Tensor, y: Tensor, *, trains: bool = False) -> bool:
+def _rows(x: Tree, y: Tree, chosen: Tensor) -> tuple[Tree, Tree]:
+    """Return the chosen examples of a batch."""
+    rows: tuple[Tree, Tree] = mapped(lambda of: of[chosen], (x, y))
+    return rows
+
+
+def _is_taken(problem: Trainable, x: Tree, y: Tree, *, trains: bool = False) -> bool:
     """Say whether model and task make something finite of a batch, in evaluation mode.
 
     If it `trains`, gradients are to be finite too: a ReLU may hide what they still come to.
@@ -131,9 +149,9 @@ def _is_taken(problem: Trainable, x: Tensor, y: Tensor, *, trains: bool = False)
     try:
         with tensors_put_back(model), evaluating(model), drawing, torch.set_grad_enabled(trains):
             with runtime.autocast():
-                outputs = model(runtime.to_memory_format(x))
-            loss = problem.task.loss(outputs.float(), y)
-            found = [loss.isfinite().all(), ~outputs.isnan().any()]
+                made = problem.task.made(model, runtime.to_memory_format(x), y)
+            loss = batch_loss(problem.task, made._replace(outputs=floated(made.outputs)), y)
+            found = [loss.isfinite().all(), *(~of.isnan().any() for of in leaves(made.outputs))]
             if trains:
                 weights = [weight for weight in model.parameters() if weight.requires_grad]
                 gradients: Sequence[Any] = torch.autograd.grad(loss, weights, allow_unused=True)

@@ -17,11 +17,15 @@ from prac.errors import PracError
 from prac.models import begin_training_, modes_of, set_modes_
 from prac.training.runtime import Runtime
 from prac.training.step import Objective, Step, example_losses
-from prac.training.task import Task
+from prac.training.task import Task, floated
 from prac.utils import (
+    Tree,
     derive_seed,
     generator,
     generators_put_back,
+    leaves,
+    mapped,
+    named_leaves,
     seed_generators_,
 )
 
@@ -169,8 +173,8 @@ class Batch(NamedTuple):
     step: int
     seed: int
     ids: Tensor
-    x: Tensor
-    y: Tensor
+    x: Tree
+    y: Tree
     weights: Tensor | None
 
 
@@ -217,7 +221,7 @@ def _batches(
 ) -> Generator[Batch, None, None]:
     stream = data.stream(ids, seeds=seeds)
     for step, (batch, seed, (x, y)) in enumerate(zip(ids, seeds, stream, strict=True), start):
-        if not len(x) == len(y) == len(batch):
+        if any(len(of) != len(batch) for of in (x, y) if isinstance(of, Tensor)):
             raise PracError(
                 f"the data's `stream` gave {len(x)} inputs and {len(y)} targets for a batch of "
                 f"{len(batch)} examples: expected one of each, in the order of the indices"
@@ -244,7 +248,9 @@ def _segment(
     with generators_put_back(train_step.runtime.device, train_step.held):
         for batch in epoch.batches:
             seed_generators_(batch.seed, train_step.generators)
-            loss, outputs = train_step(batch.x, batch.y, plan.lr_at(batch.step), batch.weights)
+            loss, outputs = train_step(
+                batch.x, batch.y, plan.lr_at(batch.step), batch.weights, size=len(batch.ids)
+            )
             ids.append(batch.ids)
             losses.append(loss)
             outcomes.add(outputs, batch.y)
@@ -276,26 +282,25 @@ class _Outcomes:
 
     def __init__(self, task: Task, *, with_losses: bool, alone: bool) -> None:
         self._task, self._with_losses, self._alone = task, with_losses, alone
-        self._waiting: list[tuple[Tensor, Tensor]] = []
+        self._waiting: list[tuple[Tree, Tree]] = []
         self._bytes = 0
         self._judged: list[Tensor] = []
         self._losses: list[Tensor] = []
 
-    def add(self, outputs: Tensor, y: Tensor) -> None:
+    def add(self, outputs: Tree, y: Tree) -> None:
         """Take a batch's outputs (n, ...) and targets (n, ...)."""
-        before = self._waiting[-1] if self._waiting else (outputs, y)
-        if before[0].shape[1:] != outputs.shape[1:] or before[1].shape[1:] != y.shape[1:]:
+        if self._waiting and _shapes(self._waiting[-1]) != _shapes((outputs, y)):
             self._judge()
         self._waiting.append((outputs, y))
-        self._bytes += outputs.nbytes + y.nbytes
+        self._bytes += sum(of.nbytes for of in leaves((outputs, y)))
         if self._alone or self._bytes >= JUDGED_BYTES:
             self._judge()
 
     def _judge(self) -> None:
-        outputs, targets = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
+        outputs, targets = mapped(lambda *parts: torch.cat(parts), *self._waiting)
         self._judged.append(self._task.correct(outputs, targets))
         if self._with_losses:
-            self._losses.append(example_losses(self._task, outputs.float(), targets))
+            self._losses.append(example_losses(self._task, floated(outputs), targets))
         self._waiting, self._bytes = [], 0
 
     def correct(self) -> Tensor:
@@ -307,6 +312,11 @@ class _Outcomes:
     def losses(self) -> Tensor | None:
         """Return float32 (n,) of all batches judged, on the CPU; None where none was asked for."""
         return torch.cat(self._losses).float().cpu() if self._with_losses else None
+
+
+def _shapes(batch: Tree) -> list[tuple[str, torch.Size]]:
+    """Return the shapes of a batch's parts, but for how many examples it has."""
+    return [(place, of.shape[1:]) for place, of in named_leaves(batch)]
 
 
 def epoch_batches(members: Tensor, batch_size: int, seed: int) -> list[Tensor]:

@@ -36,7 +36,8 @@ from prac.training.trial import (
     check_no_more,
     first_batch,
     judged,
-    outputs_of,
+    made_of,
+    shown,
     tried_steps,
 )
 from prac.utils import derive_seed, held_generators, one_line, seeded
@@ -150,9 +151,9 @@ class Problem:
     def _with_threads(self) -> Problem:
         if self.runtime.threads is not None or self.runtime.device.type != "cpu":
             return self
-        x, _ = first_batch(self.train, 4)
+        x, _, count = first_batch(self.train, 4)
         size = min(self.batch_size, len(self.train))
-        threads = 1 if is_small(self.model, x, size) else None
+        threads = 1 if is_small(self.model, x, size, count) else None
         return replace(self, runtime=replace(self.runtime, threads=threads))
 
     def identity(self) -> dict[str, Any]:
@@ -209,12 +210,12 @@ class Problem:
 
     def check(self, name: str, examples: Examples) -> None:
         """Raise a PracError unless the model and the task take the examples in evaluation mode."""
-        x, y = first_batch(examples, 2)
+        x, y, count = first_batch(examples, 2)
         with self.measuring(), self._trial(), torch.no_grad():
-            outputs = outputs_of(self.model, name, x)
+            made = made_of(self.task, self.model, name, x, y)
             if self.is_classification:
-                check_class_scores(self.task, name, examples, outputs, y)
-            judged(self.task, name, outputs, y)
+                check_class_scores(self.task, name, examples, made.outputs, y)
+            judged(self.task, name, made, y, count)
         check_values(self, name, examples)
 
     @contextmanager
@@ -234,17 +235,17 @@ class Problem:
                 "sampling is 'infobatch', which needs each example's loss, but the task's loss "
                 "gives their mean: pass Task(losses=...) too, or sample otherwise"
             )
-        x, y = first_batch(self.train, 4)
+        x, y, count = first_batch(self.train, 4)
         with tensors_put_back(self.model), self._trial(), torch.no_grad():
-            outputs = outputs_of(copied(self.model), "training", x)
+            outputs = made_of(self.task, copied(self.model), "training", x, y).outputs
             try:
                 losses: Any = self.task.losses(outputs, y)
             except ModelFault as error:
                 raise PracError(
-                    f"the task's `losses` does not take the model's outputs of shape "
-                    f"{tuple(outputs.shape)}: {one_line(error)}"
+                    f"the task's `losses` does not take the model's outputs of {shown(outputs)}: "
+                    f"{one_line(error)}"
                 ) from error
-        check_judged("losses", losses, len(y))
+        check_judged("losses", losses, count)
 
     def _classes(self) -> int | None:
         """Return how many classes the data has, by their names or its labels, if it tells."""
@@ -263,7 +264,7 @@ class Problem:
 
     def _count_outputs(self) -> int:
         """Return how many outputs the model, which was checked, has for an example."""
-        x, _ = first_batch(self.train, 2)
+        x, y, _ = first_batch(self.train, 2)
         # What a model draws for itself is not to depend on whether somebody asks.
         with self.measuring(), self._trial(), torch.no_grad():
-            return outputs_of(self.model, "training", x).shape[1]
+            return len(made_of(self.task, self.model, "training", x, y).outputs[0])

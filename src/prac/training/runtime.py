@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from prac._version import __version__
 from prac.errors import PracError
 from prac.training.determinism import reproducible, settled
+from prac.utils import Tree, mapped
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,13 @@ class Runtime:
             if tensor.ndim == 4:
                 tensor.data = tensor.data.contiguous(memory_format=self.layout)
 
-    def to_memory_format(self, x: Tensor) -> Tensor:
+    def to_memory_format(self, x: Tree) -> Tree:
         """Return a batch of inputs as the execution wants it; only images have a layout."""
-        if x.ndim != 4 or self.execution == "eager":
-            return x
-        return x.contiguous(memory_format=torch.channels_last)
+        return x if self.execution == "eager" else mapped(_channels_last, x)
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
 
 
 EXECUTIONS = {

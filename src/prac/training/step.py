@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from prac.errors import PracError
 from prac.training.capture import Casts, Graph, StandIns, Watched, aside
 from prac.training.runtime import Runtime
-from prac.training.task import Task
-from prac.utils import held_generators, own_generators
+from prac.training.task import Made, Task
+from prac.utils import Tree, held_generators, leaves, mapped, named_leaves, own_generators
 
-Forward = Callable[[Tensor], Tensor]
-Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+Forward = Callable[..., Any]
+Objective = Callable[[nn.Module, Tree, Tree], tuple[Tensor, Tree]]
 """(model, inputs, targets) -> the loss to descend, and outputs (n, ...) to judge."""
 
 # Before a step is captured it must have run, so that all it needs has been set up.
@@ -79,8 +79,8 @@ class Step:
         self._has_run: set[Forward] = set()
 
     def __call__(
-        self, x: Tensor, y: Tensor, lr: float, weights: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self, x: Tree, y: Tree, lr: float, weights: Tensor | None = None, *, size: int | None = None
+    ) -> tuple[Tensor, Tree]:
         """Train on a batch.
 
         Args:
@@ -88,6 +88,7 @@ class Step:
             y: (n, ...), the targets.
             lr: The learning rate.
             weights: float32 (n,), what each example's loss counts in the mean; None for 1 each.
+            size: n; by default the rows of the targets.
 
         Returns:
             The loss, and the outputs, (n, ...).
@@ -97,7 +98,8 @@ class Step:
         """
         x = self.runtime.to_memory_format(x)
         self._set_rate_(lr)
-        forward = self._usual if len(x) == self._batch_size else self.model
+        size = len(leaves(y)[0]) if size is None else size
+        forward = self._usual if size == self._batch_size else self.model
         batch = (x, y) if weights is None else (x, y, weights)
         if not self.runtime.captures:
             return self._train(forward, *batch)
@@ -105,9 +107,9 @@ class Step:
         with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             return self._replayed(forward, batch)
 
-    def _replayed(self, forward: Forward, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def _replayed(self, forward: Forward, batch: tuple[Tree, ...]) -> tuple[Tensor, Tree]:
         """Replay the step of such a batch, or do it, and capture it if it comes often enough."""
-        key = tuple((one.shape, one.dtype) for one in batch)
+        key = tuple((place, one.shape, one.dtype) for place, one in named_leaves(batch))
         replays = self._replays.setdefault(key, _Replays())
         if replays.graph is None and replays.steps >= STEPS_BEFORE_CAPTURE:
             captured = sum(one.graph is not None for one in self._replays.values())
@@ -128,7 +130,7 @@ class Step:
         replays.take(watched)
         return result
 
-    def _capture(self, replays: _Replays, forward: Forward, batch: tuple[Tensor, ...]) -> None:
+    def _capture(self, replays: _Replays, forward: Forward, batch: tuple[Tree, ...]) -> None:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         seen, watched = replays.watched, None
@@ -144,13 +146,13 @@ class Step:
     def _train(
         self,
         forward: Forward,
-        x: Tensor,
-        y: Tensor,
+        x: Tree,
+        y: Tree,
         weights: Tensor | None = None,
         *,
         within: Watched | None = None,
         stand_ins: StandIns = NOTHING,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tree]:
         """Do a step, its forward pass within what watches it, on what stands in for weights."""
         with nullcontext() if forward in self._has_run else _no_advice():
             stand_ins.cast_()
@@ -158,9 +160,10 @@ class Step:
                 if self._objective is not None:
                     loss, outputs = self._objective(self.model, x, y)
                 else:
-                    outputs = forward(x)
+                    made = self.task.made(forward, x, y)
+                    outputs = made.outputs
                     if weights is None:
-                        loss = batch_loss(self.task, outputs, y)
+                        loss = batch_loss(self.task, made, y)
                     else:
                         loss = (example_losses(self.task, outputs, y) * weights).mean()
             self._optimizer.zero_grad(set_to_none=True)
@@ -169,7 +172,7 @@ class Step:
             self._optimizer.step()
             self._apply_masks_()
         self._has_run.add(forward)
-        return loss.detach(), outputs.detach()
+        return loss.detach(), mapped(torch.detach, outputs)
 
     @torch.no_grad()
     def _apply_masks_(self) -> None:
@@ -254,7 +257,7 @@ def _no_advice() -> Iterator[None]:
         yield
 
 
-def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+def example_losses(task: Task, outputs: Tree, targets: Tree) -> Tensor:
     """Return float (n,), each example's loss.
 
     Raises:
@@ -268,19 +271,24 @@ def example_losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
     return _judged(task.losses, outputs, targets)
 
 
-def batch_loss(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the task's loss.
+def batch_loss(task: Task, made: Made, targets: Tree) -> Tensor:
+    """Return the task's loss, which may be the model's own.
 
     Raises:
         PracError: If a target has no output, as a label beyond the model's classes.
     """
-    return _judged(task.loss, outputs, targets)
+    if made.own_loss is not None:
+        return made.own_loss
+    assert callable(task.loss), "a loss that is the model's own comes with its outputs"
+    return _judged(task.loss, made.outputs, targets)
 
 
-def _judged(loss: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor) -> Tensor:
+def _judged(loss: Callable[[Tree, Tree], Tensor], outputs: Tree, targets: Tree) -> Tensor:
     try:
         return loss(outputs, targets)
     except IndexError as error:
+        if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+            raise
         raise PracError(
             f"a batch has targets from {targets.min().item()} to {targets.max().item()} for "
             f"outputs of shape {tuple(outputs.shape)}: {error}"

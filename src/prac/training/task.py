@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prac.utils import described
+from prac.errors import PracError
+from prac.utils import Tree, arguments, described, mapped, with_article
 
 
 def classified_right(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -31,12 +33,47 @@ def cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
     return losses.flatten(1).mean(1) if losses.ndim > 1 else losses
 
 
+class Made(NamedTuple):
+    """What a model makes of a batch: the outputs that are judged, and its own loss if asked for."""
+
+    outputs: Tree
+    own_loss: Tensor | None = None
+
+
+def floated(outputs: Tree) -> Tree:
+    """Return outputs as float32, as losses and sums over many of them want it."""
+    return mapped(lambda of: of.float() if of.is_floating_point() else of, outputs)
+
+
+def _picked(returned: Any, which: Callable[[Any], Any] | str | int) -> Any:
+    """Return a part of what a model returned.
+
+    Raises:
+        PracError: If it has none such.
+    """
+    if callable(which):
+        return which(returned)
+    try:
+        if isinstance(which, str) and not isinstance(returned, Mapping):
+            return getattr(returned, which)
+        return returned[which]
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        has = f" of {', '.join(map(repr, returned))}" if isinstance(returned, Mapping) else ""
+        raise PracError(
+            f"the model returns {with_article(type(returned).__name__)}{has}, and the task asks "
+            f"for {which!r} of it: name another part, or give a function"
+        ) from error
+
+
 @dataclass(frozen=True)
 class Task:
     """A loss and the rules by which examples are judged; classification by default.
 
+    Outputs and targets are tensors, or tuples, lists and mappings of them.
+
     Attributes:
-        loss: (outputs, targets) -> scalar, the mean over the batch.
+        loss: (outputs, targets) -> scalar, the mean over the batch; or where the model's own is
+            found in what it returns, as `outputs` says it.
         correct: (outputs, targets) -> bool (n,), which examples count as right. Forgetting
             statistics and accuracies are made of it. It may be given several batches as one.
         prediction: outputs -> integer (n,), what two networks must agree on for an example not to
@@ -44,6 +81,10 @@ class Task:
             is right and the other wrong.
         losses: (outputs, targets) -> float (n,), of which `loss` is the mean. InfoBatch needs it;
             known of classification by cross entropy.
+        outputs: What of what the model returns is judged, where that is not one tensor: the name of
+            an attribute or a key, a position, or a function of it.
+        target_name: The argument by which the model itself takes the targets, such as "labels" for
+            its own loss; None where it does not.
 
     >>> import torch
     >>> near = lambda outputs, targets: (outputs - targets).abs().squeeze(1) < 0.1
@@ -52,17 +93,28 @@ class Task:
     [1]
     """
 
-    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
-    correct: Callable[[Tensor, Tensor], Tensor] = classified_right
-    prediction: Callable[[Tensor], Tensor] | None = predicted_class
-    losses: Callable[[Tensor, Tensor], Tensor] | None = None
+    loss: Callable[[Tree, Tree], Tensor] | str = F.cross_entropy
+    correct: Callable[[Tree, Tree], Tensor] = classified_right
+    prediction: Callable[[Tree], Tensor] | None = predicted_class
+    losses: Callable[[Tree, Tree], Tensor] | None = None
+    outputs: Callable[[Any], Tree] | str | int | None = None
+    target_name: str | None = None
 
     def __post_init__(self) -> None:
         """Know each example's loss where the loss is the usual one."""
         if self.losses is None and self.loss is F.cross_entropy:
             object.__setattr__(self, "losses", cross_entropies)
 
-    def answers(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def made(self, model: Callable[..., Any], x: Tree, y: Tree) -> Made:
+        """Return what a model makes of a batch, with its own loss where that is the task's."""
+        given, named = arguments(x)
+        if self.target_name is not None:
+            named[self.target_name] = y
+        returned = model(*given, **named)
+        own = _picked(returned, self.loss) if isinstance(self.loss, str) else None
+        return Made(returned if self.outputs is None else _picked(returned, self.outputs), own)
+
+    def answers(self, outputs: Tree, targets: Tree) -> Tensor:
         """Return int64 (n,): what is compared between the dense and a pruned network."""
         if self.prediction is None:
             return self.correct(outputs, targets).to(torch.int64)
@@ -77,6 +129,10 @@ class Task:
             own[f"own_{name}"] = (
                 None if is_usual else described(part, by_source=by_source, data=data)
             )
+        if self.outputs is not None:
+            own["own_outputs"] = described(self.outputs, by_source=by_source, data=data)
+        if self.target_name is not None:
+            own["target_name"] = self.target_name
         return own
 
 

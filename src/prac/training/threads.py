@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prac.models import begin_training_, copied, tensors_put_back
-from prac.utils import held_generators, seeded
+from prac.utils import Tree, arguments, held_generators, leaves, seeded
 
 SMALL = 8e6
 """Multiplications of a product of matrices, or a convolution, below which one thread does it all.
@@ -25,16 +25,16 @@ Measured by `python -m bench.threads`: with fewer, a second thread makes steps o
 machine less than 1.3 times as fast."""
 
 
-def is_small(model: nn.Module, x: Tensor, batch_size: int) -> bool:
+def is_small(model: nn.Module, x: Tree, batch_size: int, count: int | None = None) -> bool:
     """Say whether a network trains on one thread, by the arithmetic of a batch and nothing else.
 
     So the answer is the same on every machine. A copy of the model takes some examples `x`, of
-    shape (examples, ...), in training mode.
+    shape (examples, ...), in training mode; `count`, where rows are no examples.
     """
-    return multiplications(model, x, batch_size) < SMALL
+    return multiplications(model, x, batch_size, count) < SMALL
 
 
-def multiplications(model: nn.Module, x: Tensor, batch_size: int) -> float:
+def multiplications(model: nn.Module, x: Tree, batch_size: int, count: int | None = None) -> float:
     """Return the multiplications of an operation, on average, as the model takes a batch forward.
 
     Operations are products of matrices and convolutions. Where there is none that torch shows, each
@@ -46,14 +46,15 @@ def multiplications(model: nn.Module, x: Tensor, batch_size: int) -> float:
         with tensors_put_back(model), drawing, torch.no_grad(), counting:
             trial = copied(model)
             begin_training_(trial)
-            trial(x)
+            given, named = arguments(x)
+            trial(*given, **named)
     # A model may do what does not go with counting: that is no fault of it.
     except Exception:
         counting.found.clear()
     if not counting.found:
         weights = [weight.numel() for weight in model.parameters() if weight.ndim > 1]
         return batch_size * statistics.fmean(weights or [0])
-    return statistics.fmean(counting.found) * batch_size / len(x)
+    return statistics.fmean(counting.found) * batch_size / (count or len(leaves(x)[0]))
 
 
 class _Counting(TorchDispatchMode):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,17 @@ from prac.errors import PracError
 from prac.models import LastLayer, Structure, copied, structure
 from prac.training.optimizer import make_optimizer
 from prac.training.runtime import Runtime
-from prac.training.task import CLASSIFICATION, Task
-from prac.utils import global_states, one_line, with_article
+from prac.training.step import batch_loss
+from prac.training.task import CLASSIFICATION, Made, Task
+from prac.utils import (
+    Tree,
+    global_states,
+    leaves,
+    mapped,
+    named_leaves,
+    one_line,
+    with_article,
+)
 
 # Own code and libraries' refuse a size by assertions too, and by dividing by what is left of it.
 ModelFault = (
@@ -25,9 +34,18 @@ ModelFault = (
 )
 
 
-def first_batch(examples: Examples, count: int) -> tuple[Tensor, Tensor]:
+class FirstBatch(NamedTuple):
+    """Inputs and targets of the first `rows` examples."""
+
+    x: Tree
+    y: Tree
+    rows: int
+
+
+def first_batch(examples: Examples, count: int) -> FirstBatch:
     """Return the first `count` examples, or all there are, as one batch without augmentation."""
-    return next(iter(examples.stream([torch.arange(min(len(examples), count))])))
+    count = min(len(examples), count)
+    return FirstBatch(*next(iter(examples.stream([torch.arange(count)]))), count)
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,7 @@ class TriedSteps:
 def tried_steps(
     model: nn.Module,
     fresh: Structure,
-    batch: tuple[Tensor, Tensor],
+    batch: FirstBatch,
     *,
     task: Task,
     runtime: Runtime,
@@ -66,16 +84,16 @@ def tried_steps(
     Raises:
         PracError: If it does not take them, its loss is none to train by, or a step fails.
     """
-    x, y = batch
+    x, y, count = batch
     trial, last = copied(model), LastLayer()
     with last.watching(trial), runtime.autocast():
-        outputs = outputs_of(trial, "training", x)
-        loss = _checked_loss(task, outputs, y)
-    last.made(outputs)
+        made = made_of(task, trial, "training", x, y)
+        loss = _checked_loss(task, made, y, count)
+    last.made(leaves(made.outputs)[0])
     _check_tensors(model, trial)
     first = structure(trial, model)
     before = global_states(runtime.device)
-    task.correct(outputs.detach(), y)
+    task.correct(mapped(torch.detach, made.outputs), y)
     draws = before != global_states(runtime.device)
     if config is None:
         return TriedSteps(first, last.name, False, (), draws)
@@ -85,7 +103,7 @@ def tried_steps(
     _step(optimizer, config, sparse)
     optimizer.zero_grad(set_to_none=True)
     with runtime.autocast():
-        loss = _checked_loss(task, outputs_of(trial, "training", x), y)
+        loss = _checked_loss(task, made_of(task, trial, "training", x, y), y, count)
     _backward(trial, loss)
     _step(optimizer, config, sparse)
     used = structure(trial, model)
@@ -94,46 +112,61 @@ def tried_steps(
     )
 
 
-def outputs_of(model: nn.Module, name: str, x: Tensor) -> Tensor:
-    """Return what a model makes of a batch of the `name` data.
+def made_of(task: Task, model: nn.Module, name: str, x: Tree, y: Tree) -> Made:
+    """Return what a model makes of a batch of the `name` data, as a task judges it.
 
     Raises:
-        PracError: If it does not take it, or returns anything but one tensor.
+        PracError: If it does not take it, or returns anything but tensors.
     """
     try:
-        outputs: Any = model(x)
+        made = task.made(model, x, y)
     except ModelFault as error:
         told = one_line(error) or type(error).__name__
         weights = next((of.dtype for of in model.parameters() if of.is_floating_point()), None)
         convert = f"; the model's weights are {weights}: convert the data to that"
         raise PracError(
-            f"the model does not take the {name} data: a batch of shape {tuple(x.shape)} and "
-            f"type {x.dtype} gave: {told}{convert * ('type' in told and x.dtype != weights)}"
+            f"the model does not take the {name} data: a batch of {shown(x)} gave: "
+            f"{told}{convert * ('type' in told and _first(x).dtype != weights)}"
         ) from error
-    if not isinstance(outputs, Tensor):
+    parts = leaves(made.outputs)
+    is_plain = isinstance(made.outputs, Tensor) or task.outputs is not None
+    if not is_plain or not parts or not all(isinstance(part, Tensor) for part in parts):
         mode = "training" if model.training else "evaluation"
-        kind = with_article(type(outputs).__name__)
+        kind = with_article(type(made.outputs).__name__)
         raise PracError(
-            f"the model returns {kind} in {mode} mode: expected one tensor; wrap the "
-            f"model in a module that returns what the loss takes"
+            f"the model returns {kind} in {mode} mode: expected one tensor; say by "
+            f"Task(outputs=...) what of it is judged"
         )
-    return outputs
+    return made
 
 
-def judged(task: Task, name: str, outputs: Tensor, y: Tensor) -> Any:
-    """Return a task's loss of outputs for a batch of the `name` data, its parts checked."""
+def shown(tree: Tree) -> str:
+    """Return the shapes and types of a batch's parts as words."""
+    if isinstance(tree, Tensor):
+        return f"shape {tuple(tree.shape)} and type {tree.dtype}"
+    parts = (f"{place} {tuple(of.shape)} {of.dtype}" for place, of in named_leaves(tree))
+    return f"{with_article(type(tree).__name__)} of {', '.join(parts)}"
+
+
+def _first(tree: Tree) -> Tensor:
+    return leaves(tree)[0]
+
+
+def judged(task: Task, name: str, made: Made, y: Tree, count: int) -> Any:
+    """Return a task's loss for a batch of `count` of the `name` data, its parts checked."""
+    outputs = mapped(torch.detach, made.outputs)
     try:
-        loss = task.loss(outputs, y)
-        parts = {"correct": task.correct(outputs.detach(), y)}
+        loss = batch_loss(task, made, y)
+        parts = {"correct": task.correct(outputs, y)}
         if task.prediction is not None:
-            parts["prediction"] = task.prediction(outputs.detach())
+            parts["prediction"] = task.prediction(outputs)
     except ModelFault as error:
         raise PracError(
-            f"the task does not take the model's outputs of shape {tuple(outputs.shape)} with "
-            f"{name} targets of shape {tuple(y.shape)}: {one_line(error)}"
+            f"the task does not take the model's outputs of {shown(outputs)} with {name} targets "
+            f"of {shown(y)}: {one_line(error)}"
         ) from error
     for part, values in parts.items():
-        check_judged(part, values, len(y))
+        check_judged(part, values, count)
     return loss
 
 
@@ -158,13 +191,16 @@ _JUDGED: dict[str, tuple[str, Callable[[Tensor], bool]]] = {
 }
 
 
-def check_class_scores(
-    task: Task, name: str, examples: Examples, outputs: Tensor, y: Tensor
-) -> None:
+def check_class_scores(task: Task, name: str, examples: Examples, outputs: Tree, y: Tree) -> None:
     """Raise a PracError unless outputs are scores of classes, and labels one class an example."""
     another = "for another task pass task=prac.Task(...)"
     if task is not CLASSIFICATION:
         another = "for another task pass Task(..., correct=..., prediction=None)"
+    if not isinstance(outputs, Tensor) or not isinstance(y, Tensor):
+        raise PracError(
+            f"the model's outputs are {shown(outputs)}, the {name} targets {shown(y)}: expected "
+            f"scores (examples, classes) and one integer class an example; {another}"
+        )
     if outputs.ndim != 2:
         raise PracError(
             f"the model's outputs have shape {tuple(outputs.shape)}: expected (examples, classes); "
@@ -199,9 +235,9 @@ def _as_classes(y: Tensor) -> str:
     return ", such as y.astype(int) or y.long() gives" if is_whole else ""
 
 
-def _checked_loss(task: Task, outputs: Tensor, y: Tensor) -> Tensor:
+def _checked_loss(task: Task, made: Made, y: Tree, count: int) -> Tensor:
     """Return the loss of outputs in training mode, one number that can be trained by."""
-    loss = judged(task, "training", outputs, y)
+    loss = judged(task, "training", made, y, count)
     if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
         shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
         raise PracError(

@@ -17,6 +17,7 @@ from .text import with_article as with_article
 from .transfer import flattened as flattened
 from .transfer import on_cpu as on_cpu
 from .trees import Tree as Tree
+from .trees import arguments as arguments
 from .trees import filled as filled
 from .trees import leaves as leaves
 from .trees import mapped as mapped

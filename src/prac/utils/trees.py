@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
-Tree = Any
+Tree: TypeAlias = Any
 """A tensor, or a tuple, a list or a mapping of trees."""
 
 
@@ -76,6 +76,17 @@ def filled(tree: Tree, values: list[Any]) -> Tree:
     """
     rest = iter(values)
     return mapped(lambda _: next(rest), tree)
+
+
+def arguments(tree: Tree) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return a batch of inputs as a function takes it: mappings by name, tuples one by one.
+
+    >>> arguments({"ids": 1}), arguments((1, 2)), arguments([1, 2])
+    (((), {'ids': 1}), ((1, 2), {}), (([1, 2],), {}))
+    """
+    if isinstance(tree, Mapping):
+        return (), dict(tree)
+    return (tree if isinstance(tree, tuple) else (tree,)), {}
 
 
 def _like(tree: Any, parts: list[Any]) -> Any:
