@@ -35,7 +35,7 @@ NAMES = {
         mask_distance ones pad_to_size prune random_scores scaled_plan snip stable synflow
         top_k_by_score union
     """,
-    "prac.data": "Examples MapExamples Pipeline TensorExamples",
+    "prac.data": "Examples MapExamples Pipeline StreamExamples TensorExamples",
     "prac.models": "Form MODELS Stem build",
 }
 

@@ -19,7 +19,7 @@ import yaml
 
 from prac.cli import main
 from prac.cli.command import COMMANDS
-from prac.config import METHODS, PRESETS, Recipe, flag_of, from_flat, leaves
+from prac.config import METHODS, PRESETS, Recipe, every_setting, flag_of, from_flat
 from prac.training.threads import with_threads
 from tests import cli_options
 
@@ -379,7 +379,7 @@ def test_help_names_every_setting_with_its_default(capsys):
         assert status == 0
         assert max(map(len, out.splitlines())) <= 80
     _, out, _ = run_prac(capsys, "find", "--help")
-    for _, field, _ in leaves(Recipe):
+    for _, field, _ in every_setting(Recipe):
         assert f"--{flag_of(field).replace('_', '-')}" in out
     assert "quickstart" in out
     status, out, _ = run_prac(capsys, "--help")

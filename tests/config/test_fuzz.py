@@ -18,11 +18,11 @@ from prac.cli.find import parser
 from prac.cli.given import EXCLUSIVE, UNUSED, check_exclusive, check_used
 from prac.cli.options import options_and_recipe
 from prac.cli.recorded import named_settings
-from prac.config import PRESETS, Recipe, RetrainRecipe, flag_of, flat, from_flat, leaves
+from prac.config import PRESETS, Recipe, RetrainRecipe, every_setting, flag_of, flat, from_flat
 from prac.errors import PracError
 from torture.budget import budget
 
-LEAVES = {flag_of(field): (field, hint) for _, field, hint in leaves(Recipe)}
+LEAVES = {flag_of(field): (field, hint) for _, field, hint in every_setting(Recipe)}
 PARSER = parser(named_settings([]))
 BUDGET = budget(150)
 

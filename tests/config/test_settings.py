@@ -29,16 +29,16 @@ from prac.config import (
     StopConfig,
     SubsetConfig,
     TrainConfig,
+    every_setting,
     flag_of,
     flat,
     from_flat,
-    leaves,
 )
 from prac.config.search import SearchKeywords
 from prac.config.settings import setting
 from prac.errors import PracError
 
-LEAVES = {flag_of(field): (path, field, hint) for path, field, hint in leaves(SearchConfig)}
+LEAVES = {flag_of(field): (path, field, hint) for path, field, hint in every_setting(SearchConfig)}
 # Written down a second time on purpose: a bound lost from its field shows here.
 BOUNDS = {
     "levels": ">=1",
@@ -382,7 +382,7 @@ def test_a_name_misspelt_gets_the_nearest(name, nearest):
 
 
 def test_flat_names_are_distinct_and_stand_for_their_own_part():
-    assert len(list(leaves(SearchConfig))) == len(LEAVES)
+    assert len(list(every_setting(SearchConfig))) == len(LEAVES)
     config = from_flat(
         SearchConfig, {"stop_rule": "never", "subset_rule": "cet", "score": "random"}
     )

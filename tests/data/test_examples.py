@@ -12,7 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    WeightedRandomSampler,
+    default_collate,
+)
 
 from prac.data import TensorExamples, as_examples
 from prac.data.augment import Pipeline, channel_statistics, crop_and_flip, drawn
@@ -428,7 +434,7 @@ class Endless:
 
 class Rows(Pairs):
     def __getitem__(self, index):
-        return {"image": self.x[index], "label": self.y[index]}
+        return {"image": self.x[index], "kind": self.y[index]}
 
 
 @pytest.mark.parametrize(
@@ -439,7 +445,10 @@ class Rows(Pairs):
         (lambda: MapExamples([]), "the data set is empty"),  # type: ignore[arg-type]
         (lambda: MapExamples(Endless()), "the data set has no length"),  # type: ignore[arg-type]
         (lambda: as_examples(3), "the data set is an int: expected a map-style dataset"),
-        (lambda: as_examples(Rows(*data())), r"example 0 .* is a dict: expected a pair \(x, y\)"),
+        (
+            lambda: as_examples(Rows(*data())),
+            "example 0 .* is a mapping of 'image', 'kind'",
+        ),
         (
             lambda: as_examples(Pairs([object()], [1])),
             "x of example 0 .* is an object: expected a te",
@@ -481,18 +490,15 @@ def frame():
 
 X, Y = data()
 MISTAKEN: dict[str, tuple[Any, str]] = {
-    "stream": (Stream(), "the data set is a Stream: .*collect its examples"),
-    "sized stream": (
-        SizedStream(),
-        "the data set is a SizedStream: .*collect its examples",
-    ),
+    "stream": (Stream(), "the data set is a Stream without a length: a stream is trained on where"),
+    "sized stream": (SizedStream(), "the example at place 0 of the data set carries no id"),
     "generator": (
         (pair for pair in ()),
         "the data set is a generator: .*collect its examples",
     ),
     "loader": (
-        DataLoader(Pairs(X, Y)),
-        "the data set is a DataLoader: .*pass its data set, `",
+        DataLoader(Pairs(X, Y), sampler=WeightedRandomSampler([1.0] * 10, 10)),
+        "the data set is a DataLoader with a WeightedRandomSampler of its own: which examples come",
     ),
     "class": (Pairs, "the data set is a type: .*pass an object of the class Pairs, not the class"),
     "list of arrays": (
@@ -512,7 +518,18 @@ MISTAKEN: dict[str, tuple[Any, str]] = {
     "length": (Unmeasured(X, Y), r"len\(\) of the data set raises ValueError: not yet: expected a"),
     "no targets": ((X, None), r"y of the data set \(x, y\) is a NoneType that torch does not take"),
     "words": ((X, ["a"] * 10), r"y of the data set \(x, y\) is a list that torch does not take"),
-    "dicts": (({"a": X}, Y), r"x of the data set \(x, y\) is a dict that torch does not take"),
+    "unequal parts": (
+        ({"a": X, "b": X[:3]}, Y),
+        r"x\['b'\] of the data set has 3 rows, x\['a'\] 10",
+    ),
+    "two pairs": (
+        ((X[0], X[1]), (X[2], X[3])),
+        "x of the data set is a tuple of 2 parts, and so is y",
+    ),
+    "rows or inputs": (
+        (torch.zeros(4, 4).unbind(), torch.zeros(4)),
+        "x of the data set is a tuple of 4 parts with 4 rows each, for 4 examples: pass a list",
+    ),
     "unequal tensors": (
         ([X[0], X[1, :1]], Y[:2]),
         r"x of the data set \(x, y\) is a list that torch does not take \(its part 1 is",
@@ -563,10 +580,6 @@ class Oddly(Dataset):
 
 
 NO_PAIRS: list[tuple[Any, str]] = [
-    (({"a": torch.zeros(2)}, 1), r"x of example {} of the data set is a dict: expected a tensor"),
-    (((torch.zeros(2), torch.zeros(2)), 1), r"x of example {} of the data set is a tuple: expect"),
-    (([1.0, 2.0], 1), r"x of example {} of the data set is a list: expected a tensor"),
-    ((torch.zeros(2), {"box": 1}), r"y of example {} of the data set is a dict: expected a tensor"),
     ((torch.zeros(2), None), r"y of example {} of the data set is a NoneType: expected a tensor"),
     ((torch.zeros(2), "cat"), r"y of example {} of the data set is a str: expected a tensor"),
     (
@@ -578,7 +591,8 @@ NO_PAIRS: list[tuple[Any, str]] = [
         r"x of example {} .* \(it has masked values\): fill",
     ),
     ((torch.zeros(2), 1, 2), r"example {} of the data set is a tuple of 3 parts: expected a pair"),
-    ({"x": 1, "y": 2}, r"example {} of the data set is a dict: expected a pair \(x, y\)"),
+    ({"a": 1, "b": 2}, r"example {} of the data set is a mapping of 'a', 'b': expected a target"),
+    ({"y": 1, "label": 2}, r"example {} of the data set is a mapping of 'y', 'label': expected a"),
     (None, r"example {} of the data set is a NoneType: expected a pair"),
     (torch.zeros(2), r"example {} of the data set is a Tensor: expected a pair"),
 ]
@@ -631,7 +645,7 @@ SETS: list[tuple[Any, str]] = [
     ([], "^{} is empty"),
     ((torch.zeros(3), torch.zeros(2)), "^{} has 3 inputs but 2 targets"),
     ((torch.zeros(0), torch.zeros(0)), "^{} is empty"),
-    (({}, torch.zeros(2)), r"^x of {} \(x, y\) is a dict that torch does not take"),
+    (({}, torch.zeros(2)), "^x of {} is an empty dict: expected tensors"),
     ((3, 4), "^x of {} is a number"),
     (Oddly((torch.zeros(3), 1), 12), "^x of example 12 of {} is torch.float32 of shape"),
     (MapExamples(Oddly((torch.zeros(3), 1), 12)), "^x of example 12 of {} is torch.float32"),
@@ -743,7 +757,7 @@ def test_fewer_than_no_workers_are_refused():
         (Y.float(), None),
         (Y[:, None], None),
         (Y[:9], None),
-        (Y.tolist(), None),
+        (Y.tolist(), Y),
     ],
 )
 def test_a_data_set_s_labels_are_its_classes_or_are_left(labels, expected):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prac.cli.given import check_exclusive
 from prac.cli.memory import keep_freed_memory
 from prac.cli.parser import Parser
-from prac.config import ABOUT_METHODS, PRESETS, Settings, flag_of, from_flat, leaves
+from prac.config import ABOUT_METHODS, PRESETS, Settings, every_setting, flag_of, from_flat
 from prac.monitor import TRACKERS, Progress
 from prac.training import MOST_THREADS, RunControl, save_interval
 
@@ -43,7 +43,7 @@ def add_settings(
     the hidden settings out.
     """
     defaults = defaults or {}
-    for path, field, hint in leaves(cls):
+    for path, field, hint in every_setting(cls):
         name = (title, *path)[-2]
         parser.group(f"{TITLES.get(name, name)} settings")
         flag = flag_of(field)
@@ -209,5 +209,5 @@ def options_and_recipe(made: Parser, arguments: Sequence[str], cls: type[S]) -> 
         shown = {name: values[name] for name in made.in_files}
         print(yaml.safe_dump(shown, sort_keys=False), end="")
         raise SystemExit(0)
-    names = [flag_of(field) for _, field, _ in leaves(cls)]
+    names = [flag_of(field) for _, field, _ in every_setting(cls)]
     return options, from_flat(cls, {name: values[name] for name in names})

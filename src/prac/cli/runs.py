@@ -10,7 +10,7 @@ from typing import Any
 
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
-from prac.config import Recipe, flag_of, leaves
+from prac.config import Recipe, every_setting, flag_of
 from prac.errors import PracError, unknown_name
 from prac.io import other_kind
 from prac.report import RUN_COLUMNS, RunFacts, differences, in_short, row, with_names
@@ -22,7 +22,7 @@ NARROW = ("levels", "density", "test", "vs dense", "verdict", "saved")
 
 SORTED_BY = (
     *("path", "density", "accuracy", "difference", "iterations", "saved", "verdict"),
-    *(flag_of(field).replace("_", "-") for _, field, _ in leaves(Recipe)),
+    *(flag_of(field).replace("_", "-") for _, field, _ in every_setting(Recipe)),
 )
 """What completion offers for `--sort`."""
 

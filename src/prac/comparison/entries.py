@@ -11,10 +11,10 @@ from prac.config import (
     SearchConfig,
     StopConfig,
     TrainConfig,
+    every_setting,
     flag_of,
     flat,
     from_flat,
-    leaves,
     method_settings,
     parsed,
 )
@@ -112,7 +112,7 @@ def settings_of(variant: str, fraction: float | None = None) -> dict[str, Any]:
     """
     method, *changes = variant.split(":")
     settings = method_settings(method, fraction)
-    hints = {flag_of(field): hint for _, field, hint in leaves(SearchConfig)}
+    hints = {flag_of(field): hint for _, field, hint in every_setting(SearchConfig)}
     where = f"method {variant!r}"
     for change in changes:
         option, equals, value = change.partition("=")

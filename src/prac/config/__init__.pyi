@@ -24,10 +24,10 @@ from .search import TrainConfig as TrainConfig
 from .settings import Settings as Settings
 from .settings import check_bounds as check_bounds
 from .settings import checked as checked
+from .settings import every_setting as every_setting
 from .settings import flag_of as flag_of
 from .settings import flat as flat
 from .settings import from_flat as from_flat
-from .settings import leaves as leaves
 from .settings import own_part as own_part
 from .settings import parsed as parsed
 from .settings import without_none as without_none

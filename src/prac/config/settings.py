@@ -80,7 +80,7 @@ class Settings:
 def _hint(cls: type[Settings], name: str, value: Any) -> str:
     """Return where a setting is that a class has not itself, or its nearest name; or nothing."""
     places: dict[str, list[str]] = {}
-    for path, field, _ in leaves(cls):
+    for path, field, _ in every_setting(cls):
         for one in {flag_of(field), field.name}:
             places.setdefault(one, []).append(".".join(path))
     places |= {field.name: [field.name] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -154,13 +154,13 @@ def check_bounds(name: str, value: Any, bounds: Mapping[str, float | None]) -> N
             raise PracError(f"{name} is {number!r}: expected {wanted}")
 
 
-def leaves(cls: type) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any], Any]]:
+def every_setting(cls: type) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any], Any]]:
     """Yield (path, field, type) of every setting below a settings dataclass, in order."""
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
         if isinstance(hint, type) and issubclass(hint, Settings):
-            for path, leaf, leaf_hint in leaves(hint):
+            for path, leaf, leaf_hint in every_setting(hint):
                 yield (field.name, *path), leaf, leaf_hint
         else:
             yield (field.name,), field, hint
@@ -169,7 +169,7 @@ def leaves(cls: type) -> Iterator[tuple[tuple[str, ...], dataclasses.Field[Any],
 def flat(settings: Settings) -> dict[str, Any]:
     """Return {flat name: plain value} of every setting, ready for YAML, JSON and comparison."""
     result: dict[str, Any] = {}
-    for path, field, _ in leaves(type(settings)):
+    for path, field, _ in every_setting(type(settings)):
         value: Any = functools.reduce(getattr, path, settings)
         result[flag_of(field)] = list(value) if isinstance(value, tuple) else value
     return result
@@ -181,7 +181,7 @@ def from_flat(cls: type[S], values: Mapping[str, Any]) -> S:
     Raises:
         PracError: On an unknown name, offering the nearest, or a value out of range.
     """
-    known = {flag_of(field) for _, field, _ in leaves(cls)}
+    known = {flag_of(field) for _, field, _ in every_setting(cls)}
     for name in values:
         if name not in known:
             raise unknown_name("setting", name, known)

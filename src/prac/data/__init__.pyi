@@ -13,4 +13,5 @@ from .pixels import are_images as are_images
 from .pixels import pixels_of as pixels_of
 from .sources import is_data as is_data
 from .split import HoldOutError as HoldOutError
+from .streams import StreamExamples as StreamExamples
 from .workers import signalled_with_parent as signalled_with_parent

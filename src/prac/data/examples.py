@@ -28,7 +28,11 @@ THE_DATA_SET = "the data set"
 
 
 class Examples(Protocol):
-    """A fixed, indexed set of examples."""
+    """A fixed, indexed set of examples.
+
+    One that cannot be read in any order also has `epoch_order(members, seed)`: int64 (k,) of int64
+    (k,), the members in the order in which an epoch presents them.
+    """
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     Dataset,
+    IterableDataset,
     RandomSampler,
     SequentialSampler,
     Subset,
@@ -28,8 +30,10 @@ from prac.data.examples import (
     checked_source_indices,
     with_long_classes,
 )
+from prac.data.likeness import Like, target_in
 from prac.data.pairs import pair_of_trees
-from prac.data.reading import Like, Reading, counted, target_in
+from prac.data.reading import Reading, counted
+from prac.data.streams import StreamExamples
 from prac.data.workers import fetched
 from prac.errors import PracError
 from prac.utils import Tree, mapped, with_article
@@ -79,7 +83,7 @@ class MapExamples:
                 if one of the first examples is no pair of tensors, arrays or numbers, or another
                 one each time.
         """
-        self._name, self._collate_fn, self._target = name, collate_fn, target
+        self.name, self._collate_fn, self._target = name, collate_fn, target
         length = counted(dataset, name)
         self.dataset, self.unaugmented = dataset, dataset if unaugmented is None else unaugmented
         scored = length if unaugmented is None else counted(unaugmented, self._unaugmented_name)
@@ -153,6 +157,12 @@ class MapExamples:
         moved.device = device
         return moved
 
+    def called(self, name: str) -> MapExamples:
+        """Return the same examples, called otherwise where something is wrong with one."""
+        renamed = copy.copy(self)
+        renamed.name = name
+        return renamed
+
     def stream(
         self, batches: Sequence[Tensor], *, seeds: Sequence[int] | None = None
     ) -> Iterator[tuple[Tree, Tree]]:
@@ -175,9 +185,9 @@ class MapExamples:
         """Return what reads the examples, with or without augmentation."""
         read = partial(Reading, target=self._target, collate=self._collate_fn)
         if self.dataset is self.unaugmented:
-            return read(self.dataset, self._name, self._like)
+            return read(self.dataset, self.name, self._like)
         if augmented:  # They may have another size or type than without it.
-            return read(self.dataset, self._name)
+            return read(self.dataset, self.name)
         return read(self.unaugmented, self._unaugmented_name, self._like)
 
     def _on_device(self, tensor: Tensor) -> Tensor:
@@ -185,7 +195,7 @@ class MapExamples:
 
     @property
     def _unaugmented_name(self) -> str:
-        return self._name.replace("the ", "the unaugmented ", 1)
+        return self.name.replace("the ", "the unaugmented ", 1)
 
 
 class LazyPairs(Dataset[tuple[Tensor, Tensor]]):
@@ -233,7 +243,7 @@ def _class_names(dataset: Any) -> tuple[str, ...]:
 
 
 def as_examples(data: Any, name: str = THE_DATA_SET) -> Examples:
-    """Return `data` as Examples: a pair of tensors, a map-style dataset, or Examples already.
+    """Return `data` as Examples: a pair of tensors, a dataset, or Examples already.
 
     Of a DataLoader its data set, collation and workers are taken; a mapping of arrays has the
     target among them. Where something is wrong with an example, now or later, it is one of `name`.
@@ -241,12 +251,8 @@ def as_examples(data: Any, name: str = THE_DATA_SET) -> Examples:
     Raises:
         PracError: If it is none of them.
     """
-    if isinstance(data, MapExamples):
-        if name != data._name == THE_DATA_SET:
-            called = copy.copy(data)
-            called._name = name
-            return called
-        return data
+    if isinstance(data, (MapExamples, StreamExamples)):
+        return data.called(name) if data.name == THE_DATA_SET else data
     if isinstance(data, TensorExamples):
         return data
     if isinstance(data, tuple) and len(data) == 2:
@@ -258,18 +264,27 @@ def as_examples(data: Any, name: str = THE_DATA_SET) -> Examples:
         return TensorExamples(*pair_of_trees(inputs, data[target], name))
     if all(hasattr(data, name) for name in ("stream", "fingerprint", "source_indices")):
         return data  # type: ignore[no-any-return]
+    if isinstance(data, IterableDataset):
+        return StreamExamples(data, name=name)
     return MapExamples(data, name=name)
 
 
-def _of_loader(loader: DataLoader[Any], name: str) -> MapExamples:
+def _of_loader(loader: DataLoader[Any], name: str) -> Examples:
     """Return a loader's examples: which of them come when is the search's to say.
 
     Raises:
         PracError: If the loader says it otherwise than by taking all in order, or in any.
     """
-    own = loader.sampler if loader.batch_size is not None else loader.batch_sampler
+    collate = None if loader.collate_fn is default_collate else loader.collate_fn
+    if isinstance(loader.dataset, IterableDataset):
+        return StreamExamples(loader.dataset, collate_fn=collate, name=name)
+    own: Any = loader.batch_sampler
+    if own is None or type(own) is BatchSampler:
+        own = loader.sampler if own is None else own.sampler
     takes_all = isinstance(own, SequentialSampler) or (
-        type(own) is RandomSampler and not own.replacement and own.num_samples == len(own)
+        type(own) is RandomSampler
+        and not own.replacement
+        and own.num_samples == counted(loader.dataset, name)
     )
     if not takes_all:
         raise PracError(
@@ -277,5 +292,4 @@ def _of_loader(loader: DataLoader[Any], name: str) -> MapExamples:
             f"examples come when is chosen here, so that each is told by its place; pass a "
             f"DataLoader without it, or prac.data.MapExamples(loader.dataset)"
         )
-    collate = None if loader.collate_fn is default_collate else loader.collate_fn
     return MapExamples(loader.dataset, workers=loader.num_workers, collate_fn=collate, name=name)

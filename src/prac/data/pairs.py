@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from prac.data.augment import lost_in_float32
 from prac.data.convert import NoNumbersError, as_tensor
-from prac.data.reading import check_dense
+from prac.data.likeness import check_dense
 from prac.errors import PracError
 from prac.utils import Tree, leaves, named_leaves, with_article
 
@@ -19,27 +19,68 @@ from prac.utils import Tree, leaves, named_leaves, with_article
 def pair_of_trees(x: Any, y: Any, name: str) -> tuple[Tree, Tree]:
     """Return inputs and targets as trees of tensors, NumPy's float64 as torch's default type.
 
-    A list is an array, one part an example; a tuple of arrays is several inputs side by side.
+    A list is an array, one part an example. A tuple is several inputs side by side where its parts
+    have a row an example, and an array where it has a part an example.
 
     Raises:
-        PracError: If a part has no numbers, or they are not of as many examples.
+        PracError: If a part has no numbers, or they are not of as many examples, or a tuple may be
+            either.
     """
-    trees = _as_tree("x", x, name), _as_tree("y", y, name)
+    if isinstance(x, tuple) and isinstance(y, tuple) and len(x) == len(y) == 2:
+        raise PracError(
+            f"x of {name} is a tuple of 2 parts, and so is y: these may be two examples (x, y); "
+            f"pass examples as a list of pairs, or prac.data.TensorExamples(x, y) for two inputs "
+            f"and two targets"
+        )
+    trees = (
+        _as_tree("x", x, _Row(name, _rows(y))),
+        _as_tree("y", y, _Row(name, _rows(x))),
+    )
     _check_rows(x, y, name)
     check_pair(*trees, name)
     return trees
 
 
-def _as_tree(part: str, value: Any, name: str) -> Tree:
+class _Row(NamedTuple):
+    """What a part is one of: the data's name, and how many examples the other part tells of."""
+
+    name: str
+    examples: int | None
+
+
+def _rows(value: Any) -> int | None:
+    """Return how many examples a value tells of, if it does."""
     if isinstance(value, Mapping):
-        return {key: _as_tree(f"{part}[{key!r}]", of, name) for key, of in value.items()}
-    if isinstance(value, tuple) and value and not any(map(_is_number, value)):
-        return tuple(_as_tree(f"{part}[{i}]", of, name) for i, of in enumerate(value))
-    return _as_tensor(part, value, name)
+        return next(filter(None, map(_rows, value.values())), None)
+    if isinstance(value, tuple):
+        return None
+    try:
+        return len(value)
+    except TypeError:
+        return None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, str, bytes)) or np.isscalar(value)
+def _as_tree(part: str, value: Any, of: _Row) -> Tree:
+    if isinstance(value, Mapping):
+        return {key: _as_tree(f"{part}[{key!r}]", each, of) for key, each in value.items()}
+    if isinstance(value, tuple) and _is_side_by_side(part, value, of):
+        return tuple(_as_tree(f"{part}[{i}]", each, of) for i, each in enumerate(value))
+    return _as_tensor(part, value, of.name)
+
+
+def _is_side_by_side(part: str, values: tuple[Any, ...], of: _Row) -> bool:
+    """Say whether a tuple holds arrays with a row an example, rather than an array an example."""
+    if not values or any(isinstance(each, (str, bytes)) or not np.ndim(each) for each in values):
+        return False
+    has_parts = len(values) == of.examples
+    has_rows = all(_rows(each) in (of.examples, None) for each in values)
+    if has_parts and has_rows:
+        raise PracError(
+            f"{part} of {of.name} is a tuple of {len(values)} parts with {of.examples} rows each, "
+            f"for {of.examples} examples: pass a list where each part is an example's, or a "
+            f"mapping where each is an input of its own"
+        )
+    return not has_parts
 
 
 def check_pair(x: Tree, y: Tree, name: str) -> None:
@@ -62,7 +103,7 @@ def check_pair(x: Tree, y: Tree, name: str) -> None:
         if len(values) != len(like):
             raise PracError(
                 f"{part} of {name} has {len(values)} rows, {first} {len(like)}: expected one an "
-                f"example; where a tuple has an array an example, pass a list instead"
+                f"example"
             )
     if len(like) == 0:
         raise PracError(f"{name} is empty: expected at least one example")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from prac.data.examples import Examples
+from prac.utils import Tree, leaves
 
 
 def pixels_of(examples: Examples, ids: Tensor) -> Tensor:
@@ -13,7 +14,8 @@ def pixels_of(examples: Examples, ids: Tensor) -> Tensor:
 
     Where no normalisation is known and values go beyond 0 to 1, they are brought there together.
     """
-    x, _ = next(iter(examples.stream([ids])))
+    x = _image_in(next(iter(examples.stream([ids])))[0])
+    assert x is not None, "only examples that are images are looked at"
     x = x.float().cpu()
     pipeline = getattr(examples, "pipeline", None)
     if pipeline is not None and pipeline.mean:
@@ -29,6 +31,10 @@ def pixels_of(examples: Examples, ids: Tensor) -> Tensor:
 
 
 def are_images(examples: Examples) -> bool:
-    """Say whether examples can be looked at: (1 or 3, height, width) each."""
-    x, _ = next(iter(examples.stream([torch.tensor([0])])))
-    return x.ndim == 4 and x.shape[1] in (1, 3)
+    """Say whether examples can be looked at: they are, or hold, (1 or 3, height, width) each."""
+    return _image_in(next(iter(examples.stream([torch.tensor([0])])))[0]) is not None
+
+
+def _image_in(x: Tree) -> Tensor | None:
+    """Return the first of a batch's inputs that are images."""
+    return next((of for of in leaves(x) if of.ndim == 4 and of.shape[1] in (1, 3)), None)

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from operator import getitem
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from prac.data.convert import NoNumbersError, has_values, is_plain, to_plain
+from prac.data.convert import NoNumbersError, has_values, to_plain
+from prac.data.likeness import Like, Pair, check_dense, fits_type, places_of, target_in
 from prac.errors import PracError, Unreadable, is_out_of_memory
 from prac.utils import (
     Tree,
@@ -22,102 +23,12 @@ from prac.utils import (
     generators_put_back,
     mapped,
     named_leaves,
+    of_kind,
     one_line,
     own_generators,
     seed_generators_,
     with_article,
 )
-
-TARGETS = ("labels", "label", "targets", "target", "y")
-"""What of an example that is a mapping is taken for its target, where there is one of them."""
-
-Pair = tuple[Tree, Tree]
-"""An example, or a batch of them: inputs and targets."""
-
-
-class Like(NamedTuple):
-    """An example that others have to be like: what it holds where, of which types and shapes."""
-
-    example: int
-    places: tuple[str, ...]
-    types: tuple[torch.dtype, ...]
-    shapes: tuple[torch.Size, ...]
-
-    @classmethod
-    def of(cls, index: int, pair: Pair) -> Like:
-        """Return what is like a pair; targets that are whole numbers become int64."""
-        found = dict(_places(pair))
-        types = [_type_in(place, tensor.dtype) for place, tensor in found.items()]
-        shapes = [tensor.shape for tensor in found.values()]
-        return cls(index, tuple(found), tuple(types), tuple(shapes))
-
-    def fits_at_once(self, examples: Sequence[Any]) -> bool:
-        """Say whether all are pairs of tensors, or of plain integers, like it.
-
-        Most are, and are told fast.
-        """
-        if self.places != ("x", "y"):
-            return False
-        if not all(type(example) is tuple and len(example) == 2 for example in examples):
-            return False
-        columns = zip(zip(*examples, strict=True), self.types, self.shapes, strict=True)
-        return all(_are_like(values, dtype, shape) for values, dtype, shape in columns)
-
-
-def _places(pair: Pair) -> Iterator[tuple[str, Any]]:
-    """Yield what a pair holds, each with its place, such as x or y['boxes']."""
-    for part, tree in zip("xy", pair, strict=True):
-        yield from named_leaves(tree, part)
-
-
-def target_in(names: Iterable[Any]) -> str | None:
-    """Return which of an example's names is its target's, where only one can be.
-
-    >>> target_in(["input_ids", "labels"]), target_in(["a", "b"])
-    ('labels', None)
-    """
-    known = [name for name in names if name in TARGETS]
-    return known[0] if len(known) == 1 else None
-
-
-def _type_in(place: str, dtype: torch.dtype) -> torch.dtype:
-    """Return the type of values of an example: int64 for integers of any width among targets.
-
-    Losses take classes so, and NumPy's are often int32. Other types stay.
-    """
-    if not place.startswith("y"):
-        return dtype
-    is_integer = not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
-    return torch.int64 if is_integer else dtype
-
-
-def _are_like(values: Sequence[Any], dtype: torch.dtype, shape: torch.Size) -> bool:
-    kinds = set(map(type, values))
-    if kinds == {Tensor}:
-        if any(map(_oddity, values)) or not all(map(is_plain, values)):
-            return False
-        return all(value.dtype is dtype and value.shape == shape for value in values)
-    return kinds == {int} and dtype is torch.int64 and not shape
-
-
-def check_dense(where: str, tensor: Tensor, remedy: str = "convert it") -> None:
-    """Raise a PracError for a tensor that cannot be indexed, stacked and read as others are."""
-    if oddity := _oddity(tensor):
-        by = "dequantize" if tensor.is_quantized else "to_dense"
-        raise PracError(
-            f"{where} is {oddity}: expected a dense tensor with values; {remedy}, such as by {by}()"
-        )
-
-
-def _oddity(tensor: Tensor) -> str:
-    """Return what a tensor is other than a dense one with values; nothing for such."""
-    if tensor.layout is not torch.strided:
-        return f"a tensor of layout {tensor.layout}"
-    if tensor.is_nested:
-        return "a nested tensor"
-    if tensor.is_quantized:
-        return "a quantised tensor"
-    return "a tensor on the device 'meta', without values" if tensor.is_meta else ""
 
 
 class Reading(Dataset[Pair]):
@@ -203,14 +114,14 @@ class Reading(Dataset[Pair]):
         try:
             batch = self._collate(list(examples))
         except Exception as error:
-            if _passes(error):
+            if is_told_already(error):
                 raise
-            raise _kind(error)(
-                f"collate_fn of {self._name} raises {_shown(error)} for the examples "
+            raise error_kind(error)(
+                f"collate_fn of {self._name} raises {error_in_words(error)} for the examples "
                 f"{', '.join(map(str, indices[:8]))}{', ...' if len(indices) > 8 else ''}: mend it"
             ) from error
         pair = self._split(batch, f"what collate_fn of {self._name} gives")
-        for place, value in _places(pair):
+        for place, value in places_of(pair):
             if not isinstance(value, Tensor):
                 raise PracError(
                     f"{place} of what collate_fn of {self._name} gives is "
@@ -224,11 +135,11 @@ class Reading(Dataset[Pair]):
         try:
             return fetch()
         except Exception as error:
-            if _passes(error):
+            if is_told_already(error):
                 raise
-            raise _kind(error)(
-                f"example {index} of {self._name} raises {_shown(error)}: mend it in the data "
-                f"set, or leave the example out with torch.utils.data.Subset"
+            raise error_kind(error)(
+                f"example {index} of {self._name} raises {error_in_words(error)}: mend it in the "
+                f"data set, or leave the example out with torch.utils.data.Subset"
             ) from error
 
     def _fetched_together(self, indices: list[int]) -> Sequence[Any]:
@@ -238,12 +149,12 @@ class Reading(Dataset[Pair]):
         try:
             examples = list(fetch(indices))
         except Exception as error:
-            if _passes(error):
+            if is_told_already(error):
                 raise
             for index in indices:  # Which of them it is; an error may also be of all together.
                 self._fetched(index, partial(fetch, [index]))
-            raise _kind(error)(
-                f"__getitems__ of {self._name} raises {_shown(error)} for the examples "
+            raise error_kind(error)(
+                f"__getitems__ of {self._name} raises {error_in_words(error)} for the examples "
                 f"{', '.join(map(str, indices))} together, and for none of them alone: mend it in "
                 f"the data set"
             ) from error
@@ -266,7 +177,7 @@ class Reading(Dataset[Pair]):
                 return {key: tree(f"{place}[{key!r}]", of) for key, of in value.items()}
             if isinstance(value, (tuple, list)) and not _are_numbers(value):
                 parts = [tree(f"{place}[{number}]", of) for number, of in enumerate(value)]
-                return filled(value, parts)
+                return of_kind(value, parts)
             return made(place, index, value)
 
         return tree("x", x), tree("y", y)
@@ -331,7 +242,7 @@ class Reading(Dataset[Pair]):
         )
 
     def _alike(self, index: int, pair: Pair, like: Like) -> Pair:
-        found = dict(_places(pair))
+        found = dict(places_of(pair))
         if tuple(found) != like.places:
             raise PracError(
                 f"example {index} of {self._name} has {_listed(found)}, example {like.example} "
@@ -341,7 +252,7 @@ class Reading(Dataset[Pair]):
         for (place, tensor), dtype, shape in zip(
             found.items(), like.types, like.shapes, strict=True
         ):
-            if tensor.shape != shape or not _fits(place, tensor.dtype, dtype):
+            if tensor.shape != shape or not fits_type(place, tensor.dtype, dtype):
                 raise PracError(
                     f"{place} of example {index} of {self._name} is {tensor.dtype} of shape "
                     f"{tuple(tensor.shape)}, that of example {like.example} {dtype} of shape "
@@ -382,25 +293,18 @@ def _stacked(*values: Any) -> Tensor:
     return stacked
 
 
-def _fits(part: str, dtype: torch.dtype, wanted: torch.dtype) -> bool:
-    """Say whether values are of the type wanted, or are targets that it holds as they are."""
-    if part.startswith("x"):
-        return dtype == wanted
-    dtype = _type_in(part, dtype)
-    are_floats = dtype.is_floating_point and wanted.is_floating_point
-    return dtype == wanted or (are_floats and torch.promote_types(dtype, wanted) == wanted)
-
-
-def _passes(error: Exception) -> bool:
+def is_told_already(error: Exception) -> bool:
     """Say whether an error is told as it is: prac's own, or of memory."""
     return isinstance(error, (PracError, MemoryError)) or is_out_of_memory(error)
 
 
-def _kind(error: Exception) -> type[PracError]:
+def error_kind(error: Exception) -> type[PracError]:
+    """Return the error that tells of another: `Unreadable` where what is on disk may be why."""
     return Unreadable if isinstance(error, OSError) else PracError
 
 
-def _shown(error: Exception) -> str:
+def error_in_words(error: Exception) -> str:
+    """Return an error's kind and text, on one line."""
     text = one_line(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -411,7 +315,7 @@ def counted(data: Any, name: str = "the data set") -> int:
     Raises:
         PracError: If it is none, or has no length or no examples.
     """
-    if isinstance(data, IterableDataset) or _advice(data) or not hasattr(data, "__getitem__"):
+    if _advice(data) or not hasattr(data, "__getitem__"):
         raise PracError(
             f"{name} is {with_article(type(data).__name__)}: expected a map-style dataset of "
             f"(x, y), with len() and [index], or a pair of tensors{_advice(data)}"
@@ -423,9 +327,11 @@ def counted(data: Any, name: str = "the data set") -> int:
             f"{name} has no length: expected a map-style dataset with len() and [index]"
         ) from error
     except Exception as error:
-        if _passes(error):
+        if is_told_already(error):
             raise
-        raise PracError(f"len() of {name} raises {_shown(error)}: expected a number") from error
+        raise PracError(
+            f"len() of {name} raises {error_in_words(error)}: expected a number"
+        ) from error
     if length == 0:
         raise PracError(f"{name} is empty: expected at least one example")
     return length
@@ -446,8 +352,8 @@ def _advice(data: Any) -> str:
         return f"; pass a tuple (x, y) instead of {with_article(kind)} of {len(data)} arrays"
     if isinstance(data, (str, bytes, dict)):
         return "; load the examples first"
-    if isinstance(data, IterableDataset) or (
-        isinstance(data, Iterable) and not hasattr(data, "__getitem__")
-    ):
+    if isinstance(data, Iterator):
         return "; collect its examples in a list, if they fit in memory"
+    if isinstance(data, Iterable) and not hasattr(data, "__getitem__"):
+        return "; pass prac.data.StreamExamples(dataset), if each has an id"
     return ""

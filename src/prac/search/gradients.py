@@ -28,7 +28,7 @@ from prac.models import (
     tensors_put_back,
 )
 from prac.runs import Cost
-from prac.training import ModelFault, Problem, batch_loss, shown
+from prac.training import ModelFault, Problem, batch_loss, form_of
 from prac.utils import (
     derive_seed,
     generator,
@@ -159,8 +159,8 @@ def synaptic_flow(problem: Problem, weights: Tensors, masks: Tensors) -> dict[st
     x, _ = next(iter(problem.train.stream([torch.arange(1)])))
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise PracError(
-            f"the examples are {shown(x)}: SynFlow needs a network that takes real numbers; choose "
-            f"another score"
+            f"the examples are {form_of(x)}: SynFlow needs a network that takes real numbers; "
+            f"choose another score"
         )
     with _copied(problem, weights, masks) as (model, chosen):
         model.double().eval()

@@ -23,4 +23,4 @@ from .step import batch_loss as batch_loss
 from .task import CLASSIFICATION as CLASSIFICATION
 from .task import Task as Task
 from .trial import ModelFault as ModelFault
-from .trial import shown as shown
+from .trial import form_of as form_of

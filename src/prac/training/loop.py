@@ -194,7 +194,8 @@ class _Epoch:
         epoch, done = divmod(step, plan.iterations_per_epoch)
         begin = step - done
         presented, weights = sample(epoch)
-        ids = epoch_batches(presented, batch_size, derive_seed(seed, "order", epoch))
+        order = getattr(data, "epoch_order", shuffled)
+        ids = epoch_batches(presented, batch_size, derive_seed(seed, "order", epoch), order)
         ids = ids[done : plan.iterations - begin]
         self.last = step + len(ids)
         self.end = min(begin + plan.iterations_per_epoch, plan.iterations)
@@ -319,11 +320,20 @@ def _shapes(batch: Tree) -> list[tuple[str, torch.Size]]:
     return [(place, of.shape[1:]) for place, of in named_leaves(batch)]
 
 
-def epoch_batches(members: Tensor, batch_size: int, seed: int) -> list[Tensor]:
+def shuffled(members: Tensor, seed: int) -> Tensor:
+    """Return int64 (n,), the members in an order drawn from `seed`."""
+    return members[torch.randperm(len(members), generator=generator(seed))]
+
+
+def epoch_batches(
+    members: Tensor,
+    batch_size: int,
+    seed: int,
+    order: Callable[[Tensor, int], Tensor] = shuffled,
+) -> list[Tensor]:
     """Return one epoch's index batches: the members in an order drawn from `seed`.
 
     >>> [len(batch) for batch in epoch_batches(torch.arange(5), 2, seed=0)]
     [2, 3]
     """
-    order = torch.randperm(len(members), generator=generator(seed))
-    return list(members[order].split(batch_sizes(len(members), batch_size)))
+    return list(order(members, seed).split(batch_sizes(len(members), batch_size)))

@@ -35,9 +35,9 @@ from prac.training.trial import (
     check_judged,
     check_no_more,
     first_batch,
+    form_of,
     judged,
     made_of,
-    shown,
     tried_steps,
 )
 from prac.utils import derive_seed, held_generators, one_line, seeded
@@ -242,7 +242,7 @@ class Problem:
                 losses: Any = self.task.losses(outputs, y)
             except ModelFault as error:
                 raise PracError(
-                    f"the task's `losses` does not take the model's outputs of {shown(outputs)}: "
+                    f"the task's `losses` does not take the model's outputs of {form_of(outputs)}: "
                     f"{one_line(error)}"
                 ) from error
         check_judged("losses", losses, count)

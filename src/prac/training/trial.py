@@ -125,7 +125,7 @@ def made_of(task: Task, model: nn.Module, name: str, x: Tree, y: Tree) -> Made:
         weights = next((of.dtype for of in model.parameters() if of.is_floating_point()), None)
         convert = f"; the model's weights are {weights}: convert the data to that"
         raise PracError(
-            f"the model does not take the {name} data: a batch of {shown(x)} gave: "
+            f"the model does not take the {name} data: a batch of {form_of(x)} gave: "
             f"{told}{convert * ('type' in told and _first(x).dtype != weights)}"
         ) from error
     parts = leaves(made.outputs)
@@ -140,7 +140,7 @@ def made_of(task: Task, model: nn.Module, name: str, x: Tree, y: Tree) -> Made:
     return made
 
 
-def shown(tree: Tree) -> str:
+def form_of(tree: Tree) -> str:
     """Return the shapes and types of a batch's parts as words."""
     if isinstance(tree, Tensor):
         return f"shape {tuple(tree.shape)} and type {tree.dtype}"
@@ -162,8 +162,8 @@ def judged(task: Task, name: str, made: Made, y: Tree, count: int) -> Any:
             parts["prediction"] = task.prediction(outputs)
     except ModelFault as error:
         raise PracError(
-            f"the task does not take the model's outputs of {shown(outputs)} with {name} targets "
-            f"of {shown(y)}: {one_line(error)}"
+            f"the task does not take the model's outputs of {form_of(outputs)} with {name} targets "
+            f"of {form_of(y)}: {one_line(error)}"
         ) from error
     for part, values in parts.items():
         check_judged(part, values, count)
@@ -198,8 +198,8 @@ def check_class_scores(task: Task, name: str, examples: Examples, outputs: Tree,
         another = "for another task pass Task(..., correct=..., prediction=None)"
     if not isinstance(outputs, Tensor) or not isinstance(y, Tensor):
         raise PracError(
-            f"the model's outputs are {shown(outputs)}, the {name} targets {shown(y)}: expected "
-            f"scores (examples, classes) and one integer class an example; {another}"
+            f"the model's outputs are {form_of(outputs)}, the {name} targets {form_of(y)}: "
+            f"expected scores (examples, classes) and one integer class an example; {another}"
         )
     if outputs.ndim != 2:
         raise PracError(

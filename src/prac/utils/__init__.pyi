@@ -22,4 +22,5 @@ from .trees import filled as filled
 from .trees import leaves as leaves
 from .trees import mapped as mapped
 from .trees import named_leaves as named_leaves
+from .trees import of_kind as of_kind
 from .trees import split as split

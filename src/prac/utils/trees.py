@@ -51,7 +51,7 @@ def mapped(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
         }
     if isinstance(tree, (tuple, list)):
         parts = [mapped(function, *each) for each in zip(tree, *others, strict=True)]
-        return _like(tree, parts)
+        return of_kind(tree, parts)
     return function(tree, *others)
 
 
@@ -89,8 +89,8 @@ def arguments(tree: Tree) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (tree if isinstance(tree, tuple) else (tree,)), {}
 
 
-def _like(tree: Any, parts: list[Any]) -> Any:
-    """Return a tuple or a list of the kind of another."""
+def of_kind(tree: Any, parts: list[Any]) -> Any:
+    """Return a tuple or a list of other parts, of the kind of another: named tuples stay such."""
     if isinstance(tree, list):
         return parts
     return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
