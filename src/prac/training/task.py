@@ -106,12 +106,24 @@ class Task:
             object.__setattr__(self, "losses", cross_entropies)
 
     def made(self, model: Callable[..., Any], x: Tree, y: Tree) -> Made:
-        """Return what a model makes of a batch, with its own loss where that is the task's."""
+        """Return what a model makes of a batch, with its own loss where that is the task's.
+
+        Raises:
+            PracError: If what the model returns does not have what the task asks for.
+        """
         given, named = arguments(x)
         if self.target_name is not None:
             named[self.target_name] = y
         returned = model(*given, **named)
-        own = _picked(returned, self.loss) if isinstance(self.loss, str) else None
+        own = None
+        if isinstance(self.loss, str):
+            own = _picked(returned, self.loss)
+            if not isinstance(own, Tensor):
+                raise PracError(
+                    f"the model's own loss {self.loss!r} is {with_article(type(own).__name__)}: "
+                    f"expected a tensor; name the argument by which it takes the targets by "
+                    f"Task(target_name=...)"
+                )
         return Made(returned if self.outputs is None else _picked(returned, self.outputs), own)
 
     def answers(self, outputs: Tree, targets: Tree) -> Tensor:
