@@ -24,8 +24,7 @@ def search(
 ) -> tuple[float, int]:
     """Return the seconds of a search, and how many levels it did in the time left."""
     # Here, since the loop alone needs no PyYAML.
-    from prac.runs import Search
-    from prac.search import find
+    from prac.search import Search, find
 
     keep_freed_memory()
     held_out = options.of(VALIDATION, 8)

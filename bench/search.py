@@ -50,7 +50,7 @@ FUNCTIONS = (
     ("prac.search.run", "SearchRun.start", TICKETS),
     ("prac.search.run", "SearchRun.write_trained", TICKETS),
     ("prac.search.run", "SearchRun.finish", TICKETS),
-    ("prac.runs.results", "Search.load", TICKETS),
+    ("prac.search.result", "Search.load", TICKETS),
     ("prac.algorithms.forgetting", "ForgettingTable.update", EXAMPLES),
     ("prac.search.algorithm", "forgettable", EXAMPLES),
     ("prac.search.parts", "disagreements", EXAMPLES),

@@ -28,7 +28,7 @@ from experiments import pages, rivals
 from prac.algorithms import kept
 from prac.comparison import Comparison
 from prac.evaluation import mean
-from prac.runs import Search
+from prac.search import Search
 
 Masks = Mapping[str, Tensor]
 

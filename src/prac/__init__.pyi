@@ -22,12 +22,12 @@ from .events import chain_callbacks as chain_callbacks
 from .monitor.progress import Progress as Progress
 from .monitor.trackers.tracker import Tracker as Tracker
 from .monitor.tracking import Tracking as Tracking
-from .runs.results import Search as Search
 from .runs.subset import Subset as Subset
 from .runs.ticket import Ticket as Ticket
 from .search.finding import find as find
 from .search.parts import LevelStats as LevelStats
 from .search.parts import Selection as Selection
+from .search.result import Search as Search
 from .training.run_control import Interrupted as Interrupted
 from .training.run_control import RunControl as RunControl
 from .training.run_options import RunOptions as RunOptions

@@ -10,7 +10,7 @@ import pytest
 
 from prac.cli import main
 from prac.config import is_own_code
-from prac.runs import Search
+from prac.search import Search
 from tests.docs_commands import run_prac
 
 # Its entry point is as timm's are: keywords go on to the network.

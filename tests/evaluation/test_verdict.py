@@ -16,7 +16,7 @@ from prac.evaluation import LevelVerdict, TestSet, Trial, Trials, Verdict, liste
 from prac.evaluation.verdict import Barrier
 from prac.report import verdict_text
 from prac.report.verdict_text import headline, sentences
-from prac.runs import Search
+from prac.search import Search
 
 
 def trials(*accuracies: float) -> Trials:

@@ -23,8 +23,9 @@ from prac.config import TrainConfig
 from prac.errors import Damaged, PracError
 from prac.io import content_digest, kind_of, pack, read_tensors, write_tensors
 from prac.models import check_finite
-from prac.runs import Level, Search, Subset, Ticket, read_metrics, read_retraining
+from prac.runs import Level, Subset, Ticket, read_metrics, read_retraining
 from prac.runs.checkpoint import check_like, read_state, to_tensors
+from prac.search import Search
 from prac.training import Runtime
 from prac.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from torture import hostile

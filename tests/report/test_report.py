@@ -26,7 +26,7 @@ from prac.report.html import several
 from prac.report.html.charts import charts
 from prac.report.html.inside import Inside
 from prac.report.html.words import answer, cost_sentence, numbers, shown_level
-from prac.runs import Search
+from prac.search import Search
 from tests.conftest import SEARCH, STOP
 
 CHARTS = [

@@ -43,7 +43,7 @@ from prac.io import (
 )
 from prac.monitor import Progress
 from prac.report import search_summary
-from prac.runs import Search
+from prac.search import Search
 from prac.utils import printable
 
 if TYPE_CHECKING:

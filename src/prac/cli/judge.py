@@ -14,7 +14,7 @@ from prac.cli.recorded import load_problem, own_settings
 from prac.config import JudgeRecipe, flat
 from prac.io import check_new, write_json
 from prac.monitor import Progress
-from prac.runs import Search
+from prac.search import Search
 from prac.utils import printable
 
 CONTROL_OPTIONS = {"reinit": "reinitialised", "shuffle": "shuffled", "random": "random"}

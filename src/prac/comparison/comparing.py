@@ -18,8 +18,7 @@ from prac.data import Examples, as_examples
 from prac.errors import FolderError, PracError
 from prac.evaluation import SEEDS, check_seeds, retrain_cached, told_by
 from prac.io import check_new, check_same, has_trained, read_settings, write_atomic
-from prac.runs import Search
-from prac.search import find, parameters_of, planned
+from prac.search import Search, find, parameters_of, planned
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, check_device
 from prac.utils import one_line, seeded
 

@@ -19,7 +19,7 @@ from prac.config import (
     parsed,
 )
 from prac.errors import PracError, check_listed, unknown_name
-from prac.runs import Search
+from prac.search import Search
 
 OWN = {
     **dict.fromkeys(METHODS["prac"], "each method has its own"),

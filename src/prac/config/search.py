@@ -146,6 +146,11 @@ class SubsetConfig(Settings):
         return self.rule in ("prac", "cep")
 
     @property
+    def needs_forgetting(self) -> bool:
+        """Whether choosing a set looks at what training forgets."""
+        return self.rule in ("prac", "cet")
+
+    @property
     def needs_difficulty(self) -> bool:
         """Whether choosing a set looks at EL2N scores, taken in level 0."""
         return self.rule in ("el2n", "el2n-ccs")

@@ -9,6 +9,7 @@ from .load import LoadedData as LoadedData
 from .load import load_data as load_data
 from .map_examples import MapExamples as MapExamples
 from .map_examples import as_examples as as_examples
+from .numbered import NumberedExamples as NumberedExamples
 from .pixels import are_images as are_images
 from .pixels import pixels_of as pixels_of
 from .sources import is_data as is_data

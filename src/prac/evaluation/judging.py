@@ -17,7 +17,8 @@ from prac.evaluation.pools import cached_pool
 from prac.evaluation.retraining import told_by
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
 from prac.io import check_new, difference, read_environment, write_json
-from prac.runs import Search, Ticket
+from prac.runs import Ticket
+from prac.search import Search
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Runtime, Task
 
 SEEDS = (0, 1, 2)

@@ -14,7 +14,7 @@ from prac.errors import PracError
 from prac.evaluation.statistics import ROUNDING, deviation, half_width, mean, worse
 from prac.evaluation.test_set import TestSet
 from prac.io import Fields, damaged, read_dataclass, read_json
-from prac.runs import Search
+from prac.search import Search
 
 if TYPE_CHECKING:
     from prac.runs import Ticket

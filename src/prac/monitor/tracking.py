@@ -15,7 +15,8 @@ from prac.errors import unknown_name
 from prac.events import Event
 from prac.io import read_settings, read_tensors
 from prac.monitor.trackers.tracker import TRACKERS, MakeTracker, Tracker, Where
-from prac.runs import Search, read_metrics, read_retraining
+from prac.runs import read_metrics, read_retraining
+from prac.search import Search
 from prac.utils import imported, needed, one_line
 
 TRACKED_EVENTS = ("search", "level", "epoch", "pruned", "finished", "retrain", "retrained")

@@ -25,7 +25,8 @@ from prac.io import (
     read_settings,
 )
 from prac.models import ParameterCount
-from prac.runs import Search, read_metrics, read_retraining
+from prac.runs import read_metrics, read_retraining
+from prac.search import Search
 from prac.winning import Win
 
 

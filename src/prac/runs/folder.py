@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -198,16 +198,14 @@ class RunFolder:
         self.wait()
         return self.path / "levels" / f"{index:02d}"
 
-    def commit(
-        self, state: RunState, metrics: Mapping[str, Any] | None = None, *, hold: bool = False
-    ) -> None:
-        """Make `state` the one that a resumed run goes on from, with its line of metrics.
+    def commit(self, state: RunState, *metrics: Mapping[str, Any], hold: bool = False) -> None:
+        """Make `state` the one that a resumed run goes on from, with its lines of metrics.
 
         That is done in the background, once the state before it is on disk: nobody may change its
         tensors from here on. What cannot be written is told by whatever waits for it: the next
         state, a level's folder, `wait`, or the end of this folder's use.
 
-        The line is on disk before the state that says how many bytes of metrics belong to it; what
+        The lines are on disk before the state that says how many bytes of metrics are its; what
         a crash leaves beyond them is cut off on resuming. With `hold` writing begins only when
         `release` says so, or something waits: the interpreter serves one thread at a time, and a
         device may have nothing to do meanwhile.
@@ -227,12 +225,12 @@ class RunFolder:
         """How long the newest state may take to be on disk, as those before it did; 0 at first."""
         return self._bytes * self._seconds_a_byte
 
-    def _commit(self, state: RunState, metrics: Mapping[str, Any] | None) -> None:
+    def _commit(self, state: RunState, metrics: Sequence[Mapping[str, Any]]) -> None:
         started = time.monotonic()
         tensors, header = to_tensors(state)
         is_start = state.level == state.step == 0
-        if metrics is not None:
-            append(self._metrics, (json_text(metrics) + "\n").encode())
+        if metrics:
+            append(self._metrics, "".join(json_text(line) + "\n" for line in metrics).encode())
         numbers = list(state_paths(self.path))
         number = numbers[-1] + 1 if numbers else int(not is_start)
         header["metrics_bytes"] = self._metrics_length()

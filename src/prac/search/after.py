@@ -15,8 +15,9 @@ from prac.config import OF_TICKETS, Rewind, SearchConfig, flat
 from prac.errors import PracError
 from prac.io import difference, json_text, linked, read_environment, write_atomic
 from prac.models import architecture, weights_digest
-from prac.runs import RunState, Search, Ticket, Weights, read_metrics
+from prac.runs import RunState, Ticket, Weights, read_metrics
 from prac.search.parts import LevelStats, Rules, Selection
+from prac.search.result import Search
 from prac.training import Problem
 
 After = tuple[Search | str | Path, int]

@@ -6,9 +6,10 @@ Source: "Efficient Lottery Ticket Finding: Less Data is More" (ICML 2021, arXiv 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
@@ -42,13 +43,34 @@ def search(
     """Go through the levels: train and prune, choose the critical examples, rewind; again."""
     level = level_of(plan)
     state = run.resume(first, selection)
-    while state.level < plan.levels:
-        run.begin_level(state)
+    while ask(state, plan, run):
         state, selection = level(problem, state, plan, rules, run)
-        run.finish_level(state, selection)
-        mask = state.candidate  # What pruning gave after the level's last epoch.
-        state = run.start(next_level(state, plan, mask, selection.members), selection)
-    run.finish(state)
+        state = tell(state, selection, plan, run)
+
+
+def ask(state: RunState, plan: SearchPlan, run: SearchRun) -> bool:
+    """Begin the level that a state is at, and say that it is to be trained; False at the end."""
+    if state.level == plan.levels:
+        run.finish(state)
+        return False
+    run.begin_level(state)
+    return True
+
+
+def tell(
+    state: RunState,
+    selection: Selection,
+    plan: SearchPlan,
+    run: SearchRun,
+    metrics: Sequence[Mapping[str, Any]] = (),
+) -> RunState:
+    """Return the next level's start, from the state at a level's end and the examples chosen.
+
+    Lines of `metrics` are the level's that are not on disk yet.
+    """
+    run.finish_level(state, selection)
+    mask = state.candidate  # What pruning gave after the level's last epoch.
+    return run.start(next_level(state, plan, mask, selection.members), selection, metrics)
 
 
 def level_of(plan: SearchPlan) -> LevelFunction:
@@ -79,15 +101,20 @@ def seldom_trained_level(
     if not plan.trains[state.level]:
         return untrained_level(problem, state, plan, rules, run)
     state, selection = trained_level(problem, state, plan, rules, run)
-    if not plan.trains[state.level + 1]:
-        # The candidate was that of the stretch's end.
-        own = pruned(rules, plan.config.prune, state)
-        state = replace(state, source=state.weights, candidate=own)
-    return state, selection
+    return before_untrained(state, plan, rules), selection
+
+
+def before_untrained(state: RunState, plan: SearchPlan, rules: Rules) -> RunState:
+    """Return a trained level's end, whose weights the next levels are pruned by if not trained."""
+    if all(plan.trains[state.level + 1 : state.level + 2]):
+        return state
+    # The candidate was that of the stretch's end.
+    own = pruned(rules, plan.config.prune, state)
+    return replace(state, source=state.weights, candidate=own)
 
 
 def untrained_level(
-    problem: Problem, state: RunState, plan: SearchPlan, rules: Rules, run: SearchRun
+    problem: Problem | None, state: RunState, plan: SearchPlan, rules: Rules, run: SearchRun
 ) -> tuple[RunState, Selection]:
     """Prune a level by what is known without training it."""
     check = partial(run.options.run_control.check, f"while pruning level {state.level}")
@@ -143,6 +170,16 @@ def observe(
     found = predictions(problem, problem.train, check)
     seconds = time.perf_counter() - started
     state = state.add_cost(Cost(examples_scored=len(found), seconds=seconds))
+    return with_predictions(state, stats, found)
+
+
+def with_predictions(
+    state: RunState, stats: LevelStats, found: Tensor
+) -> tuple[RunState, LevelStats]:
+    """Return a level's end and what it has shown, with what its network predicts of each example.
+
+    The dense network's predictions are those that every later level's are compared with.
+    """
     if state.level == 0:
         return replace(state, dense_predictions=found), replace(stats, dense=found)
     return state, replace(stats, dense=state.dense_predictions, pruned=found)

@@ -28,11 +28,12 @@ from prac.models import (
     tensors_put_back,
     weights_digest,
 )
-from prac.runs import RunFolder, RunState, Search, Subset, Weights
+from prac.runs import RunFolder, RunState, Subset, Weights
 from prac.search.after import After, Earlier
 from prac.search.algorithm import search
 from prac.search.parts import Score, Selection, StopRule, SubsetRule
 from prac.search.plan import SearchPlan
+from prac.search.result import Search
 from prac.search.rules import rules_of
 from prac.search.run import SearchRun
 from prac.search.sampling import first_members
@@ -121,7 +122,10 @@ def find(
             with opened as folder, options.run_control.working():
                 if not _is_complete(path, config):
                     about = _provenance(folder, plan)
-                    under_way = SearchRun(folder, problem, plan, about, options, earlier)
+                    validated = 0 if problem.val is None else len(problem.val)
+                    under_way = SearchRun(
+                        folder, model, problem.train, validated, plan, about, options, earlier
+                    )
                     with _put_back(model, dense.weights):
                         search(problem, first, selection, plan, rules, under_way)
                 folder.forget_states()

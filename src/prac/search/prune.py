@@ -134,13 +134,18 @@ def _told_by_level(level: int) -> Iterator[None]:
 
 
 def prune_untrained(
-    problem: Problem, rules: Rules, config: SearchConfig, state: RunState, check: Callable[[], None]
+    problem: Problem | None,
+    rules: Rules,
+    config: SearchConfig,
+    state: RunState,
+    check: Callable[[], None],
 ) -> RunState:
     """Return the state of a level that is pruned without having been trained.
 
     By weights alone that is one ranking: of the dense network's where it was trained, and of the
-    level's own otherwise. What needs gradients takes them now, at the level's own weights; between
-    the passes over the network `check` is called, and what it raises ends the pruning.
+    level's own otherwise, and then no problem is needed. What needs gradients takes them now, at
+    the level's own weights; between the passes over the network `check` is called, and what it
+    raises ends the pruning.
 
     Raises:
         PracError: If a score is missing or not a number.
@@ -150,6 +155,7 @@ def prune_untrained(
         masks = pruned(rules, config.prune, state, state.source or state.weights)
         cost = Cost()
     else:
+        assert problem is not None, "gradients are of a network on its data"
         masks, cost = pruned_by_gradients(problem, rules, config, state, check)
     cost += Cost(seconds=time.perf_counter() - started)
     rewind = state.weights if state.rewind is None else state.rewind

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from prac.algorithms import density
-from prac.data import class_counts
+from prac.data import Examples, class_counts
 from prac.io import write_json, write_tensors
 from prac.runs import Level, RunFolder, RunState, Subset, Ticket, read_levels
 from prac.search.after import Earlier
 from prac.search.parts import LevelStats, Selection
 from prac.search.plan import SearchPlan
-from prac.training import Problem, RunOptions
+from prac.training import RunOptions
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,17 @@ class SearchRun:
 
     Attributes:
         folder: Its run folder, open.
-        problem, plan, options: What is searched, how far, and how it runs.
+        model, train: The network searched, and all training examples.
+        validated: Held-out examples that are scored at each validation.
+        plan, options: How far it is searched, and how the search runs.
         provenance: What every ticket and set says of where it comes from.
         earlier: Another search's levels, after which it begins; None from the dense network on.
     """
 
     folder: RunFolder
-    problem: Problem
+    model: nn.Module
+    train: Examples
+    validated: int
     plan: SearchPlan
     provenance: Mapping[str, Any]
     options: RunOptions
@@ -59,9 +63,14 @@ class SearchRun:
         )
         return state
 
-    def start(self, state: RunState, selection: Selection) -> RunState:
-        """Write what a level starts from, and make it the state to resume from."""
-        train, path = self.problem.train, self.folder.level(state.level)
+    def start(
+        self, state: RunState, selection: Selection, metrics: Sequence[Mapping[str, Any]] = ()
+    ) -> RunState:
+        """Write what a level starts from, and make it the state to resume from.
+
+        Lines of `metrics` that are not on disk yet, of the level before, get there with it.
+        """
+        path = self.folder.level(state.level)
         origin = {
             **self.provenance,
             "level": state.level,
@@ -70,12 +79,12 @@ class SearchRun:
         }
         weights = state.rewind if state.level and self.plan.goes_on else state.weights
         assert weights is not None, "the rewind point comes before the first pruning"
-        ticket = Ticket.of(self.problem.model, weights, state.masks, origin)
+        ticket = Ticket.of(self.model, weights, state.masks, origin)
         ticket.save(path / "ticket.safetensors")
-        by_class = class_counts(train, state.members)
-        subset = Subset.of(train, state.members, {**origin, "by_class": by_class})
+        by_class = class_counts(self.train, state.members)
+        subset = Subset.of(self.train, state.members, {**origin, "by_class": by_class})
         subset.save(path / "subset.safetensors")
-        self.folder.commit(state)
+        self.folder.commit(state, *metrics)
         if state.level > self.plan.first:  # Starting the first level is not progress.
             self.options.run_control.saved(self.folder.seconds_to_save)
         return state
@@ -132,7 +141,7 @@ class SearchRun:
 
         The last level's state is at its start: it is a ticket only.
         """
-        path, val = self.folder.level(state.level), self.problem.val
+        path = self.folder.level(state.level)
         length = self.plan.level(state.level, len(state.members))
         first = 0 if state.level else self.plan.before_learning
         subset = Subset.load(path / "subset.safetensors")
@@ -154,6 +163,6 @@ class SearchRun:
             best_val_accuracy=state.best_accuracy if state.best_accuracy >= 0 else None,
             mask_distances=state.distances,
             cost=state.cost,
-            imp=self.plan.imp_level(0 if val is None else len(val)),
+            imp=self.plan.imp_level(self.validated),
         )
         write_json(path / "summary.json", summary.to_json())

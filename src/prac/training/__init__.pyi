@@ -18,6 +18,7 @@ from .run_options import RunKeywords as RunKeywords
 from .run_options import RunOptions as RunOptions
 from .run_options import ignore as ignore
 from .runtime import Runtime as Runtime
+from .runtime import environment as environment
 from .step import Objective as Objective
 from .step import batch_loss as batch_loss
 from .task import CLASSIFICATION as CLASSIFICATION

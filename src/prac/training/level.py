@@ -208,7 +208,7 @@ def train_level(
                     now = time.perf_counter()
                     state = replace(state, optimizer=optimizer_tensors(optimizer))
                     state = state.add_cost(Cost(seconds=now - started))
-                    folder.commit(state, facts, hold=True)
+                    folder.commit(state, *([] if facts is None else [facts]), hold=True)
                     run_control.saved(folder.seconds_to_save)
                     if facts is None:
                         options.tell("saved", state.level, iteration=state.step)

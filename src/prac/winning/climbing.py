@@ -14,8 +14,8 @@ from prac.config import SearchConfig
 from prac.data import Examples
 from prac.evaluation import Judging, LevelVerdict, as_executed, told_by
 from prac.io import write_atomic
-from prac.runs import Cost, Search
-from prac.search import find, planned
+from prac.runs import Cost
+from prac.search import Search, find, planned
 from prac.training import Problem, RunOptions, Task
 from prac.utils import seeded
 from prac.winning.bracket import Bracket, narrow

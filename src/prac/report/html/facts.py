@@ -12,7 +12,8 @@ from prac.errors import PracError
 from prac.evaluation import LevelVerdict, TestSet, Verdict
 from prac.io import read_environment
 from prac.models import ParameterCount
-from prac.runs import Level, Search, read_metrics, read_retraining, search_settings
+from prac.runs import Level, read_metrics, read_retraining, search_settings
+from prac.search import Search
 
 T = TypeVar("T")
 U = TypeVar("U")

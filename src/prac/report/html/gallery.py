@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from prac.config import DataConfig, own_part
 from prac.errors import PracError
 from prac.io import damaged
-from prac.runs import Search, read_examples
+from prac.runs import read_examples
+from prac.search import Search
 
 if TYPE_CHECKING:
     import numpy as np

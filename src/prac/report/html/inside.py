@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prac.errors import PracError
-from prac.runs import Search, read_examples
+from prac.runs import read_examples
+from prac.search import Search
 
 OFTEN = 30
 """Examples forgotten more often than this are counted together."""

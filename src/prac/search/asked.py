@@ -1,0 +1,301 @@
+"""A level that anybody trains: what to train, and what its training shows as it goes on."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prac.algorithms import Masks, Plan, kept, mask_distance
+from prac.errors import PracError
+from prac.models import check_finite, masked, restore_
+from prac.runs import Cost, RunState, Ticket, Weights
+from prac.search.parts import Rules
+from prac.search.plan import SearchPlan
+from prac.search.presentations import Presentations
+from prac.search.prune import at_end
+
+ModelOrWeights = nn.Module | Mapping[str, Tensor]
+"""A model, bare or wrapped for compilation or several devices, or its `state_dict`."""
+
+_WRAPPED = re.compile(r"(^|\.)(_orig_mod|_original_module|_checkpoint_wrapped_module)\.")
+
+
+class AskedLevel:
+    """A level that is to be trained, and what its training shows as it goes on.
+
+    Attributes:
+        index: Prunings so far; 0 is the dense network.
+        ticket: Its masks, and the weights of the rewind point.
+        ids: int64 (m,), ascending: which examples to train on, by their places from 0 to n - 1.
+        plan: How long, and at which rates: `plan.lr_at(iteration)`.
+        rewind_step: Iteration after which the weights are the rewind point, to be marked; None
+            where it is not in this level, or at its start.
+        forgetting: Where every presentation is recorded.
+        distances: Mask distances so far, one from the second time on that they were asked for.
+        metrics: What was noted of the epochs that have ended, a line each.
+        best: The weights of the best epoch so far; None where none was validated.
+    """
+
+    def __init__(self, start: RunState, plan: SearchPlan, rules: Rules, ticket: Ticket) -> None:
+        """Begin at a level's start."""
+        self._start, self._search, self._rules, self.ticket = start, plan, rules, ticket
+        self.index, self.ids = start.level, start.members
+        self.plan: Plan = plan.level(start.level, len(start.members))
+        point = plan.rewind_step if start.level == 0 else None
+        self.rewind_step = point or None
+        self._rewind: Weights | None = start.weights if point == 0 else start.rewind
+        self.forgetting = Presentations(plan.total, start.members)
+        self.distances: tuple[float, ...] = ()
+        self.metrics: list[dict[str, Any]] = []
+        self.best: Weights | None = None
+        self._best_epoch, self._best_accuracy = 0, -1.0
+        self._candidate: Masks | None = None
+        self._began = time.perf_counter()
+        self._noted = (0, 0)
+
+    def __repr__(self) -> str:
+        """Show what is to be trained."""
+        return (
+            f"AskedLevel({self.index}, density {100 * self.density:.3g} %, {len(self.ids):,} of "
+            f"{self._search.total:,} examples, {self.iterations:,} iterations)"
+        )
+
+    @property
+    def density(self) -> float:
+        """The share of prunable weights that the level keeps."""
+        return self._search.densities[self.index]
+
+    @property
+    def masks(self) -> Masks:
+        """The masks to train under, which `prac.attach` holds."""
+        return self._start.masks
+
+    @property
+    def iterations(self) -> int:
+        """How long to train, in optimiser steps, unless the mask is stable before."""
+        return self.plan.iterations
+
+    @property
+    def epochs(self) -> int:
+        """How long to train, in epochs over `ids`."""
+        return self.plan.epochs
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Load into a model the weights that the level starts from, pruned; return it.
+
+        They are the ticket's; where levels are carried, those that were told last.
+
+        Raises:
+            PracError: If the model is another one.
+        """
+        names = _names_in(model.state_dict(), self._start.weights)
+        weights = masked(self._start.weights, self._start.masks)
+        weights = {name: weights.get(name, of) for name, of in self._start.weights.items()}
+        restore_(model, {names[name]: weight for name, weight in weights.items()})
+        return model
+
+    def mark(self, weights: ModelOrWeights) -> None:
+        """Keep these weights, after `rewind_step` iterations, as the rewind point of all tickets.
+
+        Raises:
+            PracError: If no rewind point is to come, or these are no such weights.
+        """
+        if self.rewind_step is None:
+            raise PracError(
+                f"level {self.index} has no rewind point to mark: only level 0 has one, where "
+                f"rewind is a later epoch or iteration"
+            )
+        self._rewind = self._copied(weights)
+
+    def distance(self, weights: ModelOrWeights) -> float | None:
+        """Return how far the mask that pruning would give now is from the one asked for before.
+
+        That is a share of the weights that are kept, and it is noted; None the first time.
+        """
+        return self._distance(self._copied(weights))
+
+    def _distance(self, weights: Weights) -> float | None:
+        before, self._candidate = self._candidate, self._pruned(weights)
+        if before is None:
+            return None
+        over = self._search.distance_over(self.index) or kept(self._start.masks)
+        self.distances = (*self.distances, mask_distance(before, self._candidate, over))
+        return self.distances[-1]
+
+    def _pruned(self, weights: Weights) -> Masks:
+        now = replace(self._start, weights=weights)
+        return at_end(self._rules, self._search, self.index, 1)(now)
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the mask is, by the search's rule, and the rewind point has passed."""
+        return self._has_rewind_point and bool(self._rules.stop(self.distances))
+
+    @property
+    def _has_rewind_point(self) -> bool:
+        return self.rewind_step is None or self._rewind is not None
+
+    def end_epoch(
+        self,
+        weights: ModelOrWeights,
+        *,
+        val_accuracy: float | None = None,
+        val_loss: float | None = None,
+        train_loss: float | None = None,
+    ) -> bool:
+        """Note that an epoch over `ids` has ended; say whether the level's training may end.
+
+        The mask distance is taken, what was measured goes into the run's metrics, and the weights
+        of the best `val_accuracy` so far are kept. Training may end where its length is reached or
+        the mask is stable.
+        """
+        now = self._copied(weights)
+        distance, epoch = self._distance(now), len(self.metrics) + 1
+        iteration = min(epoch * self.plan.iterations_per_epoch, self.iterations)
+        count, right = self.forgetting.count, self.forgetting.right
+        presented = count - self._noted[0]
+        accuracy = (right - self._noted[1]) / presented if presented else None
+        self._noted = (count, right)
+        self.metrics.append(
+            {
+                "level": self.index,
+                "epoch": epoch,
+                "epochs": self.epochs,
+                "iteration": iteration,
+                "iterations": self.iterations,
+                "lr": self.plan.lr_at(iteration - 1),
+                "set_size": len(self.ids),
+                "presented": presented,
+                "train_loss": _finite(train_loss),
+                "train_accuracy": accuracy,
+                **({} if val_accuracy is None else {"val_accuracy": float(val_accuracy)}),
+                **({} if val_loss is None else {"val_loss": _finite(val_loss)}),
+                "mask_distance": distance,
+            }
+        )
+        if val_accuracy is not None and val_accuracy >= self._best_accuracy:
+            self.best, self._best_accuracy, self._best_epoch = now, float(val_accuracy), epoch
+        return epoch >= self.epochs or self.is_stable
+
+    def ended(
+        self,
+        weights: ModelOrWeights,
+        *,
+        best: ModelOrWeights | None = None,
+        iterations: int | None = None,
+        difficulty: Any = None,
+    ) -> RunState:
+        """Return the state at the level's end.
+
+        Raises:
+            PracError: If what the search needs was not recorded, or these are no such weights.
+        """
+        if not self._has_rewind_point:
+            raise PracError(
+                f"level 0 was trained beyond iteration {self.rewind_step}, its rewind point, which "
+                f"was not marked: call level.mark(model) after that iteration, and train it again"
+            )
+        final, count = self._copied(weights), self.forgetting.count
+        config = self._search.config
+        if not count and config.subset.needs_forgetting:
+            raise PracError(
+                f"nothing was recorded at level {self.index}, but subset_rule is "
+                f"{config.subset.rule!r}, which looks at what training forgets: call "
+                f"level.forgetting.record(ids, correct) for each batch"
+            )
+        if iterations is None:
+            iterations = math.ceil(count / config.train.batch_size) or self.iterations
+        if iterations < 1:
+            raise PracError(f"iterations is {iterations}: expected at least 1")
+        chosen = (final if self.best is None else self.best) if best is None else self._copied(best)
+        scores = self._start.difficulty
+        if difficulty is not None:
+            scores = torch.as_tensor(difficulty).detach().cpu().to(torch.float32)
+        elif self.index == 0 and config.subset.needs_difficulty:
+            raise PracError(
+                f"subset_rule is {config.subset.rule!r}, which looks at EL2N scores: pass "
+                f"tell(..., difficulty=scores) at level 0, one number for each of "
+                f"{self._search.total} examples"
+            )
+        seconds = time.perf_counter() - self._began
+        return replace(
+            self._start,
+            step=iterations,
+            weights=final,
+            table=self.forgetting.table,
+            rewind=self._rewind,
+            candidate=self._pruned(final),
+            distances=self.distances,
+            best=chosen,
+            best_accuracy=self._best_accuracy,
+            best_epoch=self._best_epoch or max(1, len(self.metrics)),
+            difficulty=checked_of_each(scores, "difficulty", self._search.total),
+        ).add_cost(Cost(iterations, count, 0, seconds))
+
+    def _copied(self, given: ModelOrWeights) -> Weights:
+        """Return a copy of a model's weights on the CPU, by the names of the user's module.
+
+        Raises:
+            PracError: If they are another network's, or not finite.
+        """
+        own = self._start.weights
+        found = given.state_dict() if isinstance(given, nn.Module) else given
+        names = _names_in(found, own)
+        weights = {name: found[names[name]].detach().to("cpu", copy=True) for name in own}
+        for name, weight in weights.items():
+            like = own[name]
+            if (weight.shape, weight.dtype) != (like.shape, like.dtype):
+                raise PracError(
+                    f"weight {name!r} is {weight.dtype} of shape {tuple(weight.shape)}, and was "
+                    f"{like.dtype} of shape {tuple(like.shape)} when the search began: tell "
+                    f"weights of the same network"
+                )
+        check_finite(weights, self._start.masks)
+        return weights
+
+
+def checked_of_each(values: Tensor | None, name: str, total: int) -> Tensor | None:
+    """Return values of all examples, one each, or None for none.
+
+    Raises:
+        PracError: If they are not as many.
+    """
+    if values is not None and values.shape != (total,):
+        raise PracError(
+            f"{name} is of shape {tuple(values.shape)}: expected one for each of {total} training "
+            f"examples, in their order"
+        )
+    return values
+
+
+def _names_in(found: Mapping[str, Any], own: Iterable[str]) -> dict[str, str]:
+    """Return {own name: name found}, whatever a model is wrapped in.
+
+    Raises:
+        PracError: Naming the first weight that is not there.
+
+    >>> _names_in({"module._orig_mod.0.weight": 1}, ["0.weight"])
+    {'0.weight': 'module._orig_mod.0.weight'}
+    """
+    own = list(own)
+    plain = {_WRAPPED.sub(r"\1", name): name for name in found}
+    for bare in (plain, {name.removeprefix("module."): of for name, of in plain.items()}):
+        if all(name in bare for name in own):
+            return {name: bare[name] for name in own}
+    missing = next(name for name in own if name not in plain)
+    raise PracError(
+        f"there is no weight {missing!r}, which the network had when the search began: give the "
+        f"same model, or its state_dict"
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a number that JSON has a name for, or None."""
+    return None if value is None or not math.isfinite(value) else float(value)
