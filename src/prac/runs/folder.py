@@ -345,6 +345,7 @@ HINTS = {
         "torch.manual_seed(N) with the same N each time, or put the run's own into it: "
         "prac.Ticket.load(OUT + '/levels/00/ticket.safetensors').apply(model)"
     ),
+    "loop": "its levels are trained in another loop: go on in that one",
     "after": "the search went on from another ticket, or from none: give the same one to resume",
     **{
         f"own_{part}": _OWN

@@ -211,7 +211,10 @@ class AskedLevel:
                 f"level.forgetting.record(ids, correct) for each batch"
             )
         if iterations is None:
-            iterations = math.ceil(count / config.train.batch_size) or self.iterations
+            epochs, rest = divmod(count, len(self.ids))
+            iterations = epochs * self.plan.iterations_per_epoch
+            iterations += math.ceil(rest / config.train.batch_size)
+            iterations = iterations or self.iterations
         if iterations < 1:
             raise PracError(f"iterations is {iterations}: expected at least 1")
         chosen = (final if self.best is None else self.best) if best is None else self._copied(best)

@@ -38,8 +38,8 @@ from prac.search.sampling import first_members
 from prac.training import RunOptions, Runtime, environment
 from prac.utils import described
 
-OWN_LOOP = "the caller's own loop"
-"""Stands in a run folder where runs of prac's own loop tell how they train."""
+OWN_LOOP = "the caller's own"
+"""Tells a run folder whose levels are trained so from those of `prac.find`."""
 
 
 class OpenSearch:
@@ -109,9 +109,8 @@ class OpenSearch:
             "architecture": architecture(model),
             "initial_weights": weights_digest(weights),
             "modules": list(modules),
-            "fingerprint": train.fingerprint,
-            "val_fingerprint": None,
-            "own_loss": OWN_LOOP,
+            **({} if known else {"fingerprint": train.fingerprint}),
+            "loop": OWN_LOOP,
             "parameters": parameters.to_json(),
             "classes": list(train.classes),
             "subset": None,

@@ -157,9 +157,10 @@ def _identities(
         "classes": list(problem.train.classes),
         "subset": None if subset is None else subset.digest,
         "after": None if earlier is None else earlier.identity,
+        "loop": None,
         **own_parts(by_source=True),
     }
-    not_told: dict[str, Any] = {"initial_weights": None}
+    not_told: dict[str, Any] = {"initial_weights": None, "loop": None}
     if earlier is None:
         not_told["after"] = None
     return identity, {**own_parts(by_source=False), **problem.identity_of_old(), **not_told}
