@@ -4,4 +4,3 @@ from .finding import planned as planned
 from .parts import LevelStats as LevelStats
 from .parts import Selection as Selection
 from .result import Search as Search
-from .result import Tickets as Tickets

@@ -15,12 +15,11 @@ from prac.config import OF_TICKETS, Rewind, SearchConfig, flat
 from prac.errors import PracError
 from prac.io import difference, json_text, linked, read_environment, write_atomic
 from prac.models import architecture, weights_digest
-from prac.runs import RunState, Ticket, Weights, read_metrics
+from prac.runs import RunState, SearchFolder, Ticket, Weights, read_metrics
 from prac.search.parts import LevelStats, Rules, Selection
-from prac.search.result import Search
 from prac.training import Problem
 
-After = tuple[Search | str | Path, int]
+After = tuple[SearchFolder | str | Path, int]
 """A search, or its run folder, and the level of the ticket that another search goes on from."""
 
 TENSORS = ("ticket", "subset", "trained", "examples")
@@ -36,7 +35,7 @@ class Earlier:
         ticket: What the first level trained begins with: its weights are the rewind point's.
     """
 
-    search: Search
+    search: SearchFolder
     level: int
     ticket: Ticket
 
@@ -48,7 +47,7 @@ class Earlier:
             PracError: If there is no such ticket, or settings let no search go on from it.
         """
         of, level = after
-        search = of if isinstance(of, Search) else Search.load(of)
+        search = of if isinstance(of, SearchFolder) else SearchFolder.load(of)
         complete = {one.index for one in search.levels}
         found = [at for at in range(1, len(search.tickets)) if complete >= set(range(at))]
         if type(level) is not int or level not in found:
