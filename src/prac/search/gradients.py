@@ -158,9 +158,10 @@ def synaptic_flow(problem: Problem, weights: Tensors, masks: Tensors) -> dict[st
     """
     x, _ = next(iter(problem.train.stream([torch.arange(1)])))
     if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else form_of(x)
         raise PracError(
-            f"the examples are {form_of(x)}: SynFlow needs a network that takes real numbers; "
-            f"choose another score"
+            f"the examples are {kind}: SynFlow needs a network that takes one tensor of real "
+            f"numbers; choose another score"
         )
     with _copied(problem, weights, masks) as (model, chosen):
         model.double().eval()

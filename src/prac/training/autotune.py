@@ -25,7 +25,7 @@ from prac.training.runtime import EXECUTIONS
 from prac.training.step import STEPS_BEFORE_CAPTURE, Step
 from prac.training.task import Task
 from prac.training.trial import first_batch
-from prac.utils import held_generators, one_line, seeded
+from prac.utils import held_generators, leaves, one_line, seeded
 
 ROUNDS = 5
 FEW = 100  # Iterations that are not worth a look at the clock.
@@ -275,7 +275,7 @@ class _Trial:
             started = time.perf_counter()
             x, y, count = self._batch
             loss, _ = self._step(x, y, 0.0, size=count)
-            if self.is_on_cuda:
+            if leaves(x)[0].is_cuda:
                 torch.cuda.synchronize(self._runtime.device)
             seconds = time.perf_counter() - started
         self.losses.append(float(loss))
