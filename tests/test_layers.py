@@ -24,7 +24,7 @@ FLOORS = (
     ("training",),
     ("search",),
     ("monitor", "evaluation"),
-    ("comparison",),
+    ("comparison", "loops"),
     ("winning",),
     ("report",),
     ("cli",),

@@ -19,6 +19,9 @@ from .evaluation.rewind_point import find_rewind_point as find_rewind_point
 from .evaluation.verdict import Verdict as Verdict
 from .events import Event as Event
 from .events import chain_callbacks as chain_callbacks
+from .loops.attaching import Attachment as Attachment
+from .loops.attaching import attach as attach
+from .loops.attaching import detach as detach
 from .monitor.progress import Progress as Progress
 from .monitor.trackers.tracker import Tracker as Tracker
 from .monitor.tracking import Tracking as Tracking

@@ -30,6 +30,7 @@ from .surgery import apply_masks_ as apply_masks_
 from .surgery import architecture as architecture
 from .surgery import check_finite as check_finite
 from .surgery import check_masks as check_masks
+from .surgery import check_masks_fit as check_masks_fit
 from .surgery import masked as masked
 from .surgery import number_fault as number_fault
 from .surgery import restore_ as restore_

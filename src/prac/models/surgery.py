@@ -55,7 +55,11 @@ def restore_(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     """Raise a PracError unless every mask fits a parameter of the model."""
-    parameters = dict(model.named_parameters())
+    check_masks_fit(dict(model.named_parameters()), masks)
+
+
+def check_masks_fit(parameters: Mapping[str, nn.Parameter], masks: Mapping[str, Tensor]) -> None:
+    """Raise a PracError unless every mask fits one of a model's parameters, by their names."""
     for name, mask in masks.items():
         if name not in parameters and is_computed(name, parameters):
             raise PracError(

@@ -1,0 +1,3 @@
+from .attaching import Attachment as Attachment
+from .attaching import attach as attach
+from .attaching import detach as detach
