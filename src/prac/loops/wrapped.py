@@ -13,8 +13,8 @@ from prac.errors import PracError
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 # Where torch.compile, Lightning's Fabric and checkpointed layers keep the module that they wrap.
 _INSIDE = ("_orig_mod", "_original_module", "_checkpoint_wrapped_module")
-# Where optimisers do: accelerate's and Lightning's; SAM's; timm's Lookahead.
-_INNER = ("optimizer", "_optimizer", "base_optimizer", "_base_optimizer")
+# Where optimisers do: accelerate's and Lightning's; SAM's; timm's Lookahead; torch's own ZeRO.
+_INNER = ("optimizer", "_optimizer", "base_optimizer", "_base_optimizer", "optim")
 _COPYING = {"FP16_Optimizer", "BF16_Optimizer", "Float16OptimizerWithFloat16Params"}
 _CUT = {"FullyShardedDataParallel", "FSDPModule"}
 
@@ -79,20 +79,22 @@ def check_whole(model: nn.Module) -> None:
 
 
 def stepping(optimizers: Sequence[object]) -> list[torch.optim.Optimizer]:
-    """Return which of the optimisers, and of those that they wrap, call hooks after their steps.
+    """Return the optimisers, and those that they wrap, as far as they have hooks after their steps.
 
     Raises:
         PracError: Where one calls none, or is known to train copies of the weights.
     """
     found: dict[int, torch.optim.Optimizer] = {}
     for optimizer in optimizers:
-        calling = [one for one in _chain(optimizer) if _calls_hooks(one)]
-        if not calling:
+        # Wrappers may leave out `Optimizer.__init__`, which makes room for hooks.
+        chain = [one for one in _chain(optimizer) if "_optimizer_step_post_hooks" in vars(one)]
+        # And it puts torch's own `step`, which calls them, around that of the class.
+        if not any(getattr(type(one).step, "hooked", False) is True for one in chain):
             raise PracError(
                 f"the optimizer is a {type(optimizer).__name__}, which calls no hooks after its "
                 f"steps: expected a torch.optim.Optimizer, or a wrapper whose .optimizer is one"
             )
-        found |= {id(one): one for one in calling}
+        found |= {id(one): one for one in chain}
     return list(found.values())
 
 
@@ -106,15 +108,6 @@ def _chain(optimizer: object) -> list[torch.optim.Optimizer]:
         held = (getattr(inner, name, None) for name in _INNER)
         inner = next((one for one in held if hasattr(one, "param_groups")), None)
     return [one for one in chain if isinstance(one, torch.optim.Optimizer)]
-
-
-def _calls_hooks(optimizer: torch.optim.Optimizer) -> bool:
-    """Say whether an optimiser's `step` is torch's, around its own: a wrapper's often is not.
-
-    That is put there by `Optimizer.__init__`, which wrappers may leave out.
-    """
-    has_hooks = "_optimizer_step_post_hooks" in vars(optimizer)
-    return has_hooks and getattr(type(optimizer).step, "hooked", False) is True
 
 
 def _check_no_copies(what: str, thing: object) -> None:
