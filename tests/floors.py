@@ -7,7 +7,10 @@ import re
 import tomllib
 from pathlib import Path
 
-OF_USERS = ("data", "report", "tensorboard", "wandb", "mlflow", "completion")
+OF_USERS = (
+    *("data", "report", "tensorboard", "wandb", "mlflow", "completion"),
+    *("lightning", "transformers"),
+)
 
 
 def floors() -> dict[str, str]:

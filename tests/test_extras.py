@@ -16,6 +16,8 @@ EXTRAS = {
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),
     "completion": ("shtab",),
+    "lightning": ("lightning",),
+    "transformers": ("transformers", "accelerate"),
 }
 BLOCKED = {module for modules in EXTRAS.values() for module in modules}
 

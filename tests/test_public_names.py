@@ -24,10 +24,11 @@ SIGNATURES = Path(__file__).with_name("public_signatures.txt")
 
 NAMES = {
     "prac": """
-        Comparison Event History Interrupted LevelConfig LevelStats PracError Progress PruneConfig
+        Attachment Comparison Event History Interrupted LevelConfig LevelStats PracError Progress
+        PruneConfig
         RunControl RunOptions SampleConfig Search SearchConfig Selection StopConfig Subset
         SubsetConfig Task Ticket Tracker Tracking TrainConfig Verdict Win __version__ algorithms
-        chain_callbacks compare data find find_rewind_point judge models retrain win
+        attach chain_callbacks compare data detach find find_rewind_point judge models retrain win
     """,
     "prac.algorithms": """
         ForgettingTable Masks Plan batch_sizes coverage_centric density disagreements error_norms
