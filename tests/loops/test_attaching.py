@@ -9,6 +9,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,8 +59,8 @@ def holds(model: nn.Module, masks: Masks) -> bool:
     return all(torch.equal(weights[name].detach() != 0, mask) for name, mask in masks.items())
 
 
-def sgd(model: nn.Module, **settings: float) -> torch.optim.SGD:
-    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, **settings)
+def sgd(model: nn.Module, weight_decay: float = 0) -> torch.optim.SGD:
+    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=weight_decay)
 
 
 def test_a_hand_sized_example():
@@ -126,8 +127,7 @@ def test_masks_hold_after_every_step_as_if_put_on_by_hand(kind, settings):
 def test_any_mask_holds_and_a_full_one_changes_nothing(kept, seed, decays):
     model, dense = network(seed), network(seed)
     mask = torch.tensor(kept).reshape(8, 6)
-    settings = {"weight_decay": 0.1} if decays else {}
-    optimizer, other = sgd(model, **settings), sgd(dense, **settings)
+    optimizer, other = sgd(model, 0.1 * decays), sgd(dense, 0.1 * decays)
     with prac.attach(model, optimizer, {"0.weight": mask}):
         step(model, optimizer, 2)
         assert holds(model, {"0.weight": mask})
@@ -136,31 +136,27 @@ def test_any_mask_holds_and_a_full_one_changes_nothing(kept, seed, decays):
     assert same == all(kept)
 
 
-def test_of_a_ticket_the_masks_are_taken_and_the_weights_left(ticket_of):
+def test_of_a_ticket_the_masks_are_taken_and_the_weights_left():
     model, start = network(1), network(0)
-    masks = masks_of(model)
-    ticket = ticket_of(start, masks)
-    optimizer = sgd(model)
+    masks, optimizer = masks_of(model), sgd(model)
+    ticket = prac.Ticket(dict(start.state_dict()), masks)
     attachment = prac.attach(model, optimizer, ticket)
-    assert torch.equal(model[0].weight, network(1)[0].weight * masks["0.weight"])
     assert attachment.density == ticket.density
+    for name, mask in masks.items():
+        assert torch.equal(model.get_parameter(name), network(1).get_parameter(name) * mask)
     step(model, optimizer)
     assert holds(model, masks)
     ticket.apply(model)
-    assert torch.equal(model[0].weight, start[0].weight * masks["0.weight"])
+    for name, mask in masks.items():
+        assert torch.equal(model.get_parameter(name), start.get_parameter(name) * mask)
     attachment.check()
-
-
-@pytest.fixture
-def ticket_of() -> Callable[[nn.Module, Masks], prac.Ticket]:
-    return lambda model, masks: prac.Ticket(dict(copy.deepcopy(model.state_dict())), masks)
 
 
 def compiled(model: nn.Module) -> nn.Module:
     return torch.compile(model, backend="eager")  # type: ignore[return-value]
 
 
-def layer_compiled(model: nn.Module) -> nn.Module:
+def layer_compiled(model: nn.Sequential) -> nn.Module:
     model[0] = compiled(model[0])
     return model
 
@@ -314,6 +310,18 @@ def test_several_optimizers_and_parts_of_the_parameters():
     assert not holds(model, masks)
 
 
+def test_an_optimizer_for_each_weight_that_steps_within_the_backward_pass():
+    model = network()
+    masks = masks_of(model)
+    each = {p: torch.optim.SGD([p], lr=0.1, momentum=0.9) for p in model.parameters()}
+    prac.attach(model, list(each.values()), masks)
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(lambda p: (each[p].step(), None)[1])
+    for _ in range(2):
+        loss(model).backward()
+        assert holds(model, masks)
+
+
 def test_a_frozen_weight_stays_and_is_held_once_it_trains():
     model = network()
     masks = masks_of(model)
@@ -380,29 +388,29 @@ def test_averages_are_masked_unless_their_past_is_not(average):
             one.update_parameters(model)
     assert [holds(one, masks) for one in (fresh, old, given, late)] == [True, False, True, True]
     attachment.check()
-    given.module[0].weight.data.fill_(1)
+    given.module.get_parameter("0.weight").data.fill_(1)
     with pytest.raises(prac.PracError, match=r"of '0.weight' in the average AveragedModel are not"):
         attachment.check()
 
 
 def test_other_masks_on_the_way():
     model = network()
-    model[0].bias.data.fill_(3)  # Its units are never dead.
+    model.get_parameter("0.bias").data.fill_(3)  # Its units are never dead.
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     mask = torch.ones(8, 6, dtype=torch.bool)
     mask[:4] = False
     attachment = prac.attach(model, optimizer, {"0.weight": mask})
     step(model, optimizer, 2)
-    moments = optimizer.state[model[0].weight]["exp_avg"]
+    moments = optimizer.state[model.get_parameter("0.weight")]["exp_avg"]
     assert moments[:4].any()  # Gathered all the same, and of no effect.
     attachment.set_masks({"0.weight": ~mask})
     assert not moments.any(), "what comes back does so at rest"
-    assert not model[0].weight.any()
+    assert not model.get_parameter("0.weight").any()
     step(model, optimizer)
     assert holds(model, {"0.weight": ~mask})
     attachment.set_masks(masks_of(model))
     step(model, optimizer)
-    assert not model[2].weight[~attachment.masks["2.weight"]].any()
+    assert not model.get_parameter("2.weight")[~attachment.masks["2.weight"]].any()
     kept = attachment.masks
     with pytest.raises(prac.PracError, match=r"mask '0.weight' is"):
         attachment.set_masks({"0.weight": mask[:2]})
@@ -419,7 +427,7 @@ def assigned(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True)
 
 
-def new_layer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def new_layer(model: nn.Sequential, optimizer: torch.optim.Optimizer) -> None:
     model[0] = nn.Linear(6, 8)
 
 
@@ -429,7 +437,7 @@ def overwritten(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     torch.__future__.set_overwrite_module_params_on_conversion(False)
 
 
-def without_layer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def without_layer(model: nn.Sequential, optimizer: torch.optim.Optimizer) -> None:
     model[0] = nn.Identity()
 
 
@@ -473,7 +481,7 @@ def test_the_check_finds_what_no_step_wrote():
     model.load_state_dict(network(3).state_dict())
     with pytest.raises(prac.PracError, match="are not zero"):
         attachment.check()
-    model[0].weight.data.fill_(torch.nan)
+    model.get_parameter("0.weight").data.fill_(torch.nan)
     with pytest.raises(prac.PracError, match="holds NaN: training has diverged"):
         attachment.check()
 
@@ -514,7 +522,8 @@ def test_copies_are_not_attached_and_a_model_is_let_go():
     masks, optimizer = masks_of(model), sgd(model)
     attachment = prac.attach(model, optimizer, masks)
     copied = copy.deepcopy(model)
-    prac.detach(prac.attach(copied, sgd(copied), masks) and copied)
+    with prac.attach(copied, sgd(copied), masks):
+        pass
     again = pickle.loads(pickle.dumps(optimizer))
     assert not again._optimizer_step_post_hooks
     gone = weakref.ref(model)
@@ -540,7 +549,7 @@ class ZeroOptimizer:
 
     __module__ = "deepspeed.runtime.zero.stage3"
 
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, optimizer):
         self.optimizer, self.param_groups = optimizer, optimizer.param_groups
 
 
@@ -561,6 +570,7 @@ class CpuAdam(torch.optim.Adam):
 def test_what_trains_copies_of_the_weights_is_refused():
     model = network()
     masks, optimizer = masks_of(model), sgd(model)
+    copying: Any
     for copying in (
         ZeroOptimizer(optimizer),
         ZeroWrapper(ZeroOptimizer(optimizer)),
@@ -605,10 +615,12 @@ def test_masks_that_do_not_fit_are_refused_and_nothing_is_changed(masks, told):
 def test_what_is_no_model_optimizer_or_average_is_refused():
     model = network()
     masks, optimizer = masks_of(model), sgd(model)
+    no_model: Any = model.state_dict()
     with pytest.raises(prac.PracError, match="the model is a OrderedDict: expected"):
-        prac.attach(model.state_dict(), optimizer, masks)
+        prac.attach(no_model, optimizer, masks)
+    no_optimizer: Any = torch.optim.lr_scheduler.StepLR(optimizer, 1)
     with pytest.raises(prac.PracError, match="the optimizer is a StepLR, which calls no hooks"):
-        prac.attach(model, object.__new__(torch.optim.lr_scheduler.StepLR), masks)
+        prac.attach(model, no_optimizer, masks)
     with pytest.raises(prac.PracError, match=r"the average Linear has no weight '0.weight' of"):
         prac.attach(model, optimizer, masks, ema=nn.Linear(2, 2))
     assert not optimizer._optimizer_step_post_hooks
@@ -638,7 +650,7 @@ def test_distributed_training_holds_and_sharding_is_refused(process_group):
     )
     step(parallel, optimizer)
     with prac.attach(parallel, optimizer, masks):
-        gathered = optimizer.optim.state[model[0].weight]["exp_avg"]
+        gathered = optimizer.optim.state[model.get_parameter("0.weight")]["exp_avg"]
         assert not gathered[~masks["0.weight"]].any()
         step(parallel, optimizer)
         assert holds(parallel, masks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ def test_accelerate(wrap):
 
 
 def test_lightning_trainer(tmp_path: Path):
-    lightning = pytest.importorskip("lightning")
+    lightning: Any = pytest.importorskip("lightning")
 
     class Module(lightning.LightningModule):
         def __init__(self, masks: Masks) -> None:
@@ -73,7 +74,7 @@ def test_lightning_trainer(tmp_path: Path):
             self.seen.append(holds(self.net, self.masks))
 
     module = Module(masks_of(network()))
-    weights = module.net[0].weight.detach().clone()
+    weights = module.net.get_parameter("0.weight").detach().clone()
     lightning.Trainer(
         max_epochs=2,
         accelerator="cpu",
@@ -86,7 +87,7 @@ def test_lightning_trainer(tmp_path: Path):
         default_root_dir=tmp_path,
     ).fit(module, batches())
     assert module.seen == [True] * 8
-    assert not torch.equal(weights * module.masks["0.weight"], module.net[0].weight)
+    assert not torch.equal(weights * module.masks["0.weight"], module.net.get_parameter("0.weight"))
     prac.detach(module.net)
 
 
@@ -117,7 +118,7 @@ class Classifier(nn.Module):
 
 
 def test_transformers_trainer(tmp_path: Path):
-    transformers = pytest.importorskip("transformers")
+    transformers: Any = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
     model = Classifier()
     masks = masks_of(model)

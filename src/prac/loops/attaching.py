@@ -137,6 +137,8 @@ class Attachment:
         self._masks = {name: mask.cpu().clone() for name, mask in masks.items()}
         # A layer that keeps everything needs none.
         self._factors = {name: mask for name, mask in self._masks.items() if not bool(mask.all())}
+        for name in self._factors:  # Now: a step that is captured may copy nothing to its device.
+            self._factor(name, weights[name])
         # Under all their names: a layer that is untied would be held under the other one only.
         masked = {id(weights[name]) for name in masks}
         self._weights = {name: one for name, one in weights.items() if id(one) in masked}
@@ -148,19 +150,23 @@ class Attachment:
                 _forget_(optimizer, weights[name], ~used)
 
     @torch.no_grad()
-    def _hold_(self, *_: Any) -> None:
+    def _hold_(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         """Set pruned weights to zero: torch calls this after a step. It waits for no device."""
         weights = self._current()
         self._check_trained(weights)
-        for name, factor in self._factors.items():
-            weight = weights[name]
-            if (factor.device, factor.dtype) != (weight.device, weight.dtype):
-                # As the weight is in type and layout: several times as fast as bools.
-                self._factors[name] = torch.empty_like(weight).copy_(factor)
-        if self._factors:  # One kernel for all, on a GPU.
-            torch._foreach_mul_(
-                [weights[name] for name in self._factors], [*self._factors.values()]
-            )
+        # Where each weight has an optimiser of its own, no step should go through all of them.
+        stepped = _trained_by([optimizer])
+        names = [name for name in self._factors if id(weights[name]) in stepped]
+        if names:  # One kernel for all, on a GPU.
+            factors = [self._factor(name, weights[name]) for name in names]
+            torch._foreach_mul_([weights[name] for name in names], factors)
+
+    def _factor(self, name: str, weight: Tensor) -> Tensor:
+        """Return a mask as its weight is in type and layout: several times as fast as bools."""
+        factor = self._factors[name]
+        if (factor.device, factor.dtype) != (weight.device, weight.dtype):
+            factor = self._factors[name] = torch.empty_like(weight).copy_(factor)
+        return factor
 
     def _current(self) -> Weights:
         """Return the masked weights by all their names.
@@ -183,8 +189,7 @@ class Attachment:
 
     def _check_trained(self, weights: Weights) -> None:
         """Raise a PracError where a masked weight trains, and none of the optimisers has it."""
-        groups = (group for one in self._optimizers for group in one.param_groups)
-        ours = {id(parameter) for group in groups for parameter in group["params"]}
+        ours = _trained_by(self._optimizers)
         for name, weight in weights.items():
             if weight.requires_grad and id(weight) not in ours:
                 raise PracError(
@@ -224,7 +229,8 @@ def attach(
     another object, the next step raises an error.
 
     Within a step nothing is held: an optimiser that evaluates the loss at several points (LBFGS by
-    its closure, SAM) may do so with pruned weights that are not zero. Gradients are not masked.
+    its closure, SAM) may do so with pruned weights that are not zero. Gradients are not masked. A
+    step captured in a CUDA graph replays the masks that it was captured with.
 
     Args:
         model: The network whose weights the masks name, bare or wrapped, or one module of a larger
@@ -343,6 +349,12 @@ def _check_average(what: str, average: Weights, masks: Masks) -> None:
                 f"{what} has no weight {name!r} of shape {tuple(mask.shape)}: expected an average "
                 f"of the attached model"
             )
+
+
+def _trained_by(optimizers: Sequence[torch.optim.Optimizer]) -> set[int]:
+    """Return the ids of the parameters that optimisers have."""
+    groups = (group for one in optimizers for group in one.param_groups)
+    return {id(parameter) for group in groups for parameter in group["params"]}
 
 
 def _forget_(optimizer: torch.optim.Optimizer, weight: Tensor, pruned: Tensor) -> None:

@@ -102,7 +102,8 @@ def _chain(optimizer: object) -> list[torch.optim.Optimizer]:
     """Return an optimiser, what it wraps, what that wraps, and so on."""
     chain: list[object] = []
     inner: object | None = optimizer
-    while inner is not None and all(inner is not one for one in chain):
+    # A schedule has an optimiser, too, but no groups.
+    while hasattr(inner, "param_groups") and all(inner is not one for one in chain):
         _check_no_copies("the optimizer", inner)
         chain.append(inner)
         held = (getattr(inner, name, None) for name in _INNER)
