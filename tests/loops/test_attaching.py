@@ -206,6 +206,22 @@ def test_masks_follow_the_weights_to_other_types():
         assert holds(model, masks)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_masks_follow_the_weights_to_another_device():
+    model = network()
+    masks, optimizer = masks_of(model), torch.optim.AdamW(model.parameters(), fused=True)
+    prac.attach(model, optimizer, masks)
+    model.cuda()
+    x, y = X.cuda(), Y.cuda()
+    for _ in range(2):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        weights = {name: model.get_parameter(name).detach().cpu() for name in masks}
+        assert all(torch.equal(weights[name] != 0, mask) for name, mask in masks.items())
+
+
 def test_a_skipped_step_of_a_gradient_scaler_is_none():
     model = network()
     masks, optimizer = masks_of(model), sgd(model)

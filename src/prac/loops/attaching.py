@@ -23,6 +23,8 @@ Weights = dict[str, nn.Parameter]
 class Attachment:
     """Masks held on a model; `attach` makes it. As a context manager it ends with the block.
 
+    Its `density` is the share of the masked layers' weights kept, 0 to 1.
+
     It lasts until `detach`, or as long as the model. A copy of the model or of the optimiser has
     none. Leaving the block detaches and, unless an error is on its way, checks as `check` does.
     """
