@@ -6,6 +6,7 @@ from .ledger import read_levels as read_levels
 from .ledger import read_metrics as read_metrics
 from .lock import Lock as Lock
 from .results import SearchFolder as SearchFolder
+from .results import Tickets as Tickets
 from .results import read_examples as read_examples
 from .results import read_retraining as read_retraining
 from .results import search_settings as search_settings
