@@ -15,7 +15,7 @@ from prac.algorithms.difficulty import descending
 from prac.algorithms.indices import checked_indices, has_repeats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ForgettingTable:
     """What training has shown of each of n examples so far.
 
@@ -28,6 +28,17 @@ class ForgettingTable:
     events: Tensor
     learned: Tensor
     correct: Tensor
+
+    def __repr__(self) -> str:
+        """Return how many examples were forgotten, or never learned.
+
+        >>> ForgettingTable.empty(1200)
+        ForgettingTable(1,200 examples, 0 forgotten, 1,200 never learned)
+        """
+        forgotten = int((self.events > 0).sum())
+        never = len(self) - int(self.learned.sum())
+        counts = f"{len(self):,} examples, {forgotten:,} forgotten, {never:,} never learned"
+        return f"ForgettingTable({counts})"
 
     @classmethod
     def empty(cls, n: int) -> ForgettingTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 Schedule = Literal["multi-step", "cosine", "constant"]
@@ -28,7 +28,7 @@ def batch_sizes(examples: int, batch_size: int) -> list[int]:
     return sizes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """One training's length and learning rates, in iterations (optimiser steps).
 
@@ -54,6 +54,15 @@ class Plan:
     scheduled: int | None = None
     factor: float = 1.0
     factor_from: int = 0
+
+    def __repr__(self) -> str:
+        """Return the call that makes it, without what is as ever.
+
+        >>> Plan(1000, 50, lr=0.1, schedule="cosine")
+        Plan(iterations=1000, iterations_per_epoch=50, lr=0.1, schedule='cosine')
+        """
+        told = ((one.name, getattr(self, one.name), one.default) for one in fields(self))
+        return f"Plan({', '.join(f'{n}={value!r}' for n, value, usual in told if value != usual)})"
 
     @property
     def epochs(self) -> int:

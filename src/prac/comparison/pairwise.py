@@ -9,6 +9,7 @@ from typing import Any
 from prac import retired
 from prac.comparison.record import Run
 from prac.evaluation import RELIABLE, Trial, Trials, listed, mean, worse
+from prac.utils import brief
 
 REFERENCE = "prac"
 """The method whose tickets the others' are set against."""
@@ -17,7 +18,7 @@ CONTROL = f"random-subset@{REFERENCE}"
 """The method that lacks one thing that PrAC has: the choice of examples."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairedComparison:
     """A method's tickets of one level beside those of PrAC, paired by seed.
 
@@ -30,6 +31,12 @@ class PairedComparison:
     reference: Trials
     iterations: float
     reference_iterations: float
+
+    def __repr__(self) -> str:
+        """Return both means, and the iterations of both."""
+        means = f"{self.ticket.mean:.4g} and {self.reference.mean:.4g}"
+        spent = f"{self.iterations:,.0f} and {self.reference_iterations:,.0f} iterations"
+        return brief(self, f"{self.method} beside {REFERENCE}", f"level {self.level}", means, spent)
 
     as_good = retired.Attribute("within_one_std")
     is_no_dearer = retired.Attribute("costs_no_more")

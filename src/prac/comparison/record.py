@@ -10,9 +10,10 @@ from prac.config import Rewind
 from prac.errors import PracError
 from prac.io import damaged, read_dataclass
 from prac.runs import Cost
+from prac.utils import brief, percent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class JudgedTicket:
     """One ticket of one search, trained alone on all data.
 
@@ -30,6 +31,17 @@ class JudgedTicket:
     folder: str
     cost: Cost
     imp: Cost
+
+    def __repr__(self) -> str:
+        """Return its density, how well it does, and what finding it cost."""
+        cost = f"{self.cost.iterations:,} iterations"
+        return brief(
+            self,
+            f"level {self.level}",
+            f"density {percent(self.density)}",
+            f"{self.accuracy:.4g}",
+            cost,
+        )
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class SearchedLevel:
     stopped_early: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """One method's search with one seed.
 
@@ -71,6 +83,12 @@ class Run:
     levels: tuple[SearchedLevel, ...] = ()
     tickets: tuple[JudgedTicket, ...] = ()
     error: str | None = None
+
+    def __repr__(self) -> str:
+        """Return whose search it is, and which of its tickets were judged."""
+        judged = ", ".join(str(ticket.level) for ticket in self.tickets)
+        told = f"failed: {self.error}" if self.error else f"judged at levels {judged or 'none'}"
+        return brief(self, self.method, f"seed {self.seed}", told, self.path)
 
     def ticket(self, level: int) -> JudgedTicket | None:
         """Return the judged ticket of a level; None where there is none."""

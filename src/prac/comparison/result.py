@@ -38,6 +38,7 @@ from prac.io import (
     with_unrecorded,
     write_json,
 )
+from prac.utils import brief, html_table, percent, with_interval
 
 BASELINE = "imp"
 """The method that iterations are saved against."""
@@ -45,7 +46,7 @@ BASELINE = "imp"
 COMPARISON_FILE = "comparison.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Methods on one problem, over seeds.
 
@@ -63,6 +64,38 @@ class Comparison:
     settings: dict[str, Any]
     runs: tuple[Run, ...]
     test_set: TestSet | None = None
+
+    def __repr__(self) -> str:
+        """Return the methods, and the sparsest level at which each matches dense."""
+        return brief(
+            self,
+            str(self.path),
+            f"{len(self.seeds)} seeds",
+            *(f"{name} {_matches(self.matching(name))}" for name in self.methods),
+            f"{len(self.failed)} searches failed" if self.failed else None,
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a line a method and what follows, for a notebook."""
+        judged = [level for level in self.judged if level]
+        rows = []
+        for row in summary(self):
+            found = {
+                of["level"]: with_interval(of["mean"], of["half_width"]) for of in row.accuracies
+            }
+            saved = "-" if row.saved is None else percent(row.saved)
+            tested = (found.get(level, "-") for level in judged)
+            rows.append(
+                (row.method, str(row.n), saved, *tested, _matches(self.matching(row.method)))
+            )
+        columns = "method", "runs", "saved", *(f"level {level}" for level in judged), "dense"
+        told = (
+            f"saved: of IMP's iterations to ticket {max(self.judged)}; by level: test, ± half of "
+            f"the 95 % interval; dense: the sparsest judged level that matches it"
+        )
+        failed = (f"{run.method}, seed {run.seed} failed: {run.error}" for run in self.failed)
+        title = f"Comparison: {self.path}, {len(self.seeds)} seeds"
+        return html_table(title, columns, rows, *self.findings, *failed, told)
 
     @property
     def methods(self) -> list[str]:
@@ -263,6 +296,11 @@ def summary(comparison: Comparison) -> Iterator[Row]:
             both_match=both,
             saved_where_both_match=None if both is None else comparison.saved(method, both),
         )
+
+
+def _matches(levels: Sequence[int]) -> str:
+    """Return where tickets match dense, in a word or two."""
+    return f"matches at level {max(levels)}" if levels else "does not match"
 
 
 def _mean(values: Sequence[float]) -> float | None:

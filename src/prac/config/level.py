@@ -8,7 +8,7 @@ from typing import Literal
 from prac.config.settings import Settings, setting
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LevelConfig(Settings):
     """How a search trains beyond the rewind point; what its tickets hold is `rewind`'s to say."""
 

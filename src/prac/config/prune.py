@@ -18,7 +18,7 @@ LEARNED_SCORES = ("cts", "cts-loss", "gem-miner")
 """Scores that are learned, while the weights stay as they are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PruneConfig(Settings):
     """Which weights a pruning takes."""
 

@@ -31,7 +31,7 @@ def is_own_code(model: str) -> bool:
     return ":" in model and model.partition(":")[0] not in MODEL_LIBRARIES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataConfig(Settings):
     """Which examples, and how they reach the network."""
 
@@ -75,7 +75,7 @@ class DataConfig(Settings):
         return round(self.memory_limit * 1e9)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelConfig(Settings):
     """Which network."""
 
@@ -94,7 +94,7 @@ class ModelConfig(Settings):
             raise unknown_name("model", self.name, MODEL_NAMES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe(Settings):
     """Everything that the outcome of a search depends on."""
 
@@ -103,7 +103,7 @@ class Recipe(Settings):
     search: SearchConfig = field(default_factory=SearchConfig)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class JudgeRecipe(Settings):
     """Everything that the outcome of a judgement depends on, besides tickets and seeds."""
 
@@ -112,7 +112,7 @@ class JudgeRecipe(Settings):
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RetrainRecipe(JudgeRecipe):
     """Everything that the outcome of a retraining depends on, besides the ticket."""
 

@@ -22,7 +22,7 @@ SIZED = ("random", "el2n", "el2n-ccs")
 """Subset rules whose sets have a size that is set."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainConfig(Settings):
     """One training: optimiser, length, learning rate. The length is scaled with the set's size."""
 
@@ -75,7 +75,7 @@ class TrainConfig(Settings):
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SubsetConfig(Settings):
     """Which examples the next level trains on."""
 
@@ -156,7 +156,7 @@ class SubsetConfig(Settings):
         return self.rule in ("el2n", "el2n-ccs")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SampleConfig(Settings):
     """Which examples of its set a level presents in an epoch."""
 
@@ -182,7 +182,7 @@ class SampleConfig(Settings):
         return self.rule == "infobatch"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StopConfig(Settings):
     """When a level has trained enough for its mask."""
 
@@ -226,7 +226,7 @@ class SearchKeywords(TypedDict, total=False):
     level: LevelConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchConfig(Settings):
     """A whole search: levels, rewinding, and the parts that make a method."""
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, TypeVar, Union
 
 from prac.errors import PracError, unknown_name
 from prac.io import shown, strict_yaml
+from prac.utils import changed_fields
 
 S = TypeVar("S", bound="Settings")
 
@@ -75,6 +76,11 @@ class Settings:
 
     def _check_together(self) -> None:
         """Check settings that depend on each other, each of them being right by itself."""
+
+    def __repr__(self) -> str:
+        """Return the call that makes these settings: those that differ from the defaults."""
+        told = (f"{name}={value!r}" for name, value in changed_fields(self).items())
+        return f"{type(self).__name__}({', '.join(told)})"
 
 
 def _hint(cls: type[Settings], name: str, value: Any) -> str:

@@ -19,7 +19,7 @@ from prac.data.content import Odd, digest_of, is_integer, odd_rows
 from prac.data.convert import to_plain
 from prac.data.pairs import check_pair
 from prac.errors import PracError
-from prac.utils import Tree, leaves, mapped, split
+from prac.utils import Tree, brief, leaves, mapped, split
 
 # Bytes of float32 inputs that are made at once, on a CPU and on a GPU: about what its caches hold,
 # and enough for a GPU not to wait for launches.
@@ -93,6 +93,16 @@ class TensorExamples:
     def __len__(self) -> int:
         """Return n."""
         return len(self.source_indices)
+
+    def __repr__(self) -> str:
+        """Return how many there are, of which shapes, and where they lie."""
+        shapes = " and ".join(
+            "x".join(map(str, of.shape[1:])) or "numbers" for of in leaves((self.x, self.y))[:4]
+        )
+        classes = f"{len(self.classes)} classes" if self.classes else None
+        return brief(
+            self, f"{len(self):,} examples", shapes, classes, str(leaves(self.x)[0].device)
+        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -36,7 +36,7 @@ from prac.data.reading import Reading, counted
 from prac.data.streams import StreamExamples
 from prac.data.workers import fetched
 from prac.errors import PracError
-from prac.utils import Tree, mapped, with_article
+from prac.utils import Tree, brief, mapped, with_article
 
 REPEATED_SAMPLES = 8
 
@@ -115,6 +115,11 @@ class MapExamples:
     def __len__(self) -> int:
         """Return n."""
         return len(self.source_indices)
+
+    def __repr__(self) -> str:
+        """Return how many there are, and of which data set."""
+        classes = f"{len(self.classes)} classes" if self.classes else None
+        return brief(self, f"{len(self):,} examples", type(self.dataset).__name__, classes)
 
     @cached_property
     def fingerprint(self) -> str:

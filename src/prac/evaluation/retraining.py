@@ -33,12 +33,12 @@ from prac.training import (
     select_execution,
     train_level,
 )
-from prac.utils import derive_seed
+from prac.utils import brief, derive_seed, percent
 
 M = TypeVar("M", bound=nn.Module)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class History:
     """How a ticket trained.
 
@@ -57,6 +57,18 @@ class History:
     test_accuracy: float | None
     density: float
     cost: Cost
+
+    def __repr__(self) -> str:
+        """Return how long it was, and how well its best epoch does; the epochs are left out."""
+        found = {"validation": self.val_accuracy, "test": self.test_accuracy}
+        return brief(
+            self,
+            f"density {percent(self.density)}",
+            f"{len(self.epochs)} epochs",
+            f"best epoch {self.best_epoch}",
+            *(f"{name} accuracy {percent(of, 2)}" for name, of in found.items() if of is not None),
+            f"{self.cost.iterations:,} iterations",
+        )
 
 
 def retrain(

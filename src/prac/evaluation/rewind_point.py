@@ -26,12 +26,13 @@ from prac.io import check_new
 from prac.models import snapshot
 from prac.runs import Ticket
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, plan_for
+from prac.utils import brief
 
 SHARES = (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Points that are tried by default, as shares of the schedule."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RewindPoint:
     """From which points of the dense training the network is stable.
 
@@ -45,6 +46,12 @@ class RewindPoint:
     iterations: int
     barriers: dict[int, Barrier]
     accuracies: dict[int, tuple[float, float]]
+
+    def __repr__(self) -> str:
+        """Return the point, and how many were tried."""
+        tried = f"{len(self.barriers)} tried" if self.barriers else "none tried"
+        stable = f"rewind {self.setting!r}" if self.setting else "no stable point"
+        return brief(self, stable, f"of {self.iterations:,} iterations", tried)
 
     @property
     def at(self) -> int | None:

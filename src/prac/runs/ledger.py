@@ -12,9 +12,10 @@ from typing import Any
 from prac.errors import PracError
 from prac.io import damaged, fits, opened, read_dataclass, read_json, shown
 from prac.runs.cost import Cost
+from prac.utils import brief, percent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Level:
     """One level of a search, as its summary.json has it.
 
@@ -56,6 +57,17 @@ class Level:
     cost: Cost
     imp: Cost
 
+    def __repr__(self) -> str:
+        """Return what it trained, on what, and for how long."""
+        trained = f"{self.epochs} of {self.planned_epochs} epochs, {self.iterations:,} iterations"
+        return brief(
+            self,
+            str(self.index),
+            f"density {percent(self.density)}",
+            f"set of {self.set_size:,} of {self.total:,} examples",
+            trained if self.epochs else "not trained",
+        )
+
     @property
     def seconds(self) -> float:
         """Wall time of the level."""
@@ -78,7 +90,7 @@ class Level:
         return level
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ledger:
     """The cost of finding the ticket of level `index`, beside IMP's.
 
@@ -94,6 +106,13 @@ class Ledger:
     index: int
     cost: Cost
     imp: Cost
+
+    def __repr__(self) -> str:
+        """Return iterations beside IMP's."""
+        counts = f"{self.cost.iterations:,} iterations, IMP's {self.imp.iterations:,}"
+        return brief(
+            self, f"ticket {self.index}", counts, f"{percent(self.iterations_saved)} saved"
+        )
 
     @property
     def iterations_saved(self) -> float:

@@ -24,6 +24,7 @@ from prac.io import (
 from prac.models import ParameterCount
 from prac.runs.cost import Cost
 from prac.runs.ledger import Ledger, Level, ledger, read_levels
+from prac.utils import brief, html_table, percent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,11 +33,15 @@ if TYPE_CHECKING:
     from prac.runs.ticket import Ticket
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tickets:
     """The tickets of a run folder by level, read when asked for."""
 
     path: Path
+
+    def __repr__(self) -> str:
+        """Return how many there are, and where."""
+        return brief(self, f"{len(self)} in {self.path}")
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -55,7 +60,7 @@ class Tickets:
         return Ticket.load(self.path / f"levels/{level:02d}/ticket.safetensors")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchFolder:
     """What a search found, read from its run folder.
 
@@ -68,6 +73,43 @@ class SearchFolder:
     path: Path
     settings: dict[str, Any]
     levels: list[Level]
+
+    def __repr__(self) -> str:
+        """Return where it is, how far, and its last ticket."""
+        return brief(self, *self._in_short())
+
+    def _repr_html_(self) -> str:
+        """Return its levels as a table, for a notebook."""
+        rows = [
+            (
+                str(level.index),
+                percent(level.density, 2),
+                f"{level.set_size:,} ({level.set_size / level.total:.0%})",
+                f"{level.epochs}/{level.planned_epochs}" if level.epochs else "-",
+                f"{level.iterations:,}" if level.epochs else "-",
+                percent(self.cost(level.index).iterations_saved) if level.index else "-",
+            )
+            for level in self.levels
+        ]
+        return html_table(
+            f"Search {', '.join(self._in_short())}",
+            ("level", "density", "set", "epochs", "iterations", "saved"),
+            rows,
+            "density: of the prunable weights; set: examples the level trains on; epochs: trained "
+            "of planned; saved: training iterations to this ticket, against iterative magnitude "
+            "pruning's",
+        )
+
+    def _in_short(self) -> list[str]:
+        told = [str(self.path)]
+        if not self.finished:
+            told.append(f"not finished: {len(self.levels)} of {self.settings['levels']} levels")
+        if self.levels:
+            last = self.levels[-1]
+            saved = self.cost(last.index).iterations_saved
+            told.append(f"ticket {last.index} of density {percent(last.density)}")
+            told += [f"{percent(saved)} of IMP's iterations saved"] if last.index else []
+        return told
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from prac.algorithms import ForgettingTable, Masks
+from prac.algorithms import ForgettingTable, Masks, density
 from prac.runs.cost import Cost
+from prac.utils import brief, percent
 
 Weights = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunState:
     """A search or a retraining between two iterations. Tensors lie on the CPU.
 
@@ -69,6 +70,18 @@ class RunState:
     epoch_start_losses: Tensor | None = None
     cost: Cost = field(default_factory=Cost)
     stage: int = 0
+
+    def __repr__(self) -> str:
+        """Return where it is; its tensors are left out."""
+        best = f"best epoch {self.best_epoch}" if self.best_epoch else None
+        return brief(
+            self,
+            f"level {self.level}",
+            f"iteration {self.step:,}",
+            f"density {percent(density(self.masks))}",
+            f"{len(self.members):,} examples",
+            best,
+        )
 
     @property
     def is_within_epoch(self) -> bool:

@@ -23,9 +23,10 @@ from prac.io import (
     told_as_unwritable,
     write_tensors,
 )
+from prac.utils import brief, html_table, percent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Subset:
     """Which training examples a level trains on.
 
@@ -43,6 +44,31 @@ class Subset:
     fingerprint: str
     total: int
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return how many examples it has, of how many, and of which data."""
+        return brief(self, *self._in_short())
+
+    def _repr_html_(self) -> str:
+        """Return its size, by part and by class where that is known, for a notebook."""
+        parts = self.provenance.get("set_parts") or {}
+        counts = self.provenance.get("by_class") or []
+        names = list(self.provenance.get("classes") or [])
+        rows = [("examples", f"{len(self):,}", percent(len(self) / self.total))]
+        rows += [(str(n).upper(), f"{of:,}", percent(of / self.total)) for n, of in parts.items()]
+        for label, count in enumerate(counts):
+            name = str(names[label]) if label < len(names) else f"class {label}"
+            rows.append((name, f"{count:,}", percent(count / max(len(self), 1))))
+        notes = ("of all training examples; of a class: of the set",) if counts else ()
+        return html_table(f"Subset: {', '.join(self._in_short())}", ("", "", "share"), rows, *notes)
+
+    def _in_short(self) -> list[str]:
+        level = self.provenance.get("level")
+        return [
+            *([] if level is None else [f"level {level}"]),
+            f"{len(self):,} of {self.total:,} examples",
+            f"data {self.fingerprint[:12]}",
+        ]
 
     @classmethod
     def of(cls, train: Examples, indices: Tensor, provenance: dict[str, Any]) -> Subset:

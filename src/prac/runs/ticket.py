@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from prac.algorithms import Masks, density
+from prac.algorithms import Masks, density, kept
 from prac.io import (
     Fields,
     check_provenance,
@@ -33,13 +33,14 @@ from prac.models import (
     tied,
 )
 from prac.runs.state import Weights
+from prac.utils import brief, html_table, of_all, percent
 
 M = TypeVar("M", bound=nn.Module)
 
 WEIGHT, MASK = "weight/", "mask/"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ticket:
     """A sparse trainable subnetwork.
 
@@ -57,6 +58,30 @@ class Ticket:
     masks: Masks
     provenance: dict[str, Any] = field(default_factory=dict)
     tied: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return its level, its density, how many weights that is, and of which network."""
+        return brief(self, *self._in_short())
+
+    def _repr_html_(self) -> str:
+        """Return its layers as a table, for a notebook."""
+        rows = []
+        for name, mask in self.masks.items():
+            counts = f"{kept({name: mask}):,}", f"{mask.numel():,}"
+            shape = "x".join(map(str, mask.shape))
+            rows.append((name, shape, *counts, percent(density({name: mask}), 2)))
+        title = f"Ticket: {', '.join(self._in_short())}"
+        return html_table(title, ("layer", "shape", "kept", "of", "density"), rows)
+
+    def _in_short(self) -> list[str]:
+        prunable = sum(mask.numel() for mask in self.masks.values())
+        told = [f"level {self.level}"] if "level" in self.provenance else []
+        told.append(f"density {percent(self.density)}" if prunable else "no prunable weight")
+        told.append(of_all(kept(self.masks), prunable, "weights"))
+        network = self.provenance.get("settings", {}).get("model")
+        network = network or str(self.provenance.get("architecture", "")).rpartition("-")[0]
+        control = self.provenance.get("control")
+        return [*told, *(str(of) for of in (network, control and f"{control} control") if of)]
 
     @classmethod
     def of(

@@ -10,9 +10,10 @@ from torch import Tensor
 from prac.algorithms import ForgettingTable, disagreements
 from prac.runs import Cost
 from prac.training import Problem
+from prac.utils import brief, of_all
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LevelStats:
     """What a level's training has shown, from which the next level's set is selection.
 
@@ -33,6 +34,11 @@ class LevelStats:
     pruned: Tensor | None = None
     difficulty: Tensor | None = None
 
+    def __repr__(self) -> str:
+        """Return the level, what it trained on, and its forgetting table in short."""
+        trained = f"trained on {of_all(len(self.members), len(self.table), 'examples')}"
+        return brief(self, f"level {self.level}", trained, repr(self.table))
+
     @property
     def exemplars(self) -> Tensor:
         """The CEP, which the dense and the pruned network predict differently; empty at level 0."""
@@ -41,7 +47,7 @@ class LevelStats:
         return disagreements(self.dense, self.pruned)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
     """The next level's examples.
 
@@ -52,6 +58,11 @@ class Selection:
 
     members: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return the sizes of the set and of its parts."""
+        parts = (f"{name} {len(of):,}" for name, of in self.parts.items())
+        return brief(self, f"{len(self.members):,} examples", *parts)
 
 
 SubsetRule = Callable[[LevelStats], Selection | Tensor]

@@ -13,9 +13,10 @@ from prac.errors import PracError
 from prac.runs import Cost
 from prac.search.sampling import presented_an_epoch, set_size
 from prac.training import plan_for
+from prac.utils import brief, percent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchPlan:
     """The plan of a whole search; only how large later sets are is not known before.
 
@@ -42,6 +43,11 @@ class SearchPlan:
     rewind_step: int | None
     most_iterations: int
     first: int = 0
+
+    def __repr__(self) -> str:
+        """Return how far it prunes, and how long it may take."""
+        prunings = f"{self.levels} prunings to {percent(self.densities[-1])}"
+        return brief(self, prunings, f"{self.most_iterations:,} iterations at most")
 
     @classmethod
     def of(

@@ -40,10 +40,10 @@ from prac.training.trial import (
     made_of,
     tried_steps,
 )
-from prac.utils import derive_seed, held_generators, one_line, seeded
+from prac.utils import brief, derive_seed, held_generators, one_line, seeded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Problem:
     """What is trained and on what.
 
@@ -76,6 +76,12 @@ class Problem:
     has_sparse_gradients: bool = False
     counting: tuple[str, ...] = ()
     task_draws: bool = False
+
+    def __repr__(self) -> str:
+        """Return the network, how many examples there are, the task and the device."""
+        val = "no validation" if self.val is None else f"{len(self.val):,} validation examples"
+        network, train = type(self.model).__name__, f"{len(self.train):,} training"
+        return brief(self, network, train, val, repr(self.task), str(self.runtime.device))
 
     def __post_init__(self) -> None:
         """Take the modules as they are where no pass has told which of their values last."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prac.errors import PracError
-from prac.utils import Tree, arguments, described, mapped, with_article
+from prac.utils import Tree, arguments, changed_fields, described, mapped, with_article
 
 
 def classified_right(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def _picked(returned: Any, which: Callable[[Any], Any] | str | int) -> Any:
         ) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """A loss and the rules by which examples are judged; classification by default.
 
@@ -104,6 +104,18 @@ class Task:
         """Know each example's loss where the loss is the usual one."""
         if self.losses is None and self.loss is F.cross_entropy:
             object.__setattr__(self, "losses", cross_entropies)
+
+    def __repr__(self) -> str:
+        """Return what is not classification's, functions by their names.
+
+        >>> Task(prediction=None)
+        Task(prediction=None)
+        """
+        changed = changed_fields(self)
+        if self.loss is F.cross_entropy and self.losses is cross_entropies:
+            changed.pop("losses", None)
+        told = (f"{name}={getattr(of, '__name__', repr(of))}" for name, of in changed.items())
+        return f"Task({', '.join(told)})"
 
     def made(self, model: Callable[..., Any], x: Tree, y: Tree) -> Made:
         """Return what a model makes of a batch, with its own loss where that is the task's.

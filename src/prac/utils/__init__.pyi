@@ -11,6 +11,12 @@ from .seeds import held_generators as held_generators
 from .seeds import own_generators as own_generators
 from .seeds import seed_generators_ as seed_generators_
 from .seeds import seeded as seeded
+from .showing import brief as brief
+from .showing import changed_fields as changed_fields
+from .showing import html_table as html_table
+from .showing import of_all as of_all
+from .showing import percent as percent
+from .showing import with_interval as with_interval
 from .text import one_line as one_line
 from .text import printable as printable
 from .text import with_article as with_article

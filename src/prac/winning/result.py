@@ -11,6 +11,7 @@ from prac.errors import Damaged
 from prac.evaluation import WINS, LevelVerdict, TestSet, Trial, Trials
 from prac.io import Fields, check_kind, fits, read_json, write_json
 from prac.runs import Cost
+from prac.utils import brief, html_table, percent, with_interval
 
 NOTHING = Cost()
 WIN_FILE = "win.json"
@@ -61,7 +62,7 @@ class Searched:
     cost: Cost
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tried:
     """One ticket, trained alone.
 
@@ -82,13 +83,20 @@ class Tried:
     matches: bool
     cost: Cost
 
+    def __repr__(self) -> str:
+        """Return which ticket it is, and how well it did."""
+        matches = "matches" if self.matches else "does not match"
+        runs = f"{self.trials.mean:.4g} over {len(self.runs)} runs" if self.runs else "no run"
+        level = f"level {self.level}"
+        return brief(self, self.method, level, f"density {percent(self.density)}", runs, matches)
+
     @property
     def trials(self) -> Trials:
         """Its trainings, with what follows from them."""
         return Trials(self.runs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bill:
     """What searches and proof cost, beside what IMP's would.
 
@@ -102,6 +110,12 @@ class Bill:
     search: Cost
     proof: Cost
     imp: Cost | None
+
+    def __repr__(self) -> str:
+        """Return the iterations of search and proof, beside IMP's."""
+        counts = f"search {self.search.iterations:,}, proof {self.proof.iterations:,} iterations"
+        beside = None if self.ratio is None else f"{percent(self.ratio)} of IMP's"
+        return brief(self, counts, beside)
 
     @property
     def total(self) -> Cost:
@@ -120,7 +134,7 @@ class Bill:
         return {**costs, "imp": imp, "ratio": self.ratio, "counted": COUNTED}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Win:
     """The sparsest ticket that was found to match the dense network, how it was found and proven.
 
@@ -160,6 +174,37 @@ class Win:
     verdict: LevelVerdict | None = None
     test_set: TestSet | None = None
     ended: str | None = None
+
+    def __repr__(self) -> str:
+        """Return the ticket, its verdict, and what all of it cost."""
+        return brief(self, *self._in_short())
+
+    def _repr_html_(self) -> str:
+        """Return the tickets that were tried, a line each, for a notebook."""
+        rows = []
+        for of in self.tried:
+            mean = with_interval(of.trials.mean, of.trials.half_width)
+            runs = f"{len(of.runs)}/{len(self.seeds)}"
+            density = percent(of.density, 2)
+            rows.append((of.method, str(of.level), density, runs, mean, self.outcome(of)))
+        dense = None if self.dense is None else self.dense
+        told = "" if dense is None else f"dense: {with_interval(dense.mean, dense.half_width)}"
+        columns = "method", "level", "density", "runs", "test", "outcome"
+        title = f"Win: {', '.join(self._in_short())}"
+        return html_table(title, columns, rows, told, self.why or "not finished")
+
+    def _in_short(self) -> list[str]:
+        best, ratio = self.best, self.bill.ratio
+        found = "no ticket found to win" if self.ended else "no ticket yet"
+        if best is not None:
+            verdict = "" if self.verdict is None else f" {self.verdict.verdict}"
+            found = (
+                f"ticket {best.level} of {best.method}{verdict}, density {percent(best.density)}"
+            )
+        told = [str(self.path), found]
+        if not self.ended:
+            told.append("not finished")
+        return told if ratio is None else [*told, f"{percent(ratio)} of IMP's iterations"]
 
     @property
     def best(self) -> Tried | None:
