@@ -25,10 +25,11 @@ SIGNATURES = Path(__file__).with_name("public_signatures.txt")
 NAMES = {
     "prac": """
         Attachment Comparison Event History Interrupted LevelConfig LevelStats PracError Progress
-        PruneConfig
-        RunControl RunOptions SampleConfig Search SearchConfig Selection StopConfig Subset
-        SubsetConfig Task Ticket Tracker Tracking TrainConfig Verdict Win __version__ algorithms
-        attach chain_callbacks compare data detach find find_rewind_point judge models retrain win
+        PruneConfig Recipe RunControl RunOptions SampleConfig Search SearchConfig Selection
+        StopConfig Subset SubsetConfig Task Ticket Tracker Tracking TrainConfig Verdict Win
+        __version__ algorithms attach chain_callbacks compare data describe detach find
+        find_rewind_point judge list_runs load_data models retrain save_charts to_text win
+        write_report
     """,
     "prac.algorithms": """
         ForgettingTable Masks Plan batch_sizes coverage_centric density disagreements error_norms
@@ -37,7 +38,7 @@ NAMES = {
         top_k_by_score union
     """,
     "prac.data": "Examples MapExamples Pipeline StreamExamples TensorExamples",
-    "prac.models": "Form MODELS Stem build",
+    "prac.models": "Form MODELS Stem build load_model",
 }
 
 

@@ -6,11 +6,13 @@ from .comparison.comparing import compare as compare
 from .comparison.result import Comparison as Comparison
 from .config.level import LevelConfig as LevelConfig
 from .config.prune import PruneConfig as PruneConfig
+from .config.recipe import Recipe as Recipe
 from .config.search import SampleConfig as SampleConfig
 from .config.search import SearchConfig as SearchConfig
 from .config.search import StopConfig as StopConfig
 from .config.search import SubsetConfig as SubsetConfig
 from .config.search import TrainConfig as TrainConfig
+from .data.load import load_data as load_data
 from .errors import PracError as PracError
 from .evaluation.judging import judge as judge
 from .evaluation.retraining import History as History
@@ -25,6 +27,11 @@ from .loops.attaching import detach as detach
 from .monitor.progress import Progress as Progress
 from .monitor.trackers.tracker import Tracker as Tracker
 from .monitor.tracking import Tracking as Tracking
+from .report.asked import list_runs as list_runs
+from .report.asked import to_text as to_text
+from .report.describe import describe as describe
+from .report.writing import save_charts as save_charts
+from .report.writing import write_report as write_report
 from .runs.subset import Subset as Subset
 from .runs.ticket import Ticket as Ticket
 from .search.finding import find as find

@@ -11,11 +11,11 @@ import pytest
 
 from prac.cli import main
 from prac.cli.options import options_and_recipe
-from prac.cli.recorded import named_settings, names_of
+from prac.cli.recorded import named_settings
 from prac.cli.win import parser
 from prac.config import Recipe, flat
 from prac.io import read_json
-from prac.report import win_charts
+from prac.report.html.win import win_charts
 from prac.report.win_text import answer_of, command_of
 from prac.winning import Win
 from tests.conftest import made_once
@@ -83,7 +83,7 @@ def test_the_command_of_the_page_makes_it_again(won):
     assert command is not None
     words = shlex.split(command)[2:]
     options, recipe = options_and_recipe(parser(named_settings(words)), words, Recipe)
-    told = json.loads(json.dumps({**flat(recipe.search), **names_of(recipe)}))
+    told = json.loads(json.dumps({**flat(recipe.search), **recipe.names}))
     assert {name: told[name] for name in found.settings} == found.settings
     asked = options.methods, options.seeds, options.within, options.controls
     assert [*map(tuple, (asked[0], asked[1], asked[3])), asked[2]] == [

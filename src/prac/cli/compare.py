@@ -26,7 +26,6 @@ from prac.cli.recorded import (
     begun_by_older,
     load_problem,
     named_settings,
-    names_of,
     plain,
     problem_names,
 )
@@ -124,7 +123,7 @@ def run(arguments: Sequence[str]) -> int:
                 fraction=options.fraction,
                 val=data.val,
                 test=data.test,
-                recipe=names_of(recipe),
+                recipe=recipe.names,
                 **run_options.keywords,
             )
     return _show(comparison, options.json)
@@ -142,7 +141,7 @@ def _check_asked(arguments: Sequence[str], options: Any, recipe: Recipe) -> None
     """Raise a PracError for what does not fit, before any data is loaded, which may take long."""
     competing = method_specs(options.methods, recipe.search, options.fraction)
     levels_to_judge(recipe.search.levels, options.judged)
-    check_used(arguments, *({**names_of(recipe), **flat(one.config)} for one in competing))
+    check_used(arguments, *({**recipe.names, **flat(one.config)} for one in competing))
     if all(one.own_rewind for one in competing):
         check_not_given(arguments, "rewind", "each of these methods has its own")
 
@@ -159,7 +158,7 @@ def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
     """
     from prac.comparison import COMPARISON_FILE, gathered, known_runs, read_run
 
-    shared = json.loads(json.dumps({**shared_settings(recipe.search), **names_of(recipe)}))
+    shared = json.loads(json.dumps({**shared_settings(recipe.search), **recipe.names}))
     runs = known_runs(out, shared)
     levels = levels_to_judge(recipe.search.levels, options.judged)
 
@@ -183,7 +182,7 @@ def _work_ahead(
         if data.test is None:
             return 0  # There is nothing to do ahead of being told so.
         levels = levels_to_judge(recipe.search.levels, options.judged)
-        examples, names = (data.train, data.val, data.test), names_of(recipe)
+        examples, names = (data.train, data.val, data.test), recipe.names
         comparing = Comparing(
             out, make_model, *examples, recipe.search, levels, CLASSIFICATION, names, run_options
         )

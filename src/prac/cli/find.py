@@ -24,7 +24,6 @@ from prac.cli.recorded import (
     begun_by_older,
     load_problem,
     named_settings,
-    names_of,
     plain,
     problem_names,
 )
@@ -230,7 +229,7 @@ def _search(
             out=out,
             subset=subset,
             after=options.after,
-            recipe=names_of(recipe),
+            recipe=recipe.names,
             **keywords,
         )
         # As the search was, whatever measuring would choose by now. One that trained nothing has

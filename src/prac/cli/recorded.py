@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import early_value
 from prac.config import (
-    METHODS,
     JudgeRecipe,
     Recipe,
     RetrainRecipe,
-    combined,
     flat,
     is_own_code,
-    method_settings,
+    starting_settings,
 )
 from prac.errors import PracError
 from prac.io import UNRECORDED, has_trained, shown, unrecorded_settings, with_unrecorded
@@ -35,11 +33,7 @@ def named_settings(arguments: Sequence[str]) -> dict[str, Any]:
     A method that is asked for wins over a preset.
     """
     preset, method = (early_value(arguments, name) for name in ("preset", "method"))
-    values = {
-        **METHODS["prac"],
-        **(combined(preset).settings if preset is not None else {}),
-        **(method_settings(method) if method is not None else {}),
-    }
+    values = starting_settings(preset, method)
     if early_value(arguments, "epochs") is not None:
         # The user's length takes the place of a preset's, whatever that counts in.
         values.pop("iterations", None)
@@ -101,11 +95,6 @@ def problem_names(recipe: Recipe) -> tuple[str, str]:
 def plain(name: str) -> str:
     """Return a name in letters that no shell, terminal or file system takes for anything else."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
-
-
-def names_of(recipe: JudgeRecipe | Recipe) -> dict[str, Any]:
-    """Return the settings of model and data, which a run records beside those of its search."""
-    return {**flat(recipe.model), **flat(recipe.data)}
 
 
 def load_problem(

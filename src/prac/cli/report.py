@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prac.cli.parser import Parser
-from prac.errors import PracError
-from prac.io import KINDS, check_new, kind_at
-from prac.runs import search_settings
+from prac.io import check_new
 from prac.utils import printable
-from prac.winning import Win
 
 
 def parser() -> Parser:
@@ -40,42 +37,15 @@ def parser() -> Parser:
 def run(arguments: Sequence[str]) -> int:
     """Run `prac report` and return its exit status."""
     options = parser().parse(arguments)
-    runs = list(dict.fromkeys(options.runs))
-    from prac.report import (
-        REPORT_FILE,
-        Report,
-        RunFacts,
-        comparison_charts,
-        comparison_page,
-        renderer,
-        save,
-        win_charts,
-        write_page,
-        write_win,
-    )
+    from prac.report import Asked, save, write_page
 
-    renderer()  # Before any data is loaded.
-    out = Path(options.out or (REPORT_FILE if len(runs) > 1 else f"{runs[0]}/{REPORT_FILE}"))
-    is_win = len(runs) == 1 and kind_at(runs[0]) == "win"
-    for path in () if is_win else runs:
-        search_settings(Path(path))
-    if out.is_dir():
-        raise PracError(f"{out}: is {KINDS[kind_at(out)].words}: --out names the page's file")
-    check_new(out, "page", "page")
+    asked = Asked.of(options.runs)
+    out = asked.place(options.out)
     if options.png is not None:
         check_new(options.png, "charts", "folder")
-    if len(runs) > 1:
-        facts = [RunFacts.read(path) for path in runs]
-        charts = comparison_charts(facts)
-        line = write_page(out, comparison_page(facts))
-    elif is_win:
-        found = Win.load(runs[0])
-        charts, line = win_charts(found), write_win(found, out)
-    else:
-        report = Report.of(runs[0], examples=not options.no_examples)
-        charts, line = report.charts, report.write(out)
-    print(printable(line))
+    drawn = asked.drawn(examples=not options.no_examples)
+    print(printable(write_page(out, drawn.html())))
     if options.png is not None:
-        written = save(charts, Path(options.png))
+        written = save(drawn.charts, Path(options.png))
         print(printable(f"charts: {len(written)} files in {options.png}"))
     return 0

@@ -13,7 +13,7 @@ from prac.cli.given import check_used
 from prac.cli.options import add_run_options, add_settings, options_and_recipe, running, tracked
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_problem, names_of, own_settings, told_newly
+from prac.cli.recorded import load_problem, own_settings, told_newly
 from prac.config import RetrainRecipe, flat
 from prac.io import check_kind, in_level
 from prac.monitor import Progress
@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
                 test=data.test,
                 seed=recipe.seed,
                 out=out,
-                recipe=names_of(recipe),
+                recipe=recipe.names,
                 **keywords,
             )
     _show(out, options.json)

@@ -13,7 +13,15 @@ from prac.cli.parser import Parser
 from prac.config import Recipe, every_setting, flag_of
 from prac.errors import PracError, unknown_name
 from prac.io import other_kind
-from prac.report import RUN_COLUMNS, RunFacts, differences, in_short, row, with_names
+from prac.report import (
+    RUN_COLUMNS,
+    RunFacts,
+    differences,
+    in_short,
+    in_short_with_settings,
+    row,
+    with_names,
+)
 from prac.runs import searches_below
 from prac.utils import printable
 
@@ -78,7 +86,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.diff and len(runs) != 2:
         raise PracError(f"--diff compares two runs, but there are {len(runs)}: name the two")
     if options.json:
-        print_json([{**in_short(one), "settings": one.search.settings} for one in runs])
+        print_json([in_short_with_settings(one) for one in runs])
         return 0
     print_text(_differing(runs) if options.diff else _listed(runs))
     for one in runs:

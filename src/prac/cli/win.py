@@ -18,7 +18,7 @@ from prac.cli.options import (
 )
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_problem, named_settings, names_of
+from prac.cli.recorded import load_problem, named_settings
 from prac.comparison import OWN
 from prac.config import METHODS, Recipe, flat
 from prac.io import check_new
@@ -110,7 +110,7 @@ def run(arguments: Sequence[str]) -> int:
     options, recipe = options_and_recipe(made, arguments, Recipe)
     options.controls = options.controls or ()
     competing = rungs(options.methods or LADDER, recipe.search)
-    check_used(arguments, *({**names_of(recipe), **flat(one.config)} for one in competing))
+    check_used(arguments, *({**recipe.names, **flat(one.config)} for one in competing))
     if all(one.own_rewind for one in competing):
         check_not_given(arguments, "rewind", "each of these methods has its own")
     out = Path(options.out or f"runs/win-{folder_name(recipe, options.preset)}")
@@ -135,7 +135,7 @@ def run(arguments: Sequence[str]) -> int:
                 controls=options.controls,
                 val=data.val,
                 test=data.test,
-                recipe=names_of(recipe),
+                recipe=recipe.names,
                 **run_options.keywords,
             )
     return _show(found, options.json)

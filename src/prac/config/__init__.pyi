@@ -5,11 +5,13 @@ from .methods import OF_TICKETS as OF_TICKETS
 from .methods import method_settings as method_settings
 from .presets import PRESETS as PRESETS
 from .presets import combined as combined
+from .presets import starting_settings as starting_settings
 from .prune import AUTO_LAYERS as AUTO_LAYERS
 from .prune import LEARNED_SCORES as LEARNED_SCORES
 from .prune import PruneConfig as PruneConfig
 from .recipe import DATA_NAMES as DATA_NAMES
 from .recipe import DataConfig as DataConfig
+from .recipe import DataKeywords as DataKeywords
 from .recipe import JudgeRecipe as JudgeRecipe
 from .recipe import ModelConfig as ModelConfig
 from .recipe import Recipe as Recipe

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prac.config.methods import METHODS
+from prac.config.methods import METHODS, method_settings
 from prac.errors import unknown_name
 
 
@@ -114,3 +114,18 @@ def combined(names: str) -> Preset:
     settings = {name: value for preset in chosen for name, value in preset.settings.items()}
     retrain = next((preset.retrain for preset in reversed(chosen) if preset.retrain), ())
     return Preset("; ".join(preset.about for preset in chosen), settings, retrain)
+
+
+def starting_settings(preset: str | None = None, method: str | None = None) -> dict[str, Any]:
+    """Return the settings by flat name that a preset and a method start from; PrAC's by default.
+
+    A method that is asked for wins over a preset.
+
+    Raises:
+        PracError: If there is none of a name.
+    """
+    return {
+        **METHODS["prac"],
+        **(combined(preset).settings if preset is not None else {}),
+        **(method_settings(method) if method is not None else {}),
+    }

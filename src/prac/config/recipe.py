@@ -6,10 +6,11 @@ Names of data sets and models, paths and numbers: no torch, nothing loaded.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
+from prac.config.presets import starting_settings
 from prac.config.search import SearchConfig, TrainConfig
-from prac.config.settings import Settings, setting
+from prac.config.settings import Settings, flat, from_flat, setting
 from prac.errors import unknown_name
 
 # What sources and models know by name, without waiting for torch; a test compares them.
@@ -75,6 +76,25 @@ class DataConfig(Settings):
         return round(self.memory_limit * 1e9)
 
 
+class DataKeywords(TypedDict, total=False):
+    """How a data set is read, by name: the fields of `DataConfig`, which says what each is."""
+
+    limit: int | None
+    val_fraction: float
+    val_seed: int
+    val_indices: str | None
+    crop: int
+    flip: bool
+    normalize: Literal["auto", "none"]
+    image_size: int | None
+    exif_rotation: bool
+    background: Literal["white", "black", "none"]
+    image_column: str | None
+    label_column: str | None
+    memory_limit: float
+    skip_corrupt: bool
+
+
 @dataclass(frozen=True, repr=False)
 class ModelConfig(Settings):
     """Which network."""
@@ -95,20 +115,58 @@ class ModelConfig(Settings):
 
 
 @dataclass(frozen=True, repr=False)
-class Recipe(Settings):
-    """Everything that the outcome of a search depends on."""
-
+class _OfProblem(Settings):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    search: SearchConfig = field(default_factory=SearchConfig)
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What `recipe=` of `prac.find` records of model and data, so that commands find them."""
+        return {**flat(self.model), **flat(self.data)}
 
 
 @dataclass(frozen=True, repr=False)
-class JudgeRecipe(Settings):
+class Recipe(_OfProblem):
+    """Everything that the outcome of a search depends on: which network, which data, which search.
+
+    Attributes:
+        model: For `prac.models.load_model`.
+        data: For `prac.load_data`.
+        search: For `prac.find`, `prac.compare` and `prac.win`.
+    """
+
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+    @classmethod
+    def preset(
+        cls, name: str | None = None, *, method: str | None = None, **settings: Any
+    ) -> Recipe:
+        """Return what `prac find --preset NAME --method METHOD` starts from, changed.
+
+        Args:
+            name: Of a preset, or several joined by commas; None for the defaults.
+            method: Of a method, which wins over a preset's.
+            settings: By flat name, as the command's options have them: `epochs`, `data`, `limit`.
+
+        Raises:
+            PracError: If there is none of a name, or a setting is out of range.
+
+        >>> recipe = Recipe.preset("quickstart", method="imp", levels=3, limit=400)
+        >>> recipe.data, recipe.search.levels, recipe.search.subset.rule
+        (DataConfig(limit=400), 3, 'all')
+        """
+        values = starting_settings(name, method)
+        if settings.get("epochs") is not None:  # Takes the place of a preset's length.
+            values.pop("iterations", None)
+        if settings.get("set_sizes"):  # So do sizes of a method's share.
+            values["kept_fraction"] = None
+        return from_flat(cls, {**values, **settings})
+
+
+@dataclass(frozen=True, repr=False)
+class JudgeRecipe(_OfProblem):
     """Everything that the outcome of a judgement depends on, besides tickets and seeds."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
 

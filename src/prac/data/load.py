@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
-from prac.config import DataConfig
+from prac.config import DataConfig, DataKeywords, flat
 from prac.data.augment import Pipeline, channel_statistics
 from prac.data.checks import NAMED_AT_MOST, check_classes, empty_classes, shared_examples
 from prac.data.examples import Examples, TensorExamples
@@ -18,18 +20,19 @@ from prac.data.sources.encoded import DamagedImage
 from prac.data.sources.types import Source, Splits
 from prac.data.split import HoldOutError, read_index_file, split_indices
 from prac.errors import PracError
+from prac.utils import brief
 
 _MEASURED_AT_MOST = 2048
 """Images on disk that mean and deviation are measured on: enough for those of the whole set."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedData:
-    """A data set ready for training.
+    """A data set ready for training: `train`, `val` and `test` are what `prac.find` takes.
 
     Its test examples are those of its own test split; `shape` is that of one input, `pipeline` is
-    what is done to a training batch, and `damaged` are the images left out, by the split that ships
-    them: train, validation, test.
+    what is done to a training batch, `damaged` are the images left out, by the split that ships
+    them: train, validation, test, and `config` is what it was loaded by.
     """
 
     train: Examples
@@ -40,6 +43,19 @@ class LoadedData:
     pipeline: Pipeline
     damaged: Mapping[str, tuple[DamagedImage, ...]]
     warnings: tuple[str, ...] = ()
+    config: DataConfig = field(default_factory=DataConfig)
+
+    def __repr__(self) -> str:
+        """Return its name, and how many examples there are of what shape."""
+        parts = {"training": self.train, "validation": self.val, "test": self.test}
+        counts = (f"{len(of):,} {name}" for name, of in parts.items() if of is not None)
+        shape = f"inputs {'x'.join(map(str, self.shape))}"
+        return brief(self, self.config.name, *counts, shape, f"{len(self.classes)} classes")
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What `recipe=` of `prac.find` records of the data, for reports that show examples."""
+        return flat(self.config)
 
     def notices(self) -> Iterator[str]:
         """Yield what a run should say of the data at its start, a line each."""
@@ -52,13 +68,27 @@ class LoadedData:
             yield f"warning: {warning}"
 
 
-def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
-    """Return the configured data set, split; `workers` decode images that do not fit in memory.
+def load_data(
+    data: DataConfig | str | Path, *, workers: int = 0, **settings: Unpack[DataKeywords]
+) -> LoadedData:
+    """Return a data set by its name or path, as the command reads it: split, checked, normalised.
+
+    Args:
+        data: What `--data` takes: a name, a path, or `hf:owner/name`; or settings.
+        workers: Processes that decode images that do not fit in memory.
+        settings: limit, val_fraction, val_seed, val_indices, crop, flip, normalize, image_size,
+            exif_rotation, background, image_column, label_column, memory_limit, skip_corrupt:
+            the command's options of these names.
 
     Raises:
         HoldOutError: On a draw of validation examples that leaves too little on a side.
         PracError: On a name or a path that is not known, or data at fault.
+
+    >>> load_data("digits", limit=400)
+    LoadedData(digits, 360 training, 40 validation, 355 test, inputs 1x8x8, 10 classes)
     """
+    named = data if isinstance(data, DataConfig) else DataConfig(str(data))
+    config = replace(named, **settings)
     splits = load_splits(config)
     train_indices, val_indices = _held_out(splits, config)
     # Drawn from all of them, then left out: the draw is the same with and without damage.
@@ -83,7 +113,7 @@ def load_data(config: DataConfig, *, workers: int = 0) -> LoadedData:
     shipped = {"train": splits.train, "validation": splits.val, "test": splits.test}
     damaged = {name: source.damaged for name, source in shipped.items() if source is not None}
     classes, shape = splits.train.classes, splits.train.shape
-    return LoadedData(train, val, test, classes, shape, pipeline, damaged, warnings)
+    return LoadedData(train, val, test, classes, shape, pipeline, damaged, warnings, config)
 
 
 def _held_out(splits: Splits, config: DataConfig) -> tuple[Tensor, Tensor | None]:

@@ -1,3 +1,4 @@
+from .asked import in_short_with_settings as in_short_with_settings
 from .comparison_text import comparison_text as comparison_text
 from .describe import describe as describe
 from .describe import search_summary as search_summary
@@ -6,12 +7,8 @@ from .html.facts import RunFacts as RunFacts
 from .html.report import REPORT_FILE as REPORT_FILE
 from .html.report import Report as Report
 from .html.report import write_page as write_page
-from .html.several import comparison_charts as comparison_charts
-from .html.several import comparison_page as comparison_page
 from .html.several import differences as differences
 from .html.several import with_names as with_names
-from .html.win import win_charts as win_charts
-from .html.win import write_win as write_win
 from .html.words import RUN_COLUMNS as RUN_COLUMNS
 from .html.words import in_short as in_short
 from .html.words import row as row
@@ -24,3 +21,4 @@ from .tables import table_of as table_of
 from .verdict_text import rewind_point_text as rewind_point_text
 from .verdict_text import verdict_text as verdict_text
 from .win_text import win_text as win_text
+from .writing import Asked as Asked

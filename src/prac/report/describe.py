@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from prac.comparison import COMPARISON_FILE, Comparison
-from prac.config import DataConfig
+from prac.config import DataConfig, DataKeywords
 from prac.errors import PracError
+from prac.evaluation import JUDGED, Verdict
 from prac.io import (
     KINDS,
     NOT_OURS,
@@ -27,18 +28,57 @@ from prac.io import (
 from prac.models import ParameterCount
 from prac.runs import read_metrics, read_retraining
 from prac.search import Search
+from prac.utils import with_article
 from prac.winning import Win
 
+if TYPE_CHECKING:
+    from prac.runs import Subset, Ticket
 
-def describe(config: DataConfig) -> dict[str, Any]:
-    """Return what a folder or file of prac's, or a data set, holds; "kind" says which it is.
+    Described = DataConfig | str | Path | Search | Verdict | Comparison | Win | Ticket | Subset
+
+
+def describe(what: Described, **settings: Unpack[DataKeywords]) -> dict[str, Any]:
+    """Return what something holds as plain values, as `prac inspect --json` prints it.
 
     Args:
-        config: Its name is a path, or a data set's name; the rest is how a data set is read.
+        what: A folder or a file that prac wrote, or a data set: its path, its name, or settings;
+            or what `prac.find`, `prac.judge`, `prac.compare` and `prac.win` return; or a ticket or
+            a subset.
+        settings: How a data set is read, as `prac.load_data` takes them.
+
+    Returns:
+        Values by name, ready for JSON; "kind" says what it is.
 
     Raises:
         PracError: If it is none of them, or cannot be read.
+
+    >>> describe("digits")["input_shape"]
+    [1, 8, 8]
     """
+    if isinstance(what, DataConfig | str | Path):
+        named = what if isinstance(what, DataConfig) else DataConfig(str(what))
+        return _named(replace(named, **settings))
+    if isinstance(what, Search):
+        return search_summary(what)
+    if isinstance(what, Verdict):
+        path = what.search.path / JUDGED / "verdict.json"
+        return {"kind": "verdict", "path": str(path), "fields": what.to_json()}
+    if isinstance(what, Comparison | Win):
+        kind = "win" if isinstance(what, Win) else "comparison"
+        return {"kind": kind, "path": str(what.path), **what.to_json()}
+    from prac.runs import Subset, Ticket
+
+    if isinstance(what, Ticket):
+        return _of_ticket(what)
+    if isinstance(what, Subset):
+        return _of_subset(what)
+    raise PracError(
+        f"what is described is {with_article(type(what).__name__)}: expected a path, the name of a "
+        f"data set, or what prac has found"
+    )
+
+
+def _named(config: DataConfig) -> dict[str, Any]:
     path = Path(config.name)
     kind = kind_at(path)
     if kind in ("runs", "comparison") and _holds_data(path):
@@ -123,13 +163,13 @@ def _comparison(path: Path) -> dict[str, Any]:
     folder = path if path.is_dir() else path.parent
     if not (folder / COMPARISON_FILE).exists():
         return _folder(folder)
-    return {"kind": "comparison", "path": str(folder), **Comparison.load(folder).to_json()}
+    return describe(Comparison.load(folder))
 
 
 def _win(path: Path) -> dict[str, Any]:
     """Return what `prac win` has found so far, of its folder or its win.json."""
     folder = path if path.is_dir() else path.parent
-    return {"kind": "win", "path": str(folder), **Win.load(folder).to_json()}
+    return describe(Win.load(folder))
 
 
 def _folder(path: Path) -> dict[str, Any]:
@@ -167,10 +207,13 @@ def _text(path: Path) -> dict[str, Any]:
 
 
 def _ticket(path: Path) -> dict[str, Any]:
-    """Return a ticket's densities by layer and its provenance."""
     from prac.runs import Ticket
 
-    ticket = Ticket.load(path)
+    return {**_of_ticket(Ticket.load(path)), "path": str(path)}
+
+
+def _of_ticket(ticket: Ticket) -> dict[str, Any]:
+    """Return a ticket's densities by layer and its provenance."""
     layers: list[dict[str, Any]] = [
         {
             "name": name,
@@ -197,15 +240,17 @@ def _ticket(path: Path) -> dict[str, Any]:
         "layers": layers,
         "digest": ticket.digest,
         "provenance": ticket.provenance,
-        "path": str(path),
     }
 
 
 def _subset(path: Path) -> dict[str, Any]:
-    """Return a set's size, its size by class where classes are known, and its provenance."""
     from prac.runs import Subset
 
-    subset = Subset.load(path)
+    return {**_of_subset(Subset.load(path)), "path": str(path)}
+
+
+def _of_subset(subset: Subset) -> dict[str, Any]:
+    """Return a set's size, its size by class where classes are known, and its provenance."""
     return {
         "kind": "subset",
         "size": len(subset),
@@ -214,7 +259,6 @@ def _subset(path: Path) -> dict[str, Any]:
         "by_class": subset.provenance.get("by_class"),
         "fingerprint": subset.fingerprint,
         "provenance": subset.provenance,
-        "path": str(path),
     }
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
 from prac.report import vega
 from prac.report.html.accuracy import held_against
 from prac.report.html.page import document, figures, sentence, table, text
-from prac.report.html.report import write_page
 from prac.report.verdict_text import MEANING_OF_ONE, control_text
 from prac.report.win_text import (
     COSTS,
@@ -32,11 +30,6 @@ def win_charts(win: Win) -> list[vega.Chart]:
     """Return what is drawn of it: accuracy by density, the methods in colours."""
     found = [_accuracy(win)]
     return [chart for chart in found if chart is not None]
-
-
-def write_win(win: Win, path: Path) -> str:
-    """Write its page and return a line that says where it is."""
-    return write_page(path, win_page(win))
 
 
 def win_page(win: Win) -> str:
