@@ -38,7 +38,7 @@ from prac.io import (
     with_unrecorded,
     write_json,
 )
-from prac.utils import brief, html_table, percent, with_interval
+from prac.utils import brief, counted_as, html_table, percent, with_interval
 
 BASELINE = "imp"
 """The method that iterations are saved against."""
@@ -70,9 +70,9 @@ class Comparison:
         return brief(
             self,
             str(self.path),
-            f"{len(self.seeds)} seeds",
+            counted_as(len(self.seeds), "seed"),
             *(f"{name} {_matches(self.matching(name))}" for name in self.methods),
-            f"{len(self.failed)} searches failed" if self.failed else None,
+            f"{counted_as(len(self.failed), 'run')} failed" if self.failed else None,
         )
 
     def _repr_html_(self) -> str:
@@ -94,7 +94,7 @@ class Comparison:
             f"the 95 % interval; dense: the sparsest judged level that matches it"
         )
         failed = (f"{run.method}, seed {run.seed} failed: {run.error}" for run in self.failed)
-        title = f"Comparison: {self.path}, {len(self.seeds)} seeds"
+        title = f"Comparison: {self.path}, {counted_as(len(self.seeds), 'seed')}"
         return html_table(title, columns, rows, *self.findings, *failed, told)
 
     @property

@@ -95,14 +95,11 @@ class TensorExamples:
         return len(self.source_indices)
 
     def __repr__(self) -> str:
-        """Return how many there are, of which shapes, and where they lie."""
-        shapes = " and ".join(
-            "x".join(map(str, of.shape[1:])) or "numbers" for of in leaves((self.x, self.y))[:4]
-        )
+        """Return how many there are, of which shape, and where they lie."""
+        shapes = " and ".join("x".join(map(str, of.shape[1:])) or "1" for of in leaves(self.x)[:4])
         classes = f"{len(self.classes)} classes" if self.classes else None
-        return brief(
-            self, f"{len(self):,} examples", shapes, classes, str(leaves(self.x)[0].device)
-        )
+        device = str(leaves(self.x)[0].device)
+        return brief(self, f"{len(self):,} examples", f"inputs {shapes}", classes, device)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from prac import retired
 from prac.errors import PracError
+from prac.evaluation.shown import (
+    barrier_in_short,
+    level_in_short,
+    trials_in_short,
+    verdict_html,
+    verdict_in_short,
+)
 from prac.evaluation.statistics import ROUNDING, deviation, half_width, mean, worse
 from prac.evaluation.test_set import TestSet
 from prac.io import Fields, damaged, read_dataclass, read_json
 from prac.search import Search
-from prac.utils import brief, html_table, percent, with_interval
 
 if TYPE_CHECKING:
     from prac.runs import Ticket
@@ -60,19 +66,13 @@ class Trial:
     folder: str
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Trials:
     """The trainings of one thing, over seeds."""
 
     runs: tuple[Trial, ...]
 
-    def __repr__(self) -> str:
-        """Return how many there are, and their mean."""
-        return brief(self, f"{len(self.runs)} runs", self._said if self.runs else None)
-
-    @property
-    def _said(self) -> str:
-        return with_interval(self.mean, self.half_width)
+    __repr__ = trials_in_short
 
     @property
     def accuracies(self) -> list[float]:
@@ -109,7 +109,7 @@ class Trials:
         return {"n": len(self.runs), **of_all, "runs": [vars(run) for run in self.runs]}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Barrier:
     """The error along the straight line between two networks, at evenly spaced points.
 
@@ -119,10 +119,7 @@ class Barrier:
 
     errors: tuple[float, ...]
 
-    def __repr__(self) -> str:
-        """Return its height, and what that means."""
-        stable = "stable" if self.is_stable else "not stable"
-        return brief(self, f"height {100 * self.height:.2f} points", stable)
+    __repr__ = barrier_in_short
 
     @property
     def height(self) -> float:
@@ -139,7 +136,7 @@ class Barrier:
         return {"height": self.height, "is_stable": self.is_stable, "errors": list(self.errors)}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class LevelVerdict:
     """What retraining says of one level's ticket.
 
@@ -164,11 +161,7 @@ class LevelVerdict:
     test: TestSet | None = None
     pooled: Trials | None = None
 
-    def __repr__(self) -> str:
-        """Return the ticket's density, its verdict, and its mean beside the dense network's."""
-        beside = f"{self.ticket._said} beside dense {self.dense._said}"
-        density = f"level {self.index}", f"density {percent(self.density)}"
-        return brief(self, *density, self.verdict, beside if self.index else self.dense._said)
+    __repr__ = level_in_short
 
     @property
     def verdict(self) -> str:
@@ -271,7 +264,7 @@ class LevelVerdict:
         }
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Verdict:
     """What retraining says of a search's tickets: of the levels judged, ascending."""
 
@@ -279,38 +272,8 @@ class Verdict:
     seeds: tuple[int, ...]
     levels: tuple[LevelVerdict, ...]
 
-    def __repr__(self) -> str:
-        """Return the verdict on each level."""
-        told = (f"level {level.index} {level.verdict}" for level in self.levels if level.index)
-        return brief(self, str(self.search.path), f"{len(self.seeds)} seeds", *told)
-
-    def _repr_html_(self) -> str:
-        """Return the answer, and a line a level, for a notebook."""
-        controls = dict.fromkeys(name for level in self.levels for name in level.controls)
-        rows = []
-        for level in self.levels:
-            others = (level.controls.get(name) for name in controls)
-            rows.append(
-                (
-                    str(level.index),
-                    percent(level.density, 2),
-                    level.ticket._said,
-                    "-" if level.p_value is None else f"{level.p_value:.3f}",
-                    *("-" if other is None else other._said for other in others),
-                    level.verdict,
-                )
-            )
-        columns = "level", "density", "test", "p", *controls, "verdict"
-        best = next((one for one in self.levels if one.index == self.best_level), None)
-        told = (
-            self.why_none()
-            if best is None
-            else (
-                f"ticket {best.index} is the sparsest that does as well as the dense network: "
-                f"{best.verdict}, density {percent(best.density)}, {len(self.seeds)} seeds"
-            )
-        )
-        return html_table(f"Verdict: {told}", columns, rows, f"{self.search.path}; {DEFINITION}")
+    __repr__ = verdict_in_short
+    _repr_html_ = verdict_html
 
     @property
     def best_level(self) -> int | None:

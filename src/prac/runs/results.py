@@ -92,7 +92,7 @@ class SearchFolder:
             for level in self.levels
         ]
         return html_table(
-            f"Search {', '.join(self._in_short())}",
+            f"Search: {', '.join(self._in_short())}",
             ("level", "density", "set", "epochs", "iterations", "saved"),
             rows,
             "density: of the prunable weights; set: examples the level trains on; epochs: trained "

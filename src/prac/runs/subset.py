@@ -54,13 +54,12 @@ class Subset:
         parts = self.provenance.get("set_parts") or {}
         counts = self.provenance.get("by_class") or []
         names = list(self.provenance.get("classes") or [])
-        rows = [("examples", f"{len(self):,}", percent(len(self) / self.total))]
-        rows += [(str(n).upper(), f"{of:,}", percent(of / self.total)) for n, of in parts.items()]
+        found = {name.upper(): of for name, of in parts.items()}
         for label, count in enumerate(counts):
-            name = str(names[label]) if label < len(names) else f"class {label}"
-            rows.append((name, f"{count:,}", percent(count / max(len(self), 1))))
-        notes = ("of all training examples; of a class: of the set",) if counts else ()
-        return html_table(f"Subset: {', '.join(self._in_short())}", ("", "", "share"), rows, *notes)
+            found[f"class {names[label] if label < len(names) else label}"] = count
+        rows = ((n, f"{of:,}", percent(of / max(len(self), 1))) for n, of in found.items())
+        title = f"Subset: {', '.join(self._in_short())}"
+        return html_table(title, ("", "examples", "of the set"), rows)
 
     def _in_short(self) -> list[str]:
         level = self.provenance.get("level")

@@ -13,6 +13,7 @@ from .seeds import seed_generators_ as seed_generators_
 from .seeds import seeded as seeded
 from .showing import brief as brief
 from .showing import changed_fields as changed_fields
+from .showing import counted_as as counted_as
 from .showing import html_table as html_table
 from .showing import of_all as of_all
 from .showing import percent as percent

@@ -14,7 +14,7 @@ ROWS_AT_MOST = 40
 """Of a table in a notebook; a network may have hundreds of layers."""
 
 _FIRST = "text-align:left;padding:2px 12px 2px 0"
-_OTHER = "text-align:right;padding:2px 0 2px 12px"
+_OTHER = "text-align:right;white-space:nowrap;padding:2px 0 2px 12px"
 _RULE = "border-bottom:1px solid rgba(128,128,128,.5)"
 # Colours are the notebook's own, light or dark: nothing here sets one but the line's grey.
 _TABLE = "border-collapse:collapse;margin:6px 0;font-variant-numeric:tabular-nums"
@@ -46,6 +46,15 @@ def with_interval(value: float, half_width: float | None) -> str:
     ('0.9731 ± 0.0052', '23.5')
     """
     return f"{value:.4g}" if half_width is None else f"{value:.4g} ± {half_width:.2g}"
+
+
+def counted_as(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    >>> counted_as(1, "run"), counted_as(1200, "example")
+    ('1 run', '1,200 examples')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def of_all(count: int, total: int, what: str) -> str:
@@ -82,7 +91,7 @@ def html_table(
     shown = list(islice(left, ROWS_AT_MOST))
     if more := sum(1 for _ in left):
         notes = (f"and {more:,} more", *notes)
-    lines = [f"<div><strong>{_text(title)}</strong>"]
+    lines = [f'<div style="overflow-x:auto"><strong>{_text(title)}</strong>']
     if shown:
         lines += [f'<table style="{_TABLE}"><thead>', _row("th", columns, f";{_RULE}"), "</thead>"]
         lines += ["<tbody>", *(_row("td", row) for row in shown), "</tbody></table>"]

@@ -11,7 +11,7 @@ from prac.errors import Damaged
 from prac.evaluation import WINS, LevelVerdict, TestSet, Trial, Trials
 from prac.io import Fields, check_kind, fits, read_json, write_json
 from prac.runs import Cost
-from prac.utils import brief, html_table, percent, with_interval
+from prac.utils import brief, counted_as, html_table, percent, with_interval
 
 NOTHING = Cost()
 WIN_FILE = "win.json"
@@ -86,7 +86,11 @@ class Tried:
     def __repr__(self) -> str:
         """Return which ticket it is, and how well it did."""
         matches = "matches" if self.matches else "does not match"
-        runs = f"{self.trials.mean:.4g} over {len(self.runs)} runs" if self.runs else "no run"
+        runs = (
+            f"{self.trials.mean:.4g} over {counted_as(len(self.runs), 'run')}"
+            if self.runs
+            else "no run"
+        )
         level = f"level {self.level}"
         return brief(self, self.method, level, f"density {percent(self.density)}", runs, matches)
 
@@ -187,7 +191,7 @@ class Win:
             runs = f"{len(of.runs)}/{len(self.seeds)}"
             density = percent(of.density, 2)
             rows.append((of.method, str(of.level), density, runs, mean, self.outcome(of)))
-        dense = None if self.dense is None else self.dense
+        dense = self.dense
         told = "" if dense is None else f"dense: {with_interval(dense.mean, dense.half_width)}"
         columns = "method", "level", "density", "runs", "test", "outcome"
         title = f"Win: {', '.join(self._in_short())}"
@@ -197,9 +201,9 @@ class Win:
         best, ratio = self.best, self.bill.ratio
         found = "no ticket found to win" if self.ended else "no ticket yet"
         if best is not None:
-            verdict = "" if self.verdict is None else f" {self.verdict.verdict}"
+            verdict = "" if self.verdict is None else f"{self.verdict.verdict} "
             found = (
-                f"ticket {best.level} of {best.method}{verdict}, density {percent(best.density)}"
+                f"{verdict}ticket {best.level} of {best.method}, density {percent(best.density)}"
             )
         told = [str(self.path), found]
         if not self.ended:
