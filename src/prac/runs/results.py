@@ -103,7 +103,8 @@ class SearchFolder:
     def _in_short(self) -> list[str]:
         told = [str(self.path)]
         if not self.finished:
-            told.append(f"not finished: {len(self.levels)} of {self.settings['levels']} levels")
+            of = int(self.settings["levels"]) + 1  # The last one is a ticket only.
+            told.append(f"not finished: {len(self.levels)} of {of} levels complete")
         if self.levels:
             last = self.levels[-1]
             saved = self.cost(last.index).iterations_saved

@@ -77,7 +77,7 @@ class Ticket:
         prunable = sum(mask.numel() for mask in self.masks.values())
         told = [f"level {self.level}"] if "level" in self.provenance else []
         told.append(f"density {percent(self.density)}" if prunable else "no prunable weight")
-        told.append(of_all(kept(self.masks), prunable, "weights"))
+        told += [of_all(kept(self.masks), prunable, "weights")] if prunable else []
         network = self.provenance.get("settings", {}).get("model")
         network = network or str(self.provenance.get("architecture", "")).rpartition("-")[0]
         control = self.provenance.get("control")
