@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,20 @@ def test_what_does_not_fit_is_one_line(words, told, capsys):
     assert told in said
     assert said.count("\n") == 1
     assert not Path("w").exists()
+
+
+def test_at_a_prompt_it_is_a_line_and_in_a_notebook_a_table(won):
+    found = Win.load(won)
+    best, verdict = found.best, found.verdict
+    assert best is not None
+    assert verdict is not None
+    ratio = f"{100 * (found.bill.ratio or 0):.1f} %"
+    assert repr(found) == (
+        f"Win({won}, {verdict.verdict} ticket {best.level} of {best.method}, "
+        f"density {100 * best.density:.1f} %, {ratio} of IMP's iterations)"
+    )
+    assert repr(best).startswith(f"Tried({best.method}, level {best.level}, density ")
+    assert found._repr_html_().count("<tr>") == 1 + len(found.tried)
+    begun = replace(found, tried=(), verdict=None, ended=None)
+    assert repr(begun) == f"Win({won}, no ticket yet, not finished)"
+    assert "<table" not in begun._repr_html_()

@@ -375,3 +375,20 @@ class TestPicture:
             write(comparison_figure(found), tmp_path / name)
         assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
         assert (tmp_path / "one.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_at_a_prompt_it_is_a_line_and_in_a_notebook_a_table():
+    found = comparison(of("imp", *WINS), of("prac", *WINS_TO_THE_END, per_level=250))
+    assert repr(found) == (
+        "Comparison(here, 3 seeds, imp matches at level 1, prac matches at level 2)"
+    )
+    first = found.runs[0]
+    assert repr(first) == "Run(imp, seed 0, judged at levels 0, 1, 2, runs/imp/seed-0)"
+    assert repr(first.tickets[1]) == "JudgedTicket(level 1, density 80.0 %, 0.88, 1,000 iterations)"
+    failed = Run("prac", 2, "runs/prac/seed-2", error="diverged <at> once")
+    assert repr(failed) == "Run(prac, seed 2, failed: diverged <at> once, runs/prac/seed-2)"
+    html = dataclasses.replace(found, runs=(*found.runs, failed))._repr_html_()
+    assert html.count("<tr>") == 3
+    assert "75.0 %" in html
+    assert "prac, seed 2 failed: diverged &lt;at&gt; once" in html
+    assert repr(found.pairs[0]).startswith("PairedComparison(imp beside prac, level 1, ")

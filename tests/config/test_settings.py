@@ -20,8 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prac
+from prac.cli import main
 from prac.config import (
+    DataConfig,
     PruneConfig,
+    Recipe,
     Rewind,
     SampleConfig,
     SearchConfig,
@@ -34,6 +37,7 @@ from prac.config import (
     flat,
     from_flat,
 )
+from prac.config.recipe import DataKeywords
 from prac.config.search import SearchKeywords
 from prac.config.settings import setting
 from prac.errors import PracError
@@ -478,6 +482,25 @@ CONFIGS = st.builds(
 
 
 @given(CONFIGS)
+def test_settings_are_shown_as_the_call_that_makes_them(config):
+    names = {one.__name__: one for one in all_settings()}
+    assert eval(repr(config), names) == config
+
+
+def all_settings() -> list[type[Settings]]:
+    """Return every class of settings."""
+    found: list[type[Settings]] = []
+    for one in Settings.__subclasses__():
+        found += [one, *one.__subclasses__()]
+    return [one for one in found if one.__module__.startswith("prac.")]
+
+
+@pytest.mark.parametrize("made", all_settings())
+def test_settings_as_ever_show_none(made):
+    assert repr(made()) == f"{made.__name__}()"
+
+
+@given(CONFIGS)
 def test_what_flat_writes_from_flat_reads_also_through_yaml(config):
     values = flat(config)
     assert list(values) == list(LEAVES)
@@ -493,6 +516,52 @@ def test_the_typed_names_of_a_search_s_settings_are_its_fields():
     for make in (SearchConfig.prac, SearchConfig.imp):
         unpacked = typing.get_type_hints(make)["settings"]
         assert typing.get_args(unpacked) == (SearchKeywords,)
+
+
+def test_the_typed_names_of_how_data_is_read_are_its_fields():
+    hints = typing.get_type_hints(DataConfig)
+    assert typing.get_type_hints(DataKeywords) == {
+        field.name: hints[field.name]
+        for field in dataclasses.fields(DataConfig)
+        if field.name != "name"
+    }
+
+
+@pytest.mark.parametrize(
+    ("preset", "method", "changes", "command"),
+    [
+        (None, None, {}, ""),
+        ("quickstart", None, {"limit": 400}, "--preset quickstart --limit 400"),
+        ("quickstart", "imp", {}, "--preset quickstart --method imp"),
+        (
+            "mnist-lenet,frugal",
+            None,
+            {"epochs": 3, "data": "digits"},
+            "--preset mnist-lenet,frugal --epochs 3 --data digits",
+        ),
+        (
+            None,
+            "random-subset",
+            {"set_sizes": (40, 20)},
+            "--method random-subset --set-sizes 40,20",
+        ),
+    ],
+)
+def test_a_preset_in_python_is_that_of_the_command(preset, method, changes, command, capsys):
+    recipe = Recipe.preset(preset, method=method, **changes)
+    assert main(["find", *command.split(), "--print-config"]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    told = flat(recipe)
+    assert {name: printed[name] for name in told} == told
+    assert recipe.names.keys() < told.keys()
+    assert from_flat(Recipe, told) == recipe
+
+
+def test_a_preset_of_no_name_and_a_setting_of_none_are_told():
+    with pytest.raises(PracError, match="quickstart"):
+        Recipe.preset("quikstart")
+    with pytest.raises(PracError, match="epochs"):
+        Recipe.preset("quickstart", epoch=3)
 
 
 TYPED = """

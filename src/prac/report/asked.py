@@ -44,7 +44,7 @@ def to_text(
     console = Console(width=width, highlight=False, color_system=None, force_terminal=False)
     with console.capture() as found:
         console.print(_shown(what, width, settings))
-    return "\n".join(line.rstrip() for line in found.get().splitlines())
+    return "\n".join(line.rstrip() for line in found.get().rstrip().splitlines())
 
 
 def _shown(what: Any, width: int, settings: DataKeywords) -> RenderableType:
