@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -77,3 +79,24 @@ def test_a_ticket_in_anyones_own_loop(ticket, small_net, train, tmp_path):
     fresh = prac.Ticket.load(tmp_path / "net.ticket.safetensors").apply(small_net(seed=5))
     expected = masked(ticket.weights, ticket.masks)
     assert all(torch.equal(value, expected[name]) for name, value in fresh.state_dict().items())
+
+
+def test_without_settings_it_trains_as_its_search_did(
+    ticket, small_net, train, val, config, tmp_path
+):
+    own = prac.retrain(ticket, small_net(), train, val=val)[1]
+    told = prac.retrain(ticket, small_net(), train, config().train, val=val)[1]
+    assert own.epochs == told.epochs
+    assert prac.Search.load(tmp_path / "run").config == config()
+    told_nothing = replace(ticket, provenance={})
+    with pytest.raises(prac.PracError, match="does not say how its search trained: pass config"):
+        prac.retrain(told_nothing, small_net(), train)
+
+
+def test_a_history_is_shown_in_a_line(ticket, small_net, train, val):
+    history = prac.retrain(ticket, small_net(), train, val=val, test=val)[1]
+    accuracy = f"{100 * (history.val_accuracy or 0):.2f} %"
+    assert repr(history) == (
+        f"History(density 64.0 %, 3 epochs, best epoch {history.best_epoch}, validation accuracy "
+        f"{accuracy}, test accuracy {accuracy}, 18 iterations)"
+    )

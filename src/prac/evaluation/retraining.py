@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from prac.algorithms import ForgettingTable, density
-from prac.config import TrainConfig, flat
+from prac.config import TrainConfig, flat, own_part
 from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.evaluation.test_set import TestSet
-from prac.io import read_dataclass, read_tensors, write_json, write_tensors
+from prac.io import read_dataclass, read_tensors, with_unrecorded, write_json, write_tensors
 from prac.models import masked, rest_, restore_, structure_digest
 from prac.runs import Cost, RunFolder, RunState, Ticket, read_metrics, read_retraining
 from prac.training import (
@@ -75,7 +75,7 @@ def retrain(
     ticket: Ticket,
     model: M,
     train: Any,
-    config: TrainConfig,
+    config: TrainConfig | None = None,
     *,
     val: Any = None,
     test: Any = None,
@@ -95,7 +95,7 @@ def retrain(
         ticket: Mask and weights; a ticket of a fine-tuning search is fine-tuned.
         model: Of the ticket's architecture; trained in place.
         train: All training examples, as `prac.find` takes them.
-        config: Optimiser, length, learning rate.
+        config: Optimiser, length, learning rate; by default those of the ticket's search.
         val: Held-out examples that choose the best epoch; without them it is the last.
         test: Examples that the best epoch is tested on, once.
         seed: Source of order and augmentation.
@@ -112,6 +112,7 @@ def retrain(
         Interrupted: If the run control says to stop; with `out`, the same call continues.
     """
     ticket.apply(model)
+    config = _own_config(ticket) if config is None else config
     options = RunOptions.of(run)
     runtime = options.runtime(config.precision, None if out is None else Path(out))
     problem = Problem.of(model, train, val, task=task, runtime=runtime, config=config)
@@ -166,6 +167,16 @@ def retrain(
             model.zero_grad(set_to_none=True)
             rest_(model)
             return model, read_history(path)
+
+
+def _own_config(ticket: Ticket) -> TrainConfig:
+    """Return how the search of a ticket trained."""
+    settings = ticket.provenance.get("settings")
+    if not settings:
+        raise PracError(
+            "the ticket does not say how its search trained: pass config, a prac.TrainConfig"
+        )
+    return own_part(TrainConfig, with_unrecorded(settings))
 
 
 def _notices(ticket: Ticket, problem: Problem) -> Iterator[str]:

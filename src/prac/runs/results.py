@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from prac.config import SearchConfig, own_part
 from prac.errors import PracError
 from prac.io import (
     Fields,
@@ -121,6 +122,15 @@ class SearchFolder:
         """
         path = Path(path)
         return cls(path, search_settings(path), read_levels(path))
+
+    @property
+    def config(self) -> SearchConfig:
+        """The settings that it was begun with, for another call with them, or some changed.
+
+        Raises:
+            PracError: If one of them is not what it should be.
+        """
+        return own_part(SearchConfig, self.settings)
 
     @property
     def finished(self) -> bool:
