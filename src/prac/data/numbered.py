@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from prac.errors import PracError
+from prac.utils import brief
 
 
 class NumberedExamples:
@@ -41,6 +42,10 @@ class NumberedExamples:
     def __len__(self) -> int:
         """Return n."""
         return len(self.source_indices)
+
+    def __repr__(self) -> str:
+        """Return how many there are."""
+        return brief(self, f"{len(self):,} examples")
 
     def to(self, device: torch.device) -> NumberedExamples:
         """Return the same examples: none of them lies anywhere."""

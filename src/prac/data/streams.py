@@ -24,7 +24,7 @@ from prac.data.reading import (
     seeded_everywhere,
 )
 from prac.errors import PracError
-from prac.utils import Tree, derive_seed, generator, mapped, with_article
+from prac.utils import Tree, brief, derive_seed, generator, mapped, with_article
 
 READ_TWICE = 8  # Examples that are looked at for whether they are the same each time.
 
@@ -88,6 +88,10 @@ class StreamExamples:
     def __len__(self) -> int:
         """Return n."""
         return len(self.source_indices)
+
+    def __repr__(self) -> str:
+        """Return how many there are, and of which data set."""
+        return brief(self, f"{len(self):,} examples", type(self.dataset).__name__)
 
     def _read_all(self, length: int) -> None:
         """Take the ids of all examples, and what some of them tell of the others."""

@@ -18,7 +18,8 @@ from prac.report.html.words import in_short
 from prac.report.tables import search_table, table_of
 from prac.report.verdict_text import rewind_point_text, verdict_text
 from prac.report.win_text import win_text
-from prac.runs import Search, searches_below
+from prac.runs import searches_below
+from prac.search import Search
 from prac.winning import Win
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from prac.report.html.several import comparison_charts, comparison_page
 from prac.report.html.win import win_charts, win_page
 from prac.report.pictures import renderer, save, write
 from prac.report.vega import Chart
-from prac.runs import Search, search_settings
+from prac.runs import search_settings
+from prac.search import Search
 from prac.winning import Win
 
 Found = Search | Verdict | Win | str | Path

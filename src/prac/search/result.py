@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prac.search.parts import Score, StopRule, SubsetRule
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Search(SearchFolder):
     """What a search found, read from its run folder: levels, tickets, sets, costs."""
 
