@@ -37,7 +37,7 @@ from prac.io import write_atomic
 from prac.models import restore_, snapshot
 from prac.models.registry import build
 from prac.runs import Ticket
-from prac.training import Problem, Runtime, accuracy_and_loss, plan_for
+from prac.training import Problem, Runtime, plan_for, scores_of
 from prac.training.loop import fit
 from prac.training.optimizer import make_optimizer
 from prac.utils import derive_seed
@@ -117,7 +117,8 @@ def train(
         breaks=lambda step: step in points,
     ):
         if segment.step in points:
-            found = [*accuracy_and_loss(problem, problem.val), *accuracy_and_loss(problem, test)]
+            scores = [scores_of(problem, of) for of in (problem.val, test)]
+            found = [value for of in scores for value in (of.right, of.loss)]
             curve.append([segment.step, *(round(value, 6) for value in found)])
     return snapshot(problem.model), curve
 

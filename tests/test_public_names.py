@@ -24,8 +24,8 @@ SIGNATURES = Path(__file__).with_name("public_signatures.txt")
 
 NAMES = {
     "prac": """
-        Attachment Comparison Event History Interrupted LevelConfig LevelStats PracError Progress
-        PruneConfig Recipe RunControl RunOptions SampleConfig Search SearchConfig Selection
+        Attachment Comparison Event History Interrupted LevelConfig LevelStats Metric PracError
+        Progress PruneConfig Recipe RunControl RunOptions SampleConfig Search SearchConfig Selection
         StopConfig Subset SubsetConfig Task Ticket Tracker Tracking TrainConfig Verdict Win
         __version__ algorithms attach chain_callbacks compare data describe detach find
         find_rewind_point judge list_runs load_data models retrain save_charts to_text win

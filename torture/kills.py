@@ -22,7 +22,7 @@ from torture.work import OUT, Work, finish
 
 STAGES = {
     "in the middle of an epoch": Fault("prac.training.step:batch_loss", 9),
-    "while validating": Fault("prac.training.level:accuracy_and_loss", 2),
+    "while validating": Fault("prac.training.validation:scores_of", 2),
     "before a pruning": Fault("prac.search.prune:prune", 2),
     "after a pruning": Fault("prac.search.prune:prune", 2, "after"),
     "while CEP predictions are made": Fault("prac.training.task:Task.answers", 1),

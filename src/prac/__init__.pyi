@@ -38,6 +38,7 @@ from .search.finding import find as find
 from .search.parts import LevelStats as LevelStats
 from .search.parts import Selection as Selection
 from .search.result import Search as Search
+from .training.metric import Metric as Metric
 from .training.run_control import Interrupted as Interrupted
 from .training.run_control import RunControl as RunControl
 from .training.run_options import RunOptions as RunOptions

@@ -133,7 +133,7 @@ class TestWhatIsDone:
             search.tickets[2], small_net(), train, shared.train, val=val, test=test, seed=1
         )
         run = next(run for run in before.runs if (run.method, run.seed) == ("imp", 1))
-        assert run.ticket(2).accuracy == history.test_accuracy
+        assert run.ticket(2).value == history.test_accuracy
         assert run.ticket(2).cost.iterations == search.cost(2).cost.iterations == 24
 
     def test_at_anothers_cost_it_takes_its_iterations_and_sizes(self, before):
@@ -192,7 +192,7 @@ class TestAgain:
         assert stops
 
         def accuracies(found):
-            return [[t.accuracy for t in run.tickets] for run in found.runs]
+            return [[t.value for t in run.tickets] for run in found.runs]
 
         assert accuracies(pieces) == accuracies(before)
 

@@ -116,7 +116,7 @@ class TestSummary:
         row = rows(comparison(of("prac", *WINS, per_level=250)))["prac"]
         assert (row.n, row.failed) == (3, 0)
         assert (row.iterations, row.examples_scored, row.seconds) == (500, 14, 1)
-        first = row.accuracies[1]
+        first = row.values[1]
         assert (first["level"], first["mean"]) == (1, pytest.approx(0.9))
         # Student's t of two degrees of freedom, 4.3027, times 0.02 over the root of three.
         assert first["half_width"] == pytest.approx(4.3027 * 0.02 / 3**0.5, rel=1e-4)
@@ -127,13 +127,13 @@ class TestSummary:
         row = rows(found)["prac"]
         assert (row.n, row.failed) == (2, 1)
         assert found.failed == [broken]
-        assert found.verdict("prac", 1).ticket.accuracies == [0.88, 0.90]
+        assert found.verdict("prac", 1).ticket.values == [0.88, 0.90]
         assert "prac, seed 2 failed: no memory" in list(lines(found))
 
     def test_a_method_that_only_failed_has_an_empty_row(self):
         found = comparison([Run("prac", 0, "runs/prac/seed-0", error="no memory")])
         row = rows(found)["prac"]
-        assert (row.n, row.failed, row.iterations, row.saved, row.accuracies) == (
+        assert (row.n, row.failed, row.iterations, row.saved, row.values) == (
             0, 1, None, None, (),
         )  # fmt: skip
         comparison_figure(found)
@@ -159,8 +159,8 @@ class TestRivalry:
     def test_pairs_share_the_seed(self):
         runs = of("rs2", (0.5,), (0.6,), (0.7,))
         found = pair([runs[2], runs[0]], PRAC, 1)
-        assert found.ticket.accuracies == [0.7, 0.5]
-        assert found.reference.accuracies == [0.92, 0.90]
+        assert found.ticket.values == [0.7, 0.5]
+        assert found.reference.values == [0.92, 0.90]
         assert (found.iterations, found.reference_iterations, found.costs_no_more) == (
             1000, 100, False,
         )  # fmt: skip

@@ -128,7 +128,7 @@ class TestWhatIsTrained:
         _, history = prac.retrain(
             search.tickets[1], small_net(seed=9), train, SHORT, val=val, test=test, seed=1
         )
-        assert verdict.levels[1].ticket.accuracies[1] == history.test_accuracy
+        assert verdict.levels[1].ticket.values[1] == history.test_accuracy
 
     def test_one_cache_serves_two_runs(self, judged, small_net, train, val, config):
         judged(levels=(0,), cache="shared")
@@ -199,7 +199,7 @@ class TestInterruption:
         assert stops
 
         def accuracies(verdict: prac.Verdict) -> list[list[float]]:
-            return [level.ticket.accuracies for level in verdict.levels]
+            return [level.ticket.values for level in verdict.levels]
 
         assert accuracies(pieces) == accuracies(whole)
 

@@ -41,13 +41,13 @@ def test_a_neighbour_is_taken_in_as_far_as_it_validates_better(signs):
     masks = ones(own)
     alone = pool(problem, test, own, masks, [])
     assert alone.shares == ()
-    assert 0.6 < alone.accuracy < 0.9
+    assert 0.6 < alone.value < 0.9
     both = pool(problem, test, own, masks, [other])
     assert both.shares == (0.5,)
-    assert both.accuracy == 1.0
+    assert both.value == 1.0
     wrong = linear([[1.0, 0.0], [-1.0, 0.0]])
     assert pool(problem, test, own, masks, [wrong]).shares == (0.0,)
-    assert pool(problem, test, own, masks, [wrong]).accuracy == alone.accuracy
+    assert pool(problem, test, own, masks, [wrong]).value == alone.value
     assert pool(problem, test, own, masks, [wrong, other]).shares == (0.0, 0.5)
 
 
@@ -80,7 +80,7 @@ def test_batchnorm_is_estimated_anew(signs):
     other = {**own, **linear([[-1.0, -1.0], [1.0, 1.0]])}
     found = pool(problem, TensorExamples(*signs), own, {}, [other])
     assert found.shares[0] > 0
-    assert found.accuracy > 0.9
+    assert found.value > 0.9
     assert snapshot(model)["1.running_mean"].abs().max() < 1
 
 
@@ -121,6 +121,6 @@ def test_without_validation_data_there_is_nothing_to_choose_by(
     small_net, train, digits, config, tmp_path
 ):
     search = prac.find(small_net(), train, config(levels=1), out=tmp_path / "run")
-    with pytest.raises(prac.PracError, match="pools are chosen by validation accuracy"):
+    with pytest.raises(prac.PracError, match="pools are chosen by results on validation data"):
         prac.judge(search, small_net, train, test=train, seeds=(0, 1), pools=True)
     assert not (tmp_path / "run" / "judged").exists()

@@ -94,7 +94,7 @@ def test_it_goes_on_where_it_was_stopped(small_net, train, val, found, monkeypat
         assert stops < 60
     assert stops
     whole = find_rewind_point(small_net(), train, TRAIN, test=val, cache="whole", points=(0, 7))
-    assert point.accuracies == whole.accuracies
+    assert point.values == whole.values
 
 
 def test_real_barriers_have_eleven_points(found):

@@ -325,7 +325,8 @@ def test_what_was_told_wrongly_can_be_told_again(pair, tmp_path):
         nan.state_dict()["1.weight"][0, 0] = torch.nan
         with pytest.raises(PracError, match=r"weight '1\.weight' holds NaN"):
             search.tell(level, nan, predictions=y)
-        search.tell(level, model, predictions=y)
+        with pytest.warns(UserWarning, match="never counted as right in level 0"):
+            search.tell(level, model, predictions=y)
         with pytest.raises(PracError, match="level 0 was told, and none was asked for: tell each"):
             search.tell(level, model, predictions=y)
         later = search.ask()
@@ -420,3 +421,21 @@ def test_batches_of_several_ranks_are_merged(tmp_path):
     assert events.tolist() == [1, 1, 1, 1, 0, 0]
     assert learned.tolist() == [True, True, True, True, False, False]
     assert count == 12
+
+
+def test_the_best_epoch_is_that_of_the_best_metric_in_its_direction(tmp_path):
+    model, out = net(), tmp_path / "run"
+    config = prac.SearchConfig.imp(levels=1, train=TRAIN, prune=LINEAR)
+    perplexity = prac.Metric.perplexity()
+    with prac.Search.begin(out, model, examples=80, config=config, metric=perplexity) as search:
+        level = search.ask()
+        assert level is not None
+        for value in (9.0, 3.0, 5.0):
+            level.end_epoch(model, val_accuracy=0.1 * value, val_metric=value)
+        search.tell(level, model, iterations=2)
+        assert search.ask() is None
+    found = prac.Search.load(out)
+    assert found.metric == perplexity.measure
+    assert (found.levels[0].best_epoch, found.levels[0].best_val_metric) == (2, 3.0)
+    with pytest.raises(PracError, match="metric"):
+        prac.Search.begin(out, model, examples=80, config=config)

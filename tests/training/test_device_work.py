@@ -25,9 +25,9 @@ from prac.training import (
     Problem,
     Runtime,
     Training,
-    accuracy_and_loss,
     evaluate,
     loop,
+    scores_of,
 )
 from prac.training.level import check_converging, ended_epoch, record_segment
 from prac.training.optimizer import make_optimizer, optimizer_tensors
@@ -152,7 +152,7 @@ def test_a_pass_on_a_device_takes_few_batches(monkeypatch):
         runtime = Runtime(CPU)
         problem = Problem.of(model, (x, y), runtime=runtime, batch_size=batch_size)
         object.__setattr__(problem, "runtime", OnDevice(device))
-        return accuracy_and_loss(problem, Lying(x, y)), list(asked)
+        return scores_of(problem, Lying(x, y)), list(asked)
 
     class OnDevice(Runtime):
         def __init__(self, kind):

@@ -12,7 +12,7 @@ from torch import nn
 import prac
 from prac.runs import RunState, read_metrics
 from prac.runs.checkpoint import from_tensors, to_tensors
-from prac.training.level import is_better
+from prac.training.validation import is_better
 
 LOSSES = st.one_of(st.none(), st.floats(0, 5))
 EPOCHS = st.lists(st.tuples(st.sampled_from((0.0, 0.5, 1.0)), LOSSES), min_size=1, max_size=8)

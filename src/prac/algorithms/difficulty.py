@@ -17,7 +17,7 @@ def error_norms(probabilities: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         probabilities: Float (n, classes), each row adding up to 1.
-        targets: int64 (n,), classes.
+        targets: int64 (n,), classes; or float (n, classes), their probabilities.
 
     Returns:
         Float (n,): 0 for a sure and right prediction, the root of 2 for a sure and wrong one.
@@ -26,7 +26,9 @@ def error_norms(probabilities: Tensor, targets: Tensor) -> Tensor:
     >>> [round(norm, 3) for norm in found.tolist()]
     [0.0, 1.131]
     """
-    errors = probabilities - F.one_hot(targets, probabilities.shape[1])
+    is_soft = targets.is_floating_point()
+    truth = targets if is_soft else F.one_hot(targets, probabilities.shape[1])
+    errors = probabilities - truth
     norms: Tensor = errors.norm(dim=1)
     return norms
 

@@ -110,7 +110,7 @@ def run(arguments: Sequence[str]) -> int:
 
         from prac.comparison import compare
 
-        data, make_model = load_problem(recipe, options.workers, progress)
+        data, make_model, task = load_problem(recipe, options.workers, progress)
         with progress:
             comparison = compare(
                 make_model,
@@ -123,6 +123,7 @@ def run(arguments: Sequence[str]) -> int:
                 fraction=options.fraction,
                 val=data.val,
                 test=data.test,
+                task=task,
                 recipe=recipe.names,
                 **run_options.keywords,
             )
@@ -157,15 +158,18 @@ def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
         PracError: If the folder was begun with other settings.
     """
     from prac.comparison import COMPARISON_FILE, gathered, known_runs, read_run
+    from prac.training import load_task
 
+    measure = load_task(recipe.task.name).measure
     shared = json.loads(json.dumps({**shared_settings(recipe.search), **recipe.names}))
-    runs = known_runs(out, shared)
+    runs = known_runs(out, shared, measure)
     levels = levels_to_judge(recipe.search.levels, options.judged)
 
     def take(line: str) -> None:
-        run = read_run(out / COMPARISON_FILE, json.loads(line))
+        run = read_run(out / COMPARISON_FILE, json.loads(line), measure)
         runs[run.method, run.seed] = run
-        gathered(out, options.methods, options.seeds, levels, shared, runs).write()
+        asked = options.methods, options.seeds, levels
+        gathered(out, *asked, shared, runs, measure=measure).write()
 
     return take
 
@@ -175,16 +179,15 @@ def _work_ahead(
 ) -> int:
     """Do what `compare` would for these seeds, and tell the process that has all of them."""
     from prac.comparison import Comparing
-    from prac.training import CLASSIFICATION
 
     with told_to_parent() as lines:
-        data, make_model = load_problem(recipe, options.workers, progress)
+        data, make_model, task = load_problem(recipe, options.workers, progress)
         if data.test is None:
             return 0  # There is nothing to do ahead of being told so.
         levels = levels_to_judge(recipe.search.levels, options.judged)
         examples, names = (data.train, data.val, data.test), recipe.names
         comparing = Comparing(
-            out, make_model, *examples, recipe.search, levels, CLASSIFICATION, names, run_options
+            out, make_model, *examples, recipe.search, levels, task, names, run_options
         )
         competing = method_specs(options.methods, recipe.search, options.fraction)
         comparing.check(competing, options.seeds)

@@ -189,7 +189,8 @@ def _is_told_by_names(recipe: Recipe) -> bool:
     """
     data = recipe.data.name
     is_file = data not in DATA_NAMES and Path(data).expanduser().exists()
-    return ":" not in recipe.model.name and not is_file
+    is_own = ":" in recipe.model.name or ":" in recipe.task.name
+    return not is_own and not is_file
 
 
 def _is_finished(out: Path, retrain: Sequence[int]) -> bool:
@@ -218,7 +219,7 @@ def _search(
     from prac.search import find
 
     subset = Subset.load(options.subset) if options.subset is not None else None
-    data, make_model = load_problem(recipe, options.workers, progress)
+    data, make_model, task = load_problem(recipe, options.workers, progress)
     model = make_model(recipe.search.seed)
     with tracked(run_options, options, progress, out, data.train) as keywords:
         search = find(
@@ -227,6 +228,7 @@ def _search(
             recipe.search,
             val=data.val,
             out=out,
+            task=task,
             subset=subset,
             after=options.after,
             recipe=recipe.names,
@@ -247,6 +249,7 @@ def _search(
                 test=data.test,
                 seed=recipe.search.seed,
                 out=search.retrain_path(level),
+                task=task,
                 **keywords,
             )
 

@@ -65,9 +65,10 @@ def check_found(recipe: Recipe | JudgeRecipe, device: str) -> None:
     from prac.config import DATA_NAMES
     from prac.data import load_data
     from prac.models import check_model
-    from prac.training import Runtime
+    from prac.training import Runtime, load_task
 
     check_model(recipe.model.name)
+    load_task(recipe.task.name)
     Runtime.choose(device, "fp32")
     name = recipe.data.name
     if not (name in DATA_NAMES or name.startswith("hf:") or Path(name).expanduser().exists()):

@@ -90,9 +90,8 @@ def run(arguments: Sequence[str]) -> int:
             work_ahead(command, recipe, options, progress, control, started=started)
 
         from prac.evaluation import JUDGED, Judging, as_executed, find_rewind_point, judged_levels
-        from prac.training import CLASSIFICATION
 
-        data, make_model = load_problem(recipe, options.workers, progress)
+        data, make_model, task = load_problem(recipe, options.workers, progress)
         train, val, test, config = data.train, data.val, data.test, recipe.train
         if is_ahead and test is None:
             return 0  # The command says so.
@@ -102,6 +101,7 @@ def run(arguments: Sequence[str]) -> int:
             seed = int(search.settings.get("seed", 0))
             dense = search.tickets[0].apply(make_model(seed))
             given = {"points": options.points, "cache": options.cache or search.path / JUDGED}
+            given["task"] = task
             if options.seeds is not None:
                 given["seeds"] = options.seeds
             given |= run_options.keywords
@@ -110,7 +110,7 @@ def run(arguments: Sequence[str]) -> int:
         else:
             controls = tuple(of for flag, of in CONTROL_OPTIONS.items() if getattr(options, flag))
             asked = options.seeds, judged_levels(search, options.levels), controls
-            shared = config, CLASSIFICATION, options.cache, run_options
+            shared = config, task, options.cache, run_options
             with progress:
                 judging = Judging.of(search, make_model, train, val, test, *shared)
                 if is_ahead:

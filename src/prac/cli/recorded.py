@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from prac.data import LoadedData
+    from prac.training import Task
 
 
 def named_settings(arguments: Sequence[str]) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def own_settings(
     """Return which of the `known` settings, recorded in `path`, are defaults of a command's.
 
     Raises:
-        PracError: If model or data is not known, or the model is code that only the file names.
+        PracError: If model or data is not known, or model or task is code that only the file names.
     """
     known = with_unrecorded(known)
     own = {name: known[name] for name in flat(cls()) if name in known}
@@ -58,12 +59,13 @@ def own_settings(
             raise PracError(
                 f"{path}: was found from Python and does not name its {name}: pass --{name}"
             )
-    if is_own_code(str(own.get("model"))) and early_value(arguments, "model") is None:
-        # Code that the file alone names is never imported: the file may be anyone's.
-        raise PracError(
-            f"{path}: names code of its own as its model: pass --model {shown(own['model'])[1:-1]} "
-            f"if you trust that code"
-        )
+    for name in ("model", "task"):
+        if is_own_code(str(own.get(name))) and early_value(arguments, name) is None:
+            # Code that the file alone names is never imported: the file may be anyone's.
+            raise PracError(
+                f"{path}: names code of its own as its {name}: pass --{name} "
+                f"{shown(own[name])[1:-1]} if you trust that code"
+            )
     if early_value(arguments, "epochs") is not None:
         # The user's length takes the place of the search's, whatever that counts in.
         own.pop("iterations", None)
@@ -99,16 +101,18 @@ def plain(name: str) -> str:
 
 def load_problem(
     recipe: JudgeRecipe | Recipe, workers: int, progress: Progress
-) -> tuple[LoadedData, Callable[..., nn.Module]]:
-    """Return a recipe's data, and what makes its network, of a seed where it is called with one.
+) -> tuple[LoadedData, Callable[..., nn.Module], Task]:
+    """Return a recipe's data, what makes its network, and its task.
 
-    What a person should know of the data is said.
+    A network is made of a seed where that is given. What a person should know of the data is said.
     """
     from prac.data import load_data
     from prac.models import load_model
+    from prac.training import load_task
 
+    task = load_task(recipe.task.name)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data, workers=workers)
     for line in data.notices():
         progress.say(line)
-    return data, partial(load_model, recipe.model, data.shape, len(data.classes))
+    return data, partial(load_model, recipe.model, data.shape, len(data.classes)), task

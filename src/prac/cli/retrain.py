@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
     with running(options, progress) as run_options:
         from prac.evaluation import retrain
 
-        data, make_model = load_problem(recipe, options.workers, progress)
+        data, make_model, task = load_problem(recipe, options.workers, progress)
         model = make_model(recipe.seed)
         with tracked(run_options, options, progress, out, data.train) as keywords:
             retrain(
@@ -71,6 +71,7 @@ def run(arguments: Sequence[str]) -> int:
                 test=data.test,
                 seed=recipe.seed,
                 out=out,
+                task=task,
                 recipe=recipe.names,
                 **keywords,
             )
@@ -85,8 +86,10 @@ def _show(out: Path, as_json: bool) -> None:
     if as_json:
         print_json({"out": str(out), **asdict(history)})
         return
-    accuracies = {"validation": history.val_accuracy, "test": history.test_accuracy}
-    shown = ", ".join(f"{k} accuracy {v:.2%}" for k, v in accuracies.items() if v is not None)
+    measure = history.metric
+    values = {"validation": history.val_metric, "test": history.test_metric}
+    found = {f"{k} {measure.name}": measure.text(v) for k, v in values.items() if v is not None}
+    shown = ", ".join(f"{name} {value}" for name, value in found.items())
     print(
         f"density {history.density:.2%}: {shown or 'no held-out data'} (best epoch "
         f"{history.best_epoch}, {history.cost.iterations} iterations, {history.cost.seconds:.1f} s)"

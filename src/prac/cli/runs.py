@@ -29,7 +29,8 @@ NARROW = ("levels", "density", "test", "vs dense", "verdict", "saved")
 """The columns that leave room for a path in 80."""
 
 SORTED_BY = (
-    *("path", "density", "accuracy", "difference", "iterations", "saved", "verdict"),
+    *("path", "density", "metric", "value", "accuracy", "difference", "iterations", "saved"),
+    "verdict",
     *(flag_of(field).replace("_", "-") for _, field, _ in every_setting(Recipe)),
 )
 """What completion offers for `--sort`."""
@@ -53,8 +54,8 @@ def parser() -> Parser:
         str,
         default="path",
         metavar="COLUMN",
-        help="setting, or path, density, accuracy, difference, iterations, saved or verdict "
-        "(default: path)",
+        help="setting, or path, density, metric, value, accuracy, difference, iterations, saved or "
+        "verdict (default: path)",
         names=SORTED_BY,
     )
     made.flag("reverse", "sort in descending order")

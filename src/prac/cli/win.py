@@ -120,7 +120,7 @@ def run(arguments: Sequence[str]) -> int:
         from prac.winning import check_proof, win
 
         check_proof(options.seeds, options.within, options.controls)
-        data, make_model = load_problem(recipe, options.workers, progress)
+        data, make_model, task = load_problem(recipe, options.workers, progress)
         with progress:
             found = win(
                 make_model,
@@ -135,6 +135,7 @@ def run(arguments: Sequence[str]) -> int:
                 controls=options.controls,
                 val=data.val,
                 test=data.test,
+                task=task,
                 recipe=recipe.names,
                 **run_options.keywords,
             )

@@ -61,8 +61,8 @@ def compare(
             default four, evenly spaced to the last.
         fraction: Share of the data that methods of a fixed size take; 0.3 by default.
         val: Held-out examples that choose the best epochs.
-        test: Examples that accuracies are measured on.
-        task: Loss and correctness.
+        test: Examples that tickets are measured on.
+        task: Loss, correctness and metric.
         recipe: Settings that model and data were made from, by flat name.
         **run: device, callback, run_control, accept_changes, threads: the fields of
             `prac.RunOptions`.
@@ -79,8 +79,8 @@ def compare(
     levels = levels_to_judge(config.levels, judged)
     if test is None:
         raise PracError(
-            "a comparison is of test accuracies, and there is no test data: pass test=, or a data "
-            "set that has a test split"
+            "a comparison is of results on test data, and there is no test data: pass test=, or a "
+            "data set that has a test split"
         )
     val = None if val is None else as_examples(val, "the validation data")
     train = as_examples(train, "the training data")
@@ -90,13 +90,14 @@ def compare(
     )
     problem = comparing.check(competing, seeds)
     test_set = told_by(comparing.test, problem)
-    runs = known_runs(comparing.path, comparing.shared)
+    runs = known_runs(comparing.path, comparing.shared, task.measure)
     todo = [(seed, spec) for seed in seeds for spec in competing]
     for number, (seed, spec) in enumerate(todo, 1):
         options.tell("contest", number=number, of=len(todo), method=spec.name, seed=seed)
         runs[spec.name, seed] = comparing.run(spec, seed)
         shared = comparing.shared
-        comparison = gathered(comparing.path, methods, seeds, levels, shared, runs, test_set)
+        about = shared, runs, test_set, task.measure
+        comparison = gathered(comparing.path, methods, seeds, levels, *about)
         comparison.write()
     return comparison
 
@@ -143,7 +144,7 @@ class Comparing:
             PracError: For what would stop every search, or one of them, on its way.
         """
         check_new(self.path, "new_comparison", "comparison", error=FolderError)
-        known_runs(self.path, self.shared)
+        known_runs(self.path, self.shared, self.task.measure)
         for spec in competing:
             self._check_begun_alike(spec, seeds)
         train, model = self.config.train, self.model(seeds[0])
@@ -238,7 +239,7 @@ class Comparing:
         problem = Problem(
             self.model(seed), self.train, self.val, self.task, runtime, config.batch_size
         )
-        accuracy, folder = retrain_cached(
+        value, folder = retrain_cached(
             cache, ticket, problem, config, self.test, options, seed=seed
         )
-        return JudgedTicket(level, ticket.density, accuracy, str(folder), cost.cost, cost.imp)
+        return JudgedTicket(level, ticket.density, value, str(folder), cost.cost, cost.imp)

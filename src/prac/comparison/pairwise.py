@@ -9,6 +9,7 @@ from typing import Any
 from prac import retired
 from prac.comparison.record import Run
 from prac.evaluation import RELIABLE, Trial, Trials, listed, mean, worse
+from prac.runs import ACCURACY, Measure
 from prac.utils import brief
 
 REFERENCE = "prac"
@@ -22,7 +23,7 @@ CONTROL = f"random-subset@{REFERENCE}"
 class PairedComparison:
     """A method's tickets of one level beside those of PrAC, paired by seed.
 
-    Iterations are those of finding the tickets, means.
+    Iterations are those of finding the tickets, means; the measure is what both are judged by.
     """
 
     method: str
@@ -31,6 +32,7 @@ class PairedComparison:
     reference: Trials
     iterations: float
     reference_iterations: float
+    measure: Measure = ACCURACY
 
     def __repr__(self) -> str:
         """Return both means, and the iterations of both."""
@@ -43,21 +45,25 @@ class PairedComparison:
 
     @property
     def within_one_std(self) -> bool | None:
-        """Whether its mean is within a deviation of PrAC's runs below theirs, or above.
+        """Whether its mean is within a deviation of PrAC's runs of theirs, or better.
 
         None where fewer than two runs say nothing of a deviation.
         """
-        return self.ticket.reaches(self.reference.mean, self.reference.deviation)
+        reference = self.reference
+        return self.ticket.reaches(reference.mean, reference.deviation, self.measure)
 
     @property
     def p_worse(self) -> float | None:
         """Of the paired, one-sided t test that it is worse; None for a single pair."""
-        return worse(self.ticket.accuracies, self.reference.accuracies)
+        return self._worse(self.ticket, self.reference)
 
     @property
     def p_better(self) -> float | None:
         """Of the same test that it is better."""
-        return worse(self.reference.accuracies, self.ticket.accuracies)
+        return self._worse(self.reference, self.ticket)
+
+    def _worse(self, one: Trials, other: Trials) -> float | None:
+        return worse(one.values, other.values, higher_is_better=self.measure.higher_is_better)
 
     @property
     def is_reliably_worse(self) -> bool:
@@ -90,7 +96,9 @@ class PairedComparison:
         }
 
 
-def pair(runs: Sequence[Run], references: Sequence[Run], level: int) -> PairedComparison | None:
+def pair(
+    runs: Sequence[Run], references: Sequence[Run], level: int, measure: Measure = ACCURACY
+) -> PairedComparison | None:
     """Return a method's tickets of a level beside PrAC's; None where no seed has both."""
     by_seed = {run.seed: run for run in references if run.ticket(level)}
     found = [run for run in runs if run.seed in by_seed and run.ticket(level)]
@@ -104,13 +112,14 @@ def pair(runs: Sequence[Run], references: Sequence[Run], level: int) -> PairedCo
         trials_of(others, level),
         _spent(found, level),
         _spent(others, level),
+        measure,
     )
 
 
 def trials_of(runs: Sequence[Run], level: int) -> Trials:
     """Return the trainings of a level's tickets; a run without it is left out."""
     found = ((run, run.ticket(level)) for run in runs)
-    return Trials(tuple(Trial(run.seed, t.accuracy, t.folder) for run, t in found if t is not None))
+    return Trials(tuple(Trial(run.seed, t.value, t.folder) for run, t in found if t is not None))
 
 
 def _spent(runs: Sequence[Run], level: int) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prac import retired
 from prac.config import Rewind
 from prac.errors import PracError
-from prac.io import damaged, read_dataclass
-from prac.runs import Cost
+from prac.io import damaged, read_dataclass, stored
+from prac.runs import ACCURACY, Cost, Measure
 from prac.utils import brief, percent
 
 
@@ -19,7 +20,7 @@ class JudgedTicket:
 
     Attributes:
         density: Share of the prunable weights that it keeps.
-        accuracy: On test data, of the epoch with the best validation accuracy.
+        value: Of the metric, on test data, of the best epoch.
         folder: Where that training is kept.
         cost: What finding it cost.
         imp: What iterative magnitude pruning's schedule costs to the same level.
@@ -27,7 +28,7 @@ class JudgedTicket:
 
     level: int
     density: float
-    accuracy: float
+    value: float = field(metadata=stored(older="accuracy", signed=True))
     folder: str
     cost: Cost
     imp: Cost
@@ -39,9 +40,15 @@ class JudgedTicket:
             self,
             f"level {self.level}",
             f"density {percent(self.density)}",
-            f"{self.accuracy:.4g}",
+            f"{self.value:.4g}",
             cost,
         )
+
+    accuracy = retired.Attribute("value")
+
+    def to_json(self, measure: Measure) -> dict[str, Any]:
+        """Return plain values; the metric's is called accuracy where it is one."""
+        return {measure.key if name == "value" else name: of for name, of in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -90,13 +97,18 @@ class Run:
         told = f"failed: {self.error}" if self.error else f"judged at levels {judged or 'none'}"
         return brief(self, self.method, f"seed {self.seed}", told, self.path)
 
+    def to_json(self, measure: Measure) -> dict[str, Any]:
+        """Return plain values."""
+        tickets = [ticket.to_json(measure) for ticket in self.tickets]
+        return {**asdict(self), "tickets": tickets}
+
     def ticket(self, level: int) -> JudgedTicket | None:
         """Return the judged ticket of a level; None where there is none."""
         return next((ticket for ticket in self.tickets if ticket.level == level), None)
 
 
-def read_run(file: Path, values: Any) -> Run:
-    """Return a run from its JSON in a file.
+def read_run(file: Path, values: Any, measure: Measure = ACCURACY) -> Run:
+    """Return a run, judged by a metric, from its JSON in a file.
 
     Raises:
         Damaged: If something is missing, too much, or not what it should be.
@@ -107,7 +119,7 @@ def read_run(file: Path, values: Any) -> Run:
     except PracError as error:
         raise damaged(file, f"of a run {error}") from error
     for ticket in run.tickets:
-        if max(ticket.accuracy, ticket.density) > 1:
+        if max(ticket.density, ticket.value if measure.is_share else 0) > 1:
             what = f"its ticket of level {ticket.level} has more than all of something"
             raise damaged(file, what)
     return run

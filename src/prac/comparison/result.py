@@ -1,4 +1,4 @@
-"""What a comparison of methods found: accuracies, costs and verdicts by method. No torch."""
+"""What a comparison of methods found: what is measured, costs and verdicts by method. No torch."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from prac.comparison.record import JudgedTicket, Run, read_run
 from prac.config import Rewind
 from prac.errors import Damaged
 from prac.evaluation import (
-    DEFINITION,
     LevelVerdict,
     TestSet,
+    definition,
     half_width,
     mean,
 )
@@ -38,6 +38,7 @@ from prac.io import (
     with_unrecorded,
     write_json,
 )
+from prac.runs import ACCURACY, Measure, check_same_measure
 from prac.utils import brief, counted_as, html_table, percent, with_interval
 
 BASELINE = "imp"
@@ -64,6 +65,7 @@ class Comparison:
     settings: dict[str, Any]
     runs: tuple[Run, ...]
     test_set: TestSet | None = None
+    measure: Measure = ACCURACY
 
     def __repr__(self) -> str:
         """Return the methods, and the sparsest level at which each matches dense."""
@@ -80,17 +82,16 @@ class Comparison:
         judged = [level for level in self.judged if level]
         rows = []
         for row in summary(self):
-            found = {
-                of["level"]: with_interval(of["mean"], of["half_width"]) for of in row.accuracies
-            }
+            found = {of["level"]: with_interval(of["mean"], of["half_width"]) for of in row.values}
             saved = "-" if row.saved is None else percent(row.saved)
             tested = (found.get(level, "-") for level in judged)
             rows.append(
                 (row.method, str(row.n), saved, *tested, _matches(self.matching(row.method)))
             )
         columns = "method", "runs", "saved", *(f"level {level}" for level in judged), "dense"
+        test = "test" if self.measure == ACCURACY else f"test {self.measure.name}"
         told = (
-            f"saved: of IMP's iterations to ticket {max(self.judged)}; by level: test, ± half of "
+            f"saved: of IMP's iterations to ticket {max(self.judged)}; by level: {test}, ± half of "
             f"the 95 % interval; dense: the sparsest judged level that matches it"
         )
         failed = (f"{run.method}, seed {run.seed} failed: {run.error}" for run in self.failed)
@@ -128,7 +129,8 @@ class Comparison:
         density = next(ticket.density for ticket in runs[0].tickets if ticket.level == level)
         from_init = Rewind.parse(runs[0].rewind).is_initialisation
         tickets, dense = trials_of(runs, level), trials_of(runs, 0)
-        return LevelVerdict(level, density, from_init, tickets, dense, test=self.test_set)
+        found = level, density, from_init, tickets, dense
+        return LevelVerdict(*found, test=self.test_set, measure=self.measure)
 
     rivalries = retired.Attribute("pairs")
 
@@ -136,7 +138,7 @@ class Comparison:
     def pairs(self) -> list[PairedComparison]:
         """Every other method beside PrAC, by method and level, but for the dense networks."""
         found = (
-            pair(self.of(method), self.of(REFERENCE), level)
+            pair(self.of(method), self.of(REFERENCE), level, self.measure)
             for method in self.methods
             for level in self.judged
             if level and method != REFERENCE
@@ -179,14 +181,15 @@ class Comparison:
         """Return plain values: what was measured, and what follows from it."""
         rivals = [pair.to_json() for pair in self.pairs]
         return {
-            "definition": DEFINITION,
+            "definition": definition(self.measure),
+            "metric": self.measure.to_json(),
             "seeds": list(self.seeds),
             "judged": list(self.judged),
             "settings": self.settings,
             "test_set": None if self.test_set is None else self.test_set.to_json(),
-            "summary": [asdict(row) for row in summary(self)],
+            "summary": [row.to_json(self.measure) for row in summary(self)],
             "against": {"method": REFERENCE, "rivals": rivals, "findings": self.findings},
-            "runs": [asdict(run) for run in self.runs],
+            "runs": [run.to_json(self.measure) for run in self.runs],
         }
 
     def write(self) -> None:
@@ -203,14 +206,17 @@ class Comparison:
         check_kind(path, "comparison", "comparison")
         file = Path(path) / COMPARISON_FILE
         try:
-            fields = Fields(file, read_json(file), "comparison")
+            values = read_json(file)
+            fields = Fields(file, values, "comparison")
+            measure = Measure.of(values.get("metric"), file)
             found = cls(
                 Path(path),
                 fields.take("seeds", tuple[int, ...], at_least=0),
                 fields.take("judged", tuple[int, ...], at_least=0),
                 with_unrecorded(fields.take("settings", dict)),
-                tuple(read_run(file, values) for values in fields.take("runs", list)),
+                tuple(read_run(file, of, measure) for of in fields.take("runs", list)),
                 fields.take("test_set", TestSet | None) if "test_set" in fields else None,
+                measure,
             )
             if not found.judged:
                 raise damaged(file, "it judges no level")
@@ -219,7 +225,9 @@ class Comparison:
         return found
 
 
-def known_runs(path: Path, settings: dict[str, Any]) -> dict[tuple[str, int], Run]:
+def known_runs(
+    path: Path, settings: dict[str, Any], measure: Measure = ACCURACY
+) -> dict[tuple[str, int], Run]:
     """Return what the folder of a comparison by these settings has found so far.
 
     Raises:
@@ -230,7 +238,9 @@ def known_runs(path: Path, settings: dict[str, Any]) -> dict[tuple[str, int], Ru
     known = Comparison.load(path)
     if any(map(has_trained, path.glob("runs/*/seed-*"))):
         check_same(path, known.settings, settings)
-    if known.settings != json.loads(json.dumps(settings)):
+        check_same_measure(path, known.measure, measure)
+    # What was measured otherwise is no result of these; a search of it is refused by its folder.
+    if known.settings != json.loads(json.dumps(settings)) or known.measure != measure:
         return {}
     return {(run.method, run.seed): run for run in known.runs}
 
@@ -243,11 +253,12 @@ def gathered(
     settings: dict[str, Any],
     runs: Mapping[tuple[str, int], Run],
     test_set: TestSet | None = None,
+    measure: Measure = ACCURACY,
 ) -> Comparison:
     """Return the comparison of those of the runs, by method and seed, that are asked for."""
     names = dict.fromkeys((*methods, *in_order(methods)))
     asked = (runs[name, seed] for name in names for seed in seeds if (name, seed) in runs)
-    return Comparison(path, tuple(seeds), judged, settings, tuple(asked), test_set)
+    return Comparison(path, tuple(seeds), judged, settings, tuple(asked), test_set, measure)
 
 
 @dataclass(frozen=True)
@@ -258,7 +269,8 @@ class Row:
         n: Searches that did not fail.
         failed: Searches that did.
         saved: Share of IMP's iterations.
-        accuracies: By judged level: mean, half-width of its 95 % interval, verdict, p-value.
+        values: By judged level: the metric's mean, half-width of its 95 % interval, verdict,
+            p-value.
         matching: Sparsest level that matches dense; None where none does.
         both_match: Sparsest level at which IMP matches too.
         saved_where_both_match: Share of IMP's iterations saved to that level's ticket.
@@ -271,10 +283,16 @@ class Row:
     examples_scored: float | None
     seconds: float | None
     saved: float | None
-    accuracies: tuple[dict[str, Any], ...]
+    values: tuple[dict[str, Any], ...]
     matching: int | None
     both_match: int | None
     saved_where_both_match: float | None
+
+    accuracies = retired.Attribute("values")
+
+    def to_json(self, measure: Measure) -> dict[str, Any]:
+        """Return plain values."""
+        return {measure.keys if name == "values" else name: of for name, of in asdict(self).items()}
 
 
 def summary(comparison: Comparison) -> Iterator[Row]:
@@ -291,7 +309,7 @@ def summary(comparison: Comparison) -> Iterator[Row]:
             examples_scored=_mean([t.cost.examples_scored for t in tickets]),
             seconds=_mean([t.cost.seconds for t in tickets]),
             saved=comparison.saved(method, last),
-            accuracies=tuple(_accuracies(comparison, method)),
+            values=tuple(_values(comparison, method)),
             matching=max(comparison.matching(method), default=None),
             both_match=both,
             saved_where_both_match=None if both is None else comparison.saved(method, both),
@@ -307,7 +325,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return mean(values) if values else None
 
 
-def _accuracies(comparison: Comparison, method: str) -> Iterator[dict[str, Any]]:
+def _values(comparison: Comparison, method: str) -> Iterator[dict[str, Any]]:
     verdicts = (comparison.verdict(method, level) for level in comparison.judged)
     for found in filter(None, verdicts):
         spent = comparison.iterations(method, found.index)

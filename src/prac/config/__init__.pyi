@@ -10,6 +10,7 @@ from .prune import AUTO_LAYERS as AUTO_LAYERS
 from .prune import LEARNED_SCORES as LEARNED_SCORES
 from .prune import PruneConfig as PruneConfig
 from .recipe import DATA_NAMES as DATA_NAMES
+from .recipe import TASK_NAMES as TASK_NAMES
 from .recipe import DataConfig as DataConfig
 from .recipe import DataKeywords as DataKeywords
 from .recipe import JudgeRecipe as JudgeRecipe

@@ -23,8 +23,11 @@ MODEL_NAMES = (
 MODEL_LIBRARIES = ("timm", "torchvision")
 
 
+TASK_NAMES = ("classification", "language-model", "multi-label", "segmentation")
+
+
 def is_own_code(model: str) -> bool:
-    """Say whether a model's name is a place in code: not prac's own, nor listed by a library.
+    """Say whether a model's or a task's name is a place in code: not prac's own or a library's.
 
     >>> [is_own_code(name) for name in ("mynets:Net", "timm:resnet18", "resnet18")]
     [True, False, False]
@@ -115,14 +118,32 @@ class ModelConfig(Settings):
 
 
 @dataclass(frozen=True, repr=False)
+class TaskConfig(Settings):
+    """What the network is trained for: a loss, what counts as right, a metric."""
+
+    name: str = setting(
+        "classification",
+        "task: a name, or package.module:attribute, a prac.Task or what returns one",
+        flag="task",
+        unit="NAME",
+        names=TASK_NAMES,
+    )
+
+    def _check_together(self) -> None:
+        if ":" not in self.name and self.name not in TASK_NAMES:
+            raise unknown_name("task", self.name, TASK_NAMES)
+
+
+@dataclass(frozen=True, repr=False)
 class _OfProblem(Settings):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
 
     @property
     def names(self) -> dict[str, Any]:
-        """What `recipe=` of `prac.find` records of model and data, so that commands find them."""
-        return {**flat(self.model), **flat(self.data)}
+        """What `recipe=` of `prac.find` records of model, data and task, for commands to find."""
+        return {**flat(self.model), **flat(self.data), **flat(self.task)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -132,6 +153,7 @@ class Recipe(_OfProblem):
     Attributes:
         model: For `prac.models.load_model`.
         data: For `prac.load_data`.
+        task: For `prac.training.load_task`.
         search: For `prac.find`, `prac.compare` and `prac.win`.
     """
 

@@ -17,13 +17,14 @@ from .statistics import half_width as half_width
 from .statistics import mean as mean
 from .statistics import worse as worse
 from .test_set import TestSet as TestSet
-from .verdict import DEFINITION as DEFINITION
 from .verdict import JUDGED as JUDGED
 from .verdict import RELIABLE as RELIABLE
-from .verdict import WINS as WINS
 from .verdict import Barrier as Barrier
 from .verdict import LevelVerdict as LevelVerdict
 from .verdict import Trial as Trial
 from .verdict import Trials as Trials
 from .verdict import Verdict as Verdict
+from .verdict import definition as definition
 from .verdict import listed as listed
+from .verdict import wins as wins
+from .verdict import worst_matching as worst_matching

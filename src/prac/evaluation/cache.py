@@ -30,13 +30,13 @@ def retrain_cached(
     seed: int = 0,
     start: int = 0,
 ) -> tuple[float, Path]:
-    """Return the test accuracy and the folder of a training, which is done only if it never was.
+    """Return the test metric and the folder of a training, which is done only if it never was.
 
     `retrain` with a folder in `cache` that is named for all that its outcome depends on. A training
     that was cut off goes on; where nothing has to be trained the model is left as it was.
 
     Raises:
-        PracError: As `retrain`, or where what is kept is damaged, or tells no test accuracy.
+        PracError: As `retrain`, or where what is kept is damaged, or tells no value on test data.
         Interrupted: If the run control says to stop; the same call continues.
     """
     task = problem.task
@@ -68,12 +68,17 @@ def retrain_cached(
             **_unheard(options).keywords,
         )
     try:
-        accuracy = read_history(path).test_accuracy
+        history = read_history(path)
     except PracError as error:
         raise _mendable(path, error) from error
-    if accuracy is None:
-        raise PracError(f"{path}: has no test accuracy: remove the folder to train it again")
-    return accuracy, path
+    if history.test_metric is None:
+        if history.test_accuracy is None:
+            raise PracError(f"{path}: has no test accuracy: remove the folder to train it again")
+        raise PracError(
+            f"{path}: the {history.metric.name} on test data is no finite number, and nothing can "
+            f"be judged by it: train otherwise, or mend the metric and remove the folder"
+        )
+    return history.test_metric, path
 
 
 def _unheard(options: RunOptions) -> RunOptions:

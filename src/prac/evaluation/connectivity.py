@@ -19,12 +19,18 @@ from prac.evaluation.cache import content_key, trained_weights
 from prac.evaluation.verdict import Barrier
 from prac.io import damaged, read_dataclass, read_json, write_json
 from prac.models import begin_training_, restore_
-from prac.training import Problem, RunControl, accuracy_and_loss, nothing
+from prac.training import Problem, RunControl, nothing, scores_of
 from prac.utils import Tree, derive_seed, generator, seeded
 
 POINTS = 11
 NORM_BATCHES = 50
 """Batches at most that BatchNorm's statistics are estimated from."""
+
+NOTHING_RIGHT = (
+    "none of the test examples counts as right anywhere between the two networks: their error "
+    "barrier is 0 and tells nothing; let the task call some right, Task(correct=...)"
+)
+"""What is said of a barrier that tells nothing."""
 
 
 def error_barrier(
@@ -37,6 +43,9 @@ def error_barrier(
     between: Callable[[], None] = nothing,
 ) -> Barrier:
     """Return the test errors at points along the line between two `state_dict`s.
+
+    An error is the share of test examples that do not count as right, whatever the task's metric:
+    two points of it are what Frankle et al. call stable, and other metrics have no such scale.
 
     BatchNorm's running means and variances are those of no network in between, so they are
     estimated anew at every point, the ends included: as averages over at most `NORM_BATCHES`
@@ -52,8 +61,7 @@ def error_barrier(
         for number in range(points):
             restore_(problem.model, interpolated(one, other, number / (points - 1)))
             estimate_norms_(problem)
-            accuracy, _ = accuracy_and_loss(problem, test, between)
-            errors.append(1 - accuracy)
+            errors.append(1 - scores_of(problem, test, between).right)
     return Barrier(tuple(errors))
 
 

@@ -42,6 +42,7 @@ class DenseRun:
         problem, options = self.problem, self.options
         runtime = problem.runtime
         identity = {"ticket": self.first.digest, **problem.identity()}
+        del identity["metric"]  # Nothing is validated on the way.
         pipeline = repr(getattr(problem.train, "pipeline", None))
         of_old = problem.identity_of_old()
         # What was not told had no name either.

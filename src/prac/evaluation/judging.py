@@ -11,7 +11,7 @@ from prac.config import Rewind, TrainConfig, own_part
 from prac.data import Examples, as_examples
 from prac.errors import PracError, check_listed, unknown_name
 from prac.evaluation.cache import retrain_cached
-from prac.evaluation.connectivity import cached_barrier
+from prac.evaluation.connectivity import NOTHING_RIGHT, cached_barrier
 from prac.evaluation.controls import CONTROLS, MakeModel, control_of
 from prac.evaluation.pools import cached_pool
 from prac.evaluation.retraining import told_by
@@ -44,28 +44,28 @@ def judge(
     """Retrain tickets and controls over seeds, beside the dense network; say which of them win.
 
     A ticket wins (from initialisation) or matches (from a rewind point) where its mean test
-    accuracy is at least the dense network's less one standard deviation of the dense runs, as in
-    PrAC-LTH (arXiv 2106.03225). The same call continues where it was stopped, and trains only what
-    is not kept yet: another seed, level or control costs no more than itself. The verdict is
-    written to `judged/verdict.json` in the run folder.
+    accuracy, or the task's own metric, is no worse than the dense network's by more than one
+    standard deviation of the dense runs, as in PrAC-LTH (arXiv 2106.03225). The same call continues
+    where it was stopped, and trains only what is not kept yet: another seed, level or control costs
+    no more than itself. The verdict is written to `judged/verdict.json` in the run folder.
 
     Args:
         search: What `prac.find` returned, or its run folder, finished or not.
         make_model: Makes a fresh network; for controls it draws its weights from torch's generator.
         train: All training examples, as `prac.find` takes them.
         val: Held-out examples that choose each training's best epoch.
-        test: Examples that accuracies are measured on.
+        test: Examples that tickets are measured on.
         seeds: Of the trainings' order and augmentation; tickets, dense network and controls are
             trained with each of them.
         levels: Whose tickets are judged; all of the search by default.
         controls: Of "reinitialised", "shuffled" and "random".
         barriers: Whether to measure the error barrier between the first two seeds' networks.
         pools: Whether to average each ticket's trained networks with those of the next denser and
-            the next sparser ticket judged, where that raises validation accuracy (Lottery Pools,
-            arXiv 2208.10842): nothing more is trained.
+            the next sparser ticket judged, where that improves the validation metric (Lottery
+            Pools, arXiv 2208.10842): nothing more is trained.
         cache: The folder that trainings are kept in; `judged` in the run folder by default.
         config: How to train; as the search did by default.
-        task: Loss and correctness.
+        task: Loss, correctness and metric.
         **run: device, callback, run_control, accept_changes, threads: the fields of
             `prac.RunOptions`.
 
@@ -176,8 +176,8 @@ class Judging:
         """
         if test is None:
             raise PracError(
-                "judging compares test accuracies, and there is no test data: pass test=, or a "
-                "data set that has a test split"
+                "judging compares results on test data, and there is no test data: pass test=, or "
+                "a data set that has a test split"
             )
         runtime = options.runtime(config.precision)
         problem = Problem.of(make_model(), train, val, task=task, runtime=runtime, config=config)
@@ -190,8 +190,8 @@ class Judging:
         """Raise a PracError where pools are asked for, and there is nothing to choose them by."""
         if pools and self.problem.val is None:
             raise PracError(
-                "pools are chosen by validation accuracy, and there is no validation data: pass "
-                "val=, or leave pools out"
+                "pools are chosen by results on validation data, and there is no validation data: "
+                "pass val=, or leave pools out"
             )
 
     def note_other_data(self) -> None:
@@ -227,17 +227,20 @@ class Judging:
 
     def trial(self, ticket: Ticket, seed: int) -> Trial:
         """Train a ticket, or read what was trained before."""
-        accuracy, folder = retrain_cached(
+        value, folder = retrain_cached(
             self.cache, ticket, self.problem, self.config, self.test, self.options, seed=seed
         )
-        return Trial(seed, accuracy, str(folder))
+        return Trial(seed, value, str(folder))
 
     def barrier(self, level: int, ticket: Trials) -> Barrier:
         """Return the barrier between the networks of the first two seeds."""
         one, other, *_ = (Path(run.folder) for run in ticket.runs)
         self.options.tell("barrier", level, what=f"ticket {level}")
         control = self.options.run_control
-        return cached_barrier(self.cache, self.problem, self.test, one, other, control)
+        found = cached_barrier(self.cache, self.problem, self.test, one, other, control)
+        if found.tells_nothing:
+            self.options.warn(NOTHING_RIGHT)
+        return found
 
     def pooled(self, level: int, tickets: Mapping[int, Trials]) -> Trials:
         """Return the averages of a ticket's networks and its neighbours', a seed each.
@@ -259,7 +262,7 @@ class Judging:
                 folders,
                 self.options.run_control,
             )
-            runs.append(Trial(own.seed, found.accuracy, own.folder))
+            runs.append(Trial(own.seed, found.value, own.folder))
         return Trials(tuple(runs))
 
     def verdict(
@@ -289,6 +292,7 @@ class Judging:
                 self.barrier(level, tickets[level]) if barriers else None,
                 test_set,
                 self.pooled(level, tickets) if pools and level else None,
+                self.problem.task.measure,
             )
             for level in levels
         ]

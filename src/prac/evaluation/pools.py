@@ -7,7 +7,7 @@ Inference Cost" (arXiv 2208.10842).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from prac.algorithms import Masks
 from prac.data import Examples
 from prac.evaluation.cache import content_key, trained_weights
 from prac.evaluation.connectivity import NORM_BATCHES, estimate_norms_, interpolated
-from prac.io import read_dataclass, read_json, write_json
+from prac.io import read_dataclass, read_json, stored, write_json
 from prac.models import masked, restore_, snapshot
-from prac.training import Problem, RunControl, accuracy_and_loss, nothing
+from prac.training import Problem, RunControl, nothing, scores_of
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 """How much of a neighbour is tried in an average, in which what it is added to stays the larger."""
@@ -30,12 +30,12 @@ class Pool:
     """An average of trained tickets under the mask of one of them.
 
     Attributes:
-        accuracy: On test data.
+        value: Of the task's metric, on test data.
         shares: Of each network taken in, in the order tried, in the average so far; 0 where it was
             left out.
     """
 
-    accuracy: float
+    value: float = field(metadata=stored(older="accuracy", signed=True))
     shares: tuple[float, ...]
 
 
@@ -51,13 +51,13 @@ def pool(
     """Return the average of a trained ticket and its neighbours that validates best.
 
     Neighbours are tried one after the other, in the order given, in several shares each; what
-    raises the validation accuracy is kept, under the ticket's own mask, so that the average is
+    makes the validation metric better is kept, under the ticket's own mask, so that the average is
     as sparse as the ticket. Nothing is trained; BatchNorm's statistics are estimated anew for each
     average. Test data is looked at once, for the one that was chosen.
 
     Args:
         problem: Its model's weights are replaced; it has validation examples, which choose.
-        test: What the accuracy is measured on.
+        test: What the average is measured on.
         own: The trained ticket's `state_dict`.
         masks: The ticket's.
         neighbours: `state_dict`s of tickets trained from the same weights in the same order.
@@ -66,20 +66,20 @@ def pool(
     assert problem.val is not None, "whoever asks for pools has checked it"
     with problem.runtime.reproducible():
         restore_(problem.model, own)
-        best, _ = accuracy_and_loss(problem, problem.val, between)
+        measure, best = problem.task.measure, scores_of(problem, problem.val, between).metric
         chosen, shares = dict(own), []
         for neighbour in neighbours:
             taken, before = 0.0, chosen
             for share in SHARES:
                 restore_(problem.model, masked(interpolated(before, neighbour, share), masks))
                 estimate_norms_(problem)
-                found, _ = accuracy_and_loss(problem, problem.val, between)
-                if found > best:
+                found = scores_of(problem, problem.val, between).metric
+                if measure.gain(found, best) > 0:
                     best, taken, chosen = found, share, snapshot(problem.model)
             shares.append(taken)
         restore_(problem.model, chosen)
-        accuracy, _ = accuracy_and_loss(problem, test, between)
-    return Pool(accuracy, tuple(shares))
+        value = scores_of(problem, test, between).metric
+    return Pool(value, tuple(shares))
 
 
 def cached_pool(
@@ -112,6 +112,6 @@ def cached_pool(
         [trained_weights(folder) for folder in neighbours],
         between=partial(run_control.check, "while pooling tickets"),
     )
-    write_json(path, asdict(found))
+    write_json(path, {problem.task.measure.key: found.value, "shares": list(found.shares)})
     run_control.saved()
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
@@ -18,9 +18,18 @@ from prac.config import TrainConfig, flat, own_part
 from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.evaluation.test_set import TestSet
-from prac.io import read_dataclass, read_tensors, with_unrecorded, write_json, write_tensors
+from prac.io import read_dataclass, read_tensors, stored, with_unrecorded, write_json, write_tensors
 from prac.models import masked, rest_, restore_, structure_digest
-from prac.runs import Cost, RunFolder, RunState, Ticket, read_metrics, read_retraining
+from prac.runs import (
+    ACCURACY,
+    Cost,
+    Measure,
+    RunFolder,
+    RunState,
+    Ticket,
+    read_metrics,
+    read_retraining,
+)
 from prac.training import (
     CLASSIFICATION,
     Problem,
@@ -28,8 +37,8 @@ from prac.training import (
     RunOptions,
     Task,
     Training,
-    accuracy_and_loss,
     plan_for,
+    scores_of,
     select_execution,
     train_level,
 )
@@ -45,10 +54,13 @@ class History:
     Attributes:
         epochs: A mapping an epoch, as in metrics.jsonl.
         best_epoch: The epoch whose weights were kept, from 1.
-        val_accuracy: Its validation accuracy; None without validation data.
-        test_accuracy: Its test accuracy; None without test data.
+        val_accuracy, test_accuracy: The shares of validation and test examples that count as right
+            then, for classes the accuracies; None without such data.
         density: Of the ticket.
         cost: What the training cost.
+        metric: What the best epoch was chosen by: its name, and which way is better.
+        val_metric, test_metric: Its values; None without such data, or for no finite number.
+        val_loss, test_loss: The mean losses; None as those, or where an older prac kept none.
     """
 
     epochs: list[dict[str, Any]]
@@ -57,16 +69,26 @@ class History:
     test_accuracy: float | None
     density: float
     cost: Cost
+    metric: Measure = field(default=ACCURACY, metadata=stored(may_lack=True))
+    val_metric: float | None = field(default=None, metadata=stored(signed=True, may_lack=True))
+    test_metric: float | None = field(default=None, metadata=stored(signed=True, may_lack=True))
+    val_loss: float | None = field(default=None, metadata=stored(signed=True, may_lack=True))
+    test_loss: float | None = field(default=None, metadata=stored(signed=True, may_lack=True))
 
     def __repr__(self) -> str:
         """Return how long it was, and how well its best epoch does; the epochs are left out."""
-        found = {"validation": self.val_accuracy, "test": self.test_accuracy}
+        measure = self.metric
+        found = {"validation": self.val_metric, "test": self.test_metric}
         return brief(
             self,
             f"density {percent(self.density)}",
             f"{len(self.epochs)} epochs",
             f"best epoch {self.best_epoch}",
-            *(f"{name} accuracy {percent(of, 2)}" for name, of in found.items() if of is not None),
+            *(
+                f"{name} {measure.name} {measure.number(of)}{measure.unit}"
+                for name, of in found.items()
+                if of is not None
+            ),
             f"{self.cost.iterations:,} iterations",
         )
 
@@ -88,7 +110,7 @@ def retrain(
 ) -> tuple[M, History]:
     """Train a ticket alone on all data for the full schedule; return the model and its history.
 
-    The model has the weights of the epoch with the best validation accuracy, and is in evaluation
+    The model has the weights of the epoch whose validation metric is the best, and is in evaluation
     mode, as it was measured.
 
     Args:
@@ -101,7 +123,7 @@ def retrain(
         seed: Source of order and augmentation.
         start: Iteration of the schedule at which training starts, with a fresh optimiser.
         out: A folder from which the same call resumes; None keeps nothing.
-        task: Loss and correctness.
+        task: Loss, correctness and metric.
         recipe: Settings that model and data were made from, by flat name; recorded in config.yaml
             and compared on resuming.
         **run: device, callback, run_control, accept_changes, threads: the fields of
@@ -191,21 +213,31 @@ def _notices(ticket: Ticket, problem: Problem) -> Iterator[str]:
 
 def told_by(test: Examples, problem: Problem) -> TestSet:
     """Return what a test set can tell of a problem."""
-    if not problem.is_classification:
+    task, labels = problem.task, test.labels
+    if not problem.is_classification or task.measure != ACCURACY:
         return TestSet(len(test))
-    labels = test.labels
     if labels is None:
         batches = torch.arange(len(test)).split(problem.batch_size)
-        labels = torch.cat([y for _, y in test.stream(list(batches))])
+        labels = torch.cat(
+            [y.argmax(1) if y.ndim > 1 else y for _, y in test.stream(list(batches))]
+        )
+    if task.ignore_index is not None:
+        labels = labels[labels != task.ignore_index]
+    if not len(labels):
+        return TestSet(len(test))
     most = int(labels.unique(return_counts=True)[1].max())
-    return TestSet(len(test), most / len(test))
+    return TestSet(len(labels), most / len(labels))
 
 
 def read_history(path: Path) -> History:
     """Return the history of a finished retraining's folder."""
     file = path / "summary.json"
     summary = read_retraining(file)
-    found = {"epochs": read_metrics(path), **summary}
+    found = {
+        "epochs": read_metrics(path),
+        **summary,
+        "metric": Measure.of(summary["metric"]).to_json(),
+    }
     return read_dataclass(History, found, file, "summary", more=True)
 
 
@@ -234,19 +266,24 @@ def _train(
     header = {"level": state.level, "epoch": state.best_epoch}
     write_tensors(folder.path / "trained.safetensors", best, "trained", header)
     restore_(problem.model, best)
-    accuracy = None
+    tested, measure = None, problem.task.measure
     if test is not None:
-        accuracy, _ = accuracy_and_loss(
-            problem, test, partial(options.run_control.check, "while testing")
-        )
+        check = partial(options.run_control.check, "while testing")
+        tested = scores_of(problem, test, check)
         state = state.add_cost(Cost(examples_scored=len(test)))
     summary = {
         "best_epoch": state.best_epoch,
+        "metric": measure.to_json(),
+        "val_metric": state.best_metric,
+        "test_metric": None if tested is None else tested.metric,
+        "val_loss": state.best_loss,
+        "test_loss": None if tested is None else tested.loss,
         "val_accuracy": state.best_accuracy if state.best_accuracy >= 0 else None,
-        "test_accuracy": accuracy,
+        "test_accuracy": None if tested is None else tested.right,
         "density": density(state.masks),
         "cost": asdict(state.cost),
         "test_set": None if test is None else told_by(test, problem).to_json(),
     }
     write_json(folder.path / "summary.json", summary)
-    options.tell("retrained", state.level, test_accuracy=accuracy)
+    told = {name: summary[name] for name in ("metric", "test_metric", "test_loss", "test_accuracy")}
+    options.tell("retrained", state.level, **told)

@@ -14,17 +14,18 @@ from typing import Any, Unpack
 
 from torch import nn
 
+from prac import retired
 from prac.algorithms import ones
 from prac.config import TrainConfig
 from prac.data import as_examples
 from prac.errors import PracError
 from prac.evaluation.cache import retrain_cached
-from prac.evaluation.connectivity import cached_barrier
+from prac.evaluation.connectivity import NOTHING_RIGHT, cached_barrier
 from prac.evaluation.dense_run import DenseRun
 from prac.evaluation.verdict import Barrier
 from prac.io import check_new
 from prac.models import snapshot
-from prac.runs import Ticket
+from prac.runs import ACCURACY, Measure, Ticket
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, plan_for
 from prac.utils import brief
 
@@ -40,12 +41,16 @@ class RewindPoint:
         iterations: Length of the training.
         barriers: Between two copies trained on from each point that was tried, by iteration; the
             last one is the earliest stable point, if there is any.
-        accuracies: Test accuracies of the two copies, by iteration.
+        values: What the two copies reach on test data, by iteration.
+        measure: The metric that these are of.
     """
 
     iterations: int
     barriers: dict[int, Barrier]
-    accuracies: dict[int, tuple[float, float]]
+    values: dict[int, tuple[float, float]]
+    measure: Measure = ACCURACY
+
+    accuracies = retired.Attribute("values")
 
     def __repr__(self) -> str:
         """Return the point, and how many were tried."""
@@ -68,11 +73,12 @@ class RewindPoint:
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         points = [
-            {"iteration": at, **barrier.to_json(), "accuracies": list(self.accuracies[at])}
+            {"iteration": at, **barrier.to_json(), self.measure.keys: list(self.values[at])}
             for at, barrier in self.barriers.items()
         ]
         found = {"at": self.at, "setting": self.setting}
-        return {"iterations": self.iterations, "points": points, **found}
+        about = {"iterations": self.iterations, "metric": self.measure.to_json()}
+        return {**about, "points": points, **found}
 
 
 def find_rewind_point(
@@ -106,7 +112,7 @@ def find_rewind_point(
         points: Iterations to try; by default 0, then 0.1, 0.2, 0.5, 1, 2, 5, 10, 20 and 50 % of
             the schedule.
         cache: The folder that trainings are kept in.
-        task: Loss and correctness.
+        task: Loss, correctness and metric.
         **run: device, callback, run_control, accept_changes, threads: the fields of
             `prac.RunOptions`.
 
@@ -130,7 +136,7 @@ def find_rewind_point(
     check_new(cache, "kept", "cache")
     dense_run = DenseRun(problem, config, plan, first, seed, cache, options)
     barriers: dict[int, Barrier] = {}
-    accuracies: dict[int, tuple[float, float]] = {}
+    values: dict[int, tuple[float, float]] = {}
     for at in _checked(points, plan.iterations):
         start = replace(first, weights=dense_run.weights_at(at))
         copies = []
@@ -142,14 +148,16 @@ def find_rewind_point(
             )
             copies.append(copy)
         options.tell("barrier", what=f"iteration {at}")
-        (accuracy, folder), (others, other) = copies
-        accuracies[at] = accuracy, others
+        (value, folder), (others, other) = copies
+        values[at] = value, others
         barriers[at] = cached_barrier(cache, problem, examples, folder, other, options.run_control)
         height = f"{100 * barriers[at].height:.2f}"
         options.note(f"iteration {at} of {plan.iterations}: error barrier {height} points")
+        if barriers[at].tells_nothing:
+            raise PracError(NOTHING_RIGHT)
         if barriers[at].is_stable:
             break
-    return RewindPoint(plan.iterations, barriers, accuracies)
+    return RewindPoint(plan.iterations, barriers, values, task.measure)
 
 
 def _checked(points: Sequence[int] | None, iterations: int) -> list[int]:

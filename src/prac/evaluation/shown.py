@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from prac.runs import ACCURACY
 from prac.utils import brief, counted_as, html_table, percent, with_interval
 
 
@@ -50,7 +51,8 @@ def verdict_html(of: Any) -> str:
             f"ticket {best.index} is the sparsest that does as well as the dense network: "
             f"{best.verdict}, density {percent(best.density)}"
         )
-    about = "test: mean ± half of the 95 % interval; p: that the ticket is worse than dense"
+    named = "" if of.measure == ACCURACY else f" {of.measure.name}{of.measure.direction}"
+    about = f"test: mean{named} ± half of the 95 % interval; p: that the ticket is worse than dense"
     if (scatter := of.levels[0].dense.deviation) is not None:
         about += f"; a ticket matches within {scatter:.2g} of dense, its standard deviation"
     where = f"{of.search.path}, {counted_as(len(of.seeds), 'seed')}"

@@ -76,16 +76,19 @@ def binomial_tail(successes: int, n: int, chance: float) -> float:
     return float(bdtrc(successes - 1, n, chance))
 
 
-def worse(values: Sequence[float], baseline: Sequence[float]) -> float | None:
-    """Return the p-value of a paired, one-sided t test: how well chance explains a lower mean.
+def worse(
+    values: Sequence[float], baseline: Sequence[float], *, higher_is_better: bool = True
+) -> float | None:
+    """Return the p-value of a paired, one-sided t test: how well chance explains a worse mean.
 
-    The null hypothesis is that `values` are on average no lower than `baseline`. Where all
-    differences are equal, chance explains nothing: p is 0 below the baseline, 1 above it, and 0.5
-    on it.
+    The null hypothesis is that `values` are on average no worse than `baseline`. Where all
+    differences are equal, chance explains nothing: p is 0 if worse than the baseline, 1 if better,
+    and 0.5 on it.
 
     Args:
         values: One measurement a pair.
         baseline: The other of each pair, in the same order.
+        higher_is_better: Which way is better.
 
     Returns:
         p, from 0 to 1; None for fewer than two pairs, which tell nothing.
@@ -97,8 +100,12 @@ def worse(values: Sequence[float], baseline: Sequence[float]) -> float | None:
     0.0014
     >>> worse([0.8, 0.7], [0.9, 0.8]), worse([0.8, 0.7], [0.8, 0.7]), worse([0.8], [0.9])
     (0.0, 0.5, None)
+    >>> worse([12.0, 13.0], [10.0, 11.0], higher_is_better=False)
+    0.0
     """
     differences = [value - other for value, other in zip(values, baseline, strict=True)]
+    if not higher_is_better:
+        differences = [-of for of in differences]
     spread = deviation(differences)
     if spread is None:
         return None

@@ -1,6 +1,6 @@
-"""Whether tickets win: the paper's definition and a paired test, on accuracies by seed.
+"""Whether tickets win: the paper's definition and a paired test, on a metric's values by seed.
 
-No torch: what was trained is known by its test accuracy, its seed and its folder.
+No torch: what was trained is known by its value on test data, its seed and its folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from prac.evaluation.shown import (
 )
 from prac.evaluation.statistics import ROUNDING, deviation, half_width, mean, worse
 from prac.evaluation.test_set import TestSet
-from prac.io import Fields, damaged, read_dataclass, read_json
+from prac.io import Fields, damaged, read_dataclass, read_json, stored
+from prac.runs import ACCURACY, Measure
 from prac.search import Search
 
 if TYPE_CHECKING:
@@ -35,20 +36,27 @@ RELIABLE = 0.05
 STABLE_BARRIER = 0.02
 """Two networks with a lower error barrier are linearly connected (Frankle et al. 2020)."""
 
-WINS = (
-    "a ticket is winning or matching where, trained alone on all data, its mean test accuracy is "
-    "at least the dense network's mean less one standard deviation of the dense runs: winning if "
-    "it starts from the initialisation and no control that was judged does as well as it, matching "
-    "otherwise; at chance: the dense network cannot be told from one answer for all test examples, "
-    "so that no ticket can be called winning"
-)
-"""What verdicts mean."""
 
-DEFINITION = (
-    f"{WINS}; p: of a paired, one-sided t test that the ticket is worse than dense, pairs sharing "
-    f"the seed, each level by itself"
-)
-"""The same, with what stands beside verdicts on several levels."""
+def wins(measure: Measure = ACCURACY) -> str:
+    """Return what verdicts by a metric mean."""
+    reach = "at least the dense network's mean less"
+    if not measure.higher_is_better:
+        reach = "at most the dense network's mean plus"
+    return (
+        f"a ticket is winning or matching where, trained alone on all data, its {measure.mean} "
+        f"test {measure.name} is {reach} one standard deviation of the dense runs: winning if it "
+        f"starts from the initialisation and no control that was judged does as well as it, "
+        f"matching otherwise; at chance: the dense network cannot be told from one answer for all "
+        f"test examples, so that no ticket can be called winning"
+    )
+
+
+def definition(measure: Measure = ACCURACY) -> str:
+    """Return the same, with what stands beside verdicts on several levels."""
+    return (
+        f"{wins(measure)}; p: of a paired, one-sided t test that the ticket is worse than dense, "
+        f"pairs sharing the seed, each level by itself"
+    )
 
 
 @dataclass(frozen=True)
@@ -57,13 +65,19 @@ class Trial:
 
     Attributes:
         seed: Of order and augmentation.
-        accuracy: On test data, of the best epoch; a share.
+        value: Of the metric that it is judged by, on test data, of the best epoch.
         folder: Where the trained network is.
     """
 
     seed: int
-    accuracy: float
+    value: float = field(metadata=stored(older="accuracy", signed=True))
     folder: str
+
+    accuracy = retired.Attribute("value")
+
+    def to_json(self, measure: Measure) -> dict[str, Any]:
+        """Return plain values; the metric's is called accuracy where it is one."""
+        return {"seed": self.seed, measure.key: self.value, "folder": self.folder}
 
 
 @dataclass(frozen=True)
@@ -73,40 +87,45 @@ class Trials:
     runs: tuple[Trial, ...]
 
     __repr__ = trials_in_short
+    accuracies = retired.Attribute("values")
 
     @property
-    def accuracies(self) -> list[float]:
-        """Test accuracies, in the order of the seeds."""
-        return [run.accuracy for run in self.runs]
+    def values(self) -> list[float]:
+        """The metric's values on test data, in the order of the seeds."""
+        return [run.value for run in self.runs]
 
     @property
     def mean(self) -> float:
-        """Mean test accuracy."""
-        return mean(self.accuracies)
+        """Their mean."""
+        return mean(self.values)
 
     @property
     def deviation(self) -> float | None:
         """Their standard deviation; None for a single run."""
-        return deviation(self.accuracies)
+        return deviation(self.values)
 
     @property
     def half_width(self) -> float | None:
         """How far the mean's 95 % interval reaches to either side; None for a single run."""
-        return half_width(self.accuracies)
+        return half_width(self.values)
 
-    def reaches(self, mean: float, deviation: float | None) -> bool | None:
-        """Say whether the mean is within a deviation below another's, or above it.
+    def reaches(
+        self, mean: float, deviation: float | None, measure: Measure = ACCURACY
+    ) -> bool | None:
+        """Say whether the mean is within a deviation of another's, on its worse side, or better.
 
         None where there is too little to say so: fewer than two runs on either side.
         """
         if deviation is None or len(self.runs) < 2:
             return None
-        return self.mean >= mean - deviation - ROUNDING
+        rounding = ROUNDING * max(1.0, abs(mean))
+        return measure.gain(self.mean, mean) >= -deviation - rounding
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, measure: Measure = ACCURACY) -> dict[str, Any]:
         """Return plain values."""
         of_all = {name: getattr(self, name) for name in ("mean", "deviation", "half_width")}
-        return {"n": len(self.runs), **of_all, "runs": [vars(run) for run in self.runs]}
+        runs = [run.to_json(measure) for run in self.runs]
+        return {"n": len(self.runs), **of_all, "runs": runs}
 
 
 @dataclass(frozen=True)
@@ -114,7 +133,8 @@ class Barrier:
     """The error along the straight line between two networks, at evenly spaced points.
 
     Attributes:
-        errors: Shares of test examples that are wrong, from the one network to the other.
+        errors: Shares of test examples that do not count as right, from the one network to the
+            other.
     """
 
     errors: tuple[float, ...]
@@ -129,7 +149,12 @@ class Barrier:
     @property
     def is_stable(self) -> bool:
         """Whether the two networks are linearly connected: a barrier below two points."""
-        return self.height < STABLE_BARRIER
+        return self.height < STABLE_BARRIER and not self.tells_nothing
+
+    @property
+    def tells_nothing(self) -> bool:
+        """Whether no example counts as right anywhere, so that nothing could rise."""
+        return min(self.errors) >= 1
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -149,6 +174,7 @@ class LevelVerdict:
         test: What the test set can tell; None where that is not known.
         pooled: Averages of its trainings and its neighbours'; None where not asked for. They are no
             part of the verdict, which is of what trains alone.
+        measure: The metric that all are judged by.
     """
 
     index: int
@@ -160,6 +186,7 @@ class LevelVerdict:
     barrier: Barrier | None = None
     test: TestSet | None = None
     pooled: Trials | None = None
+    measure: Measure = field(default=ACCURACY, metadata=stored(may_lack=True))
 
     __repr__ = level_in_short
 
@@ -175,7 +202,7 @@ class LevelVerdict:
             return "dense"
         if self.at_chance:
             return "at chance"
-        reached = self.ticket.reaches(self.dense.mean, self.dense.deviation)
+        reached = self.ticket.reaches(self.dense.mean, self.dense.deviation, self.measure)
         if reached is None:
             return "undecided"
         if not reached or (self.test is not None and self.test.is_at_chance(self.ticket.mean)):
@@ -211,7 +238,7 @@ class LevelVerdict:
 
     @property
     def difference(self) -> float:
-        """Mean test accuracy of the ticket less the dense network's."""
+        """The mean of the ticket's values less the dense network's."""
         return self.ticket.mean - self.dense.mean
 
     @property
@@ -220,7 +247,7 @@ class LevelVerdict:
 
         It is one level's: nothing is corrected for there being several.
         """
-        return worse(self.ticket.accuracies, self.dense.accuracies) if self.index else None
+        return self._worse(self.ticket, self.dense) if self.index else None
 
     @property
     def is_reliably_worse(self) -> bool | None:
@@ -229,7 +256,7 @@ class LevelVerdict:
 
     def control_p_value(self, control: str) -> float | None:
         """Return the p-value of the paired test that a control is worse than the ticket."""
-        return worse(self.controls[control].accuracies, self.ticket.accuracies)
+        return self._worse(self.controls[control], self.ticket)
 
     as_good = retired.Attribute("within_one_std")
 
@@ -238,7 +265,11 @@ class LevelVerdict:
 
         It does within one standard deviation of the ticket's runs, or above them.
         """
-        return self.controls[control].reaches(self.ticket.mean, self.ticket.deviation)
+        ticket = self.ticket
+        return self.controls[control].reaches(ticket.mean, ticket.deviation, self.measure)
+
+    def _worse(self, one: Trials, other: Trials) -> float | None:
+        return worse(one.values, other.values, higher_is_better=self.measure.higher_is_better)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -247,20 +278,20 @@ class LevelVerdict:
             "density": self.density,
             "verdict": self.verdict,
             "from_initialisation": self.from_initialisation,
-            "ticket": self.ticket.to_json(),
+            "ticket": self.ticket.to_json(self.measure),
             "difference": self.difference,
             "p_value": self.p_value,
             "is_reliably_worse": self.is_reliably_worse,
             "controls": {
                 name: {
-                    **trials.to_json(),
+                    **trials.to_json(self.measure),
                     "as_good": self.within_one_std(name),
                     "p_value": self.control_p_value(name),
                 }
                 for name, trials in self.controls.items()
             },
             "barrier": None if self.barrier is None else self.barrier.to_json(),
-            "pooled": None if self.pooled is None else self.pooled.to_json(),
+            "pooled": None if self.pooled is None else self.pooled.to_json(self.measure),
         }
 
 
@@ -274,6 +305,11 @@ class Verdict:
 
     __repr__ = verdict_in_short
     _repr_html_ = verdict_html
+
+    @property
+    def measure(self) -> Measure:
+        """The metric that all are judged by."""
+        return self.levels[0].measure
 
     @property
     def best_level(self) -> int | None:
@@ -305,7 +341,8 @@ class Verdict:
         """Return plain values."""
         return {
             "path": str(self.search.path),
-            "definition": DEFINITION,
+            "definition": definition(self.measure),
+            "metric": self.measure.to_json(),
             "test_set": None if self.levels[0].test is None else self.levels[0].test.to_json(),
             "seeds": list(self.seeds),
             "best_level": self.best_level,
@@ -322,7 +359,8 @@ class Verdict:
         path = search.path / JUDGED / "verdict.json"
         if not path.exists():
             return None
-        fields = Fields(path, read_json(path), "verdict")
+        values = read_json(path)
+        fields = Fields(path, values, "verdict")
         seeds = fields.take("seeds", tuple[int, ...], at_least=0)
         rows = fields.take("levels", list[dict[str, Any]])
         # The dense network is the ticket of the first one, and the test set is the same of all;
@@ -330,6 +368,7 @@ class Verdict:
         shared = {
             "dense": rows[0].get("ticket") if rows else None,
             "test": fields.take("test_set", dict | None) if "test_set" in fields else None,
+            "measure": Measure.of(values.get("metric"), path).to_json(),
         }
         levels = tuple(
             read_dataclass(LevelVerdict, {**row, **shared}, path, "level", more=True)
@@ -344,6 +383,17 @@ class Verdict:
             if level.barrier is not None and len(level.barrier.errors) < 2:
                 raise damaged(path, "its barrier has no two ends")
         return cls(search, seeds, levels)
+
+
+def worst_matching(dense: Trials, measure: Measure) -> float:
+    """Return the worst mean with which a ticket matches: a deviation to the dense runs' worse side.
+
+    >>> runs = Trials((Trial(0, 10.0, ""), Trial(1, 12.0, "")))
+    >>> round(worst_matching(runs, Measure("perplexity", higher_is_better=False)), 3)
+    12.414
+    """
+    allowed = dense.deviation or 0.0
+    return dense.mean - allowed if measure.higher_is_better else dense.mean + allowed
 
 
 def listed(levels: Iterable[int]) -> str:

@@ -9,6 +9,7 @@ from .fields import fits as fits
 from .fields import json_text as json_text
 from .fields import read_dataclass as read_dataclass
 from .fields import shown as shown
+from .fields import stored as stored
 from .fields import strict_yaml as strict_yaml
 from .files import UNRECORDED as UNRECORDED
 from .files import append as append

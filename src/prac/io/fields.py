@@ -5,6 +5,7 @@ Whoever changed a file can have computed its checksum anew, so nothing in it is 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -239,19 +240,39 @@ class Fields:
 def read_dataclass(
     cls: type[T], values: Any, path: Path | str, of: str | None = None, *, more: bool = False
 ) -> T:
-    """Return a dataclass from its JSON: every field must be there, as its annotation says.
+    """Return a dataclass from its JSON: the fields must be there, as their annotations say.
 
-    Numbers are at least 0. Messages call it `of`, by default the last word of the class's name.
-    With `more`, other fields are let pass, such as values that follow from these.
+    Numbers are at least 0, and every field there, unless `stored` says otherwise of one. Messages
+    call it `of`, by default the last word of the class's name. With `more`, other fields are let
+    pass, such as values that follow from these.
 
     Raises:
         Damaged: Naming the file, the field and what was expected.
     """
     of = of or re.findall("[A-Z][a-z]*", cls.__name__)[-1].lower()
     fields = Fields(path, values, of, more=more)
-    found = {name: fields.take(name, kind, 0) for name, kind in get_type_hints(cls).items()}
+    kinds, found = get_type_hints(cls), {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        about, name = field.metadata, field.name
+        if name not in fields and about.get("older", "") in fields:
+            name = about["older"]
+        elif name not in fields and about.get("may_lack"):
+            continue
+        least = None if about.get("signed") else 0
+        found[field.name] = fields.take(name, kinds[field.name], least)
     fields.end()
     return cls(**found)
+
+
+def stored(*, older: str = "", signed: bool = False, may_lack: bool = False) -> dict[str, Any]:
+    """Return the metadata of a dataclass's field whose JSON is not like that of others.
+
+    Args:
+        older: What older files call it; nothing where they do as these.
+        signed: Whether a number may be below 0.
+        may_lack: Whether it may be missing, as in older files: it has its default then.
+    """
+    return {"older": older, "signed": signed, "may_lack": may_lack}
 
 
 PROVENANCE = {

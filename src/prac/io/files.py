@@ -160,7 +160,8 @@ _OF_LEVELS = {
     "level_schedule": "full",
     "level_prunings": 1,
 }
-UNRECORDED = {**_OF_PICTURES, **_OF_LEVELS}
+_OF_PROBLEM = {"task": "classification"}
+UNRECORDED = {**_OF_PICTURES, **_OF_LEVELS, **_OF_PROBLEM}
 """How prac 0.1 read pictures and trained levels: its runs do not record it, without a choice."""
 
 
@@ -182,7 +183,7 @@ def _unrecorded(settings: Mapping[str, Any]) -> dict[str, Any]:
     # From Python, data has been read already; a retraining has no levels, and what a comparison's
     # searches share says nothing of how they train.
     values = {
-        **(_OF_PICTURES if "data" in settings else {}),
+        **({**_OF_PICTURES, **_OF_PROBLEM} if "data" in settings else {}),
         **(_OF_LEVELS if "subset_rule" in settings else {}),
     }
     return {name: value for name, value in values.items() if name not in settings}

@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from prac.models import ParameterCount
-from prac.monitor.progress_state import ProgressState
+from prac.monitor.progress_state import ProgressState, test_value
+from prac.runs import Measure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -125,6 +126,8 @@ class Progress:
                 # Each of many trainings may have the same to say.
                 self._noted.add(facts["text"])
                 return f"note: {facts['text']}"
-            case "retrained" if facts["test_accuracy"] is not None:
-                return f"  test accuracy {facts['test_accuracy']:.4f}"
+            case "retrained" if (value := test_value(facts)) is not None:
+                measure = Measure.of(facts.get("metric"))
+                form = ".4f" if measure.is_share else ".4g"
+                return f"  test {measure.name} {value:{form}}"
         return ""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from prac.runs import ACCURACY, Measure
+
 if TYPE_CHECKING:
     from prac.events import Event
 
@@ -20,7 +22,7 @@ class LevelRow:
         density: Share of the prunable weights that it trains.
         set_size: Examples that it trains on.
         epochs: Trained so far, of the `planned_epochs` of its schedule; as are `iterations`.
-        accuracy: Of its ticket retrained, on test data.
+        value: What its ticket reaches, retrained, on test data, by the run's `measure`.
     """
 
     index: int
@@ -31,7 +33,8 @@ class LevelRow:
     planned_epochs: int | None = None
     iterations: int = 0
     is_done: bool = False
-    accuracy: float | None = None
+    value: float | None = None
+    measure: Measure = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,8 @@ class ProgressState:
                 training = _begun(task or f"retraining ticket {level}", facts, now)
                 return replace(idle, level=level, training=training)
             case "retrained":
-                return idle._with_row(level, accuracy=facts["test_accuracy"])
+                measure = Measure.of(facts.get("metric"))
+                return idle._with_row(level, value=test_value(facts), measure=measure)
             case "trial":
                 heading = f"training {facts['number']} of {facts['of']}"
                 doing = f"{facts['what']}, seed {facts['seed']}"
@@ -243,10 +247,21 @@ def _after_epoch(training: TrainingProgress, facts: Mapping[str, Any]) -> Traini
     remarks = []
     if facts.get("mask_distance") is not None:
         remarks += [f"mask distance {facts['mask_distance']:.3f}"]
-    if facts.get("val_accuracy") is not None:
-        remarks += [f"val {facts['val_accuracy']:.1%}"]
+    if (value := facts.get("val_metric", facts.get("val_accuracy"))) is not None:
+        measure = Measure.of(facts.get("metric"))
+        remarks += [f"val {value:.1%}" if measure == ACCURACY else _named(measure, value)]
     remark = ", ".join(remarks)
     return replace(training, iteration=facts["iteration"], epoch=facts["epoch"], remark=remark)
+
+
+def test_value(facts: Mapping[str, Any]) -> float | None:
+    """Return what a retraining's end tells of its test data; the share right if nothing else."""
+    found: float | None = facts.get("test_metric", facts.get("test_accuracy"))
+    return found
+
+
+def _named(measure: Measure, value: float) -> str:
+    return f"val {measure.name} {measure.text(value)}"
 
 
 def duration(seconds: float) -> str:

@@ -55,7 +55,7 @@ def fitting_table(
 ) -> Table:
     """Return the levels as a table no wider than the console, of `room` rows at most."""
     shown = set(LEVEL_COLUMNS)
-    if all(row.accuracy is None for row in board.rows):
+    if all(row.value is None for row in board.rows):
         shown -= {"test"}
     unbound = options.update(max_width=1000)
     for spared in ("", *SPARED):
@@ -110,7 +110,7 @@ def _cells(board: ProgressState, row: LevelRow, mark: str) -> dict[str, str]:
         "epochs": f"{row.epochs}/{row.planned_epochs}" if is_trained else "",
         "iterations": str(row.iterations) if is_trained and row.epochs else "",
         "saved": f"{board.saved_before(row.index):.1%}" if saved else "",
-        "test": "" if row.accuracy is None else f"{row.accuracy:.2%}",
+        "test": row.measure.text(row.value, unknown=""),
     }
 
 

@@ -15,7 +15,7 @@ from prac.errors import unknown_name
 from prac.events import Event
 from prac.io import read_settings, read_tensors
 from prac.monitor.trackers.tracker import TRACKERS, MakeTracker, Tracker, Where
-from prac.runs import read_metrics, read_retraining
+from prac.runs import ACCURACY, Measure, measure_in, read_metrics, read_retraining
 from prac.search import Search
 from prac.utils import imported, needed, one_line
 
@@ -24,15 +24,22 @@ TRACKED_EVENTS = ("search", "level", "epoch", "pruned", "finished", "retrain", "
 
 PICTURES = 16  # Of the hardest examples, for each level.
 
-# What a line of metrics is called in a viewer: what comes before the stroke makes a group.
-CURVES = {
-    "train_loss": "train/loss",
-    "train_accuracy": "train/accuracy",
-    "lr": "train/learning_rate",
-    "val_loss": "validation/loss",
-    "val_accuracy": "validation/accuracy",
-    "mask_distance": "mask/distance",
-}
+
+def curves(measure: Measure) -> dict[str, str]:
+    """Return what values of a line of metrics are called in a viewer.
+
+    What comes before the stroke makes a group.
+    """
+    right = "accuracy" if measure == ACCURACY else "share_right"
+    return {
+        "train_loss": "train/loss",
+        "train_accuracy": f"train/{right}",
+        "lr": "train/learning_rate",
+        "val_loss": "validation/loss",
+        "val_accuracy": f"validation/{right}",
+        "val_metric": f"validation/{measure.plain_name}",
+        "mask_distance": "mask/distance",
+    }
 
 
 class Tracking:
@@ -64,6 +71,7 @@ class Tracking:
         self._is_open = False
         self._given = examples
         self._note = note
+        self._measure = ACCURACY
         self._series = ""
         self._iteration = 0
         self._starts: dict[str, int] = {}  # Of each series, in iterations of all.
@@ -98,14 +106,14 @@ class Tracking:
                 case "finished":
                     self._level(Search.load(self.out), level)
                 case "retrained":
-                    self._tested(facts["test_accuracy"], level)
+                    self._tested(facts, level)
 
     def catch_up(self) -> None:
         """Begin the trackers and hand on all that the run folder holds, unless that is done."""
         if self._is_open:
             return
         self._is_open = True
-        settings = read_settings(self.out)
+        settings, self._measure = read_settings(self.out), measure_in(self.out)
         for name, make in self._makers.items():
             try:
                 self._trackers[name] = make(self.out, settings)
@@ -139,7 +147,7 @@ class Tracking:
         for line in lines:
             self._epoch(line)
         if (folder / "summary.json").exists():
-            self._tested(read_retraining(folder / "summary.json")["test_accuracy"], level)
+            self._tested(read_retraining(folder / "summary.json"), level)
 
     def _begin(self, series: str) -> None:
         self._series = series
@@ -151,7 +159,9 @@ class Tracking:
         where = Where(self._series, step, self._starts[self._series] + step)
         self._iteration = max(self._iteration, where.iteration)
         values = {
-            name: float(line[key]) for key, name in CURVES.items() if line.get(key) is not None
+            name: float(line[key])
+            for key, name in curves(self._measure).items()
+            if line.get(key) is not None
         }
         self._tell("scalars", values, where)
 
@@ -160,9 +170,12 @@ class Tracking:
         self._tell("scalars", values, where)
         return where
 
-    def _tested(self, accuracy: float | None, level: int) -> None:
-        if accuracy is not None:
-            self._search({"ticket/test_accuracy": accuracy}, level)
+    def _tested(self, summary: Mapping[str, Any], level: int) -> None:
+        named = {f"ticket/test_{self._measure.plain_name}": summary["test_metric"]}
+        if summary.get("test_loss") is not None:
+            named["ticket/test_loss"] = summary["test_loss"]
+        if values := {name: of for name, of in named.items() if of is not None}:
+            self._search(values, level)
 
     def _level(self, search: Search, index: int) -> None:
         """Hand on what a complete level came to."""

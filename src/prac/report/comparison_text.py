@@ -11,7 +11,8 @@ from rich.text import Text
 
 from prac.comparison import BASELINE, Comparison, Row, summary
 from prac.report.tables import cell, new_table
-from prac.report.verdict_text import MEANING
+from prac.report.verdict_text import meaning
+from prac.runs import Measure
 from prac.utils import printable
 
 COLUMN_GAP = 2  # Between two columns.
@@ -21,9 +22,9 @@ LONG = 24  # Methods' names may be so long without being folded.
 def comparison_text(comparison: Comparison, width: int = 80) -> RenderableType:
     """Return a comparison laid out for a person, for terminals of 80 columns and more."""
     rows = list(summary(comparison))
-    tables = cost_table(comparison, rows), *accuracy_tables(comparison, rows, width)
+    tables = cost_table(comparison, rows), *value_tables(comparison, rows, width)
     told = (Text(f"\n{printable(line)}") for line in lines(comparison))
-    return Group(*tables, *told, Text(f"\n{MEANING}", style="dim"))
+    return Group(*tables, *told, Text(f"\n{meaning(comparison.measure)}", style="dim"))
 
 
 def cost_table(comparison: Comparison, rows: list[Row]) -> Table:
@@ -51,10 +52,12 @@ def cost_table(comparison: Comparison, rows: list[Row]) -> Table:
     return table
 
 
-def accuracy_tables(comparison: Comparison, rows: list[Row], width: int) -> Iterator[Table]:
-    """Yield the methods' mean test accuracies by density, as many densities as fit beside it."""
-    densities = _densities(rows)
-    by_method = {row.method: {of["level"]: _accuracy(of) for of in row.accuracies} for row in rows}
+def value_tables(comparison: Comparison, rows: list[Row], width: int) -> Iterator[Table]:
+    """Yield the methods' means on test data by density, as many densities as fit beside them."""
+    densities, measure = _densities(rows), comparison.measure
+    by_method = {
+        row.method: {of["level"]: _value(of, measure) for of in row.values} for row in rows
+    }
     widest = max((len(text) for found in by_method.values() for text in found.values()), default=0)
     levels = [level for level in comparison.judged if level in densities]
     names = comparison.methods
@@ -66,7 +69,8 @@ def accuracy_tables(comparison: Comparison, rows: list[Row], width: int) -> Iter
             table.add_row(Text(method), *(found.get(level, "-") for level in shown))
         if shown[-1] == levels[-1]:
             interval = "± half of the 95 % interval"
-            table.caption = f"test accuracy in % by density, {interval}; !: does not match dense"
+            named = f"test {measure.name}{' in %' if measure.is_share else ''}{measure.direction}"
+            table.caption = f"{named} by density, {interval}; !: does not match dense"
         yield table
 
 
@@ -106,7 +110,7 @@ def _width_of(names: list[str]) -> int:
 
 
 def _densities(rows: list[Row]) -> dict[int, float]:
-    return {found["level"]: found["density"] for row in rows for found in row.accuracies}
+    return {found["level"]: found["density"] for row in rows for found in row.values}
 
 
 def _parts(levels: list[int], most: int) -> Iterator[list[int]]:
@@ -121,8 +125,8 @@ def _parts(levels: list[int], most: int) -> Iterator[list[int]]:
         yield levels[start : start + size]
 
 
-def _accuracy(found: dict[str, Any]) -> str:
-    text = f"{100 * found['mean']:.2f}"
+def _value(found: dict[str, Any], measure: Measure) -> str:
+    text = measure.number(found["mean"])
     if found["half_width"] is not None:
-        text += f"±{100 * found['half_width']:.2f}"
+        text += f"±{measure.size(found['half_width'])}"
     return text + ("!" if found["verdict"] == "not" else " ")

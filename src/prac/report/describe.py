@@ -115,8 +115,8 @@ def _data_or_damaged(config: DataConfig) -> dict[str, Any]:
 
 
 def search_summary(search: Search) -> dict[str, Any]:
-    """Return a run's levels, costs, retrained accuracies, settings and environment."""
-    dense = (search.retrained(0) or {}).get("test_accuracy")
+    """Return a run's levels, costs, what retrained tickets reach, settings and environment."""
+    dense = (search.retrained(0) or {}).get("test_metric")
     environment = read_environment(search.path)
     parameters = ParameterCount.of(environment)
     levels = []
@@ -129,7 +129,7 @@ def search_summary(search: Search) -> dict[str, Any]:
         }
         if parameters is not None:
             row["network_density"] = parameters.density(level.kept)
-        sparse = (retrained or {}).get("test_accuracy")
+        sparse = (retrained or {}).get("test_metric")
         if sparse is not None and dense is not None:
             row["against_dense"] = sparse - dense
         levels.append(row)
@@ -137,6 +137,7 @@ def search_summary(search: Search) -> dict[str, Any]:
         "kind": "run",
         "path": str(search.path),
         "finished": search.finished,
+        "metric": search.metric.to_json(),
         "levels": levels,
         "settings": search.settings,
         "environment": environment,

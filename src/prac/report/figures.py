@@ -7,8 +7,10 @@ from itertools import cycle, islice
 from typing import Any
 
 from prac.comparison import Comparison, Row, summary
+from prac.evaluation import worst_matching
 from prac.report import vega
 from prac.report.pictures import panels
+from prac.runs import Measure
 
 METHOD_COLOURS = (*vega.PALETTE, "#000000")
 SHAPES = (
@@ -17,20 +19,23 @@ SHAPES = (
 )  # fmt: skip
 DENSE, BAND = "#4a4d52", "#d9d9d9"
 WIDE = 5.0
-"""Points of accuracy beyond which differences near the top would not be seen on a plain scale."""
+"""Percentage points beyond which differences near the top would not be seen on a plain scale."""
 WIDTH, HEIGHT = 420, 400
 
 
 def comparison_figure(comparison: Comparison) -> dict[str, Any]:
-    """Return two charts: accuracy against density, and against the iterations of finding it."""
-    rows = [row for row in summary(comparison) if row.accuracies]
-    y, position = _accuracies([100 * found["mean"] for row in rows for found in row.accuracies])
+    """Return two charts: the metric against density, and against the iterations of finding it."""
+    measure = comparison.measure
+    rows = [row for row in summary(comparison) if row.values]
+    means = [measure.factor * found["mean"] for row in rows for found in row.values]
+    y, position = _values(means, measure)
     points: list[dict[str, Any]] = []
     for number, row in enumerate(rows):
         # A little beside each other, so that bars do not hide bars.
         aside = 1 + 0.012 * (number - len(rows) / 2)
         dashed = number >= len(METHOD_COLOURS)
-        points += ({**point, "dashed": dashed} for point in _points(row, aside, position))
+        found = _points(row, aside, position, measure)
+        points += ({**point, "dashed": dashed} for point in found)
     methods, count = [row.method for row in rows], len(rows)
     style = vega.by_name(
         "method",
@@ -54,16 +59,19 @@ def comparison_figure(comparison: Comparison) -> dict[str, Any]:
     return panels(
         [{"width": WIDTH, "height": HEIGHT, "layer": of} for of in layers],
         title=f"Tickets trained alone, {seeds} seed{'s' if seeds > 1 else ''}; bars: 95 % "
-        f"intervals; grey: a standard deviation below dense",
+        f"intervals; grey: a standard deviation {vega.worse_side(measure)} dense",
         data={"values": points},
     )
 
 
-def _points(row: Row, aside: float, position: Callable[[float], float]) -> Iterator[dict[str, Any]]:
+def _points(
+    row: Row, aside: float, position: Callable[[float], float], measure: Measure
+) -> Iterator[dict[str, Any]]:
     """Yield a method's sparse tickets, with the ends of their intervals."""
-    for found in row.accuracies:
+    for found in row.values:
         if found["level"]:
-            mean, width = 100 * found["mean"], 100 * (found["half_width"] or 0.0)
+            mean = measure.factor * found["mean"]
+            width = measure.factor * (found["half_width"] or 0.0)
             spent, across = max(found["iterations"], 1), found["iterations_half_width"] or 0.0
             yield {
                 "method": row.method,
@@ -79,16 +87,22 @@ def _points(row: Row, aside: float, position: Callable[[float], float]) -> Itera
             }
 
 
-def _accuracies(means: Sequence[float]) -> tuple[dict[str, Any], Callable[[float], float]]:
-    """Return the encoding of accuracies, and what takes one to its place on the scale.
+def _values(
+    means: Sequence[float], measure: Measure
+) -> tuple[dict[str, Any], Callable[[float], float]]:
+    """Return the encoding of a metric's values, and what takes one to its place on the scale.
 
     It has the range of the means: an interval of few runs may reach far beyond it. Where some are
-    far below the others, errors are on a logarithmic scale: a tenth of a point matters near the
-    best, and is nothing near the worst.
+    far below the others, and they are shares, errors are on a logarithmic scale: a tenth of a point
+    matters near the best, and is nothing near the worst.
     """
     low, high = min(means, default=0.0), max(means, default=100.0)
-    y = vega.quantity("y", "test accuracy, %")
-    if high - low < WIDE or high >= 100:
+    y = vega.quantity("y", measure.axis())
+    if not measure.is_share:
+        margin = 0.25 * (high - low) or 0.01 * abs(high) or 1.0
+        scale = {"domain": [low - margin, high + margin], "nice": False}
+        return {**y, "scale": scale, "axis": {}}, lambda mean: mean
+    if high - low < WIDE or high >= 100 or not measure.higher_is_better:
         margin = 0.25 * (high - low) + 0.1
         domain = [low - margin, min(high + margin, 100)]
         return {**y, "scale": {"domain": domain, "nice": False}, "axis": {}}, lambda mean: mean
@@ -110,7 +124,7 @@ def _log(field: str, title: str, ticks: Sequence[float], form: str) -> dict[str,
 
 
 def _marks(x: dict[str, Any], y: dict[str, Any], style: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return layers of a chart's intervals of accuracy, lines and points."""
+    """Return layers of a chart's intervals, lines and points."""
     place = {"x": x, "y": y}
     by_level = {"field": "density", "sort": "descending"}
     line = {"type": "line", "strokeWidth": 1.5, "clip": True}
@@ -127,13 +141,16 @@ def _marks(x: dict[str, Any], y: dict[str, Any], style: dict[str, Any]) -> list[
 def _dense(
     comparison: Comparison, y: dict[str, Any], position: Callable[[float], float]
 ) -> list[dict[str, Any]]:
-    """Return layers of the dense mean, and a standard deviation below it: where tickets match."""
+    """Return layers of the dense mean, and a deviation to its worse side: where tickets match."""
     verdicts = (comparison.verdict(method, 0) for method in comparison.methods)
     dense = next((found.dense for found in verdicts if found is not None), None)
     if dense is None:
         return []
-    within = dense.mean - (dense.deviation or 0.0)
-    rows = [{"y": position(100 * dense.mean), "within": position(100 * within)}]
+    measure = comparison.measure
+    within = worst_matching(dense, measure)
+    rows = [
+        {"y": position(measure.factor * dense.mean), "within": position(measure.factor * within)}
+    ]
     band = {"type": "rect", "color": BAND, "clip": True}
     line = {"type": "rule", "color": DENSE, "clip": True}
     ends = {"y": {**y, "field": "within"}, "y2": {"field": "y"}}

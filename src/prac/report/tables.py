@@ -15,6 +15,7 @@ from rich.text import Text
 
 from prac.io import KINDS
 from prac.models import ParameterCount
+from prac.runs import ACCURACY, Measure
 from prac.utils import printable
 
 LONG = ("modules", "parameters")
@@ -43,7 +44,7 @@ def search_table(facts: Mapping[str, Any]) -> RenderableType:
 
     Above them stands how much of the network is prunable, where the run tells it.
     """
-    parameters = ParameterCount.of(facts)
+    parameters, measure = ParameterCount.of(facts), Measure.of(facts.get("metric"))
     # Where nearly all is prunable, the two densities are one.
     is_part = parameters is not None and parameters.share < ALL
     network = ("network",) if is_part else ()
@@ -61,14 +62,15 @@ def search_table(facts: Mapping[str, Any]) -> RenderableType:
             f"{level['epochs']}/{level['planned_epochs']}" if trained else "-",
             str(level["iterations"]) if trained else "-",
             f"{level['ledger']['iterations_saved']:.1%}" if level["index"] else "-",
-            cell(retrained.get("test_accuracy"), ".2%"),
-            cell(level.get("against_dense"), "+.2f", 100),
+            measure.text(retrained.get("test_metric")),
+            measure.difference(level.get("against_dense")),
         )
     table.caption = (
         f"{'density: of the prunable weights; network: of all its weights; ' if is_part else ''}"
         "set: examples the level trains on; epochs: trained of planned; saved: training iterations "
-        "to this ticket, against iterative magnitude pruning's; test: accuracy of the ticket "
-        "retrained alone on all data; vs dense: in percentage points"
+        f"to this ticket, against iterative magnitude pruning's; test: {measure.name}"
+        f"{measure.direction} of the ticket retrained alone on all data; vs dense: "
+        f"{measure.vs_dense}"
     )
     return table if parameters is None else Group(_line(parameters.sentence()), table)
 
@@ -85,10 +87,11 @@ def _retraining(facts: Mapping[str, Any]) -> list[RenderableType]:
     summary = facts["summary"]
     outcome = "not finished"
     if summary:
+        measure = Measure.of(summary["metric"])
         outcome = (
             f"density {summary['density']:.2%}, best epoch {summary['best_epoch']}: "
-            f"validation accuracy {cell(summary['val_accuracy'], '.2%')}, "
-            f"test accuracy {cell(summary['test_accuracy'], '.2%')}"
+            f"validation {measure.name} {measure.text(summary['val_metric'])}, "
+            f"test {measure.name} {measure.text(summary['test_metric'])}"
         )
     title = f"retraining {facts['path']}: {len(facts['epochs'])} epochs trained"
     return [_line(title), _line(outcome), *_provenance(facts)]
@@ -168,13 +171,16 @@ def _comparison(facts: Mapping[str, Any]) -> list[RenderableType]:
         return _plain(facts)
     names = "method", "runs", "iterations", "saved", "test", "matches"
     table = new_table(*names)
+    measure = Measure.of(facts.get("metric"))
     for of in facts["summary"]:
-        last = of["accuracies"][-1]["mean"] if of["accuracies"] else None
+        values = of[measure.keys]
+        last = values[-1]["mean"] if values else None
         matches = cell(of["matching"], "d")
-        cells = cell(of["iterations"], ".0f"), cell(of["saved"], ".1%"), cell(last, ".2%"), matches
+        cells = cell(of["iterations"], ".0f"), cell(of["saved"], ".1%"), measure.text(last), matches
         table.add_row(_line(of["method"]), str(of["n"]), *cells)
     table.caption = (
-        "test: of the last judged ticket; matches: the sparsest level that matches dense"
+        f"test: {measure.name}{measure.direction} of the last judged ticket; matches: the sparsest "
+        f"level that matches dense"
     )
     judged, seeds = (", ".join(map(str, facts[name])) for name in ("judged", "seeds"))
     title = f"comparison {facts['path']}: levels {judged}, seeds {seeds}"
@@ -185,10 +191,19 @@ def _comparison(facts: Mapping[str, Any]) -> list[RenderableType]:
 def _win(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return the tickets that `prac win` tried, a line each, and what all of it cost."""
     table = new_table("method", "level", "density", "runs", "test", "outcome")
+    measure = Measure.of(facts.get("metric"))
     for of in facts["tried"]:
         runs = f"{len(of['runs'])}/{len(facts['seeds'])}"
-        cells = str(of["level"]), f"{of['density']:.2%}", runs, f"{of['mean']:.2%}", of["outcome"]
+        cells = (
+            str(of["level"]),
+            f"{of['density']:.2%}",
+            runs,
+            measure.text(of["mean"]),
+            of["outcome"],
+        )
         table.add_row(_line(of["method"]), *cells)
+    if measure != ACCURACY:
+        table.caption = f"test: {measure.name}{measure.direction}"
     best, ledger = facts["best"], facts["ledger"]
     told = "no ticket" if best is None else f"ticket {best['level']} of {best['method']}"
     ended = "not finished" if facts["why"] is None else facts["why"]
@@ -199,7 +214,7 @@ def _win(facts: Mapping[str, Any]) -> list[RenderableType]:
     return [_line(title), table, _line(cost), *_provenance(facts)]
 
 
-EPOCH = ("level", "epoch", "set_size", "train_loss", "val_accuracy", "mask_distance")
+EPOCH = ("level", "epoch", "set_size", "train_loss", "val_accuracy", "val_metric", "mask_distance")
 """What of a line of metrics fits a terminal."""
 
 
@@ -207,7 +222,10 @@ def _plain(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return what anything else that prac writes holds: fields, and lists of them as tables."""
     parts: list[RenderableType] = [_line(f"{KINDS[facts['kind']].words}: {facts['path']}")]
     lists = {name: facts[name] for name in ("contents", "tensors") if name in facts}
-    lists["epochs"] = [{name: of.get(name) for name in EPOCH} for of in facts.get("epochs", ())]
+    epochs = facts.get("epochs", ())
+    # An own metric stands beside the accuracy where the task has one.
+    known = [name for name in EPOCH if name != "val_metric" or any(name in of for of in epochs)]
+    lists["epochs"] = [{name: of.get(name) for name in known} for of in epochs]
     for name, of in facts.get("fields", {}).items():
         if of and isinstance(of, list) and all(isinstance(row, dict) for row in of):
             lists[name] = of

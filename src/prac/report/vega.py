@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prac.runs import ACCURACY, Measure
+
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 # Okabe and Ito's colours, which people of any colour vision can tell apart, on dark and on light.
@@ -20,11 +22,6 @@ EDGE = 8
 
 TOOLTIPS = {
     "density": ("density, %", ".2f"),
-    "accuracy": ("accuracy, %", ".2f"),
-    "low": ("95 % interval from, %", ".2f"),
-    "high": ("to, %", ".2f"),
-    "dense": ("dense network, %", ".2f"),
-    "within": ("less a standard deviation, %", ".2f"),
     "share": ("share of the set, %", ".2f"),
     "distance": ("mask distance", ".4f"),
     "epsilon": ("epsilon", ".4f"),
@@ -100,9 +97,15 @@ def on_whole(field: str) -> dict[str, Any]:
     return {"x": quantity(field, scale=scale, axis={"tickMinStep": 1, "labelExpr": whole})}
 
 
-def on_accuracy(title: str = "test accuracy, %") -> dict[str, Any]:
-    """Return the encoding of accuracies upwards, from where they begin."""
-    return {"y": quantity("accuracy", title, scale={"zero": False, "nice": True, "padding": EDGE})}
+def on_value(measure: Measure, of: str = "test") -> dict[str, Any]:
+    """Return the encoding of a metric's values upwards, from where they begin."""
+    scale = {"zero": False, "nice": True, "padding": EDGE}
+    return {"y": quantity(measure.key, measure.axis(of), scale=scale)}
+
+
+def worse_side(measure: Measure) -> str:
+    """Return on which side of another a worse value lies."""
+    return "below" if measure.higher_is_better else "above"
 
 
 def by_level() -> dict[str, Any]:
@@ -111,14 +114,32 @@ def by_level() -> dict[str, Any]:
     return {"color": {"field": "level", "type": "ordinal", "scale": scale}}
 
 
-def tips(*fields: str) -> dict[str, Any]:
-    """Return what a pointed-at mark tells: these fields, by names that people read."""
+def tips(*fields: str, measure: Measure = ACCURACY) -> dict[str, Any]:
+    """Return what a pointed-at mark tells: these fields, by names that people read.
+
+    Values of a metric are called by its name.
+    """
+    titles = {**TOOLTIPS, **_of_values(measure)}
     tips = []
     for field in fields:
-        title, form = TOOLTIPS.get(field, (field, None))
+        title, form = titles.get(field, (field, None))
         number = {"type": "quantitative", "format": form} if form else {}
         tips.append({"field": field, "title": title, **number})
     return {"tooltip": tips}
+
+
+def _of_values(measure: Measure) -> dict[str, tuple[str, str]]:
+    """Return what fields with values of a metric are called, and the form of their numbers."""
+    less = "less" if measure.higher_is_better else "plus"
+    names = {
+        measure.key: measure.name,
+        "low": "95 % interval from",
+        "high": "to",
+        "dense": "dense network",
+        "within": f"{less} a standard deviation",
+    }
+    unit = ", %" if measure.is_share else ""
+    return {field: (f"{name}{unit}", measure.format) for field, name in names.items()}
 
 
 def round_numbers(values: Sequence[float]) -> list[float]:

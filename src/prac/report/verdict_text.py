@@ -12,22 +12,35 @@ from rich.text import Text
 
 from prac.errors import PracError
 from prac.evaluation import (
-    DEFINITION,
     RELIABLE,
     ROUNDING,
-    WINS,
     LevelVerdict,
     Trials,
     Verdict,
+    definition,
     listed,
+    wins,
 )
 from prac.report.tables import ALL, cell, new_table
+from prac.runs import ACCURACY, Measure
 
 if TYPE_CHECKING:
     from prac.evaluation import RewindPoint
 
-MEANING = f"{DEFINITION[0].upper()}{DEFINITION[1:]}."
-MEANING_OF_ONE = f"{WINS[0].upper()}{WINS[1:]}."
+
+def meaning(measure: Measure = ACCURACY) -> str:
+    """Return what verdicts by a metric mean, and the p-values beside them."""
+    return _sentence(definition(measure))
+
+
+def meaning_of_one(measure: Measure = ACCURACY) -> str:
+    """Return what the verdict on one ticket means."""
+    return _sentence(wins(measure))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
 
 AS_GOOD = {
     "reinitialised": (
@@ -58,24 +71,32 @@ def verdict_text(verdict: Verdict) -> RenderableType:
     tables = [levels_table(verdict)]
     if any(level.controls for level in verdict.levels):
         tables.append(controls_table(verdict))
-    meaning = Text(MEANING, style="dim"), *(Text(f"\n{line}") for line in sentences(verdict))
-    return Group(Text(headline(verdict)), *tables, *meaning)
+    means = Text(meaning(verdict.measure), style="dim")
+    told = (Text(f"\n{line}") for line in sentences(verdict))
+    return Group(Text(headline(verdict)), *tables, means, *told)
 
 
 def headline(verdict: Verdict) -> str:
     """Return the answer in one sentence: which ticket is the sparsest that matches dense."""
     if verdict.best_level is None:
         why = verdict.why_none()
-        return f"{why[0].upper()}{why[1:]}."
+        return _sentence(why)
     best = next(level for level in verdict.levels if level.index == verdict.best_level)
     runs = f"{len(best.ticket.runs)} runs each" + ("" if best.controls else ", no control judged")
     found = (
         f"Ticket {best.index} is the sparsest that does as well as the dense network: a "
-        f"{best.verdict} ticket of density {_densities(verdict, best)}, test accuracy "
-        f"{accuracy_text(best.ticket)} %, dense {accuracy_text(best.dense)} % ({runs})"
+        f"{best.verdict} ticket of density {_densities(verdict, best)}, {beside_dense(best)} "
+        f"({runs})"
     )
     against = "; and ".join(doubts(best))
     return f"{found}, but {against}." if against else f"{found}."
+
+
+def beside_dense(level: LevelVerdict) -> str:
+    """Return what a ticket reaches and what the dense network does, named."""
+    measure = level.measure
+    ticket, dense = (value_text(of, measure) + measure.unit for of in (level.ticket, level.dense))
+    return f"test {measure.name}{measure.direction} {ticket}, dense {dense}"
 
 
 def _densities(verdict: Verdict, level: LevelVerdict) -> str:
@@ -99,25 +120,38 @@ def doubts(level: LevelVerdict) -> Iterator[str]:
     # The control that changes most comes first: if it does as well, so much less was found.
     names = [n for n in ("random", "shuffled", "reinitialised") if n in level.as_good_controls]
     if names:
-        accuracies = ", ".join(f"{100 * level.controls[name].mean:.2f}" for name in names)
+        measure = level.measure
+        values = ", ".join(measure.number(level.controls[name].mean) for name in names)
         do = "control does" if len(names) == 1 else "controls do"
         *first, last = names
         named = f"{', '.join(first)} and {last}" if first else last
-        which = f"the {named} {do} as well ({accuracies} %)"
+        which = f"the {named} {do} as well ({values}{measure.unit})"
         yield f"{which}: {AS_GOOD[names[0]]}"
-    deviation = level.dense.deviation or 0.0
-    if deviation > SCATTER + ROUNDING:
+    if is_scattered(level):
+        deviation = level.measure.distance(level.dense.deviation or 0.0)
         yield (
-            f"the dense runs lie far apart (a standard deviation of {100 * deviation:.1f} points), "
-            f"so that nearly any ticket would match"
+            f"the dense runs lie far apart (a standard deviation of {deviation}), so that nearly "
+            f"any ticket would match"
         )
     if is_test_set_small(level):
         yield small_test_set(level)
 
 
+def is_scattered(level: LevelVerdict) -> bool:
+    """Say whether dense runs lie so far apart that nearly any ticket matches.
+
+    Only shares have a scale on which that can be said.
+    """
+    deviation = level.dense.deviation or 0.0
+    return level.measure.is_share and deviation > SCATTER + ROUNDING
+
+
 def is_test_set_small(level: LevelVerdict) -> bool:
-    """Say whether a test set tells accuracies to a point at best, and less well than is claimed."""
-    if level.test is None:
+    """Say whether a test set tells accuracies to a point at best, and less well than is claimed.
+
+    How well it tells other metrics than a share of its examples is not known.
+    """
+    if level.test is None or not level.measure.counts_examples:
         return False
     half_width = level.test.half_width(level.dense.mean)
     return half_width > max(COARSE, level.dense.deviation or 0.0)
@@ -128,8 +162,9 @@ def small_test_set(level: LevelVerdict) -> str:
     assert level.test is not None, "asked where it is known"
     half_width = 100 * level.test.half_width(level.dense.mean)
     allowed = 100 * (level.dense.deviation or 0.0)
+    name = "an accuracy" if level.measure == ACCURACY else f"a {level.measure.name}"
     return (
-        f"{level.test.size:,} test examples tell an accuracy only to ±{half_width:.1f} points, "
+        f"{level.test.size:,} test examples tell {name} only to ±{half_width:.1f} points, "
         f"more than the {allowed:.1f} that the verdict allows"
     )
 
@@ -141,12 +176,14 @@ def sentences(verdict: Verdict) -> Iterator[str]:
         if verdict.best_level is None and sparse:
             yield "One run says nothing of how far the next would be from it: no intervals."
         return
-    scatter = verdict.levels[0].dense.deviation or 0.0
-    if verdict.levels[0].at_chance:
+    dense, measure = verdict.levels[0], verdict.measure
+    if dense.at_chance:
         return
-    if sparse and scatter > SCATTER + ROUNDING:
+    below = "below" if measure.higher_is_better else "above"
+    if sparse and is_scattered(dense):
+        scatter = measure.distance(dense.dense.deviation or 0.0)
         yield (
-            f"The dense runs lie far apart (a standard deviation of {100 * scatter:.1f} points), "
+            f"The dense runs lie far apart (a standard deviation of {scatter}), "
             f"which makes the definition easy to meet: train longer, or with more seeds."
         )
     if verdict.best_level is not None:
@@ -163,19 +200,20 @@ def sentences(verdict: Verdict) -> Iterator[str]:
     if unsure:
         yield (
             f"At {listed(unsure)} definition and test disagree: more than one standard deviation "
-            f"below dense, but these few runs may be so by chance (p of 0.05 or more); more seeds "
-            f"would tell."
+            f"{below} dense, but these few runs may be so by chance (p of 0.05 or more); more "
+            f"seeds would tell."
         )
     for name in AS_GOOD:
-        yield from _of_control(name, [level for level in sparse if name in level.controls])
+        judged = [level for level in sparse if name in level.controls]
+        yield from _of_control(name, judged, below)
     yield from _of_barriers([level for level in verdict.levels if level.barrier is not None])
 
 
-def _of_control(name: str, levels: list[LevelVerdict]) -> Iterator[str]:
+def _of_control(name: str, levels: list[LevelVerdict], below: str) -> Iterator[str]:
     within_one_std = [level.index for level in levels if level.within_one_std(name)]
-    below = [level for level in levels if not level.within_one_std(name)]
-    worse = [level.index for level in below if (level.control_p_value(name) or 0.0) < RELIABLE]
-    unsure = [level.index for level in below if level.index not in worse]
+    others = [level for level in levels if not level.within_one_std(name)]
+    worse = [level.index for level in others if (level.control_p_value(name) or 0.0) < RELIABLE]
+    unsure = [level.index for level in others if level.index not in worse]
     control = f"The {name} control"
     if within_one_std:
         yield f"{control} does as well as the ticket at {listed(within_one_std)}: {AS_GOOD[name]}."
@@ -183,12 +221,13 @@ def _of_control(name: str, levels: list[LevelVerdict]) -> Iterator[str]:
         yield f"{control} does reliably worse than the ticket at {listed(worse)}: {WORSE[name]}."
     if unsure:
         yield (
-            f"{control} is more than one standard deviation below the ticket at {listed(unsure)}, "
-            f"but these few runs may be so by chance (p of 0.05 or more)."
+            f"{control} is more than one standard deviation {below} the ticket at "
+            f"{listed(unsure)}, but these few runs may be so by chance (p of 0.05 or more)."
         )
 
 
 def _of_barriers(levels: list[LevelVerdict]) -> Iterator[str]:
+    levels = [level for level in levels if level.barrier and not level.barrier.tells_nothing]
     stable = [level.index for level in levels if level.barrier and level.barrier.is_stable]
     rest = [level.index for level in levels if level.index not in stable]
     if stable:
@@ -206,9 +245,13 @@ def _of_barriers(levels: list[LevelVerdict]) -> Iterator[str]:
 def levels_table(verdict: Verdict) -> Table:
     """Return a line a level: how the ticket does, against dense, and the verdict."""
     has_barriers = any(level.barrier for level in verdict.levels)
-    names = ["level", "density", "runs", "test %", "vs dense", "p"]
+    measure = verdict.measure
+    names = ["level", "density", "runs", measure.head, "vs dense", "p"]
     has_pools = any(level.pooled for level in verdict.levels)
-    names += [*(["barrier"] if has_barriers else []), *(["pooled %"] if has_pools else [])]
+    names += [
+        *(["barrier"] if has_barriers else []),
+        *([f"pooled{measure.unit}"] if has_pools else []),
+    ]
     table = new_table(*names, "verdict")
     for level in verdict.levels:
         row = level_cells(level)
@@ -216,10 +259,11 @@ def levels_table(verdict: Verdict) -> Table:
         if has_barriers:
             row.append("-" if level.barrier is None else f"{100 * level.barrier.height:.2f}")
         if has_pools:
-            row.append("-" if level.pooled is None else accuracy_text(level.pooled))
+            row.append("-" if level.pooled is None else value_text(level.pooled, measure))
         table.add_row(*row, level.verdict)
     table.caption = (
-        "test: mean accuracy ± half the width of its 95 % interval; vs dense: in percentage points"
+        f"test: {measure.mean} {measure.name}{measure.direction} ± half the width of its 95 % "
+        f"interval; vs dense: {measure.vs_dense}"
         + ("; barrier: in points of error" if has_barriers else "")
         + ("; pooled: averaged with the trained neighbours, as sparse" if has_pools else "")
     )
@@ -227,12 +271,12 @@ def levels_table(verdict: Verdict) -> Table:
 
 
 def level_cells(level: LevelVerdict, unknown: str = "-") -> list[str]:
-    """Return a level, its density, its ticket's accuracy, that beside dense, and the p-value."""
+    """Return a level, its density, what its ticket reaches, that beside dense, and the p-value."""
     return [
         str(level.index),
         f"{level.density:.2%}",
-        accuracy_text(level.ticket),
-        f"{100 * level.difference:+.2f}" if level.index else unknown,
+        value_text(level.ticket, level.measure),
+        level.measure.difference(level.difference) if level.index else unknown,
         cell(level.p_value, ".3f", unknown=unknown),
     ]
 
@@ -244,36 +288,40 @@ def controls_table(verdict: Verdict) -> Table:
     for level in verdict.levels:
         if level.controls:
             cells = [control_text(level, name, otherwise="  ") for name in names]
-            table.add_row(str(level.index), accuracy_text(level.ticket), *cells)
+            table.add_row(str(level.index), value_text(level.ticket, level.measure), *cells)
     table.caption = "=: the control does as well as the ticket, within one standard deviation of it"
     return table
 
 
 def control_text(level: LevelVerdict, name: str, otherwise: str = "") -> str:
-    """Return a control's accuracy, marked where it does as well as the ticket."""
-    return accuracy_text(level.controls[name]) + (" =" if level.within_one_std(name) else otherwise)
+    """Return what a control reaches, marked where it does as well as the ticket."""
+    mark = " =" if level.within_one_std(name) else otherwise
+    return value_text(level.controls[name], level.measure) + mark
 
 
-def accuracy_text(trials: Trials) -> str:
-    """Return a mean accuracy with its interval, in percent."""
+def value_text(trials: Trials, measure: Measure) -> str:
+    """Return a metric's mean with its interval, without a unit."""
     half = trials.half_width
-    return f"{100 * trials.mean:.2f}" + ("" if half is None else f" ±{100 * half:.2f}")
+    return measure.number(trials.mean) + ("" if half is None else f" ±{measure.size(half)}")
 
 
 def rewind_point_text(point: RewindPoint) -> RenderableType:
     """Return the points that were tried and what to set, laid out for a person."""
-    table = new_table("iteration", "of schedule", "test %, two orders", "barrier", "stable")
+    measure = point.measure
+    head = f"{measure.head}, two orders"
+    table = new_table("iteration", "of schedule", head, "barrier", "stable")
     for at, barrier in point.barriers.items():
         table.add_row(
             str(at),
             f"{at / point.iterations:.1%}",
-            " and ".join(f"{100 * accuracy:.2f}" for accuracy in point.accuracies[at]),
+            " and ".join(map(measure.number, point.values[at])),
             f"{100 * barrier.height:.2f}",
             "yes" if barrier.is_stable else "no",
         )
+    named = "" if measure == ACCURACY else f"test: {measure.name}; "
     table.caption = (
-        "barrier: highest test error on the line between the two networks less the mean of its "
-        "ends, in points; stable below 2"
+        f"{named}barrier: highest test error on the line between the two networks less the mean of "
+        "its ends, in points; stable below 2"
     )
     told = (
         f"The dense network is stable from iteration {point.at} of {point.iterations} on: "

@@ -14,8 +14,14 @@ from prac.config import Recipe, flat
 from prac.evaluation import LevelVerdict
 from prac.report.comparison_text import short
 from prac.report.tables import new_table
-from prac.report.verdict_text import MEANING_OF_ONE, accuracy_text, control_text, doubts
-from prac.runs import Cost
+from prac.report.verdict_text import (
+    beside_dense,
+    control_text,
+    doubts,
+    meaning_of_one,
+    value_text,
+)
+from prac.runs import ACCURACY, Cost
 from prac.utils import printable
 from prac.winning import COUNTED, ENDED, Tried, Win
 
@@ -28,7 +34,7 @@ def win_text(win: Win) -> RenderableType:
     if win.verdict is not None and win.verdict.controls:
         parts.append(_controls_table(win.verdict))
     parts.append(_cost_table(win))
-    return Group(*parts, Text(MEANING_OF_ONE, style="dim"))
+    return Group(*parts, Text(meaning_of_one(win.measure), style="dim"))
 
 
 def short_answer(win: Win) -> str:
@@ -54,8 +60,7 @@ def _sentences(win: Win) -> Iterator[str]:
         against = "; and ".join(doubts(level))
         yield (
             f"Ticket {best.level} of {best.method} {what} a {level.verdict} ticket of density "
-            f"{best.density:.2%}, test accuracy {accuracy_text(level.ticket)} %, dense "
-            f"{accuracy_text(level.dense)} % ({len(win.seeds)} runs each"
+            f"{best.density:.2%}, {beside_dense(level)} ({len(win.seeds)} runs each"
             f"{'' if level.controls else ', no control judged'})"
             f"{f', but {against}' if against else ''}."
         )
@@ -85,13 +90,13 @@ def _why(win: Win) -> str:
 
 
 def tried_cells(win: Win, of: Tried) -> list[str]:
-    """Return a ticket's level, density, accuracy, distance from dense, runs, outcome, method."""
+    """Return a ticket's level, density, value, distance from dense, runs, outcome, method."""
     assert win.dense is not None, "the dense network is trained before any ticket"
     return [
         str(of.level),
         f"{of.density:.2%}",
-        f"{100 * of.trials.mean:.2f}",
-        f"{100 * (of.trials.mean - win.dense.mean):+.2f}",
+        win.measure.number(of.trials.mean),
+        win.measure.difference(of.trials.mean - win.dense.mean),
         f"{len(of.runs)}/{len(win.seeds)}",
         win.outcome(of),
         of.method,
@@ -99,6 +104,14 @@ def tried_cells(win: Win, of: Tried) -> list[str]:
 
 
 TRIED = ("level", "density", "test, %", "vs dense", "runs", "outcome", "method")
+"""The columns of `tried_cells`, of shares."""
+
+
+def tried_heads(win: Win) -> list[str]:
+    """Return the heads of the columns of `tried_cells`."""
+    return [win.measure.column if name == "test, %" else name for name in TRIED]
+
+
 CUT_SHORT = {
     "likely": "as good as the dense runs' mean, which is enough on the way to a sparser one",
     "given up": (
@@ -165,7 +178,7 @@ def _said(value: Any) -> str:
 
 
 def _tried_table(win: Win) -> Table:
-    table = new_table(*TRIED)
+    table = new_table(*tried_heads(win))
     table.columns[-1].justify = "left"
     for of in win.tried:
         table.add_row(*(Text(printable(cell)) for cell in tried_cells(win, of)))
@@ -175,7 +188,11 @@ def _tried_table(win: Win) -> Table:
 
 def tried_note(win: Win) -> str:
     """Return what the words in the table of tickets mean."""
-    notes = ["tickets trained alone, in the order in which they were decided; vs dense: in points"]
+    measure = win.measure
+    unit = "in points" if measure.is_share else measure.vs_dense
+    named = "" if measure == ACCURACY else f"test: {measure.name}{measure.direction}; "
+    order = "tickets trained alone, in the order in which they were decided"
+    notes = [f"{order}; {named}vs dense: {unit}"]
     found = {win.outcome(of) for of in win.tried}
     return "; ".join(notes + [f"{name}: {of}" for name, of in CUT_SHORT.items() if name in found])
 
@@ -183,7 +200,7 @@ def tried_note(win: Win) -> str:
 def _controls_table(level: LevelVerdict) -> Table:
     table = new_table("level", "ticket", *level.controls)
     cells = [control_text(level, name, otherwise="  ") for name in level.controls]
-    table.add_row(str(level.index), accuracy_text(level.ticket), *cells)
+    table.add_row(str(level.index), value_text(level.ticket, level.measure), *cells)
     table.caption = "=: the control does as well as the ticket, within one standard deviation of it"
     return table
 

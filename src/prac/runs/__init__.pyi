@@ -5,6 +5,11 @@ from .ledger import Level as Level
 from .ledger import read_levels as read_levels
 from .ledger import read_metrics as read_metrics
 from .lock import Lock as Lock
+from .measure import ACCURACY as ACCURACY
+from .measure import SHARE_RIGHT as SHARE_RIGHT
+from .measure import Measure as Measure
+from .measure import check_same_measure as check_same_measure
+from .measure import measure_in as measure_in
 from .results import SearchFolder as SearchFolder
 from .results import Tickets as Tickets
 from .results import read_examples as read_examples

@@ -39,7 +39,8 @@ _SCALARS = (
     *("level", "step", "distances", "epoch_examples", "epoch_correct"),
     *("best_accuracy", "best_epoch", "cost"),
 )
-_LATER_SCALARS = ("best_loss", "stage")  # States of prac 0.1 have none of these.
+# States of prac 0.1 have none of these; their metric is the accuracy.
+_LATER_SCALARS = ("best_loss", "stage", "best_metric")
 _WEIGHTS = ("weights", "optimizer", "rewind", "best", "source")
 _MASKS = ("masks", "candidate")
 _LAID_OUT = ("weights", "optimizer")  # The other weights lie as the model's do.
@@ -152,9 +153,11 @@ def from_tensors(
     of_examples: dict[str, Any] = {name: rest.pop(name, None) for name in _OF_EXAMPLES}
     check_tensors(path, rest, ("members", "epoch_losses", *_TABLE))
     kinds = get_type_hints(RunState)
-    least = {"best_accuracy": -1, "best_loss": None}
+    least = {"best_accuracy": -1, "best_loss": None, "best_metric": None}
     names = (*_SCALARS, *(name for name in _LATER_SCALARS if name in fields))
     scalars = {name: fields.take(name, kinds[name], least.get(name, 0)) for name in names}
+    if "best_metric" not in scalars and scalars["best_accuracy"] >= 0:
+        scalars["best_metric"] = scalars["best_accuracy"]
     state = RunState(
         **scalars,
         **groups,

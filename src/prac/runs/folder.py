@@ -346,6 +346,8 @@ HINTS = {
         "prac.Ticket.load(OUT + '/levels/00/ticket.safetensors').apply(model)"
     ),
     "loop": "its levels are trained in another loop: go on in that one",
+    "metric": "the metric is another one, or another way is better: give the same task to resume",
+    "own_metric": _OWN,
     "after": "the search went on from another ticket, or from none: give the same one to resume",
     **{
         f"own_{part}": _OWN

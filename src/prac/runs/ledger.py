@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prac.errors import PracError
-from prac.io import damaged, fits, opened, read_dataclass, read_json, shown
+from prac.io import damaged, fits, opened, read_dataclass, read_json, shown, stored
 from prac.runs.cost import Cost
+from prac.runs.measure import with_metrics
 from prac.utils import brief, percent
 
 
@@ -31,11 +32,13 @@ class Level:
         planned_epochs, planned_iterations: Without an early stop.
         iterations: Optimiser steps trained.
         stopped_early: Whether its mask was stable before the schedule's end.
-        best_epoch: The epoch with the best validation accuracy, from 1; 0 if untrained.
-        best_val_accuracy: That accuracy; None without validation data.
+        best_epoch: The epoch whose validation metric is the best, from 1; 0 if untrained.
+        best_val_accuracy: The share of validation examples that count as right then; None without
+            validation data.
         mask_distances: One an epoch, from the second on.
         cost: Its training and scoring.
         imp: What vanilla iterative magnitude pruning does at a level: full length on all data.
+        best_val_metric: The metric of the best epoch; None without validation data.
     """
 
     index: int
@@ -56,6 +59,7 @@ class Level:
     mask_distances: tuple[float, ...]
     cost: Cost
     imp: Cost
+    best_val_metric: float | None = field(default=None, metadata=stored(signed=True, may_lack=True))
 
     def __repr__(self) -> str:
         """Return what it trained, on what, and for how long."""
@@ -84,7 +88,9 @@ class Level:
         Raises:
             PracError: If the file cannot be read, or is damaged.
         """
-        level = read_dataclass(cls, read_json(path), path, "summary")
+        told = read_json(path)
+        known = with_metrics(told) if isinstance(told, dict) else told
+        level = read_dataclass(cls, known, path, "summary")
         if not level.total:
             raise damaged(path, "its summary is of no examples")
         return level

@@ -25,6 +25,7 @@ from prac.io import (
 from prac.models import ParameterCount
 from prac.runs.cost import Cost
 from prac.runs.ledger import Ledger, Level, ledger, read_levels
+from prac.runs.measure import Measure, measure_in, with_metrics
 from prac.utils import brief, html_table, percent
 
 if TYPE_CHECKING:
@@ -147,6 +148,15 @@ class SearchFolder:
         return ParameterCount.of(read_environment(self.path))
 
     @property
+    def metric(self) -> Measure:
+        """What its best epochs go by: name, direction and form.
+
+        Raises:
+            PracError: If the run's environment.json is damaged.
+        """
+        return measure_in(self.path)
+
+    @property
     def tickets(self) -> Tickets:
         """The tickets by level, as in `search.tickets[8]`."""
         return Tickets(self.path)
@@ -160,7 +170,7 @@ class SearchFolder:
         return self.path / "retrain" / f"{level:02d}"
 
     def retrained(self, level: int) -> dict[str, Any] | None:
-        """Return the summary of a ticket's retraining, accuracies and cost; None where none is.
+        """Return the summary of a ticket's retraining, what was measured and cost; None if none is.
 
         Raises:
             PracError: If it is damaged.
@@ -255,7 +265,7 @@ def read_examples(path: Path) -> dict[str, Tensor]:
 
 
 def read_retraining(path: Path) -> dict[str, Any]:
-    """Return the summary.json of a retraining.
+    """Return the summary.json of a retraining, an older one's with the values that it lacks.
 
     Raises:
         PracError: If it cannot be read, or a field is not of its type.
@@ -264,7 +274,9 @@ def read_retraining(path: Path) -> dict[str, Any]:
     fields = Fields(path, summary, "summary")
     for name, kind in RETRAINED.items():
         fields.take(name, kind, at_least=0)
-    return summary
+    fields.check(MEASURED)
+    Measure.of(summary.get("metric"), path)
+    return {**dict.fromkeys(MEASURED), "metric": None, **with_metrics(summary)}
 
 
 RETRAINED = {
@@ -275,3 +287,6 @@ RETRAINED = {
     "cost": Cost,
 }
 """What a retraining's summary says at least."""
+
+MEASURED = dict.fromkeys(("val_loss", "test_loss", "val_metric", "test_metric"), float | None)
+"""What it says too, but for an older one's."""

@@ -33,8 +33,11 @@ class RunState:
         distances: This level's mask distances, one an epoch from the second on.
         epoch_losses: float32 (k,), of this epoch's iterations so far; empty between epochs.
         epoch_examples, epoch_correct: Presented in it so far, and predicted right.
-        best: `state_dict` of the epoch with the best validation accuracy.
-        best_accuracy: That accuracy; below 0 before the first validation.
+        best: `state_dict` of the epoch whose validation metric is the best.
+        best_metric: That metric's value; None before the first validation, or where it is no
+            finite number.
+        best_accuracy: The share of validation examples that count as right then; below 0 before
+            the first validation.
         best_loss: Its validation loss, where that is a finite number.
         best_epoch: That epoch, counted from 1.
         dense_predictions: int32 or int64 (n,), the dense network's, once known.
@@ -70,6 +73,7 @@ class RunState:
     epoch_start_losses: Tensor | None = None
     cost: Cost = field(default_factory=Cost)
     stage: int = 0
+    best_metric: float | None = None
 
     def __repr__(self) -> str:
         """Return where it is; its tensors are left out."""

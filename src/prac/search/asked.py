@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from prac.algorithms import Masks, Plan, kept, mask_distance
 from prac.errors import PracError
 from prac.models import check_finite, masked, restore_
-from prac.runs import Cost, RunState, Ticket, Weights
+from prac.runs import ACCURACY, Cost, Measure, RunState, Ticket, Weights
 from prac.search.parts import Rules
 from prac.search.plan import SearchPlan
 from prac.search.presentations import Presentations
@@ -43,9 +43,18 @@ class AskedLevel:
         best: The weights of the best epoch so far; None where none was validated.
     """
 
-    def __init__(self, start: RunState, plan: SearchPlan, rules: Rules, ticket: Ticket) -> None:
+    def __init__(
+        self,
+        start: RunState,
+        plan: SearchPlan,
+        rules: Rules,
+        ticket: Ticket,
+        measure: Measure = ACCURACY,
+    ) -> None:
         """Begin at a level's start."""
         self._start, self._search, self._rules, self.ticket = start, plan, rules, ticket
+        self._measure = measure
+        self._best_metric: float | None = None
         self.index, self.ids = start.level, start.members
         self.plan: Plan = plan.level(start.level, len(start.members))
         point = plan.rewind_step if start.level == 0 else None
@@ -147,14 +156,15 @@ class AskedLevel:
         weights: ModelOrWeights,
         *,
         val_accuracy: float | None = None,
+        val_metric: float | None = None,
         val_loss: float | None = None,
         train_loss: float | None = None,
     ) -> bool:
         """Note that an epoch over `ids` has ended; say whether the level's training may end.
 
         The mask distance is taken, what was measured goes into the run's metrics, and the weights
-        of the best `val_accuracy` so far are kept. Training may end where its length is reached or
-        the mask is stable.
+        of the best `val_metric` so far are kept, which by default is the `val_accuracy`. Training
+        may end where its length is reached or the mask is stable.
         """
         now = self._copied(weights)
         distance, epoch = self._distance(now), len(self.metrics) + 1
@@ -176,12 +186,17 @@ class AskedLevel:
                 "train_loss": _finite(train_loss),
                 "train_accuracy": accuracy,
                 **({} if val_accuracy is None else {"val_accuracy": float(val_accuracy)}),
+                **({} if val_metric is None else {"val_metric": _finite(val_metric)}),
                 **({} if val_loss is None else {"val_loss": _finite(val_loss)}),
                 "mask_distance": distance,
             }
         )
-        if val_accuracy is not None and val_accuracy >= self._best_accuracy:
-            self.best, self._best_accuracy, self._best_epoch = now, float(val_accuracy), epoch
+        if val_metric is None and self._measure.counts_examples:
+            val_metric = val_accuracy
+        value, best = _finite(val_metric), self._best_metric
+        if value is not None and (best is None or self._measure.gain(value, best) >= 0):
+            self.best, self._best_metric, self._best_epoch = now, value, epoch
+            self._best_accuracy = -1.0 if val_accuracy is None else float(val_accuracy)
         return epoch >= self.epochs or self.is_stable
 
     def ended(
@@ -237,6 +252,7 @@ class AskedLevel:
             candidate=self._pruned(final),
             distances=self.distances,
             best=chosen,
+            best_metric=self._best_metric,
             best_accuracy=self._best_accuracy,
             best_epoch=self._best_epoch or max(1, len(self.metrics)),
             difficulty=checked_of_each(scores, "difficulty", self._search.total),

@@ -27,7 +27,7 @@ from prac.models import (
     structure_lines,
     weights_digest,
 )
-from prac.runs import Cost, RunFolder, RunState, Ticket
+from prac.runs import ACCURACY, Cost, Measure, RunFolder, RunState, Ticket
 from prac.search.algorithm import ask, before_untrained, tell, untrained_level, with_predictions
 from prac.search.asked import AskedLevel, ModelOrWeights, checked_of_each
 from prac.search.parts import LevelStats, Rules, Score, Selection, StopRule, SubsetRule
@@ -35,7 +35,7 @@ from prac.search.plan import SearchPlan
 from prac.search.rules import rules_of
 from prac.search.run import SearchRun
 from prac.search.sampling import first_members
-from prac.training import RunOptions, Runtime, environment
+from prac.training import Metric, RunOptions, Runtime, environment
 from prac.utils import described
 
 OWN_LOOP = "the caller's own"
@@ -54,9 +54,16 @@ class OpenSearch:
     """
 
     def __init__(
-        self, folder: RunFolder, run: SearchRun, plan: SearchPlan, rules: Rules, first: RunState
+        self,
+        folder: RunFolder,
+        run: SearchRun,
+        plan: SearchPlan,
+        rules: Rules,
+        first: RunState,
+        measure: Measure = ACCURACY,
     ) -> None:
         """Go on where an open folder's search stands."""
+        self._measure = measure
         self._folder, self._run, self._plan, self._rules = folder, run, plan, rules
         self.path, self.config = folder.path, plan.config
         self._state: RunState | None = None
@@ -74,6 +81,7 @@ class OpenSearch:
         config: SearchConfig,
         labels: Any = None,
         validated: int = 0,
+        metric: Metric | None = None,
         output_layer: str | None = None,
         choose: SubsetRule | None = None,
         stop: StopRule | None = None,
@@ -111,6 +119,7 @@ class OpenSearch:
             "modules": list(modules),
             **({} if known else {"fingerprint": train.fingerprint}),
             "loop": OWN_LOOP,
+            "metric": _measure_of(metric).to_json(),
             "parameters": parameters.to_json(),
             "classes": list(train.classes),
             "subset": None,
@@ -132,7 +141,7 @@ class OpenSearch:
             versions = {name: folder.versions[name] for name in ("prac", "torch")}
             provenance = {**about, "versions": versions}
             run = SearchRun(folder, model, train, validated, plan, provenance, options)
-            return cls(folder, run, plan, rules, first)
+            return cls(folder, run, plan, rules, first, _measure_of(metric))
         except BaseException:
             folder.__exit__(None, None, None)
             raise
@@ -152,7 +161,7 @@ class OpenSearch:
                 self._state = tell(state, selection, plan, run)
             else:
                 ticket = Ticket.load(self._folder.level(state.level) / "ticket.safetensors")
-                self._asked = AskedLevel(state, plan, self._rules, ticket)
+                self._asked = AskedLevel(state, plan, self._rules, ticket, self._measure)
                 return self._asked
         self.close()
         return None
@@ -287,3 +296,7 @@ def _versions() -> dict[str, Any]:
     known = environment(Runtime(torch.device("cpu")))
     told = ("prac", "torch", "python", "platform", "processor")
     return {**{name: known[name] for name in told}, "device": OWN_LOOP}
+
+
+def _measure_of(metric: Metric | None) -> Measure:
+    return ACCURACY if metric is None else metric.measure

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prac.events import Callback
     from prac.search.asking import OpenSearch
     from prac.search.parts import Score, StopRule, SubsetRule
+    from prac.training import Metric
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,6 +31,7 @@ class Search(SearchFolder):
         config: SearchConfig,
         labels: Any = None,
         validated: int = 0,
+        metric: Metric | None = None,
         output_layer: str | None = None,
         choose: SubsetRule | None = None,
         stop: StopRule | None = None,
@@ -52,6 +54,8 @@ class Search(SearchFolder):
                 its optimiser is the caller's own.
             labels: Integers (n,), each example's class, for tables of sets.
             validated: Held-out examples that each validation scores, for the ledger.
+            metric: What each level's best epoch is chosen by; the accuracy by default. Its value is
+                the caller's to measure: `level.end_epoch(model, val_metric=...)`.
             output_layer: Name of the layer that makes the outputs, which is not pruned unless the
                 settings say so; by default the last one.
             choose: The caller's own rule, as `prac.find` takes it.
@@ -72,6 +76,7 @@ class Search(SearchFolder):
             config=config,
             labels=labels,
             validated=validated,
+            metric=metric,
             output_layer=output_layer,
             choose=choose,
             stop=stop,

@@ -13,6 +13,7 @@ from prac.data import Examples, class_counts
 from prac.io import write_json, write_tensors
 from prac.runs import Level, RunFolder, RunState, Subset, Ticket, read_levels
 from prac.search.after import Earlier
+from prac.search.notices import never_forgotten, never_right
 from prac.search.parts import LevelStats, Selection
 from prac.search.plan import SearchPlan
 from prac.training import RunOptions
@@ -124,6 +125,13 @@ class SearchRun:
         }
         known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
         write_tensors(path / "examples.safetensors", known, "examples", {"level": state.level})
+        # An own rule may look at something else.
+        if state.level == 0 and self.folder.identity.get("own_choose") is None:
+            shown = state.table, state.members, self.plan.config.subset
+            if notice := never_right(*shown):
+                self.options.warn(notice)
+            if notice := never_forgotten(*shown):  # As easy data is, too.
+                self.options.note(notice)
 
     def finish_level(self, state: RunState, selection: Selection) -> None:
         """Make a level complete."""
@@ -164,5 +172,6 @@ class SearchRun:
             mask_distances=state.distances,
             cost=state.cost,
             imp=self.plan.imp_level(self.validated),
+            best_val_metric=state.best_metric,
         )
         write_json(path / "summary.json", summary.to_json())

@@ -1,13 +1,15 @@
 from .autotune import check_device as check_device
 from .autotune import select_execution as select_execution
-from .evaluate import accuracy_and_loss as accuracy_and_loss
 from .evaluate import nothing as nothing
 from .evaluate import predictions as predictions
+from .evaluate import scores_of as scores_of
 from .level import SampleRule as SampleRule
 from .level import Training as Training
 from .level import all_members as all_members
 from .level import plan_for as plan_for
 from .level import train_level as train_level
+from .metric import Metric as Metric
+from .named import load_task as load_task
 from .problem import Problem as Problem
 from .run_control import COME_AGAIN as COME_AGAIN
 from .run_control import MOST_THREADS as MOST_THREADS

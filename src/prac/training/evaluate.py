@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -73,27 +74,45 @@ def forward(
                 is_there = False
 
 
-def accuracy_and_loss(
+class Scores(NamedTuple):
+    """What a network reaches on a set.
+
+    Attributes:
+        metric: The value of the task's metric; not finite where it has none.
+        right: Share of examples that count as right.
+        loss: Mean loss; not finite where it has overflowed.
+    """
+
+    metric: float
+    right: float
+    loss: float
+
+
+def scores_of(
     problem: Problem, examples: Examples, between: Callable[[], None] = nothing
-) -> tuple[float, float]:
-    """Return the share of examples that count as right, and the mean loss.
+) -> Scores:
+    """Return the metric, the share of examples that count as right, and the mean loss.
 
     Raises:
         PracError: If values in the examples that are not finite make the loss so.
     """
     task, right, loss = problem.task, [], []
+    measured = None if task.metric is None else task.metric.begun()
     for made, y in forward(problem, examples, between):
         are_right = task.correct(made.outputs, y)
         right.append(are_right.sum())
         made = made._replace(outputs=floated(made.outputs))
         loss.append(batch_loss(task, made, y).detach() * len(are_right))
-    # One transfer at the end: the loop over batches never waits for the device.
+        if measured is not None:
+            measured.add(made.outputs, y)
+    # One transfer at the end: the loop over batches never waits for the device, if the metric's
+    # statistics do not.
     count = len(examples)
-    accuracy, mean = (float(torch.stack(each).sum()) / count for each in (right, loss))
+    share, mean = (float(torch.stack(each).sum()) / count for each in (right, loss))
     if not math.isfinite(mean):
         known = {id(problem.train): "training", id(problem.val): "validation"}
         check_again(problem, known.get(id(examples), "test"), examples)
-    return accuracy, mean
+    return Scores(share if measured is None else measured.value(), share, mean)
 
 
 def predictions(

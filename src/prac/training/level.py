@@ -18,7 +18,7 @@ from prac.errors import PracError
 from prac.events import Event
 from prac.models import restore_, snapshot
 from prac.runs import Cost, RunFolder, RunState, Weights
-from prac.training.evaluate import accuracy_and_loss, el2n_scores
+from prac.training.evaluate import el2n_scores
 from prac.training.finite import check_again, check_scale
 from prac.training.loop import Segment, fit
 from prac.training.optimizer import (
@@ -30,6 +30,7 @@ from prac.training.optimizer import (
 from prac.training.problem import Problem
 from prac.training.run_options import RunOptions
 from prac.training.step import Objective
+from prac.training.validation import finite, validated
 from prac.utils import flattened
 
 BEAT_SECONDS = 0.25  # From one iteration that is told of to the next.
@@ -214,7 +215,8 @@ def train_level(
                         options.tell("saved", state.level, iteration=state.step)
                     else:
                         seconds = now - started
-                        options.callback(Event("epoch", state.level, {**facts, "seconds": seconds}))
+                        event = {**facts, "metric": problem.task.measure.to_json()}
+                        options.callback(Event("epoch", state.level, {**event, "seconds": seconds}))
                     started = now
                     if not is_over:
                         epoch = training.plan.epochs_begun(state.step)
@@ -311,7 +313,7 @@ def ended_epoch(
     validation: dict[str, float | None] = {}
     if epoch % training.config.validate_every == 0 or training.is_over(between_epochs(state)):
         network = state.weights if training.as_network is None else training.as_network(state)
-        state, validation = _validated(problem, state, epoch, network)
+        state, validation = validated(problem, state, epoch, network)
     plan = training.plan
     metrics = {
         "level": state.level,
@@ -322,7 +324,7 @@ def ended_epoch(
         "lr": plan.lr_at(state.step - 1),
         "set_size": len(state.members),
         "presented": state.epoch_examples,
-        "train_loss": _finite(float(state.epoch_losses.mean())),
+        "train_loss": finite(float(state.epoch_losses.mean())),
         "train_accuracy": state.epoch_correct / state.epoch_examples,
         **validation,
         "mask_distance": state.distances[-1] if state.distances else None,
@@ -335,50 +337,3 @@ def between_epochs(state: RunState) -> RunState:
     return replace(
         state, epoch_losses=torch.zeros(0, dtype=torch.float32), epoch_examples=0, epoch_correct=0
     )
-
-
-def _finite(loss: float) -> float | None:
-    """Return a loss that is a finite number; None for others, for which JSON has no name."""
-    return loss if math.isfinite(loss) else None
-
-
-def _validated(
-    problem: Problem, state: RunState, epoch: int, network: Weights
-) -> tuple[RunState, dict[str, float | None]]:
-    """Return the state with the best epoch so far; without validation data that is the last."""
-    if problem.val is None:
-        return replace(state, best=network, best_epoch=epoch), {}
-    if network is state.weights:  # As they are in the model.
-        accuracy, loss = accuracy_and_loss(problem, problem.val)
-    else:
-        restore_(problem.model, network)
-        accuracy, loss = accuracy_and_loss(problem, problem.val)
-        restore_(problem.model, state.weights)
-    state = state.add_cost(Cost(examples_scored=len(problem.val)))
-    known = _finite(loss)
-    if is_better((accuracy, known), (state.best_accuracy, state.best_loss)):
-        state = replace(
-            state,
-            best=network,
-            best_accuracy=accuracy,
-            best_loss=known,
-            best_epoch=epoch,
-        )
-    return state, {"val_accuracy": accuracy, "val_loss": known}
-
-
-def is_better(epoch: tuple[float, float | None], best_so_far: tuple[float, float | None]) -> bool:
-    """Say whether a later epoch, by its validation accuracy and loss, takes the best one's place.
-
-    Of equal accuracies the lower loss decides, as where none of a language model's sequences is
-    right as a whole; of equal losses the later epoch does. None is a loss that is no number.
-
-    >>> is_better((0.5, 2.0), (0.5, 3.0)), is_better((0.5, 2.0), (0.5, 2.0))
-    (True, True)
-    >>> is_better((0.5, 3.0), (0.5, 2.0)), is_better((0.4, 1.0), (0.5, 2.0))
-    (False, False)
-    """
-    (accuracy, loss), (best_accuracy, best_loss) = epoch, best_so_far
-    if accuracy != best_accuracy:
-        return accuracy > best_accuracy
-    return best_loss is None or (loss is not None and loss <= best_loss)

@@ -168,12 +168,14 @@ class Problem:
             "modules": list(self.modules),
             "fingerprint": self.train.fingerprint,
             "val_fingerprint": None if self.val is None else self.val.fingerprint,
+            "metric": self.task.measure.to_json(),
             **self.own_parts,
         }
 
     def identity_of_old(self) -> dict[str, Any]:
         """Return the parts of the identity that prac 0.1 told otherwise; None: not at all."""
-        return {"modules": None, **self.task.own_parts(by_source=False)}
+        told = {"modules": None, **self.task.own_parts(by_source=False)}
+        return told if self.task.metric is not None else {**told, "metric": None}
 
     @property
     def is_classification(self) -> bool:

@@ -1,9 +1,10 @@
-"""What a network is trained for: a loss, and a rule that says which examples count as right."""
+"""What a network is trained for: a loss, a rule of which examples count as right, a metric."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -11,26 +12,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prac.errors import PracError
+from prac.runs import ACCURACY, SHARE_RIGHT, Measure
+from prac.training.metric import IGNORED, Metric
+from prac.training.ready import (
+    all_labels_right,
+    classified_right,
+    counted_cross_entropy,
+    cross_entropies,
+    label_loss,
+    label_losses,
+    mostly_right,
+    predicted_class,
+    right_or_ignored,
+    squared_loss,
+    squared_losses,
+    token_loss,
+    within_reach,
+)
 from prac.utils import Tree, arguments, changed_fields, described, mapped, with_article
-
-
-def classified_right(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return bool (n,): whether the highest of (n, classes) outputs is the target class."""
-    return outputs.argmax(1) == targets
-
-
-def predicted_class(outputs: Tensor) -> Tensor:
-    """Return int64 (n,): the class with the highest of (n, classes) outputs."""
-    return outputs.argmax(1)
-
-
-def cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return float (n,): the cross entropy of each of (n, classes, ...) outputs with its target.
-
-    Where an example has several positions, as the pixels of a picture, it is their mean.
-    """
-    losses = F.cross_entropy(outputs, targets, reduction="none")
-    return losses.flatten(1).mean(1) if losses.ndim > 1 else losses
 
 
 class Made(NamedTuple):
@@ -65,17 +64,23 @@ def _picked(returned: Any, which: Callable[[Any], Any] | str | int) -> Any:
         ) from error
 
 
+def _name_of(part: Any) -> str:
+    """Return a function's name, that of a partial one's too; what anything else shows."""
+    return getattr(getattr(part, "func", part), "__name__", repr(part))
+
+
 @dataclass(frozen=True, repr=False)
 class Task:
-    """A loss and the rules by which examples are judged; classification by default.
+    """A loss, the rules by which examples are judged, and a metric; classification by default.
 
-    Outputs and targets are tensors, or tuples, lists and mappings of them.
+    Outputs and targets are tensors, or tuples, lists and mappings of them. Ready are
+    `Task.classification`, `regression`, `multi_label`, `segmentation` and `language_model`.
 
     Attributes:
         loss: (outputs, targets) -> scalar, the mean over the batch; or where the model's own is
             found in what it returns, as `outputs` says it.
-        correct: (outputs, targets) -> bool (n,), which examples count as right. Forgetting
-            statistics and accuracies are made of it. It may be given several batches as one.
+        correct: (outputs, targets) -> bool (n,), which examples count as right: forgetting
+            statistics, and error barriers, are made of it. It may be given several batches as one.
         prediction: outputs -> integer (n,), what two networks must agree on for an example not to
             be a critical example for pruning. None takes `correct` itself: they disagree where one
             is right and the other wrong.
@@ -85,6 +90,10 @@ class Task:
             an attribute or a key, a position, or a function of it.
         target_name: The argument by which the model itself takes the targets, such as "labels" for
             its own loss; None where it does not.
+        metric: What best epochs, verdicts and reports go by; None for the share of examples that
+            `correct` calls right, which for classes is the accuracy.
+        ignore_index: A label that says that an example has no class, where there is such; `loss`
+            and `correct` leave it out.
 
     >>> import torch
     >>> near = lambda outputs, targets: (outputs - targets).abs().squeeze(1) < 0.1
@@ -99,6 +108,8 @@ class Task:
     losses: Callable[[Tree, Tree], Tensor] | None = None
     outputs: Callable[[Any], Tree] | str | int | None = None
     target_name: str | None = None
+    metric: Metric | None = None
+    ignore_index: int | None = None
 
     def __post_init__(self) -> None:
         """Know each example's loss where the loss is the usual one."""
@@ -114,8 +125,117 @@ class Task:
         changed = changed_fields(self)
         if self.loss is F.cross_entropy and self.losses is cross_entropies:
             changed.pop("losses", None)
-        told = (f"{name}={getattr(of, '__name__', repr(of))}" for name, of in changed.items())
+        told = (f"{name}={_name_of(of)}" for name, of in changed.items())
         return f"Task({', '.join(told)})"
+
+    @classmethod
+    def classification(
+        cls, *, ignore_index: int | None = None, label_smoothing: float = 0.0
+    ) -> Task:
+        """Return classification by cross entropy, measured by the accuracy.
+
+        Outputs are (n, classes); targets (n,) classes, or class probabilities (n, classes).
+
+        Args:
+            ignore_index: A label that says that an example has no class: it is left out of loss
+                and accuracy, and counts as right.
+            label_smoothing: How much of each target is spread over all classes.
+        """
+        if ignore_index is not None:
+            loss = partial(
+                counted_cross_entropy, ignore_index=ignore_index, label_smoothing=label_smoothing
+            )
+            return cls(
+                loss=loss,
+                correct=partial(right_or_ignored, ignore_index=ignore_index),
+                metric=Metric.accuracy(ignore_index),
+                ignore_index=ignore_index,
+            )
+        if not label_smoothing:
+            return CLASSIFICATION
+        return cls(
+            loss=partial(F.cross_entropy, label_smoothing=label_smoothing),
+            losses=partial(cross_entropies, label_smoothing=label_smoothing),
+        )
+
+    @classmethod
+    def regression(cls, *, within: float) -> Task:
+        """Return regression by squared errors, measured by their mean.
+
+        Outputs and targets are (n,) or (n, numbers).
+
+        Args:
+            within: How far off every number of an example may be for it to count as right, in the
+                targets' unit: choose it so that some examples are, and some are not.
+        """
+        return cls(
+            loss=squared_loss,
+            correct=partial(within_reach, within=within),
+            prediction=None,
+            losses=squared_losses,
+            metric=Metric.mean_squared_error(),
+        )
+
+    @classmethod
+    def multi_label(cls) -> Task:
+        """Return the finding of labels, any number of them an example, measured by macro F1.
+
+        Outputs are scores (n, labels), found above 0; targets are as many of 0 and 1. The loss is
+        binary cross entropy; right is an example with all of its labels right.
+        """
+        return cls(
+            loss=label_loss,
+            correct=all_labels_right,
+            prediction=None,
+            losses=label_losses,
+            metric=Metric.f1("macro"),
+        )
+
+    @classmethod
+    def segmentation(cls, *, ignore_index: int = IGNORED, right_share: float = 0.9) -> Task:
+        """Return the classification of every pixel by cross entropy, measured by the mean IoU.
+
+        Outputs are (n, classes, height, width); targets (n, height, width).
+
+        Args:
+            ignore_index: The target of pixels that are left out.
+            right_share: Share of its pixels from which on an example counts as right.
+        """
+        right = partial(mostly_right, share=right_share, ignore_index=ignore_index, dim=1)
+        return cls(
+            loss=partial(counted_cross_entropy, ignore_index=ignore_index),
+            correct=right,
+            prediction=None,
+            metric=Metric.mean_iou(ignore_index),
+        )
+
+    @classmethod
+    def language_model(cls, *, ignore_index: int = IGNORED, right_share: float = 0.5) -> Task:
+        """Return the prediction of tokens by cross entropy, measured by the perplexity.
+
+        Outputs are (n, length, vocabulary); targets (n, length), at each place the token that is to
+        be predicted there, which for a causal model is the next one. Where a model shifts them
+        itself and has its own loss, take that: `Task(loss="loss", target_name="labels", ...)`.
+
+        Args:
+            ignore_index: The target of places that are left out, such as padding.
+            right_share: Share of its tokens, given those before, from which on a sequence counts
+                as right: about what the trained network reaches, so that some do.
+        """
+        right = partial(mostly_right, share=right_share, ignore_index=ignore_index, dim=-1)
+        return cls(
+            loss=partial(token_loss, ignore_index=ignore_index),
+            correct=right,
+            prediction=None,
+            metric=Metric.perplexity(ignore_index),
+        )
+
+    @property
+    def measure(self) -> Measure:
+        """What best epochs, verdicts and reports go by: name, direction and form."""
+        if self.metric is not None:
+            return self.metric.measure
+        return ACCURACY if self.correct is classified_right else SHARE_RIGHT
 
     def made(self, model: Callable[..., Any], x: Tree, y: Tree) -> Made:
         """Return what a model makes of a batch, with its own loss where that is the task's.
@@ -157,6 +277,11 @@ class Task:
             own["own_outputs"] = described(self.outputs, by_source=by_source, data=data)
         if self.target_name is not None:
             own["target_name"] = self.target_name
+        if self.metric is not None:
+            parts = (self.metric.statistics, self.metric.value)
+            own["own_metric"] = " ".join(
+                described(part, by_source=by_source, data=data) for part in parts
+            )
         return own
 
 

@@ -16,7 +16,7 @@ from prac.models import LastLayer, Structure, copied, structure
 from prac.training.optimizer import make_optimizer
 from prac.training.runtime import Runtime
 from prac.training.step import batch_loss
-from prac.training.task import CLASSIFICATION, Made, Task
+from prac.training.task import CLASSIFICATION, Made, Task, floated
 from prac.utils import (
     Tree,
     global_states,
@@ -167,7 +167,28 @@ def judged(task: Task, name: str, made: Made, y: Tree, count: int) -> Any:
         ) from error
     for part, values in parts.items():
         check_judged(part, values, count)
+    _check_metric(task, name, outputs, y)
     return loss
+
+
+def _check_metric(task: Task, name: str, outputs: Tree, y: Tree) -> None:
+    """Raise a PracError unless a task's metric takes a batch of the `name` data.
+
+    What it makes of all of a set is not asked of a few examples, which may have no such value.
+    """
+    metric = task.metric
+    if metric is None:
+        return
+    found = metric.begun()
+    try:
+        found.add(floated(outputs), y)
+        if not metric.gathers:
+            found.value()
+    except ModelFault as error:
+        raise PracError(
+            f"the metric {metric.name!r} does not take the model's outputs of {form_of(outputs)} "
+            f"with {name} targets of {form_of(y)}: {one_line(error)}"
+        ) from error
 
 
 def check_judged(part: str, values: Any, examples: int) -> None:
@@ -206,18 +227,39 @@ def check_class_scores(task: Task, name: str, examples: Examples, outputs: Tree,
             f"the model's outputs have shape {tuple(outputs.shape)}: expected (examples, classes); "
             f"{another}"
         )
+    if y.dtype.is_floating_point and y.shape == outputs.shape:
+        _check_soft(name, y, another)
+        return
     if y.dtype.is_floating_point or y.dtype == torch.bool or y.ndim != 1:
         raise PracError(
             f"the {name} labels are {y.dtype}, {y.ndim}-dimensional in a batch: expected one "
             f"integer class an example{_as_classes(y)}; {another}"
         )
     labels, classes = y if examples.labels is None else examples.labels, outputs.shape[1]
-    outside = ((labels < 0) | (labels >= classes)).nonzero()
+    is_outside = (labels < 0) | (labels >= classes)
+    if task.ignore_index is not None:
+        is_outside &= labels != task.ignore_index
+    outside = is_outside.nonzero()
     if len(outside):
         first = int(outside[0])
         raise PracError(
             f"{name} example {first} has label {int(labels[first])}, but the model has {classes} "
             f"outputs: expected labels from 0 to {classes - 1}"
+        )
+
+
+SOFT = 1e-2
+"""How far class probabilities may add up to something else than 1, in half precision too."""
+
+
+def _check_soft(name: str, y: Tensor, another: str) -> None:
+    """Raise a PracError unless targets are class probabilities."""
+    is_sound = (y >= 0).all(1) & ((y.float().sum(1) - 1).abs() <= SOFT)
+    if not bool(is_sound.all()):
+        raise PracError(
+            f"the {name} targets are {y.dtype} in the outputs' shape, and those of an example "
+            f"add up to {float(y[~is_sound][0].float().sum()):.4g}, or are below 0: expected class "
+            f"probabilities, which add up to 1, or one integer class an example; {another}"
         )
 
 

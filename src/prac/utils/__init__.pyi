@@ -1,3 +1,4 @@
+from .callables import found_by_name as found_by_name
 from .callables import imported as imported
 from .identity import described as described
 from .identity import digester as digester

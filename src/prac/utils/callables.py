@@ -20,6 +20,21 @@ def imported(name: str, what: str) -> Callable[..., object]:
     Raises:
         PracError: The module cannot be imported, or the attribute is missing or not callable.
     """
+    target = found_by_name(name, what)
+    if not callable(target):
+        kind = with_article(type(target).__name__)
+        raise PracError(
+            f"{what} {name!r} is {kind}: name the class or function that makes the {what}"
+        )
+    return target
+
+
+def found_by_name(name: str, what: str) -> object:
+    """Return whatever a `package.module:attribute` points to, which is, or makes, a `what`.
+
+    Raises:
+        PracError: The module cannot be imported, or the attribute is missing.
+    """
     module_name, _, attribute = name.partition(":")
     if not module_name or module_name.startswith(".") or not attribute:
         raise PracError(f"{what} {name!r} is not of the form 'package.module:callable'")
@@ -36,12 +51,6 @@ def imported(name: str, what: str) -> Callable[..., object]:
             f"{what} {name!r}: cannot import {module_name!r} ({type(error).__name__}: {error})"
         ) from error
     try:
-        target = operator.attrgetter(attribute)(module)
+        return operator.attrgetter(attribute)(module)
     except AttributeError as error:
         raise PracError(f"{what} {name!r}: {module_name!r} has no {attribute!r}") from error
-    if not callable(target):
-        kind = with_article(type(target).__name__)
-        raise PracError(
-            f"{what} {name!r} is {kind}: name the class or function that makes the {what}"
-        )
-    return target  # type: ignore[no-any-return]

@@ -246,7 +246,9 @@ class Climb:
         self.proof = Proof(judging, self.win.seeds, test_set)
         dense = self.proof.dense(search.tickets[0])
         self._add(dense=dense, dense_cost=cost_of(dense.runs, set()), test_set=test_set)
-        return LevelVerdict(0, 1.0, True, dense, dense, test=test_set).at_chance is not None
+        measure = self.win.measure
+        found = LevelVerdict(0, 1.0, True, dense, dense, test=test_set, measure=measure)
+        return found.at_chance is not None
 
     def _known(self, spec: MethodSpec, level: int) -> Tried:
         """Return what is known of a ticket that was tried."""
@@ -258,8 +260,9 @@ class Climb:
         ticket, win = search.tickets[level], self.win
         assert self.proof is not None, "the dense network comes first"
         assert win.dense is not None, "the dense network comes first"
-        known = win.dense.accuracies, *(one.trials.accuracies for one in win.tried)
-        trials = self.proof.trials(ticket, win.dense, max(map(max, known)), hasty=hasty)
+        known = win.dense.values, *(one.trials.values for one in win.tried)
+        best = win.measure.best(map(win.measure.best, known))
+        trials = self.proof.trials(ticket, win.dense, best, hasty=hasty)
         proof = replace(self.proof, judging=replace(self.proof.judging, search=search))
         others = [of for of in win.tried if (of.method, of.level) != (spec.name, level)]
         before = (of.cost for of in win.tried if of not in others)

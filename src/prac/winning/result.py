@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from prac.errors import Damaged
-from prac.evaluation import WINS, LevelVerdict, TestSet, Trial, Trials
-from prac.io import Fields, check_kind, fits, read_json, write_json
-from prac.runs import Cost
+from prac.evaluation import LevelVerdict, TestSet, Trial, Trials, wins
+from prac.io import Fields, check_kind, fits, read_json, with_unrecorded, write_json
+from prac.runs import ACCURACY, Cost, Measure
 from prac.utils import brief, counted_as, html_table, percent, with_interval
 
 NOTHING = Cost()
@@ -158,6 +158,7 @@ class Win:
         verdict: On the ticket, with its controls; None where there is none, or not yet.
         test_set: What the test set can tell.
         ended: Why it ended, of `ENDED`; None while it is under way.
+        measure: The metric that all are judged by.
     """
 
     path: Path
@@ -178,6 +179,7 @@ class Win:
     verdict: LevelVerdict | None = None
     test_set: TestSet | None = None
     ended: str | None = None
+    measure: Measure = ACCURACY
 
     def __repr__(self) -> str:
         """Return the ticket, its verdict, and what all of it cost."""
@@ -277,7 +279,8 @@ class Win:
         """Return plain values: what was measured, and what follows from it."""
         best = self.best
         return {
-            "definition": WINS,
+            "definition": wins(self.measure),
+            "metric": self.measure.to_json(),
             "methods": list(self.methods),
             "seeds": list(self.seeds),
             "levels": self.levels,
@@ -289,10 +292,15 @@ class Win:
             "full": asdict(self.full),
             "searches": [asdict(of) for of in self.searches],
             "tried": [
-                {**asdict(of), "mean": of.trials.mean, "outcome": self.outcome(of)}
+                {
+                    **asdict(of),
+                    "runs": [run.to_json(self.measure) for run in of.runs],
+                    "mean": of.trials.mean,
+                    "outcome": self.outcome(of),
+                }
                 for of in self.tried
             ],
-            "dense": None if self.dense is None else self.dense.to_json(),
+            "dense": None if self.dense is None else self.dense.to_json(self.measure),
             "dense_cost": asdict(self.dense_cost),
             "control_cost": asdict(self.control_cost),
             "verdict": None if self.verdict is None else self.verdict.to_json(),
@@ -321,12 +329,17 @@ class Win:
             values = read_json(file)
             fields = Fields(file, values, "win", more=True)
             # The dense network and the test set are the same of all.
+            measure = Measure.of(values.get("metric"), file)
             shared = {"dense": values.get("dense"), "test": values.get("test_set")}
+            shared["measure"] = measure.to_json()
             if fits(values.get("verdict"), dict):
                 values = {**values, "verdict": {**values["verdict"], **shared}}
                 fields = Fields(file, values, "win", more=True)
-            kinds = {name: kind for name, kind in get_type_hints(cls).items() if name != "path"}
-            found = cls(Path(path), **{name: fields.take(name, kinds[name], 0) for name in kinds})
+            kinds = get_type_hints(cls)
+            del kinds["path"], kinds["measure"]
+            taken = {name: fields.take(name, kind, 0) for name, kind in kinds.items()}
+            taken["settings"] = with_unrecorded(taken["settings"])
+            found = cls(Path(path), **taken, measure=measure)
             _check(file, found)
         except Damaged as error:
             raise Damaged(f"{error}; remove the file: prac win makes it again") from error

@@ -16,7 +16,7 @@ from prac.data import as_examples
 from prac.errors import FolderError, PracError, check_listed, unknown_name
 from prac.evaluation import CONTROLS, SEEDS, check_seeds
 from prac.io import check_new, check_same, has_trained
-from prac.runs import Lock
+from prac.runs import Lock, check_same_measure
 from prac.search import parameters_of, planned
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, check_device
 from prac.utils import seeded
@@ -92,8 +92,8 @@ def win(
     specs = rungs(LADDER if methods is None else methods, config)
     if test is None:
         raise PracError(
-            "winning is a matter of test accuracies, and there is no test data: pass test=, or a "
-            "data set that has a test split"
+            "winning is a matter of results on test data, and there is no test data: pass test=, "
+            "or a data set that has a test split"
         )
     check_new(path, "new_win", "win", error=FolderError)
     train = as_examples(train, "the training data")
@@ -123,6 +123,7 @@ def win(
         tuple(dict.fromkeys(controls)),
         json.loads(json.dumps(settings)),  # As JSON gives them back.
         plan.imp_level(0 if val is None else len(val)),
+        measure=task.measure,
     )
     densities = plan.densities
     shared = Shared(make_model, problem, val, test, config, densities, task, names, options)
@@ -205,3 +206,4 @@ def _check_begun_alike(begun: Win) -> None:
             # More levels are other searches, of the same dense network.
             wanted = {name: of for name, of in begun.settings.items() if name != "levels"}
             check_same(begun.path, known.settings, wanted)
+            check_same_measure(begun.path, known.measure, begun.measure)

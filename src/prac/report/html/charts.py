@@ -6,7 +6,7 @@ Each function returns a chart, or None where the run has nothing to draw yet.
 from __future__ import annotations
 
 from prac.report import vega
-from prac.report.html.accuracy import accuracy
+from prac.report.html.by_density import best_of, by_density, extreme, value_of
 from prac.report.html.facts import RunFacts
 from prac.report.html.inside import Inside
 from prac.report.tables import class_names
@@ -16,7 +16,7 @@ TOP = {"orient": "top"}
 
 def charts(facts: RunFacts, inside: Inside) -> list[vega.Chart]:
     """Return all charts of a run that have something to show, in the order of the page."""
-    found = [accuracy(facts), iterations(facts), sets(facts, inside), distances(facts)]
+    found = [by_density(facts), iterations(facts), sets(facts, inside), distances(facts)]
     found += [validation(facts), forgetting(inside), classes(facts), densities(inside)]
     return [chart for chart in found if chart is not None]
 
@@ -111,26 +111,28 @@ def distances(facts: RunFacts) -> vega.Chart | None:
 
 
 def validation(facts: RunFacts) -> vega.Chart | None:
-    """Validation accuracy by epoch of every level."""
+    """What was validated by epoch of every level."""
+    measure = facts.measure
     rows = [
-        {"level": line["level"], "epoch": line["epoch"], "accuracy": 100 * line["val_accuracy"]}
+        {"level": line["level"], "epoch": line["epoch"], measure.key: measure.factor * value}
         for line in facts.epochs
-        if isinstance(line.get("val_accuracy"), int | float)
+        for value in [line.get("val_metric", line.get("val_accuracy"))]
+        if isinstance(value, int | float)
         and all(isinstance(line.get(name), int) for name in ("level", "epoch"))
     ]
     if not rows:
         return None
     lines = vega.layer(
         {"type": "line", "strokeWidth": 1.3, "point": {"size": 12}},
-        {**vega.on_whole("epoch"), **vega.on_accuracy("validation accuracy, %"), **vega.by_level()},
-        vega.tips("level", "epoch", "accuracy"),
+        {**vega.on_whole("epoch"), **vega.on_value(measure, "validation"), **vega.by_level()},
+        vega.tips("level", "epoch", measure.key, measure=measure),
     )
-    best = max(rows, key=lambda row: row["accuracy"])
+    best, title = best_of(rows, measure), f"Validation {measure.name} by epoch"
     alt = (
-        f"Validation accuracy by epoch, a line a level; the highest is {best['accuracy']:.2f} %, "
-        f"of level {best['level']} in epoch {best['epoch']}."
+        f"{title}, a line a level; the {extreme(measure)} is {value_of(best, measure)}, of level "
+        f"{best['level']} in epoch {best['epoch']}."
     )
-    return vega.chart("validation", "Validation accuracy by epoch", alt, rows, [lines])
+    return vega.chart("validation", title, alt, rows, [lines])
 
 
 def forgetting(inside: Inside) -> vega.Chart | None:

@@ -12,7 +12,14 @@ from prac.errors import PracError
 from prac.evaluation import LevelVerdict, TestSet, Verdict
 from prac.io import read_environment
 from prac.models import ParameterCount
-from prac.runs import Level, read_metrics, read_retraining, search_settings
+from prac.runs import (
+    ACCURACY,
+    Level,
+    Measure,
+    read_metrics,
+    read_retraining,
+    search_settings,
+)
 from prac.search import Search
 
 T = TypeVar("T")
@@ -29,6 +36,7 @@ class RunFacts:
         retrained: Summaries of `prac find --retrain`, by level.
         verdict: What `prac judge` found last; None where nothing was judged.
         damaged: What could not be read, a line each.
+        measure: The metric that all goes by.
     """
 
     search: Search
@@ -37,6 +45,7 @@ class RunFacts:
     retrained: dict[int, dict[str, Any]]
     verdict: Verdict | None
     damaged: tuple[str, ...]
+    measure: Measure = ACCURACY
 
     @property
     def levels(self) -> list[Level]:
@@ -54,8 +63,9 @@ class RunFacts:
         if self.verdict is not None:
             return self.verdict.levels[0].at_chance is not None
         dense = self.retrained.get(0, {})
-        test, accuracy = TestSet.of(dense.get("test_set")), dense.get("test_accuracy")
-        return test is not None and accuracy is not None and test.is_at_chance(accuracy)
+        test = TestSet.of(dense.get("test_set"))
+        value = dense.get("test_metric", dense.get("test_accuracy"))
+        return test is not None and value is not None and test.is_at_chance(value)
 
     @property
     def missing(self) -> list[str]:
@@ -109,4 +119,6 @@ class RunFacts:
         environment: dict[str, Any] = tried(read_environment, path, {})
         epochs: list[dict[str, Any]] = tried(read_metrics, path, [])
         verdict = tried(Verdict.load, search, None)
-        return cls(search, environment, epochs, retrained, verdict, tuple(damaged))
+        measure: Measure = tried(Measure.of, environment.get("metric"), ACCURACY)
+        measure = measure if verdict is None else verdict.measure
+        return cls(search, environment, epochs, retrained, verdict, tuple(damaged), measure)

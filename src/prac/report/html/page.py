@@ -17,7 +17,8 @@ from prac.report.html.words import answer, numbers
 from prac.report.pictures import renderer
 from prac.report.tables import LONG, cell
 from prac.report.vega import Chart
-from prac.report.verdict_text import AS_GOOD, MEANING, control_text, level_cells, sentences
+from prac.report.verdict_text import AS_GOOD, control_text, level_cells, meaning, sentences
+from prac.runs import ACCURACY
 from prac.utils import printable
 
 HINT = (
@@ -123,13 +124,18 @@ def _judged(facts: RunFacts) -> Iterator[str]:
         for level in levels
     ]
     yield "<h2>The verdict by level</h2>"
-    yield from table(["level", "density", "test, %", "vs dense", "p", *controls, "verdict"], rows)
+    measure = facts.verdict.measure
+    yield from table(
+        ["level", "density", measure.column, "vs dense", "p", *controls, "verdict"], rows
+    )
     count = len(facts.verdict.seeds)
     mean = f"mean of {count} runs ± half the width of its 95 % interval"
-    notes = [f"Test: {mean if count > 1 else 'of one run each'}", "vs dense: in points"]
+    name = "" if measure == ACCURACY else f"{measure.name}{measure.direction}, "
+    unit = "in points" if measure.is_share else measure.vs_dense
+    notes = [f"Test: {name}{mean if count > 1 else 'of one run each'}", f"vs dense: {unit}"]
     if any(level.within_one_std(name) for level in levels for name in level.controls):
         notes.append("=: the control does as well as its ticket, within a standard deviation of it")
-    yield f'<p class="note">{text("; ".join(notes))}. {text(MEANING)}</p>'
+    yield f'<p class="note">{text("; ".join(notes))}. {text(meaning(measure))}</p>'
     meanings = list(sentences(facts.verdict))
     if meanings:
         yield "<h2>What the figures mean</h2>"

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any
 
 from prac.report import vega
+from prac.report.html.by_density import best_of, extreme, titled, value_of
 from prac.report.html.facts import RunFacts
 from prac.report.html.page import document, figures, missing_section, sentence, table, text
-from prac.report.html.words import RUN_COLUMNS, accuracies, answer, row
+from prac.report.html.words import RUN_COLUMNS, answer, row, tested
+from prac.runs import ACCURACY, Measure
 
 Named = Sequence[tuple[str, RunFacts]]
 
 
 def comparison_charts(runs: Sequence[RunFacts]) -> list[vega.Chart]:
-    """Return what is drawn of several runs: accuracies, iterations, sets."""
+    """Return what is drawn of several runs: what they reach, iterations, sets."""
     named = with_names(runs)
     spent = [
         (name, [run.search.cost(level.index).cost.iterations for level in run.levels])
@@ -24,7 +26,7 @@ def comparison_charts(runs: Sequence[RunFacts]) -> list[vega.Chart]:
     ]
     sizes = [(name, [level.set_size for level in run.levels]) for name, run in named]
     found = (
-        _accuracy(named),
+        *_by_density(named),
         _by_level("iterations", "Iterations to each ticket", spent),
         _by_level("examples", "Examples in each level's set", sizes),
     )
@@ -39,8 +41,8 @@ def comparison_page(runs: Sequence[RunFacts]) -> str:
         f"<h1>{title}</h1>",
         *table(["run", *RUN_COLUMNS], ([name, *row(run).values()] for name, run in named)),
         '<p class="note">Of each run the sparsest ticket that matches the dense network, or, where '
-        "that is not known, the sparsest that was trained alone. vs dense: in points; saved: of "
-        "IMP's iterations to that ticket.</p>",
+        f"that is not known, the sparsest that was trained alone. vs dense: {text(_units(runs))}; "
+        f"saved: of IMP's iterations to that ticket.</p>",
         *figures(drawn),
     ]
     for name, run in named:
@@ -49,6 +51,16 @@ def comparison_page(runs: Sequence[RunFacts]) -> str:
     rows = differences([run.search.settings for run in runs])
     different = table(["setting", *(name for name, _ in named)], rows) if rows else ["<p>None.</p>"]
     return document(title, [*body, "<h2>Settings that differ</h2>", *different], drawn)
+
+
+def _units(runs: Sequence[RunFacts]) -> str:
+    """Return what differences are in, of runs that may be measured by several metrics."""
+    measures = dict.fromkeys(run.measure for run in runs)
+    if list(measures) == [ACCURACY]:
+        return "in points"
+    units = ("in points" if of.is_share else "in its unit" for of in measures)
+    told = (f"of {of.name}{of.direction} {unit}" for of, unit in zip(measures, units, strict=True))
+    return ", ".join(told)
 
 
 def with_names(runs: Sequence[RunFacts]) -> list[tuple[str, RunFacts]]:
@@ -62,26 +74,37 @@ def with_names(runs: Sequence[RunFacts]) -> list[tuple[str, RunFacts]]:
     return list(zip(names, runs, strict=True))
 
 
-def _accuracy(runs: Named) -> vega.Chart | None:
+def _by_density(runs: Named) -> Iterator[vega.Chart | None]:
+    """Yield a chart of what is measured by density, for each metric that there is."""
+    measures = list(dict.fromkeys(run.measure for _, run in runs))
+    for number, measure in enumerate(measures):
+        name = measure.key if len(measures) == 1 else f"{measure.key}-{number}"
+        alike = [(of, run) for of, run in runs if run.measure == measure]
+        yield _of_measure(alike, measure, name)
+
+
+def _of_measure(runs: Named, measure: Measure, chart: str) -> vega.Chart | None:
     rows: list[dict[str, Any]] = []
     for name, run in runs:
         known = {level.index for level in run.verdict.levels} if run.verdict else run.retrained
         for level in sorted(known):
-            ours, _ = accuracies(run, level)
+            ours, _ = tested(run, level)
             if ours is not None and level < len(run.levels):
                 density = 100 * run.levels[level].density
-                rows.append({"run": name, "density": density, "accuracy": 100 * ours})
+                value = measure.factor * ours
+                rows.append({"run": name, "density": density, measure.key: value})
     if not rows:
         return None
     line = {"type": "line", "point": {"size": 50}}
-    told, names = vega.tips("run", "density", "accuracy"), [name for name, _ in runs]
-    layers = [vega.layer(line, vega.on_density(), vega.on_accuracy(), _by_run(names), told)]
-    best = max(rows, key=lambda found: found["accuracy"])
+    told = vega.tips("run", "density", measure.key, measure=measure)
+    place = {**vega.on_density(), **vega.on_value(measure)}
+    layers = [vega.layer(line, place, _by_run([name for name, _ in runs]), told)]
+    best = best_of(rows, measure)
     alt = (
-        f"Test accuracy by density of {len(runs)} runs; the highest is {best['accuracy']:.2f} % "
-        f"at a density of {best['density']:.2f} %, of {best['run']}."
+        f"Test {measure.name} by density of {len(runs)} runs; the {extreme(measure)} is "
+        f"{value_of(best, measure)} at a density of {best['density']:.2f} %, of {best['run']}."
     )
-    return vega.chart("accuracy", "Accuracy by density", alt, rows, layers)
+    return vega.chart(chart, f"{titled(measure)} by density", alt, rows, layers)
 
 
 def _by_level(field: str, title: str, found: list[tuple[str, list[int]]]) -> vega.Chart | None:

@@ -7,12 +7,12 @@ from itertools import cycle, islice
 from typing import Any
 
 from prac.report import vega
-from prac.report.html.accuracy import held_against
+from prac.report.html.by_density import averaged, held_against, titled
 from prac.report.html.page import document, figures, sentence, table, text
-from prac.report.verdict_text import MEANING_OF_ONE, control_text
+from prac.report.html.words import beside
+from prac.report.verdict_text import control_text, meaning_of_one
 from prac.report.win_text import (
     COSTS,
-    TRIED,
     answer_of,
     command_of,
     cost_cells,
@@ -21,14 +21,15 @@ from prac.report.win_text import (
     method_names,
     short_answer,
     tried_cells,
+    tried_heads,
     tried_note,
 )
 from prac.winning import OUTCOMES, Win
 
 
 def win_charts(win: Win) -> list[vega.Chart]:
-    """Return what is drawn of it: accuracy by density, the methods in colours."""
-    found = [_accuracy(win)]
+    """Return what is drawn of it: what is measured by density, the methods in colours."""
+    found = [_by_density(win)]
     return [chart for chart in found if chart is not None]
 
 
@@ -60,11 +61,8 @@ def _numbers(win: Win) -> Iterator[str]:
     if best is not None and dense is not None:
         about = f"ticket {best.level} of {best.method}"
         found.append(("of the prunable weights kept", f"{best.density:.2%}", about))
-        beside = f"{100 * (best.trials.mean - dense.mean):+.2f}"
-        about = (
-            f"points: {best.trials.mean:.2%} and {dense.mean:.2%}, means of {len(win.seeds)} runs"
-        )
-        found.append(("test accuracy beside the dense network's", beside, about))
+        runs = f"means of {len(win.seeds)} runs"
+        found.append(beside(win.measure, best.trials.mean, dense.mean, runs))
     if bill.imp is not None and bill.ratio is not None:
         about = f"{bill.total.iterations:,} instead of {bill.imp.iterations:,}, proof included"
         found.append(("of IMP's iterations", f"{bill.ratio:.1%}", about))
@@ -81,10 +79,10 @@ def _tried(win: Win) -> Iterator[str]:
     if not win.tried:
         return
     yield "<h2>The tickets that were tried</h2>"
-    yield from table(TRIED, [tried_cells(win, of) for of in win.tried])
+    yield from table(tried_heads(win), [tried_cells(win, of) for of in win.tried])
     note = tried_note(win)
     notes = f"{note[0].upper()}{note[1:]}"
-    yield f'<p class="note">{text(notes)}. {text(MEANING_OF_ONE)}</p>'
+    yield f'<p class="note">{text(notes)}. {text(meaning_of_one(win.measure))}</p>'
 
 
 def _controls(win: Win) -> Iterator[str]:
@@ -92,14 +90,16 @@ def _controls(win: Win) -> Iterator[str]:
     if level is None or not level.controls:
         return
     yield "<h2>Its controls</h2>"
+    measure = win.measure
     rows = [
-        [name, control_text(level, name), f"{100 * (of.mean - level.ticket.mean):+.2f}"]
+        [name, control_text(level, name), measure.difference(of.mean - level.ticket.mean)]
         for name, of in level.controls.items()
     ]
-    yield from table(["control", "test, %", "vs ticket"], rows)
+    yield from table(["control", measure.column, "vs ticket"], rows)
+    unit = "in points" if measure.is_share else measure.vs_dense
     yield (
-        '<p class="note">vs ticket: in points. =: the control does as well as the ticket, within a '
-        "standard deviation of it.</p>"
+        f'<p class="note">vs ticket: {text(unit)}. =: the control does as well as the ticket, '
+        f"within a standard deviation of it.</p>"
     )
 
 
@@ -137,17 +137,17 @@ def _made(win: Win) -> Iterator[str]:
     yield "</details>"
 
 
-def _accuracy(win: Win) -> vega.Chart | None:
-    """Mean test accuracy by density: a colour a method, the dense network's band behind."""
+def _by_density(win: Win) -> vega.Chart | None:
+    """Means on test data by density: a colour a method, the dense network's band behind."""
     if win.dense is None or not win.tried:
         return None
-    names = method_names(win)
+    names, measure = method_names(win), win.measure
     rows: list[dict[str, Any]] = [
         {
             "method": of.method,
             "network": f"ticket {of.level}",
             "density": 100 * of.density,
-            "accuracy": 100 * of.trials.mean,
+            measure.key: measure.factor * of.trials.mean,
             "runs": len(of.runs),
             "outcome": win.outcome(of),
         }
@@ -162,22 +162,26 @@ def _accuracy(win: Win) -> vega.Chart | None:
     seen = [name for name in looks if any(row["outcome"] == name for row in rows)]
     legend = {"orient": "bottom", "columns": 2, "symbolFillColor": vega.GREY}
     shapes = vega.by_name("outcome", seen, legend=legend, shape=map(looks.get, seen))
-    told = vega.tips("method", "network", "density", "accuracy", "runs", "outcome")
-    place = {**vega.on_density(), **vega.on_accuracy()}
+    fields = ("method", "network", "density", measure.key, "runs", "outcome")
+    told = vega.tips(*fields, measure=measure)
+    place = {**vega.on_density(), **vega.on_value(measure)}
     line = {"type": "line", "strokeWidth": 1.2, "opacity": 0.6}
     mark = {"type": "point", "filled": True, "size": 90, "opacity": 1}
     chosen = [row for row, of in zip(rows, win.tried, strict=True) if of == win.best]
     ring = {"type": "point", "filled": False, "size": 320, "strokeWidth": 2, "color": vega.GREY}
     layers = [
-        *held_against(win.dense),
+        *held_against(win.dense, measure),
         vega.layer(line, place, colour),
         vega.layer(mark, place, colour, shapes, told),
         vega.layer(ring, place, rows=chosen),
     ]
     reached = [f"{of.density:.1%} {win.outcome(of)}" for of in win.tried]
     alt = (
-        f"Mean test accuracy by density of the tickets that were tried; the dense network reaches "
-        f"{100 * win.dense.mean:.2f} %. Tickets: {', '.join(reached)}."
+        f"{averaged(measure)} by density of the tickets that were tried; the dense network "
+        f"reaches {measure.number(win.dense.mean)}{measure.unit}. Tickets: {', '.join(reached)}."
     )
-    title = "Accuracy by density; ringed: the ticket; grey: a standard deviation below dense"
-    return vega.chart("accuracy", title, alt, rows, layers)
+    side = vega.worse_side(measure)
+    title = (
+        f"{titled(measure)} by density; ringed: the ticket; grey: a standard deviation {side} dense"
+    )
+    return vega.chart(measure.key, title, alt, rows, layers)

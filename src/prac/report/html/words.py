@@ -8,6 +8,7 @@ from typing import Any
 from prac.report.html.facts import RunFacts
 from prac.report.tables import cell
 from prac.report.verdict_text import headline
+from prac.runs import ACCURACY, Measure
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,17 @@ def answer(facts: RunFacts) -> str:
     level = shown_level(facts)
     if level is None:
         return "No ticket yet."
-    ours, dense = accuracies(facts, level)
+    ours, dense = tested(facts, level)
+    measure = facts.measure
     cost = cost_sentence(facts.search.cost(level).iterations_saved)
     density = f"Ticket {level} keeps {facts.levels[level].density:.2%} of the prunable weights"
     if ours is None:
         return f"{density}; how it does alone was not measured. {cost}"
-    text = f"{density} and, trained alone, reaches {ours:.2%} on test data"
+    named = "" if measure == ACCURACY else f"{measure.name} of "
+    lower = measure.direction
+    text = f"{density} and, trained alone, reaches {named}{measure.text(ours)} on test data"
     if dense is not None:
-        text += f", the dense network {dense:.2%} (one run each: no verdict)"
+        text += f", the dense network {measure.text(dense)}{lower} (one run each: no verdict)"
         if facts.is_dense_at_chance:
             text += ", but that cannot be told from chance"
     return f"{text}. {cost}"
@@ -48,7 +52,7 @@ def cost_sentence(saved: float) -> str:
 
 
 def numbers(facts: RunFacts) -> list[Number]:
-    """Return density, accuracy and cost of the ticket that the answer is about."""
+    """Return density, value and cost of the ticket that the answer is about."""
     level = shown_level(facts)
     if level is None:
         return []
@@ -56,24 +60,30 @@ def numbers(facts: RunFacts) -> list[Number]:
     if facts.parameters is not None:
         about += f", {facts.parameters.density(facts.levels[level].kept):.2%} of the whole network"
     found = [Number("of the prunable weights kept", density, about)]
-    ours, dense = accuracies(facts, level)
+    ours, dense = tested(facts, level)
     if ours is not None and dense is not None and not facts.is_dense_at_chance:
         count = 1 if facts.verdict is None else len(facts.verdict.seeds)
         runs = "one run each" if count == 1 else f"means of {count} runs"
-        about = f"points: {ours:.2%} and {dense:.2%}, {runs}"
-        beside = f"{100 * (ours - dense):+.2f}"
-        found.append(Number("test accuracy beside the dense network's", beside, about))
+        found.append(Number(*beside(facts.measure, ours, dense, runs)))
     cost = facts.search.cost(level)
     about = f"{cost.cost.iterations:,} instead of {cost.imp.iterations:,}"
     return [*found, Number("of IMP's iterations saved", f"{cost.iterations_saved:.1%}", about)]
 
 
-def accuracies(facts: RunFacts, level: int) -> tuple[float | None, float | None]:
-    """Return the test accuracies of a level's ticket and of the dense network, where known."""
+def beside(measure: Measure, ours: float, dense: float, runs: str) -> tuple[str, str, str]:
+    """Return a name, a value and a line about it: a ticket beside the dense network."""
+    points = "points: " if measure.is_share else ""
+    about = f"{points}{measure.text(ours)} and {measure.text(dense)}, {runs}"
+    name = f"test {measure.name} beside the dense network's{measure.direction}"
+    return name, measure.difference(ours - dense), about
+
+
+def tested(facts: RunFacts, level: int) -> tuple[float | None, float | None]:
+    """Return what a level's ticket and the dense network reach on test data, where known."""
     judged = facts.judged(level)
     if judged is not None:
         return judged.ticket.mean, judged.dense.mean
-    ours, dense = (facts.retrained.get(one, {}).get("test_accuracy") for one in (level, 0))
+    ours, dense = (facts.retrained.get(one, {}).get("test_metric") for one in (level, 0))
     return ours, dense
 
 
@@ -103,15 +113,18 @@ def in_short(facts: RunFacts) -> dict[str, Any]:
         "levels": max(len(facts.levels) - 1, 0),
         "of": int(facts.search.settings["levels"]),
         "ticket": level,
-        **dict.fromkeys(("density", "accuracy", "difference", "iterations", "saved", "verdict")),
+        "metric": facts.measure.name,
+        **dict.fromkeys(("density", "value", "accuracy", "difference")),
+        **dict.fromkeys(("iterations", "saved", "verdict")),
     }
     if level is None:
         return found
-    ours, dense = accuracies(facts, level)
+    ours, dense = tested(facts, level)
     cost, judged = facts.search.cost(level), facts.judged(level)
     return found | {
         "density": facts.levels[level].density,
-        "accuracy": ours,
+        "value": ours,
+        "accuracy": ours if facts.measure == ACCURACY else None,
         "difference": None if ours is None or dense is None else ours - dense,
         "iterations": cost.cost.iterations,
         "saved": cost.iterations_saved,
@@ -129,10 +142,15 @@ def row(facts: RunFacts) -> dict[str, str]:
         f"{found['levels']}/{found['of']}",
         cell(found["ticket"], "d", unknown=""),
         cell(found["density"], ".2%", unknown=""),
-        cell(found["accuracy"], ".2%", unknown=""),
-        cell(found["difference"], "+.2f", 100, unknown=""),
+        facts.measure.text(found["value"], unknown="") + _named(facts.measure, found["value"]),
+        facts.measure.difference(found["difference"], unknown=""),
         found["verdict"] or "",
         cell(found["iterations"], ",d", unknown=""),
         cell(found["saved"], ".1%", unknown=""),
     )
     return dict(zip(RUN_COLUMNS, cells, strict=True))
+
+
+def _named(measure: Measure, value: float | None) -> str:
+    """Return the name of a metric behind its value, where it is not the accuracy."""
+    return "" if value is None or measure == ACCURACY else f" {measure.name}"

@@ -1,0 +1,53 @@
+"""What a search should say of what its dense network's training has shown.
+
+Sets are chosen by forgetting statistics, which tell examples apart only where a rule calls some of
+them right, and the same ones wrong at times.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from prac.algorithms import ForgettingTable
+from prac.config import SubsetConfig
+
+NEVER = 0.99
+"""From this share of examples that never count as right on, forgetting tells nothing of them."""
+
+ALWAYS = 0.999
+"""From this share that are learned and never forgotten on, hardly any is left to choose."""
+
+BY_CHANCE = "are drawn among them by chance"
+
+
+def never_right(table: ForgettingTable, members: Tensor, config: SubsetConfig) -> str | None:
+    """Return what to say where nearly none of the examples ever counts as right; None elsewhere."""
+    if config.rule not in ("prac", "cet"):
+        return None
+    share = float((~table.learned[members]).float().mean())
+    if share < NEVER:
+        return None
+    hold = "hold nearly all examples" if config.kept_fraction is None else BY_CHANCE
+    return (
+        f"{share:.1%} of the training examples never counted as right in level 0, so that "
+        f"forgetting tells nothing of them: the next sets {hold}; train longer, or let the "
+        f"task call more of them right, Task(correct=...)"
+    )
+
+
+def never_forgotten(table: ForgettingTable, members: Tensor, config: SubsetConfig) -> str | None:
+    """Return what to say where nearly all of the examples stay right once they are; else None."""
+    if config.rule not in ("prac", "cet"):
+        return None
+    lasting = table.learned[members] & (table.events[members] == 0)
+    share = float(lasting.float().mean())
+    if share < ALWAYS:
+        return None
+    hold = "hold little but what pruning makes the network misjudge, or a batch"
+    if config.kept_fraction is not None:
+        hold = BY_CHANCE
+    return (
+        f"{share:.1%} of the training examples were learned and never forgotten in level 0, so "
+        f"that forgetting tells nothing of them: the next sets {hold}; let the task call fewer of "
+        f"them right, Task(correct=...), unless the data is as easy as that"
+    )

@@ -1,0 +1,177 @@
+"""The ready tasks: which examples count as right, and what their losses leave out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import prac
+from prac import Task
+from prac.training import CLASSIFICATION, load_task
+from tests.conftest import quick
+
+
+def test_classification_without_anything_own_is_the_usual_one():
+    assert Task.classification() is CLASSIFICATION
+
+
+def test_an_ignored_example_counts_as_right_and_has_no_loss():
+    task = Task.classification(ignore_index=-1)
+    outputs, y = torch.tensor([[0.0, 2.0], [0.0, 2.0], [0.0, 2.0]]), torch.tensor([1, 0, -1])
+    assert task.correct(outputs, y).tolist() == [True, False, True]
+    assert task.loss(outputs, y) == F.cross_entropy(outputs[:2], y[:2])  # type: ignore[operator]
+    assert task.loss(outputs[2:], y[2:]) == 0  # type: ignore[operator]
+
+
+def test_smoothed_losses_of_examples_have_their_loss_as_mean():
+    task, outputs = Task.classification(label_smoothing=0.1), torch.randn(5, 3)
+    y = torch.tensor([0, 1, 2, 0, 1])
+    assert task.losses is not None
+    assert torch.allclose(task.losses(outputs, y).mean(), task.loss(outputs, y))  # type: ignore[operator]
+
+
+def test_regression_is_right_within_reach_in_every_number():
+    task = Task.regression(within=0.5)
+    outputs = torch.tensor([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
+    targets = torch.tensor([[1.5, 0.5], [1.0, 2.0], [1.0, 1.0]])
+    assert task.correct(outputs, targets).tolist() == [True, False, True]
+    assert task.losses is not None
+    assert task.losses(outputs, targets).mean() == task.loss(outputs, targets)  # type: ignore[operator]
+
+
+def test_regression_of_one_number_takes_either_shape():
+    task, outputs, targets = Task.regression(within=0.5), torch.ones(3, 1), torch.zeros(3)
+    assert task.loss(outputs, targets) == 1  # type: ignore[operator]
+    assert task.correct(outputs, targets).tolist() == [False] * 3
+
+
+def test_labels_are_right_all_together():
+    scores = torch.tensor([[1.0, -1.0], [1.0, 1.0]])
+    assert Task.multi_label().correct(scores, torch.tensor([[1, 0], [1, 0]])).tolist() == [
+        True,
+        False,
+    ]
+
+
+def test_a_picture_is_right_by_its_share_of_pixels():
+    outputs = (
+        F.one_hot(torch.tensor([[[0, 1], [1, 1]], [[0, 0], [0, 0]]]), 2).movedim(-1, 1).float()
+    )
+    targets = torch.tensor([[[0, 1], [1, 0]], [[1, 1], [0, -100]]])
+    assert Task.segmentation(right_share=0.75).correct(outputs, targets).tolist() == [True, False]
+    assert Task.segmentation(right_share=1 / 3).correct(outputs, targets).tolist() == [True, True]
+
+
+def test_a_sequence_is_right_by_its_share_of_tokens_without_padding():
+    outputs = F.one_hot(torch.tensor([[1, 2, 0], [1, 2, 0], [0, 0, 0]]), 3).float()
+    targets = torch.tensor([[1, 2, -100], [1, 0, 1], [-100, -100, -100]])
+    assert Task.language_model().correct(outputs, targets).tolist() == [True, False, True]
+
+
+class TestSoftTargets:
+    def test_they_train_and_are_right_where_the_likeliest_class_is(
+        self, small_net, digits, tmp_path
+    ):
+        x, y = digits
+        soft = 0.9 * F.one_hot(y, 10).float() + 0.01
+        config = quick(levels=1)
+        search = prac.find(
+            small_net(), (x[:300], soft[:300]), config, val=(x[300:400], soft[300:400]),
+            out=tmp_path / "run",
+        )  # fmt: skip
+        assert search.metric.name == "accuracy"
+        assert search.levels[0].best_val_accuracy > 0.3
+        _, history = prac.retrain(
+            search.tickets[1], small_net(), (x[:300], soft[:300]), config.train,
+            test=(x[400:500], soft[400:500]),
+        )  # fmt: skip
+        assert history.test_metric == history.test_accuracy
+
+    def test_el2n_takes_them(self, small_net, digits, tmp_path):
+        x, soft = digits[0][:200], F.one_hot(digits[1][:200], 10).float()
+        subset = prac.SubsetConfig(rule="el2n", kept_fraction=0.5, el2n_epoch=1)
+        train = prac.TrainConfig(epochs=2, batch_size=50, lr=0.1)
+        config = quick(levels=1, train=train, subset=subset)
+        hard = prac.find(small_net(), (x, digits[1][:200]), config, out=tmp_path / "hard")
+        search = prac.find(small_net(), (x, soft), config, out=tmp_path / "soft")
+        assert torch.equal(search.subset(1).indices, hard.subset(1).indices)
+
+    def test_rows_that_do_not_add_up_to_one_are_refused(self, small_net, digits, config, tmp_path):
+        x, soft = digits[0][:100], F.one_hot(digits[1][:100], 10).float() * 2
+        with pytest.raises(
+            prac.PracError, match="add up to 2, or are below 0: expected class prob"
+        ):
+            prac.find(small_net(), (x, soft), config(), out=tmp_path / "run")
+
+
+def test_an_ignored_label_passes_only_where_the_task_says_so(small_net, digits, config, tmp_path):
+    x, y = digits[0][:100], digits[1][:100].clone()
+    y[7] = -1
+    with pytest.raises(prac.PracError, match="example 7 has label -1"):
+        prac.find(small_net(), (x, y), config(), out=tmp_path / "run")
+    task = Task.classification(ignore_index=-1)
+    search = prac.find(small_net(), (x, y), config(levels=1), out=tmp_path / "run", task=task)
+    assert search.finished
+
+
+OWN = """
+import prac
+squares = prac.Task.regression(within=0.2)
+class Other: pass
+def made(): return prac.Task.multi_label()
+def picky(within): return prac.Task.regression(within=within)
+"""
+
+
+class TestByName:
+    def test_ready_ones_and_own_code(self, tmp_path, monkeypatch):
+        (tmp_path / "mytasks18.py").write_text(OWN)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        assert load_task("language-model").measure.name == "perplexity"
+        assert load_task("mytasks18:squares").measure.name == "mean squared error"
+        assert load_task("mytasks18:made").measure.name == "macro F1"
+
+    @pytest.mark.parametrize(
+        ("name", "fault"),
+        [
+            ("clasification", "did you mean 'classification'"),
+            ("mytasks18:nothing", "has no 'nothing'"),
+            ("mytasks18:Other", "is an Other: name a prac.Task"),
+            ("mytasks18:picky", "cannot be made without arguments"),
+        ],
+    )
+    def test_what_is_no_task(self, tmp_path, monkeypatch, name, fault):
+        (tmp_path / "mytasks18.py").write_text(OWN)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        with pytest.raises(prac.PracError, match=fault):
+            load_task(name)
+
+
+def test_the_names_are_those_that_settings_offer():
+    from prac.config import TASK_NAMES
+    from prac.training.named import READY
+
+    assert set(READY) == set(TASK_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(1.0, "never counted as right"), (0.0, "never forgotten")]
+)
+def test_a_rule_that_tells_nothing_apart_is_told(tmp_path, share, said):
+    """Nothing, or everything, counts as right: forgetting cannot choose."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(50, (64, 9), generator=generator)
+    model = nn.Sequential(nn.Embedding(50, 4), nn.Linear(4, 8), nn.Linear(8, 50))
+    notes = []
+    config = prac.SearchConfig.prac(
+        levels=1, train=prac.TrainConfig(epochs=3, batch_size=16, lr=0.01)
+    )
+    search = prac.find(
+        model, (tokens[:, :-1], tokens[:, 1:]), config, out=tmp_path / "run",
+        task=Task.language_model(right_share=share),
+        callback=lambda event: notes.append(event.facts.get("text", "")),
+    )  # fmt: skip
+    assert sum(said in note for note in notes) == 1
+    assert search.levels[1].set_size == (64 if share else 16)
