@@ -1,5 +1,7 @@
 from .cache import retrain_cached as retrain_cached
 from .controls import CONTROLS as CONTROLS
+from .definition import definition as definition
+from .definition import wins as wins
 from .judging import SEEDS as SEEDS
 from .judging import Judging as Judging
 from .judging import as_executed as as_executed
@@ -24,7 +26,5 @@ from .verdict import LevelVerdict as LevelVerdict
 from .verdict import Trial as Trial
 from .verdict import Trials as Trials
 from .verdict import Verdict as Verdict
-from .verdict import definition as definition
 from .verdict import listed as listed
-from .verdict import wins as wins
 from .verdict import worst_matching as worst_matching

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac import retired
 from prac.errors import PracError
+from prac.evaluation.definition import definition
 from prac.evaluation.shown import (
     barrier_in_short,
     level_in_short,
@@ -35,28 +36,6 @@ RELIABLE = 0.05
 
 STABLE_BARRIER = 0.02
 """Two networks with a lower error barrier are linearly connected (Frankle et al. 2020)."""
-
-
-def wins(measure: Measure = ACCURACY) -> str:
-    """Return what verdicts by a metric mean."""
-    reach = "at least the dense network's mean less"
-    if not measure.higher_is_better:
-        reach = "at most the dense network's mean plus"
-    return (
-        f"a ticket is winning or matching where, trained alone on all data, its {measure.mean} "
-        f"test {measure.name} is {reach} one standard deviation of the dense runs: winning if it "
-        f"starts from the initialisation and no control that was judged does as well as it, "
-        f"matching otherwise; at chance: the dense network cannot be told from one answer for all "
-        f"test examples, so that no ticket can be called winning"
-    )
-
-
-def definition(measure: Measure = ACCURACY) -> str:
-    """Return the same, with what stands beside verdicts on several levels."""
-    return (
-        f"{wins(measure)}; p: of a paired, one-sided t test that the ticket is worse than dense, "
-        f"pairs sharing the seed, each level by itself"
-    )
 
 
 @dataclass(frozen=True)
