@@ -255,6 +255,7 @@ UNUSED_PAIRS = {
     "--subset-rule cep --threshold 1": "--threshold is given but not used",
     "--subset s --threshold 1": "--threshold is given but not used",
     "--subset s --kept-fraction 0.5": "kept_fraction is set but subset_rule is 'fixed'",
+    "--optimizer torch.optim.RMSprop --momentum 0.5": "--momentum is given but not used: optimizer",
     "--gamma 0.5": "--gamma is given but not used: there are no milestones",
     "--schedule cosine --gamma 0.5": "--gamma is given but not used",
     "--schedule cosine --milestones 3": "milestones are set but schedule is 'cosine'",

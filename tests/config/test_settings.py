@@ -32,6 +32,7 @@ from prac.config import (
     StopConfig,
     SubsetConfig,
     TrainConfig,
+    default_of,
     every_setting,
     flag_of,
     flat,
@@ -57,6 +58,9 @@ BOUNDS = {
     "milestones": ">0",
     "gamma": ">0 <=1",
     "warmup": ">=0",
+    "clip_norm": ">0",
+    "accumulate": ">=1",
+    "ema_decay": ">0 <1",
     "drop_fraction": ">0 <1",
     "threshold": ">=0",
     "kept_fraction": ">0 <=1",
@@ -174,7 +178,7 @@ def test_no_bounded_number_is_missing_above():
 @pytest.mark.parametrize("name", LEAVES)
 def test_every_default_stands_and_has_its_help(name):
     _, field, _ = LEAVES[name]
-    assert made(name, field.default) == field.default
+    assert made(name, default_of(field)) == default_of(field)
     assert field.metadata["help"]
 
 
@@ -584,7 +588,7 @@ def test_a_type_checker_refuses_a_misspelt_setting_and_takes_a_right_one(tmp_pat
     # Of the package only the settings, without torch: a second instead of a minute.
     command = [sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=skip"]
     command += [f"--cache-dir={tmp_path / 'cache'}", "--no-error-summary", "typed.py"]
-    command += [str(source / name) for name in ("search.py", "settings.py")]
+    command += [str(source / name) for name in ("search.py", "settings.py", "train.py")]
     environment = {**os.environ, "MYPYPATH": str(source.parents[1])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     errors = [line for line in done.stdout.splitlines() if ": error: " in line]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from prac.config import OPTIMIZERS
 from prac.errors import PracError
 from prac.io import check_kind, opened, strict_yaml
 
@@ -111,6 +112,7 @@ UNUSED: tuple[tuple[tuple[str, ...], str, Callable[[Mapping[str, Any]], bool]], 
     (("cutoff",), "subset_rule is not 'el2n-ccs'", _is_not("subset_rule", "el2n-ccs")),
     (("sample_fraction",), "sampling is not 'fresh'", _is_not("sampling", "fresh")),
     (("drop_probability",), "sampling is not 'infobatch'", _is_not("sampling", "infobatch")),
+    (("momentum",), "optimizer is none of sgd, adam, adamw", _is_not("optimizer", *OPTIMIZERS)),
     (("gamma",), "there are no milestones", lambda settings: not settings["milestones"]),
     (
         ("val_seed",),

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prac.cli.given import check_exclusive
 from prac.cli.memory import keep_freed_memory
 from prac.cli.parser import Parser
-from prac.config import ABOUT_METHODS, PRESETS, Settings, every_setting, flag_of, from_flat
+from prac.config import (
+    ABOUT_METHODS,
+    PRESETS,
+    Settings,
+    default_of,
+    every_setting,
+    flag_of,
+    from_flat,
+)
 from prac.monitor import TRACKERS, Progress
 from prac.training import MOST_THREADS, RunControl, save_interval
 
@@ -52,16 +60,16 @@ def add_settings(
         if flag in hidden:
             text = argparse.SUPPRESS
         elif not recorded:
-            text += f" (default: {_shown(defaults.get(flag, field.default))})"
+            text += f" (default: {_shown(defaults.get(flag, default_of(field)))})"
         if hint is bool:
-            parser.flag(option, text, default=field.default)
+            parser.flag(option, text, default=default_of(field))
             continue
         parser.option(
             option,
             hint,
             metavar=field.metadata["unit"],
             help=text,
-            default=field.default,
+            default=default_of(field),
             names=field.metadata["names"],
             **field.metadata["bounds"],
         )
@@ -185,12 +193,14 @@ def tracked(
 
 
 def _shown(value: Any) -> str:
-    if value is None or value in ((), []):
+    if value is None or value in ((), [], {}):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (tuple, list)):
         return ",".join(map(_shown, value))
+    if isinstance(value, dict):
+        return ",".join(f"{name}={_shown(one)}" for name, one in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

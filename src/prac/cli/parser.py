@@ -26,6 +26,7 @@ class Parser(argparse.ArgumentParser):
     Attributes:
         actions: Options and arguments by destination, in the order of `--help`.
         names: Values that these are known to take, by destination, for completion.
+        given_by_name: Destinations of values by name that the command line has had so far.
     """
 
     def __init__(self, *, examples: Sequence[str], epilog: str = "", **more: Any) -> None:
@@ -39,6 +40,7 @@ class Parser(argparse.ArgumentParser):
         )
         self.actions: dict[str, argparse.Action] = {}
         self.names: dict[str, tuple[str, ...]] = {}
+        self.given_by_name: set[str] = set()
         self._groups: dict[str, Any] = {}
         self.group("arguments")
         self.group("options")
@@ -84,6 +86,7 @@ class Parser(argparse.ArgumentParser):
             metavar=metavar or _metavar(hint),
             default=default,
             type=reader(flag.replace("-", "_"), hint, **bounds),
+            **({"action": _Together} if typing.get_origin(hint) is dict else {}),
         )
 
     def numbers(self, flag: str, help: str, *, default: tuple[int, ...] | None = None) -> None:
@@ -128,6 +131,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             PracError: Naming what is not known, with the nearest names, or what is out of range.
         """
+        self.given_by_name.clear()
         options, rest = self.parse_known_args(list(arguments))
         for given in rest:
             if given.startswith("-") and given != "--":
@@ -147,6 +151,18 @@ class Parser(argparse.ArgumentParser):
         near = difflib.get_close_matches(name, options, n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(near)}?" if near else f"see {self.prog} --help"
         return PracError(f"unknown option {given}: {hint}")
+
+
+class _Together(argparse.Action):
+    """Puts values by name together where an option comes several times; a default is replaced."""
+
+    def __call__(self, parser: Any, namespace: Namespace, values: Any, flag: Any = None) -> None:
+        given: set[str] = parser.given_by_name
+        before = getattr(namespace, self.dest) if self.dest in given else {}
+        given.add(self.dest)
+        # Behind a bare -- argparse gives a list, which the settings refuse.
+        is_named = isinstance(values, dict)
+        setattr(namespace, self.dest, {**before, **values} if is_named else values)
 
 
 class _FromFile(argparse.Action):
@@ -185,6 +201,8 @@ def _metavar(hint: Any) -> str:
         return "{" + ",".join(choices) + "}"
     if typing.get_origin(inner) is tuple:
         return f"{_metavar(typing.get_args(inner)[0])},..."
+    if typing.get_origin(inner) is dict:
+        return "NAME=VALUE,..."
     return {int: "N", float: "X", str: "NAME"}.get(inner, "VALUE")
 
 
@@ -211,7 +229,7 @@ def reader(name: str, hint: Any, **bounds: float | None) -> Callable[[Any], Any]
     def read(given: Any) -> Any:
         # As of an unset variable: it would pass for the default, or for the current folder. Of a
         # list it says that there is nothing in it.
-        if given == "" and typing.get_origin(hint) is not tuple:
+        if given == "" and typing.get_origin(hint) not in (tuple, dict):
             raise PracError(f"{name} is empty: expected a value; for the default leave it out")
         value = checked(name, parsed(given, hint) if isinstance(given, str) else given, hint)
         check_bounds(name, value, bounds)

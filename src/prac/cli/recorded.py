@@ -15,10 +15,11 @@ from prac.config import (
     RetrainRecipe,
     flat,
     is_own_code,
+    own_code,
     starting_settings,
 )
 from prac.errors import PracError
-from prac.io import UNRECORDED, has_trained, shown, unrecorded_settings, with_unrecorded
+from prac.io import has_trained, shown, unrecorded_settings, with_unrecorded
 from prac.monitor import Progress
 
 if TYPE_CHECKING:
@@ -59,12 +60,13 @@ def own_settings(
             raise PracError(
                 f"{path}: was found from Python and does not name its {name}: pass --{name}"
             )
-    for name in ("model", "task"):
-        if is_own_code(str(own.get(name))) and early_value(arguments, name) is None:
+    named = {name: own[name] for name in ("model", "task") if is_own_code(str(own.get(name)))}
+    for name, value in {**named, **own_code(own)}.items():
+        if early_value(arguments, name) is None:
             # Code that the file alone names is never imported: the file may be anyone's.
             raise PracError(
-                f"{path}: names code of its own as its {name}: pass --{name} "
-                f"{shown(own[name])[1:-1]} if you trust that code"
+                f"{path}: names code of its own as its {name}: pass --{name.replace('_', '-')} "
+                f"{shown(value)[1:-1]} if you trust that code"
             )
     if early_value(arguments, "epochs") is not None:
         # The user's length takes the place of the search's, whatever that counts in.
@@ -81,11 +83,6 @@ def begun_by_older(out: Path) -> dict[str, Any]:
         if has_trained(folder):
             return unrecorded_settings(folder)
     return {}
-
-
-def told_newly(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings but for those that are as in an older prac, which did not record them."""
-    return {name: of for name, of in settings.items() if (name, of) not in UNRECORDED.items()}
 
 
 def problem_names(recipe: Recipe) -> tuple[str, str]:

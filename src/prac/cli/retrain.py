@@ -13,9 +13,9 @@ from prac.cli.given import check_used
 from prac.cli.options import add_run_options, add_settings, options_and_recipe, running, tracked
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
-from prac.cli.recorded import load_problem, own_settings, told_newly
+from prac.cli.recorded import load_problem, own_settings
 from prac.config import RetrainRecipe, flat
-from prac.io import check_kind, in_level
+from prac.io import check_kind, in_level, told_newly
 from prac.monitor import Progress
 from prac.utils import printable
 

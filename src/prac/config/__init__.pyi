@@ -23,10 +23,10 @@ from .search import SampleConfig as SampleConfig
 from .search import SearchConfig as SearchConfig
 from .search import StopConfig as StopConfig
 from .search import SubsetConfig as SubsetConfig
-from .search import TrainConfig as TrainConfig
 from .settings import Settings as Settings
 from .settings import check_bounds as check_bounds
 from .settings import checked as checked
+from .settings import default_of as default_of
 from .settings import every_setting as every_setting
 from .settings import flag_of as flag_of
 from .settings import flat as flat
@@ -34,3 +34,8 @@ from .settings import from_flat as from_flat
 from .settings import own_part as own_part
 from .settings import parsed as parsed
 from .settings import without_none as without_none
+from .train import BATCH_TRANSFORMS as BATCH_TRANSFORMS
+from .train import OPTIMIZERS as OPTIMIZERS
+from .train import SCHEDULES as SCHEDULES
+from .train import TrainConfig as TrainConfig
+from .train import own_code as own_code

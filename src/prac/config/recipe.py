@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from prac.config.presets import starting_settings
-from prac.config.search import SearchConfig, TrainConfig
+from prac.config.search import SearchConfig
 from prac.config.settings import Settings, flat, from_flat, setting
+from prac.config.train import TrainConfig
 from prac.errors import unknown_name
 
 # What sources and models know by name, without waiting for torch; a test compares them.

@@ -14,65 +14,13 @@ from prac.config.methods import method_settings
 from prac.config.prune import PruneConfig
 from prac.config.rewind import Rewind
 from prac.config.settings import Settings, flat, from_flat, setting
+from prac.config.train import TrainConfig
 from prac.errors import PracError
 
 MAX_SEED = 2**63 - 1  # What torch's generators take.
 
 SIZED = ("random", "el2n", "el2n-ccs")
 """Subset rules whose sets have a size that is set."""
-
-
-@dataclass(frozen=True, repr=False)
-class TrainConfig(Settings):
-    """One training: optimiser, length, learning rate. The length is scaled with the set's size."""
-
-    epochs: int = setting(160, "full length, in epochs over all training data", at_least=1)
-    iterations: int | None = setting(
-        None, "full length in optimiser steps, instead of epochs", at_least=1
-    )
-    batch_size: int = setting(128, "examples an optimiser step", at_least=1)
-    optimizer: Literal["sgd", "adam", "adamw"] = setting("sgd", "optimiser")
-    lr: float = setting(0.1, "peak learning rate", above=0)
-    momentum: float = setting(0.9, "momentum of sgd; first beta of adam", at_least=0, below=1)
-    weight_decay: float = setting(1e-4, "weight decay", at_least=0)
-    schedule: Literal["multi-step", "cosine", "constant"] = setting(
-        "multi-step", "shape of the learning rate"
-    )
-    milestones: tuple[float, ...] = setting(
-        (), "when a multi-step rate falls, in the unit of the length", above=0
-    )
-    gamma: float = setting(0.1, "factor of the rate at each milestone", above=0, at_most=1)
-    warmup: float = setting(0.0, "linear warm-up, in the unit of the length", at_least=0)
-    precision: Literal["auto", "fp32", "bf16"] = setting(
-        "auto", "arithmetic; auto is bf16 where the device gains by it"
-    )
-    execution: Literal[
-        "auto", "eager", "channels-last", "captured", "compiled", "compiled-captured"
-    ] = setting(
-        "auto", "how steps run; auto is the fastest by measuring, where a run is long enough"
-    )
-    validate_every: int = setting(
-        1, "epochs from one validation to the next; the last one is always validated", at_least=1
-    )
-
-    def _check_together(self) -> None:
-        unit = "epochs" if self.iterations is None else "iterations"
-        length = self.iterations or self.epochs
-        if list(self.milestones) != sorted(set(self.milestones)):
-            raise PracError(f"milestones are {list(self.milestones)}: expected an ascending list")
-        if self.schedule == "multi-step" and self.milestones and self.milestones[-1] >= length:
-            raise PracError(
-                f"milestone {self.milestones[-1]:g} comes at or after the end of {length} {unit}: "
-                f"lower it or train longer"
-            )
-        if self.schedule != "multi-step" and self.milestones:
-            raise PracError(
-                f"milestones are set but schedule is {self.schedule!r}: they need 'multi-step'"
-            )
-        if self.warmup >= length:
-            raise PracError(
-                f"warmup is {self.warmup:g} {unit}: expected less than the length, {length}"
-            )
 
 
 @dataclass(frozen=True, repr=False)
@@ -315,6 +263,11 @@ class SearchConfig(Settings):
             raise PracError(
                 f"pruning is 'learned' but sampling is {self.sample.rule!r}: what is descended is "
                 f"no mean of examples' losses; use all or fresh"
+            )
+        if self.train.precision == "fp16":
+            raise PracError(
+                "pruning is 'learned' but precision is 'fp16': gradients of scores are balanced "
+                "before any loss scaling; use bf16 or fp32"
             )
         if rewind.keeps_weights:
             raise PracError(

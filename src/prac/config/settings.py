@@ -10,6 +10,7 @@ import difflib
 import functools
 import math
 import operator
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,17 +37,25 @@ def setting(
 ) -> Any:
     """Declare a field of a settings dataclass; bounds hold for each element of a tuple.
 
-    `flag` is its flat name on the command line and in YAML, where that is not the field's; `unit`
+    A mapping as the default is copied for each object, and is none of what it is hashed by. `flag` is its flat name on the command line and in YAML, where that is not the field's; `unit`
     its placeholder in `--help`; `names` what shells complete, where the type does not say it.
     """
     bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
     metadata = {"help": help, "flag": flag, "bounds": bounds, "unit": unit, "names": tuple(names)}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=default.copy, hash=False, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def flag_of(field: dataclasses.Field[Any]) -> str:
     """Return a field's flat name."""
     return field.metadata.get("flag") or field.name
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """Return a field's default, a new one where it is a mapping."""
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
 
 
 class Settings:
@@ -121,6 +130,10 @@ def checked(name: str, value: Any, hint: Any) -> Any:
         if not isinstance(value, (tuple, list)):
             raise PracError(f"{name} is {shown(value)}: expected a list")
         return tuple(checked(name, element, arguments[0]) for element in value)
+    if origin is dict:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise PracError(f"{name} is {shown(value)}: expected values by name, such as alpha=0.2")
+        return {key: _plain(f"{name}: {key}", one) for key, one in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             return float(value)
@@ -133,6 +146,21 @@ def checked(name: str, value: Any, hint: Any) -> Any:
         kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
         expected = kinds.get(hint, f"a {getattr(hint, '__name__', hint)}")
         raise PracError(f"{name} is {shown(value)}: expected {expected}")
+    return value
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as YAML has it: tuples are lists; or raise a PracError."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(name, one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PracError(f"{name} is {value!r}: expected a finite number")
+    if value is not None and type(value) not in (bool, int, float, str):
+        raise PracError(
+            f"{name} is {shown(value)}: expected a number, true or false, text, or a list of these"
+        )
+    if isinstance(value, int) and abs(value) > 2**64:
+        raise PracError(f"{name} is too large: expected a number of 64 bits")
     return value
 
 
@@ -177,6 +205,8 @@ def flat(settings: Settings) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for path, field, _ in every_setting(type(settings)):
         value: Any = functools.reduce(getattr, path, settings)
+        if isinstance(value, dict):
+            value = {key: _plain(key, one) for key, one in value.items()}
         result[flag_of(field)] = list(value) if isinstance(value, tuple) else value
     return result
 
@@ -208,7 +238,11 @@ def own_part(cls: type[S], values: Mapping[str, Any]) -> S:
 
 
 def parsed(text: str, hint: Any) -> Any:
-    """Return text as YAML reads it where the hint asks for more than text; commas make lists."""
+    """Return text as YAML reads it where the hint asks for more than text; commas make lists.
+
+    >>> parsed("alpha=0.9,betas=[0.9,1e-4]", dict[str, Any])
+    {'alpha': 0.9, 'betas': [0.9, 0.0001]}
+    """
     inner = without_none(hint)
     if inner is not hint and text in ("none", "null", ""):
         return None
@@ -217,6 +251,8 @@ def parsed(text: str, hint: Any) -> Any:
             return []
         element = typing.get_args(inner)[0]
         return [parsed(part.strip(), element) for part in text.strip("[]").split(",")]
+    if typing.get_origin(inner) is dict:
+        return _by_name(text)
     if inner is str or typing.get_origin(inner) is Literal:
         return text
     try:
@@ -224,6 +260,34 @@ def parsed(text: str, hint: Any) -> Any:
         return float(text) if inner is float else strict_yaml(text.encode())
     except ValueError:
         return text
+
+
+def _by_name(text: str) -> Any:
+    """Return `name=value,...` as a mapping, or what YAML makes of another text."""
+    inside = text.strip()
+    try:
+        if inside in ("", "none"):
+            return {}
+        if inside[0] == "{":
+            return _numbers(strict_yaml(inside.encode()))
+        pairs = [part.partition("=") for part in re.split(r",(?![^\[]*\])", inside)]
+        if not all(name.strip() and equals for name, equals, _ in pairs):
+            return text
+        values = {name.strip(): strict_yaml(value.encode()) for name, _, value in pairs}
+        return _numbers(values) if len(values) == len(pairs) else text
+    except ValueError:
+        return text
+
+
+def _numbers(value: Any) -> Any:
+    """Return a value with numbers in the place of texts such as 1e-4, which YAML 1.1 leaves."""
+    if isinstance(value, dict):
+        return {key: _numbers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_numbers(one) for one in value]
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+        return float(value)
+    return value
 
 
 def without_none(hint: Any) -> Any:

@@ -14,7 +14,7 @@ from prac.config import TrainConfig, flat
 from prac.data import Examples
 from prac.errors import Damaged, PracError
 from prac.evaluation.retraining import read_history, retrain
-from prac.io import read_tensors, state_paths
+from prac.io import read_tensors, state_paths, told_newly
 from prac.runs import Ticket
 from prac.training import Problem, RunOptions, ignore
 
@@ -44,7 +44,7 @@ def retrain_cached(
         "ticket": ticket.digest,
         "fine_tuned": ticket.is_fine_tuned,
         "network": [list(problem.modules), _tensors(problem.model)],
-        "train": flat(config) | {"precision": problem.runtime.precision},
+        "train": told_newly(flat(config)) | {"precision": problem.runtime.precision},
         "seed": seed,
         "start": start,
         "data": [_content(data) for data in (problem.train, problem.val, test)],

@@ -10,7 +10,7 @@ import torch
 from prac.algorithms import ForgettingTable, Plan
 from prac.config import TrainConfig, flat
 from prac.evaluation.cache import kept_path
-from prac.io import read_tensors, write_tensors
+from prac.io import read_tensors, told_newly, write_tensors
 from prac.runs import RunFolder, RunState, Ticket, Weights
 from prac.training import Problem, RunOptions, Training, ignore, select_execution, train_level
 from prac.utils import derive_seed
@@ -48,7 +48,7 @@ class DenseRun:
         # What was not told had no name either.
         told_of_old = {k: v for k, v in {**identity, **of_old}.items() if k != "modules"}
         about, about_of_old = (
-            ["trunk", settings, one, pipeline, runtime.precision] for one in (identity, told_of_old)
+            ["trunk", told_newly(settings), one, pipeline, runtime.precision] for one in (identity, told_of_old)
         )
         path = kept_path(self.cache, about, about_of_old, "trunk-")
         kept = path / f"iteration_{point:08d}.safetensors"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from prac.config import Rewind, TrainConfig, own_part
+from prac.config import Rewind, TrainConfig, own_code, own_part
 from prac.data import Examples, as_examples
 from prac.errors import PracError, check_listed, unknown_name
 from prac.evaluation.cache import retrain_cached
@@ -87,6 +87,12 @@ def judge(
             raise unknown_name("control", name, CONTROLS)
     options = RunOptions.of(run)
     if config is None:
+        for name, value in own_code(search.settings).items():
+            # Code that the folder alone names is never imported: it may be anyone's.
+            raise PracError(
+                f"{search.path}: names code of its own as its {name}, {value!r}: pass config=, the "
+                f"search's train settings, if you trust that code"
+            )
         config = as_executed(own_part(TrainConfig, search.settings), search, options.device)
     judging = Judging.of(search, make_model, train, val, test, config, task, cache, options)
     judging.check_pools(pools)

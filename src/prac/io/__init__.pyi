@@ -24,6 +24,7 @@ from .files import read_environment as read_environment
 from .files import read_json as read_json
 from .files import read_settings as read_settings
 from .files import state_paths as state_paths
+from .files import told_newly as told_newly
 from .files import unrecorded_settings as unrecorded_settings
 from .files import with_unrecorded as with_unrecorded
 from .files import write_atomic as write_atomic

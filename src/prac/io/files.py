@@ -161,8 +161,23 @@ _OF_LEVELS = {
     "level_prunings": 1,
 }
 _OF_PROBLEM = {"task": "classification"}
-UNRECORDED = {**_OF_PICTURES, **_OF_LEVELS, **_OF_PROBLEM}
-"""How prac 0.1 read pictures and trained levels: its runs do not record it, without a choice."""
+_OF_TRAINING: dict[str, Any] = {
+    "optimizer_args": {},
+    "decay_norms": True,
+    "schedule_args": {},
+    "clip_norm": None,
+    "accumulate": 1,
+    "ema_decay": None,
+    "batch_transform": "none",
+    "batch_transform_args": {},
+}
+UNRECORDED = {**_OF_PICTURES, **_OF_LEVELS, **_OF_PROBLEM, **_OF_TRAINING}
+"""How prac 0.1 read pictures and trained: its runs do not record it, without a choice."""
+
+
+def told_newly(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings but for those that are as in an older prac, which did not record them."""
+    return {name: of for name, of in settings.items() if (name, of) not in UNRECORDED.items()}
 
 
 def unrecorded_settings(run: Path) -> dict[str, Any]:
@@ -185,6 +200,7 @@ def _unrecorded(settings: Mapping[str, Any]) -> dict[str, Any]:
     values = {
         **({**_OF_PICTURES, **_OF_PROBLEM} if "data" in settings else {}),
         **(_OF_LEVELS if "subset_rule" in settings else {}),
+        **(_OF_TRAINING if "optimizer" in settings else {}),
     }
     return {name: value for name, value in values.items() if name not in settings}
 
