@@ -22,7 +22,8 @@ from prac.cli.memory import keep_freed_memory
 from prac.models import prunable, snapshot
 from prac.runs import RunState
 from prac.training import CLASSIFICATION, Problem, Runtime, Training
-from prac.training.level import check_converging, ended_epoch, record_segment
+from prac.training.diverged import check_converging
+from prac.training.level import ended_epoch, record_segment
 from prac.training.loop import fit
 from prac.training.optimizer import make_optimizer
 from prac.training.step import STEPS_BEFORE_CAPTURE, Step

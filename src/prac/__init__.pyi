@@ -11,7 +11,7 @@ from .config.search import SampleConfig as SampleConfig
 from .config.search import SearchConfig as SearchConfig
 from .config.search import StopConfig as StopConfig
 from .config.search import SubsetConfig as SubsetConfig
-from .config.search import TrainConfig as TrainConfig
+from .config.train import TrainConfig as TrainConfig
 from .data.load import load_data as load_data
 from .errors import PracError as PracError
 from .evaluation.judging import judge as judge

@@ -203,7 +203,7 @@ def test_a_value_of_another_type_is_refused_by_name(name, value):
 
 def test_a_choice_misspelt_gets_the_nearest():
     with pytest.raises(PracError, match=r"unknown optimizer 'adamv': did you mean .*'adamw'"):
-        TrainConfig(optimizer="adamv")  # type: ignore[arg-type]
+        TrainConfig(optimizer="adamv")
     with pytest.raises(PracError, match="unknown subset_rule 'prak': did you mean 'prac'"):
         SubsetConfig(rule="prak")  # type: ignore[arg-type]
 

@@ -29,7 +29,8 @@ from prac.training import (
     loop,
     scores_of,
 )
-from prac.training.level import check_converging, ended_epoch, record_segment
+from prac.training.diverged import check_converging
+from prac.training.level import ended_epoch, record_segment
 from prac.training.optimizer import make_optimizer, optimizer_tensors
 from prac.utils import on_cpu
 from tests.cuda_graphs import Counting

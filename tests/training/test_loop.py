@@ -388,7 +388,7 @@ def test_the_optimizer_is_the_configured_one_over_what_trains():
     model = network()
     model[0].weight.requires_grad_(False)
     for name, kind in [("sgd", "SGD"), ("adam", "Adam"), ("adamw", "AdamW")]:
-        config = TrainConfig(optimizer=name, lr=0.3, momentum=0.8, weight_decay=0.02)  # type: ignore[arg-type]
+        config = TrainConfig(optimizer=name, lr=0.3, momentum=0.8, weight_decay=0.02)
         optimizer = make_optimizer(model, config, CPU)
         assert type(optimizer).__name__ == kind
         (group,) = optimizer.param_groups

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-Schedule = Literal["multi-step", "cosine", "constant"]
+Schedule = Literal["multi-step", "cosine", "constant", "own"]
 Scaling = Literal["linear", "epochs", "none"]
 
 
@@ -36,12 +37,14 @@ class Plan:
         iterations: Length of the training.
         iterations_per_epoch: Batches in one pass over the set.
         lr: Peak learning rate.
-        schedule: "multi-step", "cosine" (to zero) or "constant".
+        schedule: "multi-step", "cosine" (to zero), "constant" or "own".
         milestones: Iterations from which the rate is multiplied by `gamma` once more.
         gamma: Factor at each milestone.
         warmup: Iterations over which the rate grows linearly to its peak.
         scheduled: Iterations that the rate is scheduled for, where the training is cut short.
         factor: Of all rates from iteration `factor_from` on.
+        shape: Progress, from 0 to below 1 -> factor of `lr`, where the schedule is "own". Progress
+            is counted from the beginning on, the warm-up included.
     """
 
     iterations: int
@@ -54,6 +57,7 @@ class Plan:
     scheduled: int | None = None
     factor: float = 1.0
     factor_from: int = 0
+    shape: Callable[[float], float] | None = None
 
     def __repr__(self) -> str:
         """Return the call that makes it, without what is as ever.
@@ -99,8 +103,11 @@ class Plan:
     def _scheduled_lr(self, iteration: int) -> float:
         if iteration < self.warmup:
             return self.lr * (iteration + 1) / self.warmup
+        length = self.iterations if self.scheduled is None else self.scheduled
+        if self.schedule == "own":
+            assert self.shape is not None, "an own schedule has a shape"
+            return self.lr * float(self.shape(iteration / max(length, 1)))
         if self.schedule == "cosine":
-            length = self.iterations if self.scheduled is None else self.scheduled
             done = (iteration - self.warmup) / max(length - self.warmup, 1)
             return self.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         if self.schedule == "multi-step":
@@ -151,6 +158,7 @@ def scaled_plan(
     gamma: float = 0.1,
     warmup: float = 0,
     scaling: Scaling = "linear",
+    shape: Callable[[float], float] | None = None,
 ) -> Plan:
     """Return the plan of a training on `kept` of `total` examples.
 
@@ -172,6 +180,7 @@ def scaled_plan(
         gamma: Factor at each milestone.
         warmup: In the unit of the length.
         scaling: How the length follows the set's size.
+        shape: Of an own schedule, as a `Plan` has it.
 
     >>> scaled_plan(kept=50, total=100, batch_size=10, lr=1.0, epochs=4).iterations
     20
@@ -205,4 +214,5 @@ def scaled_plan(
         milestones=tuple(max(1, round(m * unit_full * share)) for m in milestones),
         gamma=gamma,
         warmup=round(warmup * unit_full * share),
+        shape=shape,
     )

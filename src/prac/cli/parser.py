@@ -9,7 +9,7 @@ import shutil
 import textwrap
 import typing
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 from prac.cli.given import read_options
@@ -86,7 +86,7 @@ class Parser(argparse.ArgumentParser):
             metavar=metavar or _metavar(hint),
             default=default,
             type=reader(flag.replace("-", "_"), hint, **bounds),
-            **({"action": _Together} if typing.get_origin(hint) is dict else {}),
+            **({"action": _Together} if typing.get_origin(hint) is Mapping else {}),
         )
 
     def numbers(self, flag: str, help: str, *, default: tuple[int, ...] | None = None) -> None:
@@ -201,7 +201,7 @@ def _metavar(hint: Any) -> str:
         return "{" + ",".join(choices) + "}"
     if typing.get_origin(inner) is tuple:
         return f"{_metavar(typing.get_args(inner)[0])},..."
-    if typing.get_origin(inner) is dict:
+    if typing.get_origin(inner) is Mapping:
         return "NAME=VALUE,..."
     return {int: "N", float: "X", str: "NAME"}.get(inner, "VALUE")
 
@@ -229,7 +229,7 @@ def reader(name: str, hint: Any, **bounds: float | None) -> Callable[[Any], Any]
     def read(given: Any) -> Any:
         # As of an unset variable: it would pass for the default, or for the current folder. Of a
         # list it says that there is nothing in it.
-        if given == "" and typing.get_origin(hint) not in (tuple, dict):
+        if given == "" and typing.get_origin(hint) not in (tuple, Mapping):
             raise PracError(f"{name} is empty: expected a value; for the default leave it out")
         value = checked(name, parsed(given, hint) if isinstance(given, str) else given, hint)
         check_bounds(name, value, bounds)

@@ -37,7 +37,8 @@ def setting(
 ) -> Any:
     """Declare a field of a settings dataclass; bounds hold for each element of a tuple.
 
-    A mapping as the default is copied for each object, and is none of what it is hashed by. `flag` is its flat name on the command line and in YAML, where that is not the field's; `unit`
+    A mapping as the default is copied for each object, and is none of what it is hashed by.
+    `flag` is its flat name on the command line and in YAML, where that is not the field's; `unit`
     its placeholder in `--help`; `names` what shells complete, where the type does not say it.
     """
     bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
@@ -130,7 +131,7 @@ def checked(name: str, value: Any, hint: Any) -> Any:
         if not isinstance(value, (tuple, list)):
             raise PracError(f"{name} is {shown(value)}: expected a list")
         return tuple(checked(name, element, arguments[0]) for element in value)
-    if origin is dict:
+    if origin is Mapping:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise PracError(f"{name} is {shown(value)}: expected values by name, such as alpha=0.2")
         return {key: _plain(f"{name}: {key}", one) for key, one in value.items()}
@@ -240,7 +241,7 @@ def own_part(cls: type[S], values: Mapping[str, Any]) -> S:
 def parsed(text: str, hint: Any) -> Any:
     """Return text as YAML reads it where the hint asks for more than text; commas make lists.
 
-    >>> parsed("alpha=0.9,betas=[0.9,1e-4]", dict[str, Any])
+    >>> parsed("alpha=0.9,betas=[0.9,1e-4]", Mapping[str, Any])
     {'alpha': 0.9, 'betas': [0.9, 0.0001]}
     """
     inner = without_none(hint)
@@ -251,7 +252,7 @@ def parsed(text: str, hint: Any) -> Any:
             return []
         element = typing.get_args(inner)[0]
         return [parsed(part.strip(), element) for part in text.strip("[]").split(",")]
-    if typing.get_origin(inner) is dict:
+    if typing.get_origin(inner) is Mapping:
         return _by_name(text)
     if inner is str or typing.get_origin(inner) is Literal:
         return text

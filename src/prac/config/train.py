@@ -46,7 +46,7 @@ class TrainConfig(Settings):
         "package.module:callable",
         names=OPTIMIZERS,
     )
-    optimizer_args: dict[str, Any] = setting(
+    optimizer_args: Mapping[str, Any] = setting(
         {}, "more of its keywords, such as nesterov=true or betas=[0.9,0.98]"
     )
     lr: float = setting(0.1, "peak learning rate", above=0)
@@ -61,7 +61,7 @@ class TrainConfig(Settings):
         "torch.optim.lr_scheduler.PolynomialLR or package.module:callable",
         names=SCHEDULES,
     )
-    schedule_args: dict[str, Any] = setting({}, "keywords of a schedule by its name")
+    schedule_args: Mapping[str, Any] = setting({}, "keywords of a schedule by its name")
     milestones: tuple[float, ...] = setting(
         (), "when a multi-step rate falls, in the unit of the length", above=0
     )
@@ -85,7 +85,7 @@ class TrainConfig(Settings):
         "what is done to training batches: none, mixup, cutmix or package.module:callable",
         names=BATCH_TRANSFORMS,
     )
-    batch_transform_args: dict[str, Any] = setting({}, "its keywords, such as alpha=0.2")
+    batch_transform_args: Mapping[str, Any] = setting({}, "its keywords, such as alpha=0.2")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto", "arithmetic; auto is bf16 where the device gains by it; fp16 scales the loss"
     )
@@ -163,8 +163,8 @@ def own_code(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_torchs(name: str) -> bool:
-    place = name.replace(":", ".")
-    return place.startswith("torch.optim.") and all(part.isidentifier() for part in place.split("."))
+    parts = name.replace(":", ".").split(".")
+    return parts[:2] == ["torch", "optim"] and all(map(str.isidentifier, parts))
 
 
 def _is_dotted(name: str) -> bool:

@@ -48,7 +48,8 @@ class DenseRun:
         # What was not told had no name either.
         told_of_old = {k: v for k, v in {**identity, **of_old}.items() if k != "modules"}
         about, about_of_old = (
-            ["trunk", told_newly(settings), one, pipeline, runtime.precision] for one in (identity, told_of_old)
+            ["trunk", told_newly(settings), one, pipeline, runtime.precision]
+            for one in (identity, told_of_old)
         )
         path = kept_path(self.cache, about, about_of_old, "trunk-")
         kept = path / f"iteration_{point:08d}.safetensors"

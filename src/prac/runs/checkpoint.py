@@ -41,7 +41,7 @@ _SCALARS = (
 )
 # States of prac 0.1 have none of these; their metric is the accuracy.
 _LATER_SCALARS = ("best_loss", "stage", "best_metric")
-_WEIGHTS = ("weights", "optimizer", "rewind", "best", "source")
+_WEIGHTS = ("weights", "optimizer", "average", "rewind", "best", "source")
 _MASKS = ("masks", "candidate")
 _LAID_OUT = ("weights", "optimizer")  # The other weights lie as the model's do.
 
@@ -253,7 +253,7 @@ def _check(path: Path | str, state: RunState) -> None:
         raise damaged(path, fault)
     if state.best_accuracy > 1:
         raise damaged(path, f"its best accuracy is {state.best_accuracy}: expected at most 1")
-    others = {group: getattr(state, group) for group in ("rewind", "best", "source")}
+    others = {group: getattr(state, group) for group in ("average", "rewind", "best", "source")}
     others = {group: weights for group, weights in others.items() if weights}
     for group, weights in others.items():
         _check_like(path, group, weights, "weights", state.weights)

@@ -28,6 +28,8 @@ class RunState:
         table: This level's forgetting statistics, of all training examples; of all levels so far
             where weights are carried.
         optimizer: The optimiser's tensors by flat name; empty where it begins anew.
+        average: The exponential moving average of this level's weights so far, with the network's
+            buffers; None where none is asked for.
         rewind: The weights of the next tickets, once the rewind point has passed.
         candidate: The masks that pruning would have given after the last epoch.
         distances: This level's mask distances, one an epoch from the second on.
@@ -56,6 +58,7 @@ class RunState:
     members: Tensor
     table: ForgettingTable
     optimizer: dict[str, Tensor] = field(default_factory=dict)
+    average: Weights | None = None
     rewind: Weights | None = None
     candidate: Masks | None = None
     distances: tuple[float, ...] = ()

@@ -268,6 +268,7 @@ def at_rewind_point(
         step=0,
         weights=weights,
         optimizer={},
+        average=None,
         epoch_losses=state.epoch_losses[:0],
         epoch_examples=0,
         epoch_correct=0,
@@ -319,10 +320,18 @@ def objective_of(problem: Problem, state: RunState, plan: SearchPlan) -> Objecti
 
 
 def how_trained(config: SearchConfig) -> TrainConfig:
-    """Return how a method's scores are trained; their rate and its schedule are the level's."""
+    """Return how a method's scores are trained; their rate and its schedule are the level's.
+
+    What else is set of a training is about the network's weights: their optimiser, gradients, their
+    average, and batches that they fit.
+    """
+    of_weights = ("optimizer_args", "decay_norms", "clip_norm", "accumulate", "ema_decay")
+    of_batches = ("batch_transform", "batch_transform_args")
+    usual = {name: getattr(TrainConfig(), name) for name in (*of_weights, *of_batches)}
+    train = replace(config.train, **usual)
     if config.prune.score == "gem-miner":
-        return replace(config.train, optimizer="sgd", momentum=0.9, weight_decay=SCORE_DECAY)
-    return replace(config.train, optimizer="adam", momentum=0.9, weight_decay=0.0)
+        return replace(train, optimizer="sgd", momentum=0.9, weight_decay=SCORE_DECAY)
+    return replace(train, optimizer="adam", momentum=0.9, weight_decay=0.0)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from .evaluate import scores_of as scores_of
 from .level import SampleRule as SampleRule
 from .level import Training as Training
 from .level import all_members as all_members
-from .level import plan_for as plan_for
 from .level import train_level as train_level
 from .metric import Metric as Metric
 from .named import load_task as load_task
@@ -21,6 +20,7 @@ from .run_options import RunOptions as RunOptions
 from .run_options import ignore as ignore
 from .runtime import Runtime as Runtime
 from .runtime import environment as environment
+from .schedule import plan_for as plan_for
 from .step import Objective as Objective
 from .step import batch_loss as batch_loss
 from .task import CLASSIFICATION as CLASSIFICATION

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from prac.config import TrainConfig
+from prac.config import OPTIMIZERS, TrainConfig
 from prac.errors import PracError, is_out_of_memory
 from prac.io import has_trained, read_environment
 from prac.models import begin_training_, copied
+from prac.training.descent import Descent
 from prac.training.determinism import noting_randomness
 from prac.training.optimizer import make_optimizer
 from prac.training.problem import Problem
@@ -171,6 +172,9 @@ def choose(problem: Problem, config: TrainConfig, iterations: int) -> Choice:
         for name in stage.names:
             if name == "channels-last" and not has_images:
                 continue
+            if (why := not_captured(name, config, problem.runtime.precision)) is not None:
+                failed[name] = why
+                continue
             trial = _Trial(problem, config, name)
             try:
                 trial.check(eager.losses[0])
@@ -200,6 +204,8 @@ def check_execution(problem: Problem, config: TrainConfig, name: str) -> None:
     if name == "eager":
         return
     check_device(name, problem.runtime.device)
+    if (why := not_captured(name, config, problem.runtime.precision)) is not None:
+        raise PracError(f"execution {name!r} is not to be had: {why}: use auto or compiled")
     trial = _Trial(problem, config, name)
     try:
         trial.check()
@@ -211,6 +217,26 @@ def check_device(name: str, device: torch.device) -> None:
     """Raise a PracError where an execution is not to be had on a device of that kind."""
     if "captured" in name and device.type != "cuda":
         raise PracError(f"execution {name!r} needs a CUDA device: use auto or compiled")
+
+
+def not_captured(name: str, config: TrainConfig, precision: str) -> str | None:
+    """Return why steps are not replayed in an execution; None where they are, or none would be.
+
+    Only what was seen to give the same steps when replayed is captured.
+    """
+    if "captured" not in name:
+        return None
+    usual = TrainConfig()
+    names = ("optimizer_args", "decay_norms", "clip_norm", "accumulate", "ema_decay")
+    set_here = [
+        of for of in (*names, "batch_transform") if getattr(config, of) != getattr(usual, of)
+    ]
+    set_here += ["optimizer"] * (config.optimizer not in OPTIMIZERS)
+    set_here += ["precision"] * (precision == "fp16")
+    if not set_here:
+        return None
+    value = precision if set_here[0] == "precision" else getattr(config, set_here[0])
+    return f"steps with {set_here[0]} {value!r} are not replayed"
 
 
 class _Trial:
@@ -226,6 +252,7 @@ class _Trial:
         self._runtime.prepare_(model)
         sparse = problem.has_sparse_gradients
         optimizer = make_optimizer(model, config, self._runtime, sparse=sparse)
+        self._descent = Descent.of(config, self._runtime)
         self._step: Step | None = self._step_of(model, optimizer, problem.task, self._batch.rows)
         self._held = held_generators(problem.model)  # Some of them are shared with the copy.
         self.losses: list[float] = []
@@ -233,7 +260,15 @@ class _Trial:
     def _step_of(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, task: Task, size: int
     ) -> Step:
-        return Step(model, optimizer, {}, task=task, runtime=self._runtime, batch_size=size)
+        return Step(
+            model,
+            optimizer,
+            {},
+            task=task,
+            runtime=self._runtime,
+            batch_size=size,
+            descent=self._descent,
+        )
 
     def check(self, expected: float | None = None) -> None:
         """Train until nothing more is set up.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,12 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prac.algorithms import Masks, Plan, Scaling, kept, mask_distance, scaled_plan
+from prac.algorithms import Masks, Plan, kept, mask_distance
 from prac.config import TrainConfig
 from prac.errors import PracError
 from prac.events import Event
 from prac.models import restore_, snapshot
 from prac.runs import Cost, RunFolder, RunState, Weights
+from prac.training.average import WeightAverage
+from prac.training.batch_transform import batch_transform_of
+from prac.training.descent import Descent
+from prac.training.diverged import check_converging
 from prac.training.evaluate import el2n_scores
 from prac.training.finite import check_again, check_scale
 from prac.training.loop import Segment, fit
@@ -26,25 +30,16 @@ from prac.training.optimizer import (
     mask_optimizer_,
     optimizer_tensors,
     restore_optimizer_,
+    set_weight_decay_,
 )
 from prac.training.problem import Problem
 from prac.training.run_options import RunOptions
 from prac.training.step import Objective
 from prac.training.validation import finite, validated
-from prac.utils import flattened
 
 BEAT_SECONDS = 0.25  # From one iteration that is told of to the next.
 # After an epoch's end, until its state is written: by then a device has some steps to do.
 HOLD_SECONDS = 0.02
-
-
-def plan_for(
-    config: TrainConfig, kept_examples: int, total: int, scaling: Scaling = "linear"
-) -> Plan:
-    """Return the plan of a training on `kept_examples` of `total` examples."""
-    keys = ("batch_size", "lr", "epochs", "iterations", "schedule", "milestones", "gamma", "warmup")
-    settings: dict[str, Any] = {key: getattr(config, key) for key in keys}
-    return scaled_plan(kept=kept_examples, total=total, scaling=scaling, **settings)
 
 
 SampleRule = Callable[[RunState, int], tuple[Tensor, Tensor | None]]
@@ -136,8 +131,11 @@ def train_level(
     restore_(model, state.weights)
     sparse = problem.has_sparse_gradients
     optimizer = make_optimizer(model, training.config, problem.runtime, sparse=sparse)
+    descent = Descent.of(training.config, problem.runtime)
     if state.optimizer:
-        restore_optimizer_(optimizer, state.optimizer)
+        restore_optimizer_(optimizer, descent.restore_(state.optimizer))
+    average = average_of(training.config, model, state)
+    transform = batch_transform_of(training.config)
     if training.mark == state.step == 0:
         state = replace(state, rewind=state.weights)
     if training.is_over(state):
@@ -162,10 +160,11 @@ def train_level(
         """Train on under masks and a weight decay that do not change."""
         if state.step == 0 or state.step in training.prunings:
             mask_optimizer_(optimizer, model, state.masks)
+            if average is not None:
+                average.mask_(state.masks)
         start = training.weight_decay_from
         if training.weight_decay is not None and start is not None and state.step >= start:
-            for group in optimizer.param_groups:
-                group["weight_decay"] = training.weight_decay
+            set_weight_decay_(optimizer, training.weight_decay)
         return fit(
             model,
             optimizer,
@@ -182,6 +181,9 @@ def train_level(
             with_losses=training.with_losses,
             judges_alone=problem.task_draws,
             objective=None if training.objective is None else training.objective(state),
+            descent=descent,
+            average=average,
+            transform=transform,
         )
 
     while not training.is_over(state):
@@ -194,7 +196,7 @@ def train_level(
                     check_again(problem, "training", problem.train, segment.ids)
                     check_scale(problem, problem.train, segment.ids[: problem.batch_size])
                     raise
-                state = record_segment(state, segment, model, training.mark)
+                state = record_segment(state, segment, model, training.mark, average)
                 scored = training.scored_passes * len(segment.ids)
                 state = state.add_cost(Cost(examples_scored=scored))
                 facts: dict[str, Any] | None = None
@@ -207,7 +209,8 @@ def train_level(
                 is_over = training.is_over(state)
                 if segment.ends_epoch or run_control.wants_save or is_over:
                     now = time.perf_counter()
-                    state = replace(state, optimizer=optimizer_tensors(optimizer))
+                    kept_now = optimizer_tensors(optimizer) | descent.tensors()
+                    state = replace(state, optimizer=kept_now)
                     state = state.add_cost(Cost(seconds=now - started))
                     folder.commit(state, *([] if facts is None else [facts]), hold=True)
                     run_control.saved(folder.seconds_to_save)
@@ -229,44 +232,22 @@ def train_level(
     return state
 
 
-def check_converging(state: RunState, segment: Segment, model: nn.Module, plan: Plan) -> None:
-    """Raise a PracError if training has diverged: nothing from there on is worth keeping."""
-    what, iteration = "the loss is", segment.diverged_at
-    each = segment.example_losses
-    if iteration is None and each is not None and not bool(each.isfinite().all()):
-        bad = int(segment.ids[int((~each.isfinite()).nonzero()[0])])
-        raise PracError(
-            f"an example's loss is not finite at level {state.level}, epoch "
-            f"{plan.epochs_begun(segment.step)}: the task's `losses` gave it for example {bad}, "
-            f"although `loss`, their mean over a batch, is finite: mend `losses`"
-        )
-    if iteration is None:
-        finite = [values.isfinite().all() for values in _by_type(model.parameters())]
-        # A buffer may be infinite, as an attention mask is.
-        finite += [~values.isnan().any() for values in _by_type(model.buffers())]
-        if bool(torch.stack(finite).all()):
-            return
-        what, iteration = "a weight is", segment.step
-    raise PracError(
-        f"{what} not finite at level {state.level}, epoch {plan.epochs_begun(iteration)}, "
-        f"iteration {iteration}: try a lower --lr, a --warmup, or --precision fp32, in another "
-        f"--out; the run folder keeps the state before it"
-    )
+def average_of(config: TrainConfig, model: nn.Module, state: RunState) -> WeightAverage | None:
+    """Return the average of a model's weights, from a state on; None where none is asked for.
 
-
-def _by_type(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Return the floating-point ones flattened, a tensor a type, but for sparse buffers."""
-    found: dict[torch.dtype, list[Tensor]] = {}
-    for tensor in tensors:
-        if tensor.is_floating_point() and tensor.layout is torch.strided:
-            if tensor.element_size() == 1:  # Of which torch does not ask whether they are finite.
-                tensor = tensor.float()
-            found.setdefault(tensor.dtype, []).append(tensor)
-    return [flattened(group) for group in found.values()]
+    It begins with each level.
+    """
+    if config.ema_decay is None:
+        return None
+    return WeightAverage(model, config.ema_decay, state.average if state.step else None)
 
 
 def record_segment(
-    state: RunState, segment: Segment, model: nn.Module, mark: int | None
+    state: RunState,
+    segment: Segment,
+    model: nn.Module,
+    mark: int | None,
+    average: WeightAverage | None = None,
 ) -> RunState:
     """Return the state after a segment's examples were presented."""
     weights = snapshot(model)
@@ -274,6 +255,7 @@ def record_segment(
         state,
         step=segment.step,
         weights=weights,
+        average=None if average is None else average.over(weights),
         table=state.table.update(segment.ids, segment.correct),
         epoch_losses=torch.cat([state.epoch_losses, segment.losses.float()]),
         epoch_examples=state.epoch_examples + len(segment.ids),
@@ -312,7 +294,9 @@ def ended_epoch(
     state = replace(state, epoch_start_losses=state.newest_losses)
     validation: dict[str, float | None] = {}
     if epoch % training.config.validate_every == 0 or training.is_over(between_epochs(state)):
-        network = state.weights if training.as_network is None else training.as_network(state)
+        network = state.weights if state.average is None else state.average
+        if training.as_network is not None:
+            network = training.as_network(state)
         state, validation = validated(problem, state, epoch, network)
     plan = training.plan
     metrics = {

@@ -15,6 +15,9 @@ from prac.algorithms import Plan, batch_sizes
 from prac.data import Examples, TensorExamples, in_layout, to_device
 from prac.errors import PracError
 from prac.models import begin_training_, modes_of, set_modes_
+from prac.training.average import WeightAverage
+from prac.training.batch_transform import BatchTransform
+from prac.training.descent import PLAIN, Descent
 from prac.training.runtime import Runtime
 from prac.training.step import Objective, Step, example_losses
 from prac.training.task import Task, floated
@@ -82,6 +85,9 @@ def fit(
     with_losses: bool = False,
     judges_alone: bool = False,
     objective: Objective | None = None,
+    descent: Descent = PLAIN,
+    average: WeightAverage | None = None,
+    transform: BatchTransform | None = None,
 ) -> Generator[Segment, None, None]:
     """Train `model` in place on the members of `data`, yielding a Segment at each break.
 
@@ -109,6 +115,10 @@ def fit(
         with_losses: Whether segments have their examples' losses.
         judges_alone: Whether the task judges each batch by itself, since it draws in it.
         objective: What is descended instead of the task's loss of the model's outputs.
+        descent: What is done to gradients.
+        average: Of the weights, told of each iteration.
+        transform: What batches go through before they are trained on; whether examples are
+            predicted right is told by the targets that they have themselves.
 
     Raises:
         PracError: If examples' losses are needed and the task does not tell them.
@@ -125,7 +135,9 @@ def fit(
         runtime=runtime,
         batch_size=batch_size,
         objective=objective,
+        descent=descent,
     )
+    each = EachBatch(train_step, transform, average)
     # What asks for losses may look at an epoch's before it says what the next presents; and loading
     # processes are those of one epoch at a time.
     looks_ahead = isinstance(data, TensorExamples) and not with_losses
@@ -147,7 +159,7 @@ def fit(
                 while step < epoch.last:
                     set_modes_(modes)  # Whatever was done with the model between two segments.
                     segment = _segment(
-                        train_step,
+                        each,
                         epoch,
                         plan,
                         step,
@@ -176,6 +188,24 @@ class Batch(NamedTuple):
     x: Tree
     y: Tree
     weights: Tensor | None
+
+
+class EachBatch(NamedTuple):
+    """What is done with each batch: the step, and what comes before it and after it."""
+
+    step: Step
+    transform: BatchTransform | None
+    average: WeightAverage | None
+
+    def __call__(self, batch: Batch, lr: float) -> tuple[Tensor, Tree]:
+        """Train on a batch; return its loss and the outputs."""
+        x, y = batch.x, batch.y
+        if self.transform is not None:
+            x, y = self.transform(x, y, generator(batch.seed, "batch transform"))
+        found = self.step(x, y, lr, batch.weights, size=len(batch.ids))
+        if self.average is not None:
+            self.average.update_()
+        return found
 
 
 class _Epoch:
@@ -232,7 +262,7 @@ def _batches(
 
 
 def _segment(
-    train_step: Step,
+    each: EachBatch,
     epoch: _Epoch,
     plan: Plan,
     start: int,
@@ -243,15 +273,13 @@ def _segment(
     judges_alone: bool,
 ) -> Segment:
     """Train on an epoch's batches up to the first break."""
-    ids, losses, step = [], [], epoch.last
+    ids, losses, step, train_step = [], [], epoch.last, each.step
     outcomes = _Outcomes(train_step.task, with_losses=with_losses, alone=judges_alone)
     # Dropout and the like draw from the process's generators, whose state is put back.
     with generators_put_back(train_step.runtime.device, train_step.held):
         for batch in epoch.batches:
             seed_generators_(batch.seed, train_step.generators)
-            loss, outputs = train_step(
-                batch.x, batch.y, plan.lr_at(batch.step), batch.weights, size=len(batch.ids)
-            )
+            loss, outputs = each(batch, plan.lr_at(batch.step))
             ids.append(batch.ids)
             losses.append(loss)
             outcomes.add(outputs, batch.y)

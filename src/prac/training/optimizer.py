@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
-from prac.config import TrainConfig
+from prac.config import OPTIMIZERS, TrainConfig
 from prac.errors import PracError
 from prac.models import is_dense
 from prac.training.runtime import Runtime
-from prac.utils import on_cpu
+from prac.utils import by_name, check_keywords, on_cpu, one_line, parameters_of
+
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def make_optimizer(
@@ -20,11 +24,18 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Return the configured optimiser over all the model's parameters that train.
 
-    Its steps are fused, one pass over all weights, where their types allow it: fused kernels take
-    no `sparse` gradients, and weights and gradients for flat memory, in which a weight that is a
-    view has gaps.
+    Steps of torch's SGD and Adam are fused, one pass over all weights, where their types allow it:
+    fused kernels take no `sparse` gradients, and weights and gradients for flat memory, in which a
+    weight that is a view has gaps.
+
+    Raises:
+        PracError: If there is no optimiser of the name, or it does not take its arguments.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = parameters if config.decay_norms else _groups(model, parameters)
+    if config.optimizer not in OPTIMIZERS:
+        return _made_by_name(groups, config)
+    more = copy.deepcopy(dict(config.optimizer_args))
     sparse |= any(getattr(module, "sparse", False) is True for module in model.modules())
     fused = not sparse and all(p.is_floating_point() and is_dense(p) for p in parameters)
     # A captured step reads its rate from the device.
@@ -35,13 +46,87 @@ def make_optimizer(
     )
     shared: dict[str, Any] = {"lr": rate, "weight_decay": config.weight_decay, "fused": fused}
     if config.optimizer == "sgd":
-        sgd = torch.optim.SGD(parameters, momentum=config.momentum, **shared)
+        # What dampening does to a momentum that has not begun, fused steps do not.
+        shared |= {"momentum": config.momentum, "fused": fused and not more.get("dampening")}
+        sgd = _called(torch.optim.SGD, groups, shared, more, ("params", "lr", *_SHARED, "momentum"))
         _begin_momentum_(sgd)
         return sgd
     shared |= {"betas": (config.momentum, 0.999), "capturable": runtime.captures}
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    adam: torch.optim.Optimizer = kinds[config.optimizer](parameters, **shared)
-    return adam
+    return _called(kinds[config.optimizer], groups, shared, more, ("params", "lr", *_SHARED))
+
+
+_SHARED = ("weight_decay",)
+PLAIN_OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+"""Optimisers of which all that they keep is known."""
+
+
+def _groups(model: nn.Module, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+    """Return parameter groups of which those of norms, biases and the like have no weight decay."""
+    of_norms = {id(p) for m in model.modules() if isinstance(m, NORMS) for p in m.parameters(False)}
+    spared = [p for p in parameters if p.ndim < 2 or id(p) in of_norms]
+    ids = {id(p) for p in spared}
+    decayed = [p for p in parameters if id(p) not in ids]
+    groups: list[dict[str, Any]] = [{"params": decayed}] if decayed else []
+    return groups + ([{"params": spared, "weight_decay": 0.0, SPARED: True}] if spared else [])
+
+
+SPARED = "no_weight_decay"
+"""Key of parameter groups that never have weight decay."""
+RATE_SHARE = "lr_share"
+"""Key of parameter groups to which an own optimiser gives another rate: its share of `lr`."""
+
+
+def _made_by_name(groups: list[Any], config: TrainConfig) -> torch.optim.Optimizer:
+    """Return an optimiser of torch's or one's own.
+
+    Raises:
+        PracError: If it is none, does not take its arguments, or needs a closure.
+    """
+    name = config.optimizer
+    make: Any = by_name(name, "optimizer")
+    parameters = parameters_of(make)
+    takes_decay = parameters is None or "weight_decay" in parameters
+    takes_decay |= any(of.kind is of.VAR_KEYWORD for of in (parameters or {}).values())
+    shared: dict[str, Any] = {"lr": config.lr}
+    if takes_decay:
+        shared["weight_decay"] = config.weight_decay
+    elif config.weight_decay:
+        raise PracError(
+            f"optimizer {name!r} takes no weight decay, and weight_decay is "
+            f"{config.weight_decay:g}: set it to 0"
+        )
+    more = copy.deepcopy(dict(config.optimizer_args))
+    made = _called(make, groups, shared, more, ("params", *shared))
+    if not isinstance(made, torch.optim.Optimizer):
+        raise PracError(
+            f"optimizer {name!r} gives {type(made).__name__}: expected a torch.optim.Optimizer"
+        )
+    step = parameters_of(made.step) or {}
+    if "closure" in step and step["closure"].default is step["closure"].empty:
+        raise PracError(
+            f"optimizer {name!r} needs a closure that computes the loss again: a step here is one "
+            f"pass over one batch; choose another optimizer"
+        )
+    for group in made.param_groups:
+        if group["lr"] != config.lr:
+            group[RATE_SHARE] = float(group["lr"]) / config.lr
+    return made
+
+
+def _called(
+    make: Any, groups: list[Any], shared: dict[str, Any], more: dict[str, Any], taken: Any
+) -> torch.optim.Optimizer:
+    """Return what an optimiser's class gives, or raise a PracError."""
+    check_keywords(make, more, "optimizer", taken)
+    try:
+        made: torch.optim.Optimizer = make(groups, **{**shared, **more})
+        return made
+    except Exception as error:  # Anyone's code runs here.
+        raise PracError(
+            f"the optimizer does not take its settings: {one_line(error) or type(error).__name__}; "
+            f"mend optimizer_args, or choose another optimizer"
+        ) from error
 
 
 def _begin_momentum_(optimizer: torch.optim.Optimizer) -> None:
@@ -50,22 +135,52 @@ def _begin_momentum_(optimizer: torch.optim.Optimizer) -> None:
     A fused step takes no mixture of parameters that have had a gradient before and that have not.
     """
     for group in optimizer.param_groups:
-        for parameter in group["params"] if group.get("momentum") else ():
+        is_plain = group.get("momentum") and not group.get("dampening")
+        for parameter in group["params"] if is_plain else ():
             state = optimizer.state[parameter]
             if state.get("momentum_buffer") is None:
                 state["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimiser's state as CPU tensors by flat name, "parameter/key"."""
-    return on_cpu(
-        {
-            f"{index}/{key}": torch.as_tensor(value)
-            for index, values in optimizer.state_dict()["state"].items()
-            for key, value in values.items()
-            if value is not None
-        }
-    )
+    """Return the optimiser's state as CPU tensors by flat name, "parameter/key".
+
+    Numbers are tensors of no dimension. Of other than `PLAIN_OPTIMIZERS` the numbers that groups
+    hold are among them, as "groupN/key": some count there.
+
+    Raises:
+        PracError: If it keeps anything else.
+    """
+    kept: dict[str, Tensor] = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+            if isinstance(value, (bool, int, float)):
+                value = _as_tensor(value)
+            if isinstance(value, Tensor) and isinstance(index, int):
+                kept[f"{index}/{key}"] = value
+            elif value is not None:
+                raise PracError(
+                    f"optimizer {type(optimizer).__name__} keeps {type(value).__name__} "
+                    f"{str(key or index)!r}, which no state file holds: expected tensors and "
+                    f"numbers of each parameter; choose another optimizer"
+                )
+    return on_cpu(kept | {name: _as_tensor(value) for name, value in _group_numbers(optimizer)})
+
+
+def _as_tensor(value: float) -> Tensor:
+    kinds = {bool: torch.bool, int: torch.int64, float: torch.float64}
+    return torch.tensor(value, dtype=kinds[type(value)])
+
+
+def _group_numbers(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Any]]:
+    """Yield the numbers that groups hold but for those that a training sets, by flat name."""
+    if type(optimizer) in PLAIN_OPTIMIZERS:
+        return
+    set_here = {"lr", "weight_decay", RATE_SHARE, SPARED}
+    for number, group in enumerate(optimizer.param_groups):
+        for key, value in group.items():
+            if type(value) in (bool, int, float) and key not in set_here:
+                yield f"group{number}/{key}", value
 
 
 def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
@@ -75,35 +190,108 @@ def restore_optimizer_(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
         PracError: Naming the first tensor that is not of this optimiser.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    known = OPTIMIZER_KEYS[type(optimizer)]
-    places = {f"{i}/{key}": (i, key) for i in range(len(parameters)) for key in known}
-    state: dict[int, dict[str, Tensor]] = {}
+    is_plain = type(optimizer) in PLAIN_OPTIMIZERS
+    expected = _plain_state(optimizer, parameters) if is_plain else _state_after_a_step(optimizer)
+    places = {f"{i}/{key}": (i, key) for i, of in expected.items() for key in of}
+    numbers = dict(_group_numbers(optimizer))
+    state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
+        if name in numbers:
+            _check_number(name, tensor, numbers[name])
+            group, _, key = name.removeprefix("group").partition("/")
+            optimizer.param_groups[int(group)][key] = tensor.item()
+            continue
         if name not in places:
             raise PracError(f"{name!r} is nothing that this optimiser keeps of its parameters")
         number, key = places[name]
-        wanted = torch.Size() if key == "step" else parameters[number].shape
-        is_complex = key != "step" and parameters[number].is_complex()
-        is_number = tensor.is_complex() if is_complex else tensor.is_floating_point()
-        if tensor.shape != wanted or not is_number:
+        wanted = expected[number][key]
+        if not isinstance(wanted, Tensor):
+            _check_number(name, tensor, wanted)
+            state.setdefault(number, {})[key] = tensor.item()
+            continue
+        fits = _kind(tensor) == _kind(wanted) if is_plain else tensor.dtype == wanted.dtype
+        if tensor.shape != wanted.shape or not fits:
             found = f"{tensor.dtype} {list(tensor.shape)}"
             raise PracError(
-                f"the optimiser's {name!r} is {found}: expected "
-                f"{'complex' if is_complex else 'floating point'} {list(wanted)}"
+                f"the optimiser's {name!r} is {found}: expected {_kind(wanted)} "
+                f"{list(wanted.shape)}"
             )
         # A copy: load_state_dict keeps what it is given, and steps would change the caller's. It
-        # lies in memory as its parameter does, which fused steps take for granted.
-        like = tensor if key == "step" else parameters[number]
-        copied = torch.empty_like(like, dtype=tensor.dtype, device="cpu", requires_grad=False)
+        # lies in memory as it does after a step, which fused steps take for granted.
+        copied = torch.empty_like(wanted, dtype=tensor.dtype, device="cpu", requires_grad=False)
         state.setdefault(number, {})[key] = copied.copy_(tensor)
     for number, kept in state.items():
         # Steps would begin anew, or fail, where a part of a parameter's state is missing.
-        if kept.keys() != known:
+        if kept.keys() != expected[number].keys():
             raise PracError(f"the optimiser's state of parameter {number} is not whole")
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
-    _begin_momentum_(optimizer)
+    if is_plain:
+        _begin_momentum_(optimizer)
+        return
+    for number, parameter in enumerate(parameters):
+        for key, value in state.get(number, {}).items():
+            if isinstance(value, Tensor):  # Which torch casts to the parameter's type and device.
+                like = expected[number][key]
+                optimizer.state[parameter][key] = torch.empty_like(like).copy_(value)
+
+
+def _check_number(name: str, found: Tensor, wanted: Any) -> None:
+    kinds = {bool: torch.bool, int: torch.int64, float: torch.float64}
+    if found.ndim or found.dtype != kinds[type(wanted)]:
+        raise PracError(
+            f"the optimiser's {name!r} is {found.dtype} {list(found.shape)}: expected one number "
+            f"of {kinds[type(wanted)]}"
+        )
+
+
+def _kind(tensor: Tensor) -> str:
+    if tensor.is_complex():
+        return "complex"
+    return "floating point" if tensor.is_floating_point() else str(tensor.dtype)
+
+
+def _plain_state(
+    optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
+) -> dict[int, dict[str, Tensor]]:
+    """Return what one of `PLAIN_OPTIMIZERS` keeps of each parameter, by its number: like what."""
+    keys: tuple[str, ...] = ("momentum_buffer",)
+    if not isinstance(optimizer, torch.optim.SGD):
+        keys = ("step", "exp_avg", "exp_avg_sq")
+        keys += ("max_exp_avg_sq",) * bool(optimizer.defaults["amsgrad"])
+    step = torch.zeros((), dtype=torch.float32)
+    like = [p.detach() for p in parameters]
+    return {i: {k: step if k == "step" else of for k in keys} for i, of in enumerate(like)}
+
+
+def _state_after_a_step(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
+    """Return what an optimiser keeps of each parameter, as a copy of it does after a step."""
+    error: Exception | None = None
+    for sparse in (False, True):
+        trial = copy.deepcopy(optimizer)
+        for group in trial.param_groups:
+            for parameter in group["params"]:
+                like = torch.full_like(parameter, 1e-3)
+                is_sparse = sparse and like.ndim
+                parameter.grad = like.to_sparse(1) if is_sparse else like
+        try:
+            with torch.enable_grad():
+                trial.step()
+        except Exception as fault:  # Such as one for sparse gradients alone.
+            error = fault
+            continue
+        state: dict[int, Any] = trial.state_dict()["state"]
+        return {
+            index: {key: value for key, value in values.items() if value is not None}
+            for index, values in state.items()
+            if isinstance(values, dict)
+        }
+    assert error is not None, "both kinds of gradients were tried"
+    raise PracError(
+        f"optimizer {type(optimizer).__name__} takes no step on a copy of its parameters, by which "
+        f"its state is checked: {one_line(error)}"
+    ) from error
 
 
 def mask_optimizer_(
@@ -118,9 +306,17 @@ def mask_optimizer_(
                 kept.mul_(mask.to(kept.device))
 
 
-OPTIMIZER_KEYS: dict[type, set[str]] = {
-    torch.optim.SGD: {"momentum_buffer"},
-    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
-    torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
-}
-"""What each optimiser keeps of a parameter."""
+def set_weight_decay_(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
+    """Set the weight decay of all parameters that have any.
+
+    Raises:
+        PracError: If the optimiser has none.
+    """
+    for group in optimizer.param_groups:
+        if "weight_decay" not in group:
+            raise PracError(
+                f"level_weight_decay is {weight_decay:g}, but optimizer "
+                f"{type(optimizer).__name__} has no weight decay: leave it out"
+            )
+        if SPARED not in group:
+            group["weight_decay"] = weight_decay

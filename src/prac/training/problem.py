@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from prac.config import TrainConfig
+from prac.config import TrainConfig, flat, own_code
 from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.models import (
@@ -33,14 +33,25 @@ from prac.training.trial import (
     ModelFault,
     check_class_scores,
     check_judged,
-    check_no_more,
     first_batch,
     form_of,
     judged,
     made_of,
-    tried_steps,
 )
-from prac.utils import brief, derive_seed, held_generators, one_line, seeded
+from prac.training.trial_steps import check_no_more, tried_steps
+from prac.utils import brief, by_name, derive_seed, described, held_generators, one_line, seeded
+
+
+def own_training(config: TrainConfig | None, *, data: bool = True) -> dict[str, str | None]:
+    """Return what a training's optimiser, schedule and transform are told by, where they are own.
+
+    Raises:
+        PracError: If one cannot be imported.
+    """
+    named = {} if config is None else own_code(flat(config))
+    return {
+        f"own_{name}": described(by_name(value, name), data=data) for name, value in named.items()
+    }
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,7 +67,8 @@ class Problem:
             free fits what the other asks for: memory falls to pieces otherwise.
         modules: A line a module of the model: its name, class and settings.
         output_layer: Name of the layer that makes the model's outputs; None where none is known.
-        own_parts: What the task's own functions are told by, None for those that are not own.
+        own_parts: What the task's own functions and the training's are told by, None for those
+            that are not own.
         unsteady: Names of parameters and buffers that a pass in evaluation mode changes.
         has_sparse_gradients: Whether the gradient of any weight is sparse.
         counting: Numbers that modules hold, and buffers, that each step changes and no state keeps.
@@ -126,6 +138,7 @@ class Problem:
             runtime,
             batch_size,
         )
+        trained_by = own_training(config)
         with runtime.reproducible(), tensors_put_back(model) as kept:
             problem.check("training", problem.train)
             check_no_more(names, model.state_dict())
@@ -142,7 +155,10 @@ class Problem:
         # What a pass changes, such as a counter or a cache, is no part of network or task.
         modules = structure_lines(fresh, tried.used)
         after, alone = task.own_parts(), task.own_parts(data=False)
-        own = {n: of if after[n] == of else alone[n] for n, of in problem.own_parts.items()}
+        after |= own_training(config)
+        alone |= own_training(config, data=False)
+        before = {**problem.own_parts, **trained_by}
+        own = {n: of if after[n] == of else alone[n] for n, of in before.items()}
         problem = replace(
             problem,
             modules=modules,

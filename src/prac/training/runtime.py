@@ -23,7 +23,7 @@ class Runtime:
 
     Attributes:
         device: Where model and in-memory data lie.
-        precision: "fp32" or "bf16" (autocast; weights and optimiser stay in fp32).
+        precision: "fp32", "bf16" or "fp16" (autocast; weights and optimiser stay in fp32).
         execution: How training steps run, one of EXECUTIONS.
         threads: Of the CPU, that work is done with; None leaves it to the process.
     """
@@ -64,8 +64,8 @@ class Runtime:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which forward passes run."""
-        if self.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        if self.precision in HALVES:
+            return torch.autocast(self.device.type, dtype=HALVES[self.precision])
         return nullcontext()
 
     def reproducible(self) -> AbstractContextManager[None]:
@@ -103,6 +103,9 @@ class Runtime:
 def _channels_last(values: Tensor) -> Tensor:
     return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
 
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""Types of half the bits, that forward passes may run in."""
 
 EXECUTIONS = {
     "eager": "operation by operation, in torch's usual layout",

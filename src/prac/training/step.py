@@ -12,10 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from prac.errors import PracError
+from prac.training.batch_transform import Mixed
 from prac.training.capture import Casts, Graph, StandIns, Watched, aside
+from prac.training.descent import PLAIN, Descent
+from prac.training.optimizer import RATE_SHARE
 from prac.training.runtime import Runtime
 from prac.training.task import Made, Task
-from prac.utils import Tree, held_generators, leaves, mapped, named_leaves, own_generators
+from prac.utils import (
+    Tree,
+    held_generators,
+    leaves,
+    mapped,
+    named_leaves,
+    own_generators,
+    split,
+)
 
 Forward = Callable[..., Any]
 Objective = Callable[[nn.Module, Tree, Tree], tuple[Tensor, Tree]]
@@ -53,6 +64,7 @@ class Step:
         runtime: Runtime,
         batch_size: int,
         objective: Objective | None = None,
+        descent: Descent = PLAIN,
     ) -> None:
         """Prune the weights, and get ready."""
         self.model, self.task, self.runtime = model, task, runtime
@@ -60,7 +72,7 @@ class Step:
         self.held = held_generators(model)
         self.generators = [*own_generators(runtime.device), *self.held]
         self._optimizer, self._batch_size = optimizer, batch_size
-        self._objective = objective
+        self._objective, self._descent = objective, descent
         parameters = dict(model.named_parameters())
         # As the weights are in type and layout: several times as fast as multiplying by bools. A
         # layer that keeps everything needs none.
@@ -79,13 +91,19 @@ class Step:
         self._has_run: set[Forward] = set()
 
     def __call__(
-        self, x: Tree, y: Tree, lr: float, weights: Tensor | None = None, *, size: int | None = None
+        self,
+        x: Tree,
+        y: Tree | Mixed,
+        lr: float,
+        weights: Tensor | None = None,
+        *,
+        size: int | None = None,
     ) -> tuple[Tensor, Tree]:
         """Train on a batch.
 
         Args:
             x: (n, ...), the inputs.
-            y: (n, ...), the targets.
+            y: (n, ...), the targets, or those of mixed examples.
             lr: The learning rate.
             weights: float32 (n,), what each example's loss counts in the mean; None for 1 each.
             size: n; by default the rows of the targets.
@@ -99,6 +117,8 @@ class Step:
         x = self.runtime.to_memory_format(x)
         self._set_rate_(lr)
         size = len(leaves(y)[0]) if size is None else size
+        if self._descent.accumulate > 1:
+            return self._accumulated(x, y, weights, size)
         forward = self._usual if size == self._batch_size else self.model
         batch = (x, y) if weights is None else (x, y, weights)
         if not self.runtime.captures:
@@ -106,6 +126,45 @@ class Step:
         device = self.runtime.device
         with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             return self._replayed(forward, batch)
+
+    def _accumulated(
+        self, x: Tree, y: Tree | Mixed, weights: Tensor | None, size: int
+    ) -> tuple[Tensor, Tree]:
+        """Do a step of a batch in pieces, each counting by its share of the examples."""
+        sizes = self._descent.sizes(size)
+        usual = self._descent.sizes(self._batch_size)[0]
+        counts = [None] * len(sizes) if weights is None else weights.split(sizes)
+        self._optimizer.zero_grad(set_to_none=True)
+        losses, outputs = [], []
+        for rows, part, targets, count in zip(
+            sizes, split(x, sizes), split_targets(y, sizes), counts, strict=True
+        ):
+            forward = self._usual if rows == usual else self.model
+            with nullcontext() if forward in self._has_run else _no_advice():
+                loss, made = self._loss(forward, part, targets, count)
+                loss = loss * (rows / size)
+                self._descent.backward(loss)
+            self._has_run.add(forward)
+            losses.append(loss.detach())
+            outputs.append(mapped(torch.detach, made))
+        self._finish_()
+        whole: Tree = mapped(lambda *parts: torch.cat(parts), *outputs)
+        return torch.stack(losses).sum(), whole
+
+    def _loss(
+        self, forward: Forward, x: Tree, y: Tree | Mixed, weights: Tensor | None
+    ) -> tuple[Tensor, Tree]:
+        """Return a batch's loss, and the outputs."""
+        with self.runtime.autocast():
+            if self._objective is not None:
+                return self._objective(self.model, x, y)
+            made = self.task.made(forward, x, y.own if isinstance(y, Mixed) else y)
+            return training_loss(self.task, made, y, weights), made.outputs
+
+    def _finish_(self) -> None:
+        """Go down the gradients that are there."""
+        self._descent.step_(self._optimizer, self._weights, self._masks)
+        self._apply_masks_()
 
     def _replayed(self, forward: Forward, batch: tuple[Tree, ...]) -> tuple[Tensor, Tree]:
         """Replay the step of such a batch, or do it, and capture it if it comes often enough."""
@@ -156,21 +215,12 @@ class Step:
         """Do a step, its forward pass within what watches it, on what stands in for weights."""
         with nullcontext() if forward in self._has_run else _no_advice():
             stand_ins.cast_()
-            with stand_ins.standing(), within or nullcontext(), self.runtime.autocast():
-                if self._objective is not None:
-                    loss, outputs = self._objective(self.model, x, y)
-                else:
-                    made = self.task.made(forward, x, y)
-                    outputs = made.outputs
-                    if weights is None:
-                        loss = batch_loss(self.task, made, y)
-                    else:
-                        loss = (example_losses(self.task, outputs, y) * weights).mean()
+            with stand_ins.standing(), within or nullcontext():
+                loss, outputs = self._loss(forward, x, y, weights)
             self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            self._descent.backward(loss)
             stand_ins.hand_on_gradients_()
-            self._optimizer.step()
-            self._apply_masks_()
+            self._finish_()
         self._has_run.add(forward)
         return loss.detach(), mapped(torch.detach, outputs)
 
@@ -184,10 +234,11 @@ class Step:
             return
         self._rate = lr
         for group in self._optimizer.param_groups:
+            own = lr * group[RATE_SHARE] if RATE_SHARE in group else lr
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)  # A captured step reads it from the device.
+                group["lr"].fill_(own)  # A captured step reads it from the device.
             else:
-                group["lr"] = lr
+                group["lr"] = own
 
     @torch.no_grad()
     def settle_(self) -> None:
@@ -255,6 +306,31 @@ def _no_advice() -> Iterator[None]:
         warnings.filterwarnings("ignore", module=r"torch\._inductor")
         warnings.filterwarnings("ignore", message="This instance was constructed with capturable")
         yield
+
+
+def split_targets(y: Tree | Mixed, sizes: list[int]) -> list[Any]:
+    """Return a batch's targets in pieces of so many examples."""
+    if not isinstance(y, Mixed):
+        return split(y, sizes)
+    pairs = zip(split(y.own, sizes), split(y.other, sizes), strict=True)
+    return [Mixed(own, other, y.share) for own, other in pairs]
+
+
+def training_loss(
+    task: Task, made: Made, targets: Tree | Mixed, weights: Tensor | None = None
+) -> Tensor:
+    """Return what a batch is trained by: the task's loss, or the mean of its examples' by weight.
+
+    Of mixed examples it is that of both of their targets, by share.
+    """
+    if isinstance(targets, Mixed):
+        own, other = (
+            training_loss(task, made, each, weights) for each in (targets.own, targets.other)
+        )
+        return own * targets.share + other * (1 - targets.share)
+    if weights is None:
+        return batch_loss(task, made, targets)
+    return (example_losses(task, made.outputs, targets) * weights).mean()
 
 
 def example_losses(task: Task, outputs: Tree, targets: Tree) -> Tensor:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from prac.config import TrainConfig
 from prac.data import Examples
 from prac.errors import PracError
-from prac.models import LastLayer, Structure, copied, structure
-from prac.training.optimizer import make_optimizer
-from prac.training.runtime import Runtime
 from prac.training.step import batch_loss
 from prac.training.task import CLASSIFICATION, Made, Task, floated
 from prac.utils import (
     Tree,
-    global_states,
     leaves,
     mapped,
     named_leaves,
@@ -46,70 +40,6 @@ def first_batch(examples: Examples, count: int) -> FirstBatch:
     """Return the first `count` examples, or all there are, as one batch without augmentation."""
     count = min(len(examples), count)
     return FirstBatch(*next(iter(examples.stream([torch.arange(count)]))), count)
-
-
-@dataclass(frozen=True)
-class TriedSteps:
-    """What a copy of a model did in its first steps.
-
-    Attributes:
-        used: The copy's modules after them.
-        output_layer: Name of the layer that made the outputs; None where none is known.
-        has_sparse_gradients: Whether the gradient of any weight is sparse.
-        counting: Numbers among modules' attributes, and buffers, that each step makes others.
-        task_draws: Whether the task draws random numbers to say which outputs are right.
-    """
-
-    used: Structure
-    output_layer: str | None
-    has_sparse_gradients: bool
-    counting: tuple[str, ...]
-    task_draws: bool
-
-
-def tried_steps(
-    model: nn.Module,
-    fresh: Structure,
-    batch: FirstBatch,
-    *,
-    task: Task,
-    runtime: Runtime,
-    config: TrainConfig | None,
-) -> TriedSteps:
-    """Train a copy of a model, told by `fresh`, on a few examples, and return what it did.
-
-    It takes two whole steps, if `config` says with what: some models fail at the second, on what
-    they kept of the first.
-
-    Raises:
-        PracError: If it does not take them, its loss is none to train by, or a step fails.
-    """
-    x, y, count = batch
-    trial, last = copied(model), LastLayer()
-    with last.watching(trial), runtime.autocast():
-        made = made_of(task, trial, "training", x, y)
-        loss = _checked_loss(task, made, y, count)
-    last.made(leaves(made.outputs)[0])
-    _check_tensors(model, trial)
-    first = structure(trial, model)
-    before = global_states(runtime.device)
-    task.correct(mapped(torch.detach, made.outputs), y)
-    draws = before != global_states(runtime.device)
-    if config is None:
-        return TriedSteps(first, last.name, False, (), draws)
-    _backward(trial, loss)
-    sparse = [name for name, of in trial.named_parameters() if _is_sparse(of.grad)]
-    optimizer = make_optimizer(trial, config, runtime, sparse=bool(sparse))
-    _step(optimizer, config, sparse)
-    optimizer.zero_grad(set_to_none=True)
-    with runtime.autocast():
-        loss = _checked_loss(task, made_of(task, trial, "training", x, y), y, count)
-    _backward(trial, loss)
-    _step(optimizer, config, sparse)
-    used = structure(trial, model)
-    return TriedSteps(
-        used, last.name, bool(sparse), tuple(_counting(model, fresh, first, used)), draws
-    )
 
 
 def made_of(task: Task, model: nn.Module, name: str, x: Tree, y: Tree) -> Made:
@@ -275,86 +205,3 @@ def _as_classes(y: Tensor) -> str:
         return ", and some are missing (NaN): leave these examples out"
     is_whole = y.dtype == torch.bool or bool((y == y.floor()).all())
     return ", such as y.astype(int) or y.long() gives" if is_whole else ""
-
-
-def _checked_loss(task: Task, made: Made, y: Tree, count: int) -> Tensor:
-    """Return the loss of outputs in training mode, one number that can be trained by."""
-    loss = judged(task, "training", made, y, count)
-    if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
-        shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-        raise PracError(
-            f"the task's loss gave {shape} for a batch: expected one number, the batch's mean"
-        )
-    if not loss.requires_grad:
-        raise PracError("the loss depends on no parameter that trains: are all of them frozen?")
-    return loss
-
-
-def _backward(model: nn.Module, loss: Tensor) -> None:
-    try:
-        loss.backward()
-    except ModelFault as error:
-        raise PracError(
-            f"the loss cannot be taken backward through the model: {one_line(error)}; a model "
-            f"may keep no tensor of one batch's graph for the next: detach() what it keeps"
-        ) from error
-
-
-def _step(optimizer: torch.optim.Optimizer, config: TrainConfig, sparse: list[str]) -> None:
-    try:
-        optimizer.step()
-    except ModelFault as error:
-        if not sparse:
-            raise PracError(
-                f"optimizer {config.optimizer!r} does not take the model's gradients: "
-                f"{one_line(error)}; choose another one"
-            ) from error
-        raise PracError(
-            f"optimizer {config.optimizer!r} with weight decay {config.weight_decay:g} does "
-            f"not take sparse gradients, as weight {sparse[0]!r} has them: make its layer "
-            f"without sparse=True, or train by sgd with weight decay 0"
-        ) from error
-
-
-def _is_sparse(gradient: Tensor | None) -> bool:
-    return gradient is not None and gradient.layout is not torch.strided
-
-
-def _check_tensors(model: nn.Module, trial: nn.Module) -> None:
-    """Raise a PracError where a pass made parameters or buffers, or others of those there are."""
-    kept, after = model.state_dict(), trial.state_dict()
-    check_no_more(kept, after)
-    for name, value in kept.items():
-        found = after.get(name)
-        if not isinstance(value, Tensor) or not isinstance(found, Tensor):
-            continue
-        if (value.shape, value.dtype) != (found.shape, found.dtype):
-            raise PracError(
-                f"the model's {name!r} is {value.dtype} of shape {tuple(value.shape)}, and "
-                f"{found.dtype} of shape {tuple(found.shape)} after a batch: no state of it can be "
-                f"put back; register it with persistent=False, or keep it as an attribute"
-            )
-
-
-def check_no_more(kept: Any, after: Any) -> None:
-    """Raise a PracError where a pass made parameters or buffers of new names."""
-    if made := sorted(after.keys() - kept.keys()):
-        raise PracError(
-            f"the model made {made[0]!r} in its first pass, from no seed of the run's: call it "
-            f"once with a batch before, after torch.manual_seed(N)"
-        )
-
-
-def _counting(
-    model: nn.Module, fresh: Structure, first: Structure, used: Structure
-) -> Iterator[str]:
-    """Yield numbers among modules' attributes, and buffers, that one step after another changes.
-
-    Other tensors may be there for the loss alone, to be written before they are read.
-    """
-    for path, module in model.named_modules():
-        for name, text in fresh[path].items():
-            is_number = isinstance(vars(module).get(name), (int, float))
-            told = {text, first.get(path, {}).get(name), used.get(path, {}).get(name)}
-            if (is_number or name in module._buffers) and len(told) == 3:
-                yield f"{path}.{name}" if path else name

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import inspect
 import operator
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from prac.errors import PracError
 from prac.utils.text import with_article
@@ -54,3 +57,46 @@ def found_by_name(name: str, what: str) -> object:
         return operator.attrgetter(attribute)(module)
     except AttributeError as error:
         raise PracError(f"{what} {name!r}: {module_name!r} has no {attribute!r}") from error
+
+
+def by_name(name: str, what: str) -> Callable[..., object]:
+    """Return the callable of a name as `imported` takes it, or with dots alone: torch.optim.SGD.
+
+    Raises:
+        PracError: As `imported`.
+    """
+    return imported(name if ":" in name else ":".join(name.rsplit(".", 1)), what)
+
+
+def check_keywords(
+    make: Callable[..., Any], keywords: Collection[str], what: str, taken: Collection[str] = ()
+) -> None:
+    """Raise a PracError where a callable does not take a keyword, with the nearest that it does.
+
+    `what` is the setting whose keywords they are; those `taken` are given by other settings.
+    """
+    parameters = parameters_of(make) or {}
+    known = {name for name, of in parameters.items() if of.kind in _BY_NAME} - set(taken)
+    takes_any = not parameters or any(
+        of.kind is inspect.Parameter.VAR_KEYWORD for of in parameters.values()
+    )
+    for name in keywords:
+        if name in taken:
+            raise PracError(
+                f"{what}_args has {name!r}, which is given to the {what} already: drop it"
+            )
+        if name not in known and not takes_any:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
+            raise PracError(f"{what}_args has {name!r}, which the {what} does not take: {hint}")
+
+
+def parameters_of(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    """Return a callable's parameters by name; None where Python cannot tell."""
+    try:
+        return inspect.signature(make).parameters
+    except (TypeError, ValueError):
+        return None
+
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
