@@ -27,6 +27,26 @@ SETTINGS: dict[str, Any] = {
         "level": prac.LevelConfig(start="carried", lr_factor=0.5, prunings=4),
         "train": prac.TrainConfig(epochs=3, batch_size=50, lr=1e-3, optimizer="adam"),
     },
+    "trained otherwise": {
+        "rewind": "iteration:8",
+        "level": prac.LevelConfig(start="carried", weight_decay=0.01, prunings=2),
+        "train": prac.TrainConfig(
+            epochs=3,
+            batch_size=50,
+            lr=0.01,
+            optimizer="torch.optim.RMSprop",
+            optimizer_args={"alpha": 0.9, "momentum": 0.5},
+            decay_norms=False,
+            schedule="torch.optim.lr_scheduler.PolynomialLR",
+            schedule_args={"total_iters": 4},
+            clip_norm=1.0,
+            accumulate=2,
+            ema_decay=0.8,
+            batch_transform="mixup",
+            batch_transform_args={"alpha": 1.0},
+            precision="fp16",
+        ),
+    },
     "iterations": {"train": prac.TrainConfig(iterations=16, batch_size=50, lr=0.1)},
 }
 EVERYTHING = (
@@ -77,6 +97,31 @@ def test_a_search_cut_at_every_event_is_the_same_search(
         # A model of other weights: a resumed search goes on from the folder's.
         prac.find(small_net(), train, settings, val=val, out=out)
         assert run_files(out, *EVERYTHING) == whole, f"cut at event {at}: {events[at - 1]}"
+
+
+@pytest.mark.parametrize("name", ["trained otherwise", "carried, pruned in steps"])
+def test_a_search_cut_within_epochs_in_turn_is_the_same_search(
+    name, small_net, train, val, config, tmp_path, run_files
+):
+    settings = config(levels=2, **SETTINGS[name])
+    prac.find(small_net(), train, settings, val=val, out=tmp_path / "whole")
+
+    def cut_when_saved(event: prac.Event) -> None:
+        if event.kind == "saved":
+            raise CutError
+
+    cuts, control = 0, prac.RunControl(save_every=4)
+    while True:
+        try:
+            prac.find(
+                small_net(), train, settings, val=val, out=tmp_path / "cut",
+                callback=cut_when_saved, run_control=control,
+            )  # fmt: skip
+            break
+        except CutError:
+            cuts += 1
+    assert cuts >= 3, "in the middle of epochs"
+    assert run_files(tmp_path / "cut", *EVERYTHING) == run_files(tmp_path / "whole", *EVERYTHING)
 
 
 def test_a_search_cut_at_every_epoch_in_turn_is_the_same_search(

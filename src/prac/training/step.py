@@ -134,14 +134,15 @@ class Step:
         sizes = self._descent.sizes(size)
         usual = self._descent.sizes(self._batch_size)[0]
         counts = [None] * len(sizes) if weights is None else weights.split(sizes)
+        parts, targets = [x], [y]
+        if len(sizes) > 1:
+            parts, targets = split(x, sizes), split_targets(y, sizes)
         self._optimizer.zero_grad(set_to_none=True)
         losses, outputs = [], []
-        for rows, part, targets, count in zip(
-            sizes, split(x, sizes), split_targets(y, sizes), counts, strict=True
-        ):
+        for rows, part, of, count in zip(sizes, parts, targets, counts, strict=True):
             forward = self._usual if rows == usual else self.model
             with nullcontext() if forward in self._has_run else _no_advice():
-                loss, made = self._loss(forward, part, targets, count)
+                loss, made = self._loss(forward, part, of, count)
                 loss = loss * (rows / size)
                 self._descent.backward(loss)
             self._has_run.add(forward)

@@ -127,11 +127,12 @@ class _TrialSteps:
         if self._transform is not None:
             x, y = _transformed(self._transform, self._config, x, y, self._steps)
         sizes = self._descent.sizes(count)
-        if len(sizes) > 1:
-            _check_pieces(self._config, x, y, count)
-        if loss is not None and len(sizes) == 1 and self._transform is None:
+        if len(sizes) == 1:
+            if loss is None or self._transform is not None:
+                loss = self._loss(x, y, count)
             self._backward(loss)
         else:
+            _check_pieces(self._config, x, y, count)
             pieces = zip(sizes, split(x, sizes), split_targets(y, sizes), strict=True)
             for rows, part, targets in pieces:
                 self._backward(self._loss(part, targets, rows) * (rows / count))
