@@ -14,7 +14,8 @@ from PIL import Image
 from prac.cli import main
 from prac.cli.recorded import own_settings
 from prac.config import RetrainRecipe
-from prac.io import UNRECORDED, read_settings
+from prac.io import read_settings
+from prac.io.files import UNRECORDED
 from tests.data.test_sources_tables import rows
 
 ICONS = [

@@ -12,7 +12,8 @@ from prac.cli.find import parser
 from prac.cli.options import options_and_recipe
 from prac.cli.recorded import named_settings
 from prac.config import Recipe
-from prac.io import UNRECORDED, read_settings
+from prac.io import read_settings
+from prac.io.files import UNRECORDED
 from prac.runs import Search, read_metrics
 
 DIGITS = (

@@ -22,7 +22,7 @@ from prac.models import restore_, snapshot
 from prac.runs import read_metrics
 from prac.training import CLASSIFICATION, Problem, Runtime
 from prac.training import autotune as execution
-from prac.training.autotune import Choice, choose
+from prac.training.autotune import Choice, check_execution, choose, not_captured
 from prac.training.loop import fit
 from prac.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer_
 from prac.training.step import STEPS_BEFORE_CAPTURE, Step
@@ -338,6 +338,39 @@ def test_on_a_gpu_seconds_are_worth_a_graph_and_minutes_a_compiler(
     if "compiled" in seconds:
         assert "needs more memory than the device has left" in choice.failed["compiled-captured"]
         assert "not permitted" in choice.failed["captured"]
+
+
+NOT_REPLAYED = {
+    "optimizer": "torch.optim.RMSprop",
+    "optimizer_args": {"nesterov": True},
+    "decay_norms": False,
+    "clip_norm": 1.0,
+    "accumulate": 2,
+    "ema_decay": 0.9,
+    "batch_transform": "mixup",
+}
+
+
+@pytest.mark.parametrize("name", NOT_REPLAYED)
+def test_steps_that_were_not_seen_to_be_replayed_rightly_are_not_captured(
+    problem, clocks, on_a_gpu, monkeypatch, name
+):
+    clocks.update({"eager": 0.006, "channels-last": 0.005, "captured": 0.001, "compiled": 0.004})
+    config = replace(CONFIG, **{name: NOT_REPLAYED[name]})
+    choice = choose(problem, config, 10**6)
+    assert choice.name == "compiled"
+    assert f"steps with {name} " in choice.failed["captured"]
+    assert not any("captured" in one for one in on_a_gpu)
+    monkeypatch.setattr("prac.training.autotune.check_device", lambda *given: None)
+    with pytest.raises(
+        PracError, match=f"execution 'captured' is not to be had: steps with {name}"
+    ):
+        check_execution(problem, config, "captured")
+    assert not_captured("compiled", config, "fp16") is None
+    assert (
+        not_captured("captured", CONFIG, "fp16") == "steps with precision 'fp16' are not replayed"
+    )
+    assert not_captured("captured", CONFIG, "bf16") is None
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from .fields import read_dataclass as read_dataclass
 from .fields import shown as shown
 from .fields import stored as stored
 from .fields import strict_yaml as strict_yaml
-from .files import UNRECORDED as UNRECORDED
 from .files import append as append
 from .files import check_same as check_same
 from .files import cut as cut

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from prac.config import BATCH_TRANSFORMS, TrainConfig
 from prac.errors import PracError
-from prac.utils import Tree, by_name, check_keywords, leaves, mapped, named_leaves
+from prac.utils import Tree, callable_named, check_keywords, leaves, mapped, named_leaves
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,6 @@ def batch_transform_of(config: TrainConfig) -> BatchTransform | None:
     known = {"mixup": mixup, "cutmix": cutmix}
     assert {*known, "none"} == set(BATCH_TRANSFORMS), "each has its function"
     name = config.batch_transform
-    made: Any = known.get(name) or by_name(name, "batch_transform")
+    made: Any = known.get(name) or callable_named(name, "batch_transform")
     check_keywords(made, config.batch_transform_args, "batch_transform", ("x", "y", "generator"))
     return partial(made, **config.batch_transform_args)

@@ -14,7 +14,7 @@ from prac.config import OPTIMIZERS, TrainConfig
 from prac.errors import PracError
 from prac.models import is_dense
 from prac.training.runtime import Runtime
-from prac.utils import by_name, check_keywords, on_cpu, one_line, parameters_of
+from prac.utils import callable_named, check_keywords, on_cpu, one_line, signature_of
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -84,8 +84,8 @@ def _made_by_name(groups: list[Any], config: TrainConfig) -> torch.optim.Optimiz
         PracError: If it is none, does not take its arguments, or needs a closure.
     """
     name = config.optimizer
-    make: Any = by_name(name, "optimizer")
-    parameters = parameters_of(make)
+    make: Any = callable_named(name, "optimizer")
+    parameters = signature_of(make)
     takes_decay = parameters is None or "weight_decay" in parameters
     takes_decay |= any(of.kind is of.VAR_KEYWORD for of in (parameters or {}).values())
     shared: dict[str, Any] = {"lr": config.lr}
@@ -102,7 +102,7 @@ def _made_by_name(groups: list[Any], config: TrainConfig) -> torch.optim.Optimiz
         raise PracError(
             f"optimizer {name!r} gives {type(made).__name__}: expected a torch.optim.Optimizer"
         )
-    step = parameters_of(made.step) or {}
+    step = signature_of(made.step) or {}
     if "closure" in step and step["closure"].default is step["closure"].empty:
         raise PracError(
             f"optimizer {name!r} needs a closure that computes the loss again: a step here is one "

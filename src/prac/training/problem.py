@@ -39,7 +39,7 @@ from prac.training.trial import (
     made_of,
 )
 from prac.training.trial_steps import check_no_more, tried_steps
-from prac.utils import brief, by_name, derive_seed, described, held_generators, one_line, seeded
+from prac.utils import brief, callable_named, derive_seed, described, held_generators, one_line, seeded
 
 
 def own_training(config: TrainConfig | None, *, data: bool = True) -> dict[str, str | None]:
@@ -50,7 +50,8 @@ def own_training(config: TrainConfig | None, *, data: bool = True) -> dict[str, 
     """
     named = {} if config is None else own_code(flat(config))
     return {
-        f"own_{name}": described(by_name(value, name), data=data) for name, value in named.items()
+        f"own_{name}": described(callable_named(value, name), data=data)
+        for name, value in named.items()
     }
 
 

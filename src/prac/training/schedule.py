@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from prac.algorithms import Plan, Scaling, scaled_plan
 from prac.config import SCHEDULES, TrainConfig
 from prac.errors import PracError
-from prac.utils import by_name, check_keywords, one_line
+from prac.utils import callable_named, check_keywords, one_line
 
 LOOKS = 101
 """Places at which an own function is looked at before anything is trained."""
@@ -69,7 +69,7 @@ def schedule_shape(config: TrainConfig) -> Shape | None:
     """
     if config.schedule in SCHEDULES:
         return None
-    made: Any = by_name(config.schedule, "schedule")
+    made: Any = callable_named(config.schedule, "schedule")
     keywords = config.schedule_args
     if not (inspect.isclass(made) and issubclass(made, (LRScheduler, ReduceLROnPlateau))):
         check_keywords(made, keywords, "schedule")

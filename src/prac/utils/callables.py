@@ -59,7 +59,7 @@ def found_by_name(name: str, what: str) -> object:
         raise PracError(f"{what} {name!r}: {module_name!r} has no {attribute!r}") from error
 
 
-def by_name(name: str, what: str) -> Callable[..., object]:
+def callable_named(name: str, what: str) -> Callable[..., object]:
     """Return the callable of a name as `imported` takes it, or with dots alone: torch.optim.SGD.
 
     Raises:
@@ -75,7 +75,7 @@ def check_keywords(
 
     `what` is the setting whose keywords they are; those `taken` are given by other settings.
     """
-    parameters = parameters_of(make) or {}
+    parameters = signature_of(make) or {}
     known = {name for name, of in parameters.items() if of.kind in _BY_NAME} - set(taken)
     takes_any = not parameters or any(
         of.kind is inspect.Parameter.VAR_KEYWORD for of in parameters.values()
@@ -91,7 +91,7 @@ def check_keywords(
             raise PracError(f"{what}_args has {name!r}, which the {what} does not take: {hint}")
 
 
-def parameters_of(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+def signature_of(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
     """Return a callable's parameters by name; None where Python cannot tell."""
     try:
         return inspect.signature(make).parameters
