@@ -14,7 +14,8 @@ from prac.cli.recorded import named_settings
 from prac.config import Recipe
 from prac.io import read_settings
 from prac.io.files import UNRECORDED
-from prac.runs import Search, read_metrics
+from prac.runs import read_metrics
+from prac.search import Search
 
 DIGITS = (
     "--data digits --limit 200 --model lenet_300_100 --layers linear --levels 1 --epochs 2 "

@@ -14,7 +14,7 @@ class Plain(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "k": 0, "pull": 1.0})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
             group["k"] += 1
             group["pull"] *= 0.9
@@ -35,7 +35,7 @@ class Noisy(Plain):
     """Draws in each step, from torch's generator."""
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:
         super().step()
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -48,7 +48,7 @@ class Hidden(Plain):
     hidden = 0
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:
         super().step()
         self.hidden += 1
         if self.hidden % 5 == 0:
@@ -59,7 +59,7 @@ class Hidden(Plain):
 class Listing(Plain):
     """Keeps what no state file holds."""
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:
         super().step()
         for parameter in self.param_groups[0]["params"]:
             self.state[parameter]["history"] = [1, 2]
@@ -68,7 +68,7 @@ class Listing(Plain):
 def with_rates(params: Any, lr: float, weight_decay: float, last: float = 0.1) -> Any:
     """Give the last parameter a rate of its own."""
     *rest, one = list(params)
-    groups = [{"params": rest}, {"params": [one], "lr": lr * last}]
+    groups: list[dict[str, Any]] = [{"params": rest}, {"params": [one], "lr": lr * last}]
     return torch.optim.SGD(groups, lr=lr, weight_decay=weight_decay)
 
 

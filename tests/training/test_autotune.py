@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -340,7 +341,7 @@ def test_on_a_gpu_seconds_are_worth_a_graph_and_minutes_a_compiler(
         assert "not permitted" in choice.failed["captured"]
 
 
-NOT_REPLAYED = {
+NOT_REPLAYED: dict[str, Any] = {
     "optimizer": "torch.optim.RMSprop",
     "optimizer_args": {"nesterov": True},
     "decay_norms": False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,14 +20,14 @@ from prac.training.average import WeightAverage
 
 def test_an_average_is_that_of_each_iteration_and_buffers_are_the_network_s():
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.BatchNorm1d(2))
-    weight, norm = model[0].weight, model[1]
+    weight, mean = model.get_parameter("0.weight"), model.get_buffer("1.running_mean")
     start = weight.detach().clone()
     average = WeightAverage(model, 0.75)
     expected = start.clone()
     for number in range(3):
         with torch.no_grad():
             weight.add_(number + 1)
-            norm.running_mean.add_(1)
+            mean.add_(1)
         expected = 0.75 * expected + 0.25 * weight.detach()
         average.update_()
     found = average.over(snapshot(model))
@@ -39,17 +40,18 @@ def test_an_average_is_that_of_each_iteration_and_buffers_are_the_network_s():
 
 def test_tied_weights_have_one_average_and_frozen_ones_none():
     model = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2), "c": nn.Linear(2, 2)})
-    model["b"].weight = model["a"].weight
+    a: Any = model["a"]
+    model["b"].weight = a.weight
     model["c"].requires_grad_(False)
     average = WeightAverage(model, 0.5)
-    before = model["a"].weight.detach().clone()
+    before = a.weight.detach().clone()
     with torch.no_grad():
-        model["a"].weight.add_(2)
+        a.weight.add_(2)
     average.update_()
     found = average.over(snapshot(model))
     assert torch.allclose(found["a.weight"], before + 1)
     assert torch.equal(found["a.weight"], found["b.weight"])
-    assert torch.equal(found["c.weight"], model["c"].weight)
+    assert torch.equal(found["c.weight"], model.get_parameter("c.weight"))
 
 
 def test_an_average_of_pruned_weights_is_zero_from_the_pruning_on():

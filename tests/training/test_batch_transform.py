@@ -71,7 +71,7 @@ def test_cutmix_pastes_a_rectangle_of_at_most_half_and_tells_its_area(seed, alph
 
 
 def test_trees_are_mixed_by_part_and_a_share_of_the_batches_may_stay():
-    x = {"a": torch.rand(6, 2), "b": (torch.rand(6),)}
+    x: Any = {"a": torch.rand(6, 2), "b": (torch.rand(6),)}
     y = {"t": torch.arange(6)}
     mixed, targets = mixup(x, y, generator(0), alpha=5.0)
     assert isinstance(targets, Mixed)
@@ -134,7 +134,7 @@ def test_cut_after_every_iteration_mixed_training_is_the_uncut_one(name):
     assert all(torch.equal(of, snapshot(whole)[n]) for n, of in snapshot(model).items())
     config = TrainConfig(batch_size=5, lr=0.1)
     list(segments(plain, make_optimizer(plain, config, CPU)))
-    assert not torch.equal(plain[1].weight, whole[1].weight)
+    assert not torch.equal(plain.get_parameter("1.weight"), whole.get_parameter("1.weight"))
 
 
 def test_whether_an_example_is_right_is_told_by_its_own_target():
@@ -144,8 +144,8 @@ def test_whether_an_example_is_right_is_told_by_its_own_target():
     x = torch.zeros(4, 48)
     model = network()
     with torch.no_grad():
-        model[3].weight.zero_()
-        model[3].bias.copy_(torch.tensor([0.0, 0.0, 9.0]))
+        model.get_parameter("3.weight").zero_()
+        model.get_parameter("3.bias").copy_(torch.tensor([0.0, 0.0, 9.0]))
     plan = scaled_plan(kept=4, total=4, batch_size=4, epochs=1, lr=1e-9)
     data = TensorExamples(x, torch.tensor([2, 2, 0, 0]))
     usual: Any = {"task": CLASSIFICATION, "runtime": CPU, "batch_size": 4, "seed": 0, "masks": {}}

@@ -100,7 +100,8 @@ def test_cut_after_every_iteration_any_optimiser_steps_as_it_would_and_prunes_ex
     whole = network()
     masks = half_masks(whole)
     list(trained(whole, plan, make_optimizer(whole, config, CPU), masks))
-    model, running, step = network(), None, 0
+    model, step = network(), 0
+    running: Any = None
     while step < plan.iterations:
         weights = snapshot(model)
         kept = {} if running is None else optimizer_tensors(running)
@@ -135,11 +136,12 @@ def test_rmsprop_is_torch_s_own_loop():
 
 
 def test_arguments_reach_torch_s_own_kinds():
-    for name, more, key in [
+    kinds: list[tuple[str, dict[str, Any], str]] = [
         ("sgd", {"nesterov": True}, "nesterov"),
         ("adam", {"betas": [0.8, 0.9]}, "betas"),
         ("adamw", {"eps": 1e-3}, "eps"),
-    ]:
+    ]
+    for name, more, key in kinds:
         made = make_optimizer(network(), TrainConfig(optimizer=name, optimizer_args=more), CPU)
         found = made.param_groups[0][key]
         assert (list(found) if key == "betas" else found) == more[key]

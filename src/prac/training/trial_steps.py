@@ -23,7 +23,7 @@ from prac.training.optimizer import (
 from prac.training.runtime import Runtime
 from prac.training.step import split_targets, training_loss
 from prac.training.task import Made, Task
-from prac.training.trial import FirstBatch, ModelFault, judged, made_of, form_of
+from prac.training.trial import FirstBatch, ModelFault, form_of, judged, made_of
 from prac.utils import (
     Tree,
     derive_seed,
