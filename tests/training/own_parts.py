@@ -65,6 +65,16 @@ class Listing(Plain):
             self.state[parameter]["history"] = [1, 2]
 
 
+class Late(Plain):
+    """Keeps more after some steps."""
+
+    def step(self, closure: Any = None) -> None:
+        super().step()
+        for parameter in self.param_groups[0]["params"]:
+            if self.state[parameter]["steps"] > 4:
+                self.state[parameter]["slow"] = parameter.detach().clone()
+
+
 def with_rates(params: Any, lr: float, weight_decay: float, last: float = 0.1) -> Any:
     """Give the last parameter a rate of its own."""
     *rest, one = list(params)
@@ -79,6 +89,11 @@ def nothing(params: Any, lr: float, weight_decay: float) -> None:
 def halves(progress: float, base: float = 0.5) -> float:
     """Fall to a share each quarter of a training."""
     return base ** int(progress * 4)
+
+
+def ends_at_nothing(progress: float) -> float:
+    """Leave the last tenth without a rate."""
+    return 0.0 if progress >= 0.9 else 1.0
 
 
 def negative(progress: float) -> float:

@@ -75,6 +75,8 @@ def test_what_is_validated_and_kept_is_the_average_and_what_is_rewound_and_prune
     averaged = replace(settings, train=replace(settings.train, ema_decay=0.9))
     raw = prac.find(small_net(), train, settings, val=val, out=tmp_path / "raw")
     ema = prac.find(small_net(), train, averaged, val=val, out=tmp_path / "ema")
+    mine, theirs = raw.levels[0], ema.levels[0]
+    assert (mine.iterations, mine.set_size) == (theirs.iterations, theirs.set_size)
     one, other = read_metrics(tmp_path / "raw"), read_metrics(tmp_path / "ema")
     assert [e["train_loss"] for e in one[:3]] == [e["train_loss"] for e in other[:3]]
     assert [e["val_loss"] for e in one[:3]] != [e["val_loss"] for e in other[:3]]

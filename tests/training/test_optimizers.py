@@ -200,6 +200,7 @@ def test_rates_of_an_own_optimiser_s_groups_keep_their_share():
         ),
         ({"optimizer": f"{OWN}nothing"}, "gives NoneType: expected a torch.optim.Optimizer"),
         ({"optimizer": f"{OWN}Hidden"}, "steps otherwise after its state is put back"),
+        ({"optimizer": f"{OWN}Late"}, "cannot be put back .* '0/slow' is nothing that this"),
         ({"optimizer": f"{OWN}Listing"}, "cannot be put back .* keeps list 'history'"),
         ({"optimizer": f"{OWN}halves"}, "does not take its settings|takes no weight decay"),
     ],

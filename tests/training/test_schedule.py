@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+import prac
 from prac.config import TrainConfig
 from prac.errors import PracError
 from prac.training import plan_for
@@ -111,3 +112,11 @@ def test_a_scheduler_s_own_optimiser_is_no_part_of_the_run():
     before = torch.get_rng_state()
     rates(config_of(f"{TORCH}CosineAnnealingLR", schedule_args={"T_max": 7}))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fine_tuning_needs_a_last_rate(small_net, train, val, config, tmp_path):
+    training = TrainConfig(epochs=10, batch_size=50, schedule=f"{OWN}ends_at_nothing")
+    settings = config("imp", levels=1, rewind="none", train=training)
+    with pytest.raises(PracError, match="ends at a rate of 0, at which fine-tuning would train"):
+        prac.find(small_net(), train, settings, val=val, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -202,6 +202,11 @@ class SearchPlan:
                     f"after {level} prunings {before} of {self.kept[0]} weights are left, and "
                     f"another prunes none: lower levels from {self.levels} to {level}"
                 )
+        if self.rewind.fine_tunes and not self.full.lr_at(self.full.iterations - 1):
+            raise PracError(
+                f"rewind is 'none' but schedule {self.config.train.schedule!r} ends at a rate of "
+                f"0, at which fine-tuning would train: let it end above, or use constant"
+            )
         if self.first:
             if self.learns:
                 raise PracError(

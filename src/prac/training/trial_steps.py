@@ -152,13 +152,7 @@ class _TrialSteps:
         name = self._config.optimizer
         twin = copied(self._model)
         other = self._made(twin)
-        try:
-            restore_optimizer_(other, optimizer_tensors(optimizer))
-        except PracError as error:
-            raise PracError(
-                f"optimizer {name!r} cannot be put back from what it keeps, so that no run could "
-                f"resume: {error}"
-            ) from error
+        self._put_back(other)
         pairs = list(zip(self._model.parameters(), twin.parameters(), strict=True))
         for own, copy in pairs:
             copy.grad = None if own.grad is None else own.grad.clone()
@@ -166,6 +160,7 @@ class _TrialSteps:
             for each in (optimizer, other):
                 with seeded(derive_seed("trial", number), self._runtime.device):
                     each.step()
+        self._put_back(self._made(copied(twin)))  # It may keep more by now.
         for one, copied_one in (*pairs, *_kept(optimizer, other)):
             if not _are_equal(one, copied_one):
                 raise PracError(
@@ -173,6 +168,17 @@ class _TrialSteps:
                     f"run could resume: what it counts or keeps must lie in its `state`, or as "
                     f"numbers in its `param_groups`; choose another optimizer"
                 )
+
+    def _put_back(self, other: torch.optim.Optimizer) -> None:
+        """Put what the optimiser keeps into another, or raise a PracError."""
+        assert self._optimizer is not None, "a step was taken"
+        try:
+            restore_optimizer_(other, optimizer_tensors(self._optimizer))
+        except PracError as error:
+            raise PracError(
+                f"optimizer {self._config.optimizer!r} cannot be put back from what it keeps, so "
+                f"that no run could resume: {error}"
+            ) from error
 
     def _made(self, model: nn.Module) -> torch.optim.Optimizer:
         return make_optimizer(model, self._config, self._runtime, sparse=bool(self.sparse))
