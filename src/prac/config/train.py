@@ -143,8 +143,8 @@ class TrainConfig(Settings):
             )
         if self.accumulate > 1 and 2 * self.accumulate > self.batch_size:
             raise PracError(
-                f"accumulate is {self.accumulate} but batch_size is {self.batch_size}: expected "
-                f"pieces of at least 2 examples; batch_size is that of an optimiser step"
+                f"accumulate is {self.accumulate} but batch_size, of an optimiser step, is "
+                f"{self.batch_size}: expected pieces of at least 2 examples; lower it"
             )
 
 

@@ -196,7 +196,9 @@ def train_level(
                     check_again(problem, "training", problem.train, segment.ids)
                     check_scale(problem, problem.train, segment.ids[: problem.batch_size])
                     raise
-                state = record_segment(state, segment, model, training.mark, average)
+                state = record_segment(state, segment, model, training.mark)
+                if average is not None:
+                    state = replace(state, average=average.over(state.weights))
                 scored = training.scored_passes * len(segment.ids)
                 state = state.add_cost(Cost(examples_scored=scored))
                 facts: dict[str, Any] | None = None
@@ -243,11 +245,7 @@ def average_of(config: TrainConfig, model: nn.Module, state: RunState) -> Weight
 
 
 def record_segment(
-    state: RunState,
-    segment: Segment,
-    model: nn.Module,
-    mark: int | None,
-    average: WeightAverage | None = None,
+    state: RunState, segment: Segment, model: nn.Module, mark: int | None
 ) -> RunState:
     """Return the state after a segment's examples were presented."""
     weights = snapshot(model)
@@ -255,7 +253,6 @@ def record_segment(
         state,
         step=segment.step,
         weights=weights,
-        average=None if average is None else average.over(weights),
         table=state.table.update(segment.ids, segment.correct),
         epoch_losses=torch.cat([state.epoch_losses, segment.losses.float()]),
         epoch_examples=state.epoch_examples + len(segment.ids),
