@@ -80,8 +80,8 @@ def test_what_is_validated_and_kept_is_the_average_and_what_is_rewound_and_prune
     one, other = read_metrics(tmp_path / "raw"), read_metrics(tmp_path / "ema")
     assert [e["train_loss"] for e in one[:3]] == [e["train_loss"] for e in other[:3]]
     assert [e["val_loss"] for e in one[:3]] != [e["val_loss"] for e in other[:3]]
-    for mine, theirs in zip(raw.tickets[1].weights.values(), ema.tickets[1].weights.values()):  # noqa: B905
-        assert torch.equal(mine, theirs)
+    for name, weight in raw.tickets[1].weights.items():
+        assert torch.equal(weight, ema.tickets[1].weights[name])
     for name, mask in raw.tickets[1].masks.items():
         assert torch.equal(mask, ema.tickets[1].masks[name])
     for level in (0, 1):
