@@ -90,8 +90,8 @@ def judge(
         for name, value in own_code(search.settings).items():
             # Code that the folder alone names is never imported: it may be anyone's.
             raise PracError(
-                f"{search.path}: names code of its own as its {name}, {value!r}: pass config=, the "
-                f"search's train settings, if you trust that code"
+                f"{search.path}: names code of its own as its {name}, {value!r}: pass "
+                f"config=search.config.train if you trust that code"
             )
         config = as_executed(own_part(TrainConfig, search.settings), search, options.device)
     judging = Judging.of(search, make_model, train, val, test, config, task, cache, options)

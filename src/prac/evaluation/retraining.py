@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from prac.algorithms import ForgettingTable, density
-from prac.config import TrainConfig, flat, own_part
+from prac.config import TrainConfig, flat, own_code, own_part
 from prac.data import Examples, as_examples
 from prac.errors import PracError
 from prac.evaluation.test_set import TestSet
@@ -197,6 +197,12 @@ def _own_config(ticket: Ticket) -> TrainConfig:
     if not settings:
         raise PracError(
             "the ticket does not say how its search trained: pass config, a prac.TrainConfig"
+        )
+    for name, value in own_code(settings).items():
+        # Code that the ticket alone names is never imported: it may be anyone's.
+        raise PracError(
+            f"the ticket names code of its own as its search's {name}, {value!r}: pass config, a "
+            f"prac.TrainConfig, if you trust that code"
         )
     return own_part(TrainConfig, with_unrecorded(settings))
 

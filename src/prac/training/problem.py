@@ -39,7 +39,15 @@ from prac.training.trial import (
     made_of,
 )
 from prac.training.trial_steps import check_no_more, tried_steps
-from prac.utils import brief, callable_named, derive_seed, described, held_generators, one_line, seeded
+from prac.utils import (
+    brief,
+    callable_named,
+    derive_seed,
+    described,
+    held_generators,
+    one_line,
+    seeded,
+)
 
 
 def own_training(config: TrainConfig | None, *, data: bool = True) -> dict[str, str | None]:
