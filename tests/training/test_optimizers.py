@@ -283,9 +283,7 @@ def test_a_run_from_an_own_optimiser_is_judged_only_where_its_code_is_trusted(
         levels=1, train=prac.TrainConfig(epochs=1, batch_size=50, optimizer=f"{OWN}Plain")
     )
     search = prac.find(small_net(), train, settings, val=val, out=tmp_path / "run")
-    with pytest.raises(
-        PracError, match=r"names code of its own as its optimizer.*pass config=search"
-    ):
+    with pytest.raises(PracError, match=r"code of its own as its optimizer.*pass config=search"):
         prac.judge(search, small_net, train, val=val, test=val, seeds=(0,))
     with pytest.raises(PracError, match="the ticket names code of its own as its search's optimiz"):
         prac.retrain(search.tickets[1], small_net(), train)
