@@ -36,6 +36,7 @@ def nothing_right(outputs, targets):
     return torch.zeros(len(targets), dtype=torch.bool)
 
 
+@pytest.mark.filterwarnings("ignore:.*never counted as right")
 def test_where_no_example_is_ever_right_the_epoch_of_the_lowest_loss_is_kept(
     small_net, train, val, config, tmp_path
 ):
@@ -80,6 +81,7 @@ def test_answers_of_many_labels_differ_in_any_of_them(bit):
     assert same.tolist() == [True, False]
 
 
+@pytest.mark.filterwarnings("ignore:.*never counted as right")
 def test_critical_examples_for_pruning_are_found_among_codes_of_40_labels(tmp_path, config):
     x = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
     y = (x @ torch.randn(8, 40, generator=torch.Generator().manual_seed(1)) > 0).float()
