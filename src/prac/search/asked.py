@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from prac.algorithms import Masks, Plan, kept, mask_distance
 from prac.errors import PracError
-from prac.models import check_finite, masked, restore_
+from prac.models import check_finite, evaluating, masked, restore_
 from prac.runs import ACCURACY, Cost, Measure, RunState, Ticket, Weights
 from prac.search.parts import Rules
 from prac.search.plan import SearchPlan
@@ -41,6 +43,7 @@ class AskedLevel:
         distances: Mask distances so far, one from the second time on that they were asked for.
         metrics: What was noted of the epochs that have ended, a line each.
         best: The weights of the best epoch so far; None where none was validated.
+        steps: Optimiser steps so far, as `end_step` counts them.
     """
 
     def __init__(
@@ -52,7 +55,8 @@ class AskedLevel:
         measure: Measure = ACCURACY,
     ) -> None:
         """Begin at a level's start."""
-        self._start, self._search, self._rules, self.ticket = start, plan, rules, ticket
+        self._start, self._search, self.ticket = start, plan, ticket
+        self._rules: Rules | None = rules
         self._measure = measure
         self._best_metric: float | None = None
         self.index, self.ids = start.level, start.members
@@ -64,6 +68,7 @@ class AskedLevel:
         self.distances: tuple[float, ...] = ()
         self.metrics: list[dict[str, Any]] = []
         self.best: Weights | None = None
+        self.steps = 0
         self._best_epoch, self._best_accuracy = 0, -1.0
         self._candidate: Masks | None = None
         self._began = time.perf_counter()
@@ -96,6 +101,18 @@ class AskedLevel:
         """How long to train, in epochs over `ids`."""
         return self.plan.epochs
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything was noted of its training."""
+        return bool(self.steps or self.metrics or self.forgetting.count)
+
+    def schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
+        """Return a scheduler that gives an optimiser the plan's rates: call its `step` each step.
+
+        The optimiser is made with the peak rate, `plan.lr`; groups with another keep their ratio.
+        """
+        return LambdaLR(optimizer, lambda step: self.plan.lr_at(step) / self.plan.lr)
+
     def apply(self, model: nn.Module) -> nn.Module:
         """Load into a model the weights that the level starts from, pruned; return it.
 
@@ -104,11 +121,25 @@ class AskedLevel:
         Raises:
             PracError: If the model is another one.
         """
-        names = _names_in(model.state_dict(), self._start.weights)
         weights = masked(self._start.weights, self._start.masks)
-        weights = {name: weights.get(name, of) for name, of in self._start.weights.items()}
-        restore_(model, {names[name]: weight for name, weight in weights.items()})
-        return model
+        return _restored(model, {**self._start.weights, **weights})
+
+    @contextmanager
+    def at_best(self, model: nn.Module) -> Iterator[nn.Module]:
+        """Give a model the weights of the best epoch for a while, and then its own back.
+
+        It is in evaluation mode, and nothing is differentiated, as for predictions. Where no epoch
+        was validated its weights stay as they are.
+
+        Raises:
+            PracError: If the model is another one.
+        """
+        before = self._copied(model)
+        with evaluating(model), torch.no_grad():
+            try:
+                yield model if self.best is None else _restored(model, self.best)
+            finally:
+                _restored(model, before)
 
     def mark(self, weights: ModelOrWeights) -> None:
         """Keep these weights, after `rewind_step` iterations, as the rewind point of all tickets.
@@ -122,6 +153,16 @@ class AskedLevel:
                 f"rewind is a later epoch or iteration"
             )
         self._rewind = self._copied(weights)
+
+    def end_step(self, weights: ModelOrWeights) -> bool:
+        """Note that an optimiser step was done; say whether the level's length is reached.
+
+        The rewind point is marked where it is. Steps that are noted count in the ledger.
+        """
+        self.steps += 1
+        if self.steps == self.rewind_step and self._rewind is None:
+            self.mark(weights)
+        return self.steps >= self.iterations
 
     def distance(self, weights: ModelOrWeights) -> float | None:
         """Return how far the mask that pruning would give now is from the one asked for before.
@@ -140,12 +181,25 @@ class AskedLevel:
 
     def _pruned(self, weights: Weights) -> Masks:
         now = replace(self._start, weights=weights)
-        return at_end(self._rules, self._search, self.index, 1)(now)
+        return at_end(self._known_rules, self._search, self.index, 1)(now)
 
     @property
     def is_stable(self) -> bool:
         """Whether the mask is, by the search's rule, and the rewind point has passed."""
-        return self._has_rewind_point and bool(self._rules.stop(self.distances))
+        return self._has_rewind_point and bool(self._known_rules.stop(self.distances))
+
+    @property
+    def _known_rules(self) -> Rules:
+        if self._rules is None:
+            raise PracError(
+                f"level {self.index} was sent here by another process: only the one that asked for "
+                f"it takes mask distances and ends epochs; send on what that says"
+            )
+        return self._rules
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the search's rules, which may be any functions: pickled to train with alone."""
+        return {**vars(self), "_rules": None}
 
     @property
     def _has_rewind_point(self) -> bool:
@@ -159,16 +213,18 @@ class AskedLevel:
         val_metric: float | None = None,
         val_loss: float | None = None,
         train_loss: float | None = None,
+        lr: float | None = None,
     ) -> bool:
         """Note that an epoch over `ids` has ended; say whether the level's training may end.
 
         The mask distance is taken, what was measured goes into the run's metrics, and the weights
         of the best `val_metric` so far are kept, which by default is the `val_accuracy`. Training
-        may end where its length is reached or the mask is stable.
+        may end where its length is reached or the mask is stable. The learning rate is the plan's,
+        unless another is given.
         """
         now = self._copied(weights)
         distance, epoch = self._distance(now), len(self.metrics) + 1
-        iteration = min(epoch * self.plan.iterations_per_epoch, self.iterations)
+        iteration = min(self.steps or epoch * self.plan.iterations_per_epoch, self.iterations)
         count, right = self.forgetting.count, self.forgetting.right
         presented = count - self._noted[0]
         accuracy = (right - self._noted[1]) / presented if presented else None
@@ -180,7 +236,7 @@ class AskedLevel:
                 "epochs": self.epochs,
                 "iteration": iteration,
                 "iterations": self.iterations,
-                "lr": self.plan.lr_at(iteration - 1),
+                "lr": self.plan.lr_at(iteration - 1) if lr is None else float(lr),
                 "set_size": len(self.ids),
                 "presented": presented,
                 "train_loss": _finite(train_loss),
@@ -197,7 +253,8 @@ class AskedLevel:
         if value is not None and (best is None or self._measure.gain(value, best) >= 0):
             self.best, self._best_metric, self._best_epoch = now, value, epoch
             self._best_accuracy = -1.0 if val_accuracy is None else float(val_accuracy)
-        return epoch >= self.epochs or self.is_stable
+        is_long = self.steps >= self.iterations if self.steps else epoch >= self.epochs
+        return is_long or self.is_stable
 
     def ended(
         self,
@@ -215,7 +272,8 @@ class AskedLevel:
         if not self._has_rewind_point:
             raise PracError(
                 f"level 0 was trained beyond iteration {self.rewind_step}, its rewind point, which "
-                f"was not marked: call level.mark(model) after that iteration, and train it again"
+                f"was not marked: call level.end_step(model) after each, or level.mark(model) after "
+                f"that iteration, and train it again"
             )
         final, count = self._copied(weights), self.forgetting.count
         config = self._search.config
@@ -225,7 +283,9 @@ class AskedLevel:
                 f"{config.subset.rule!r}, which looks at what training forgets: call "
                 f"level.forgetting.record(ids, correct) for each batch"
             )
-        if iterations is None:
+        if iterations is None and self.steps:
+            iterations = self.steps
+        elif iterations is None:
             epochs, rest = divmod(count, len(self.ids))
             iterations = epochs * self.plan.iterations_per_epoch
             iterations += math.ceil(rest / config.train.batch_size)
@@ -278,6 +338,13 @@ class AskedLevel:
                 )
         check_finite(weights, self._start.masks)
         return weights
+
+
+def _restored(model: nn.Module, weights: Weights) -> nn.Module:
+    """Put weights into a model, bare or wrapped, by the names of the user's module; return it."""
+    names = _names_in(model.state_dict(), weights)
+    restore_(model, {names[name]: weight for name, weight in weights.items()})
+    return model
 
 
 def checked_of_each(values: Tensor | None, name: str, total: int) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -147,8 +147,12 @@ class OpenSearch:
             raise
 
     def ask(self) -> AskedLevel | None:
-        """Return the level to be trained now, the same until it is told; None at the end."""
-        if self._asked is not None:
+        """Return the level to be trained now, the same until it is told; None at the end.
+
+        One whose training has begun is returned anew, with nothing noted of it: asking again is how
+        a training that went wrong begins again.
+        """
+        if self._asked is not None and not self._asked.is_begun:
             return self._asked
         while self._state is not None:
             state, plan, run = self._state, self._plan, self._run
@@ -182,7 +186,9 @@ class OpenSearch:
             level: The one that was asked for, with what was recorded of its training.
             weights: The model at its end, or its `state_dict`; pruning ranks them.
             predictions: Integers (n,): what the network predicts of each training example, by its
-                best weights; needed where the set is chosen by it, as PrAC's CEP are.
+                best weights; or a function of the model that returns them, which is called where
+                they are needed, `weights` being the model: as it was `level.at_best`. They are
+                needed where the set is chosen by them, as PrAC's CEP are.
             best: The weights of its best epoch; by default those that `end_epoch` has kept, else
                 those at the end.
             iterations: Optimiser steps done; by default as many as presentations fill batches.
@@ -199,6 +205,8 @@ class OpenSearch:
         plan, rules, run = self._plan, self._rules, self._run
         state = level.ended(weights, best=best, iterations=iterations, difficulty=difficulty)
         stats = LevelStats(state.level, state.members, state.table, difficulty=state.difficulty)
+        if callable(predictions):
+            predictions = _predicted(predictions, level, weights, best, rules)
         if predictions is not None:
             found = torch.as_tensor(predictions).detach().cpu()
             if found.is_floating_point() or found.dtype == torch.bool:
@@ -247,6 +255,29 @@ class OpenSearch:
             else f"level {self._state.level} of {self._plan.levels}"
         )
         return f"OpenSearch({str(self.path)!r}, {at})"
+
+
+def _predicted(
+    predict: Callable[[nn.Module], Any],
+    level: AskedLevel,
+    model: ModelOrWeights,
+    best: ModelOrWeights | None,
+    rules: Rules,
+) -> Any:
+    """Return what a function predicts by the best weights; None where nothing looks at it.
+
+    Raises:
+        PracError: If there is no model for it.
+    """
+    if not rules.needs_predictions:
+        return None
+    if best is not None or not isinstance(model, nn.Module):
+        raise PracError(
+            f"predictions is a function, and needs the model that has the best weights: pass the "
+            f"model to tell as weights, without best=, or pass predictions, an integer an example"
+        )
+    with level.at_best(model):
+        return predict(model)
 
 
 def _check_askable(config: SearchConfig, score: Score | None) -> None:
