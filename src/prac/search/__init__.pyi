@@ -1,3 +1,4 @@
+from .asked import AskedLevel as AskedLevel
 from .finding import find as find
 from .finding import parameters_of as parameters_of
 from .finding import planned as planned
