@@ -28,7 +28,7 @@ NAMES = {
         Progress PruneConfig Recipe RunControl RunOptions SampleConfig Search SearchConfig Selection
         StopConfig Subset SubsetConfig Task Ticket Tracker Tracking TrainConfig Verdict Win
         __version__ algorithms attach chain_callbacks compare data describe detach find
-        find_rewind_point judge list_runs load_data models retrain save_charts to_text win
+        find_rewind_point judge list_runs load_data loops models retrain save_charts to_text win
         write_report
     """,
     "prac.algorithms": """
@@ -38,6 +38,7 @@ NAMES = {
         top_k_by_score union
     """,
     "prac.data": "Examples MapExamples Pipeline StreamExamples TensorExamples",
+    "prac.loops": "from_rank_0 with_ids",
     "prac.models": "Form MODELS Stem build load_model",
 }
 

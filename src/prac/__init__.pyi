@@ -1,5 +1,6 @@
 from . import algorithms as algorithms
 from . import data as data
+from . import loops as loops
 from . import models as models
 from ._version import __version__ as __version__
 from .comparison.comparing import compare as compare

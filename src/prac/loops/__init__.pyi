@@ -4,4 +4,4 @@ from .attaching import Attachment as Attachment
 from .attaching import attach as attach
 from .attaching import detach as detach
 from .examples import with_ids as with_ids
-from .ranks import shared as shared
+from .ranks import from_rank_0 as from_rank_0

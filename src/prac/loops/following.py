@@ -104,7 +104,7 @@ def network_in(module: nn.Module, level: AskedLevel) -> nn.Module:
         PracError: If there is none, or several.
     """
     weights = level.ticket.weights
-    found = {}
+    found: dict[str, nn.Module] = {}
     for name, part in module.named_modules():
         own = part.state_dict(keep_vars=True)
         if all(key in own and own[key].shape == weight.shape for key, weight in weights.items()):

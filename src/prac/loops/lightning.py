@@ -15,10 +15,10 @@ from prac.loops.following import Following, measured
 from prac.search import AskedLevel
 from prac.utils import needed
 
-_pytorch = needed("lightning.pytorch", "lightning", "prac.loops.lightning")
+_Callback: Any = needed("lightning.pytorch", "lightning", "prac.loops.lightning").Callback
 
 
-class LevelCallback(_pytorch.Callback):  # type: ignore[misc]
+class LevelCallback(_Callback):  # type: ignore[misc]
     """Follows one level of a search through a Lightning Trainer's `fit`.
 
     The network gets the weights that the level starts from, and its masks; presentations are
@@ -113,7 +113,7 @@ class LevelCallback(_pytorch.Callback):  # type: ignore[misc]
 
 
 def predicted(trainer: Any, module: Any, loader: Any) -> Tensor:
-    """Return the classes that Lightning's `trainer.predict` gives for a loader's examples, in order.
+    """Return the classes that Lightning's `trainer.predict` gives for the examples of a loader.
 
     `tell` takes them, integers (n,), where the loader gives each training example once, in order:
     `search.tell(level, net, predictions=lambda net: predicted(trainer, module, loader))`. The
@@ -124,8 +124,8 @@ def predicted(trainer: Any, module: Any, loader: Any) -> Tensor:
     """
     if isinstance(getattr(loader, "sampler", None), RandomSampler):
         raise PracError(
-            f"the loader of examples to predict shuffles them: expected shuffle=False, since "
-            f"predictions are told in the examples' order"
+            "the loader of examples to predict shuffles them: expected shuffle=False, since "
+            "predictions are told in the examples' order"
         )
     parts = trainer.predict(module, loader) or []
     for part in parts:
@@ -143,6 +143,6 @@ def _correct_of(outputs: Any, batch: Any) -> Any:
     if isinstance(outputs, Mapping) and "correct" in outputs:
         return outputs["correct"]
     raise PracError(
-        f"training_step returned no 'correct': return a dict with 'loss' and 'correct', bool (k,), "
-        f"or pass LevelCallback(..., correct=) that makes it of (outputs, batch)"
+        "training_step returned no 'correct': return a dict with 'loss' and 'correct', bool (k,), "
+        "or pass LevelCallback(..., correct=) that makes it of (outputs, batch)"
     )

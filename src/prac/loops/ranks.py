@@ -9,7 +9,7 @@ from torch import distributed
 Value = TypeVar("Value")
 
 
-def shared(value: Value) -> Value:
+def from_rank_0(value: Value) -> Value:
     """Return on every rank of `torch.distributed` what rank 0 has, such as the level to train.
 
     All ranks call it; what others than rank 0 pass is of no account. Other ranks get a level to

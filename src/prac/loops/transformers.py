@@ -16,7 +16,9 @@ from prac.search import AskedLevel
 from prac.utils import needed
 
 needed("accelerate", "transformers", "prac.loops.transformers")
-_transformers = needed("transformers", "transformers", "prac.loops.transformers")
+_library = needed("transformers", "transformers", "prac.loops.transformers")
+_Trainer: Any = _library.Trainer
+_TrainerCallback: Any = _library.TrainerCallback
 
 
 class LevelMixin:
@@ -63,13 +65,13 @@ class LevelMixin:
         self.args: Any = copy.copy(self.args)  # The caller's own stay as they are.
         if self.args.remove_unused_columns:
             raise PracError(
-                f"remove_unused_columns is True, by which batches lose the places of examples: "
-                f"pass TrainingArguments(remove_unused_columns=False)"
+                "remove_unused_columns is True, by which batches lose the places of examples: "
+                "pass TrainingArguments(remove_unused_columns=False)"
             )
         if self.args.load_best_model_at_end:
             raise PracError(
-                f"load_best_model_at_end is True, by which the weights that are pruned get lost: "
-                f"leave it out, the level keeps its best weights itself"
+                "load_best_model_at_end is True, by which the weights that are pruned get lost: "
+                "leave it out, the level keeps its best weights itself"
             )
         if self.args.max_steps <= 0:
             self.args.max_steps = level.iterations
@@ -113,11 +115,11 @@ class LevelMixin:
         return torch.as_tensor(first).argmax(-1)
 
 
-class LevelTrainer(LevelMixin, _transformers.Trainer):  # type: ignore[misc]
+class LevelTrainer(LevelMixin, _Trainer):  # type: ignore[misc]
     """The `Trainer` of transformers, which trains one level of a search as `LevelMixin` says."""
 
 
-class _LevelEvents(_transformers.TrainerCallback):  # type: ignore[misc]
+class _LevelEvents(_TrainerCallback):  # type: ignore[misc]
     """What a level is told of a Trainer's training."""
 
     def __init__(self, following: Following, monitor: str | None) -> None:
@@ -177,10 +179,9 @@ class _LevelEvents(_transformers.TrainerCallback):  # type: ignore[misc]
 def _is_argmax(outputs: Any, inputs: Mapping[str, Any]) -> Tensor:
     logits = outputs.get("logits") if isinstance(outputs, Mapping) else outputs[1]
     labels = inputs.get("labels")
-    is_plain = isinstance(logits, Tensor) and isinstance(labels, Tensor)
-    if not is_plain or logits.ndim != 2 or labels.ndim != 1:
+    if not isinstance(logits, Tensor) or not isinstance(labels, Tensor) or labels.ndim != 1:
         raise PracError(
-            f"which examples are right is not known without logits (k, classes) and labels (k,): "
-            f"pass LevelTrainer(..., correct=), a function of (outputs, inputs)"
+            "which examples are right is not known without logits (k, classes) and labels (k,): "
+            "pass LevelTrainer(..., correct=), a function of (outputs, inputs)"
         )
-    return logits.argmax(1) == labels
+    return logits.argmax(-1) == labels

@@ -272,8 +272,8 @@ class AskedLevel:
         if not self._has_rewind_point:
             raise PracError(
                 f"level 0 was trained beyond iteration {self.rewind_step}, its rewind point, which "
-                f"was not marked: call level.end_step(model) after each, or level.mark(model) after "
-                f"that iteration, and train it again"
+                f"was not marked: call level.end_step(model) after each step, or level.mark(model) "
+                f"after that one, and train it again"
             )
         final, count = self._copied(weights), self.forgetting.count
         config = self._search.config

@@ -273,8 +273,8 @@ def _predicted(
         return None
     if best is not None or not isinstance(model, nn.Module):
         raise PracError(
-            f"predictions is a function, and needs the model that has the best weights: pass the "
-            f"model to tell as weights, without best=, or pass predictions, an integer an example"
+            "predictions is a function, and needs the model that has the best weights: pass the "
+            "model to tell as weights, without best=, or pass predictions, an integer an example"
         )
     with level.at_best(model):
         return predict(model)
