@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -439,3 +440,102 @@ def test_the_best_epoch_is_that_of_the_best_metric_in_its_direction(tmp_path):
     assert (found.levels[0].best_epoch, found.levels[0].best_val_metric) == (2, 3.0)
     with pytest.raises(PracError, match="metric"):
         prac.Search.begin(out, model, examples=80, config=config)
+
+
+def test_steps_are_counted_and_mark_the_rewind_point(pair, tmp_path):
+    config = settings(rewind="iteration:7", subset=prac.SubsetConfig(rule="all"))
+    model = net()
+    with begun(tmp_path / "run", config=config) as search:
+        level = search.ask()
+        assert not level.is_begun
+        reached = [level.end_step(net(step)) for step in range(1, 33)]
+        assert reached == [False] * 31 + [True]
+        assert level.is_begun
+        assert level.steps == level.iterations == 32
+        search.tell(level, model)
+    found = prac.Search.load(tmp_path / "run")
+    seventh = net(7).state_dict()
+    assert all(torch.equal(found.tickets[1].weights[name], seventh[name]) for name in seventh)
+    assert found.levels[0].cost.iterations == 32
+
+
+def test_a_training_that_went_wrong_is_asked_for_anew(pair, tmp_path):
+    with begun(tmp_path / "run") as search:
+        level = search.ask()
+        assert search.ask() is level
+        level.forgetting.record([1], [True])
+        again = search.ask()
+        assert again is not level
+        assert again.forgetting.count == 0
+        with pytest.raises(PracError, match="level 0 was told, and level 0 was asked for"):
+            search.tell(level, net(), predictions=[0] * 300)
+
+
+def test_a_schedule_gives_an_optimiser_the_plan_s_rates(tmp_path):
+    train = prac.TrainConfig(epochs=4, batch_size=BATCH, lr=0.1, warmup=1, schedule="cosine")
+    with begun(tmp_path / "run", config=settings(train=train)) as search:
+        level, model = search.ask(), net()
+        first, second = model[1].parameters(), model[3].parameters()
+        sgd = torch.optim.SGD([{"params": first}, {"params": second, "lr": 0.2}], lr=0.1)
+        schedule = level.schedule(sgd)
+        for step in range(level.iterations):
+            rates = [group["lr"] for group in sgd.param_groups]
+            assert rates == pytest.approx([level.plan.lr_at(step), 2 * level.plan.lr_at(step)])
+            sgd.step()
+            schedule.step()
+
+
+def test_predictions_are_made_by_the_best_weights_which_then_go(pair, tmp_path):
+    best, last, seen = net(1), net(2), []
+    dropped = nn.Sequential(*net(0), nn.Dropout(0.5))
+
+    def predict(model: nn.Module) -> Tensor:
+        assert not model.training
+        assert not torch.is_grad_enabled()
+        seen.append({name: one.clone() for name, one in model.state_dict().items()})
+        return model(pair[0]).argmax(1)
+
+    with prac.Search.begin(
+        tmp_path / "run", dropped, examples=300, config=settings(), output_layer="3"
+    ) as search:
+        level = search.ask()
+        level.forgetting.record([1], [True])
+        dropped.load_state_dict(best.state_dict())
+        level.end_epoch(dropped, val_accuracy=0.9)
+        dropped.load_state_dict(last.state_dict())
+        level.end_epoch(dropped, val_accuracy=0.5)
+        with pytest.raises(PracError, match="predictions is a function, and needs the model that"):
+            search.tell(level, dropped.state_dict(), predictions=predict)
+        search.tell(level, dropped, predictions=predict)
+    (weights,) = seen
+    assert all(torch.equal(weights[name], one) for name, one in best.state_dict().items())
+    now = dropped.state_dict()
+    assert all(torch.equal(now[name], one) for name, one in last.state_dict().items())
+    assert dropped.training
+
+
+def test_predictions_that_nothing_looks_at_are_not_made(tmp_path):
+    config = settings(subset=prac.SubsetConfig(rule="all"), levels=1)
+    with begun(tmp_path / "run", config=config) as search:
+        search.tell(search.ask(), net(), predictions=lambda model: 1 / 0)
+    assert prac.Search.load(tmp_path / "run").levels[0].cost.examples_scored == 0
+
+
+def test_a_level_sent_to_another_process_trains_and_does_no_more(tmp_path):
+    with begun(tmp_path / "run", choose=lambda stats: stats.members, stop=lambda d: False) as it:
+        level = it.ask()
+        sent = pickle.loads(pickle.dumps(level))
+        model = net(3)
+        sent.apply(model)
+        weights = net().state_dict()
+        assert all(torch.equal(one, weights[name]) for name, one in model.state_dict().items())
+        assert sent.ids.tolist() == level.ids.tolist()
+        assert sent.plan == level.plan
+        assert sent.masks.keys() == level.masks.keys()
+        assert not sent.end_step(model)
+        sent.forgetting.record([1], [True])
+        for act in (lambda: sent.end_epoch(model), lambda: sent.is_stable):
+            with pytest.raises(PracError, match="level 0 was sent here by another process: only"):
+                act()
+        assert not level.is_begun
+        assert not level.end_epoch(model)
