@@ -158,6 +158,15 @@ def test_a_missing_extra_is_one_line_that_says_how_to_get_it(folder):
         assert line.endswith(f" needs {module}, which is not installed: {remedy}")
 
 
+@pytest.mark.parametrize("library", ["lightning", "transformers"])
+def test_a_loop_whose_library_is_missing_says_how_to_get_it(library, tmp_path):
+    code = f"import prac\nprac.loops.with_ids([1], [0])\nprac.loops.{library}\n"
+    done = without_extras(code, tmp_path)
+    last = done.stderr.splitlines()[-1]
+    assert f"prac.loops.{library} needs " in last
+    assert last.endswith(f", which is not installed: pip install 'prac-lth[{library}]'")
+
+
 def test_an_extra_for_each_of_these_modules_is_declared():
     project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())
     declared = project["project"]["optional-dependencies"]
