@@ -33,7 +33,8 @@ def searched(
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     more = {"dataloader_config": loading} if alone else {}
     accelerator = accelerate.Accelerator(cpu=True, **more)
-    bare, counts, search = net(), [], None
+    bare, counts = net(), []
+    search: Any = None
     if accelerator.is_main_process:
         search = prac.Search.begin(out, net(), examples=len(x), config=config)
     try:
@@ -44,7 +45,8 @@ def searched(
             examples = with_ids(TensorDataset(x, y), level.ids)
             loader = DataLoader(examples, batch_size=batch, sampler=Order(level))
             model, optimizer, loader = accelerator.prepare(bare, sgd, loader)
-            schedule, ends = level.schedule(sgd), False
+            schedule = level.schedule(sgd)
+            ends: Any = False
             with prac.attach(model, optimizer, level.masks):
                 while not ends:
                     before = level.forgetting.count

@@ -131,7 +131,11 @@ def test_a_step_of_several_batches_is_one(digits, tmp_path):
         model = net()
         callbacks = [Marks(), prac.loops.lightning.LevelCallback(level)]
         module = Digits(model, level)
-        more = {"accumulate_grad_batches": 2, "callbacks": callbacks, "batch": BATCH // 2}
+        more: dict[str, Any] = {
+            "accumulate_grad_batches": 2,
+            "callbacks": callbacks,
+            "batch": BATCH // 2,
+        }
         trainer = fitted(module, level, data, **more)
         assert trainer.global_step == level.steps == level.iterations == 32
         assert module.steps == 60
@@ -175,14 +179,15 @@ class Bare(Digits):
 class Twice(Digits):
     def __init__(self, net: nn.Module, level: Any) -> None:
         super().__init__(net, level)
-        self.teacher = nn.Sequential(*net)
+        self.teacher = nn.Sequential(*net.children())
 
 
 class Several(Digits):
     automatic_optimization = False
+    net: nn.Sequential
 
     def configure_optimizers(self) -> Any:
-        return [torch.optim.SGD(self.net[i].parameters(), lr=0.1) for i in (0, 2)]
+        return [torch.optim.SGD(part.parameters(), lr=0.1) for part in list(self.net)[::2]]
 
 
 REFUSED: dict[str, tuple[Any, Any, str]] = {
@@ -231,6 +236,27 @@ def test_a_part_can_be_named_and_outcomes_made_of_outputs(digits, tmp_path):
         assert level.steps == level.iterations
 
 
+def test_a_metric_of_the_search_s_own_is_taken_by_its_name_and_direction(digits, tmp_path):
+    class Perplexity(Digits):
+        def on_validation_epoch_end(self) -> None:
+            values = [5.0, 9.0, 3.0, 3.0, 4.0]  # The first is of the sanity check.
+            self.log("val_perplexity", values[self.at])
+            self.at += 1
+
+        at = 0
+
+    metric = prac.Metric.perplexity()
+    with prac.Search.begin(
+        tmp_path / "run", net(), examples=300, config=settings(levels=1), metric=metric
+    ) as search:
+        level, model = search.ask(), net()
+        fitted(Perplexity(model, level), level, dataset(digits))
+        assert [line["val_metric"] for line in level.metrics] == [9.0, 3.0, 3.0, 4.0]
+        search.tell(level, model, predictions=[0] * 300)
+    first = prac.Search.load(tmp_path / "run").levels[0]
+    assert (first.best_epoch, first.best_val_metric) == (3, 3.0)
+
+
 def test_a_level_is_not_gone_on_with_from_a_checkpoint(digits, tmp_path):
     data = dataset(digits)
     with prac.Search.begin(tmp_path / "run", net(), examples=300, config=settings()) as search:
@@ -249,9 +275,10 @@ def test_a_level_is_not_gone_on_with_from_a_checkpoint(digits, tmp_path):
 
 def test_what_a_predicting_loader_and_step_have_to_be(digits, tmp_path):
     data = dataset(digits)
-    predicted, module = prac.loops.lightning.predicted, Digits(net(), None)
+    predicted = prac.loops.lightning.predicted
+    module: Any = Digits(net(), None)
     with pytest.raises(PracError, match="shuffles them: expected shuffle=False"):
         predicted(L.Trainer(**QUIET), module, DataLoader(data, shuffle=True))
     module.predict_step = lambda batch: 3
-    with pytest.raises(PracError, match="predict_step returned .*int.*: expected classes"):
+    with pytest.raises(PracError, match=r"predict_step returned .*int.*: expected classes"):
         predicted(L.Trainer(**QUIET), module, DataLoader(data, batch_size=100))

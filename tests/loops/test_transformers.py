@@ -61,7 +61,7 @@ def accuracy(predicted: Any) -> dict[str, float]:
 
 
 def trainer_of(
-    level: Any, model: nn.Module, data: Any, out: Path, *, args: Any = None, **more: Any
+    level: Any, model: Any, data: Any, out: Path, *, args: Any = None, **more: Any
 ) -> Any:
     sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
@@ -232,7 +232,7 @@ def test_what_does_not_fit_is_told_in_a_line(name, digits, tmp_path):
     more = {key: data if key == "train_dataset" else one for key, one in changes.items()}
     of_trainer = ("monitor", "level", "train_dataset", "id_name", "correct")
     args = arguments(tmp_path, **{n: one for n, one in more.items() if n not in of_trainer})
-    given = {name: more[name] for name in of_trainer if name in more}
+    given: dict[str, Any] = {name: more[name] for name in of_trainer if name in more}
     with begun(tmp_path) as search:
         level = search.ask()
 

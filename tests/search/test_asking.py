@@ -474,9 +474,10 @@ def test_a_training_that_went_wrong_is_asked_for_anew(pair, tmp_path):
 def test_a_schedule_gives_an_optimiser_the_plan_s_rates(tmp_path):
     train = prac.TrainConfig(epochs=4, batch_size=BATCH, lr=0.1, warmup=1, schedule="cosine")
     with begun(tmp_path / "run", config=settings(train=train)) as search:
-        level, model = search.ask(), net()
+        level, model = search.ask(), nn.Sequential(*net().children())
         first, second = model[1].parameters(), model[3].parameters()
-        sgd = torch.optim.SGD([{"params": first}, {"params": second, "lr": 0.2}], lr=0.1)
+        groups: list[dict[str, Any]] = [{"params": first}, {"params": second, "lr": 0.2}]
+        sgd = torch.optim.SGD(groups, lr=0.1)
         schedule = level.schedule(sgd)
         for step in range(level.iterations):
             rates = [group["lr"] for group in sgd.param_groups]
@@ -487,7 +488,7 @@ def test_a_schedule_gives_an_optimiser_the_plan_s_rates(tmp_path):
 
 def test_predictions_are_made_by_the_best_weights_which_then_go(pair, tmp_path):
     best, last, seen = net(1), net(2), []
-    dropped = nn.Sequential(*net(0), nn.Dropout(0.5))
+    dropped = nn.Sequential(*net(0).children(), nn.Dropout(0.5))
 
     def predict(model: nn.Module) -> Tensor:
         assert not model.training
@@ -499,7 +500,7 @@ def test_predictions_are_made_by_the_best_weights_which_then_go(pair, tmp_path):
         tmp_path / "run", dropped, examples=300, config=settings(), output_layer="3"
     ) as search:
         level = search.ask()
-        level.forgetting.record([1], [True])
+        level.forgetting.record(range(300), [place % 2 == 0 for place in range(300)])
         dropped.load_state_dict(best.state_dict())
         level.end_epoch(dropped, val_accuracy=0.9)
         dropped.load_state_dict(last.state_dict())

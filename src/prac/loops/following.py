@@ -74,13 +74,23 @@ class Following:
         assert self.network is not None, "it was loaded"
         return self.level.end_step(self.network)
 
-    def end_epoch(self, accuracy: float | None, loss: float | None) -> bool:
+    def metric_name(self, prefix: str) -> str:
+        """Return what a validation usually calls the search's metric: "val_accuracy", say."""
+        return prefix + self.level.measure.plain_name
+
+    def end_epoch(self, metric: float | None, loss: float | None) -> bool:
         """Note an epoch's end and its validation; say whether training may end."""
         assert self.network is not None, "it was loaded"
+        counts = self.level.measure.counts_examples
         train_loss = None if self._loss is None else float(self._loss) / self._seen
         self._loss, self._seen = None, 0
         return self.level.end_epoch(
-            self.network, val_accuracy=accuracy, val_loss=loss, train_loss=train_loss, lr=self._lr
+            self.network,
+            val_accuracy=metric if counts else None,
+            val_metric=None if counts else metric,
+            val_loss=loss,
+            train_loss=train_loss,
+            lr=self._lr,
         )
 
     def end(self) -> None:

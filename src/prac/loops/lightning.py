@@ -36,8 +36,8 @@ class LevelCallback(_Callback):  # type: ignore[misc]
         ids: Batch -> integers (k,), the places of its examples; by default those that
             `prac.loops.with_ids` put there.
         correct: (What `training_step` returned, batch) -> bool (k,); by default its `correct`.
-        monitor: The metric of best epochs, higher being better, as `self.log` names it; by default
-            `val_accuracy`, if it is there. Its `val_loss` is noted as well.
+        monitor: The search's metric, by which best epochs go, as `self.log` names it; by default
+            `val_` and its name, such as `val_accuracy`, if it is there. `val_loss` is noted, too.
 
     Raises:
         PracError: While training, in one line, where one of these is missing or does not fit.
@@ -96,12 +96,13 @@ class LevelCallback(_Callback):  # type: ignore[misc]
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """End the level's epoch."""
-        accuracy = loss = None
+        metric = loss = None
         if self._is_validated:
-            accuracy = measured(trainer.callback_metrics, self._monitor, "val_accuracy")
+            usual = self._following.metric_name("val_")
+            metric = measured(trainer.callback_metrics, self._monitor, usual)
             loss = measured(trainer.callback_metrics, None, "val_loss")
         self._is_validated = False
-        trainer.should_stop = self._following.end_epoch(accuracy, loss) or trainer.should_stop
+        trainer.should_stop = self._following.end_epoch(metric, loss) or trainer.should_stop
 
     def on_train_end(self, *_: Any) -> None:
         """Take the masks off, and check them."""

@@ -40,8 +40,8 @@ class LevelMixin:
             has weights of its names and shapes.
         correct: (Outputs, inputs) -> bool (k,), which examples were predicted right; by default
             those whose largest of `logits` (k, classes) is their one of `labels` (k,).
-        monitor: The metric of best epochs, higher being better, as `evaluate` names it; by default
-            `eval_accuracy`, if it is there.
+        monitor: The search's metric, by which best epochs go, as `evaluate` names it; by default
+            `eval_` and its name, such as `eval_accuracy`, if it is there.
         id_name: What the places are called in a batch.
         more: What else the Trainer takes, by name.
 
@@ -168,11 +168,11 @@ class _LevelEvents(_TrainerCallback):  # type: ignore[misc]
         self._following.end()
 
     def _end_epoch(self, control: Any, metrics: dict[str, float] | None) -> None:
-        accuracy = loss = None
+        metric = loss = None
         if metrics is not None:
-            accuracy = measured(metrics, self._monitor, "eval_accuracy")
+            metric = measured(metrics, self._monitor, self._following.metric_name("eval_"))
             loss = measured(metrics, None, "eval_loss")
-        if self._following.end_epoch(accuracy, loss):
+        if self._following.end_epoch(metric, loss):
             control.should_training_stop = True
 
 

@@ -87,6 +87,11 @@ class AskedLevel:
         return self._search.densities[self.index]
 
     @property
+    def measure(self) -> Measure:
+        """The metric that best epochs go by, as the search was begun with it."""
+        return self._measure
+
+    @property
     def masks(self) -> Masks:
         """The masks to train under, which `prac.attach` holds."""
         return self._start.masks
