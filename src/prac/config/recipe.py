@@ -15,10 +15,13 @@ from prac.config.train import TrainConfig
 from prac.errors import unknown_name
 
 # What sources and models know by name, without waiting for torch; a test compares them.
-DATA_NAMES = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "tiny_imagenet")
+DATA_NAMES = (
+    *("cifar10", "cifar100", "digits", "fashion_mnist", "mnist", "python_topics", "tiny_imagenet"),
+)
 MODEL_NAMES = (
     *("lenet_300_100", "conv2", "conv4", "conv6"),
     *("resnet8s", "resnet14s", "resnet20s", "resnet56s", "vgg16_bn", "resnet18", "resnet50"),
+    *("text_transformer", "vision_transformer"),
 )
 
 MODEL_LIBRARIES = ("timm", "torchvision")

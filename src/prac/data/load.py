@@ -169,7 +169,7 @@ def _pipeline(splits: Splits, config: DataConfig, train_indices: Tensor) -> Pipe
         )
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    if config.normalize == "auto":
+    if config.normalize == "auto" and not splits.train.is_text:
         if splits.statistics is not None:
             mean, std = splits.statistics.mean, splits.statistics.std
         elif isinstance(images, Tensor):

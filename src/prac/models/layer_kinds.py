@@ -181,16 +181,17 @@ def _kind(module: nn.Module, name: str, parameter: Tensor) -> str | None:
     if name != "weight":
         # A layer of one's own may have several; position tables and tokens have other names.
         return "own" if name.endswith("_weight") else None
+    kind = type(module).__name__
+    # What calls itself one, too: patches are embedded by a convolution.
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) or "Embedding" in kind:
+        return "embedding"
     if isinstance(module, _ConvTransposeNd):
         return "conv-transpose"
     if isinstance(module, _ConvNd):
         return "conv"
-    kind = type(module).__name__
     # Conv1D is a linear layer whose weight lies transposed (GPT-2 in Hugging Face transformers).
     if isinstance(module, (nn.Linear, nn.Bilinear)) or kind == "Conv1D":
         return "linear"
-    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) or "Embedding" in kind:
-        return "embedding"
     return None if "Norm" in kind else "own"
 
 

@@ -15,6 +15,8 @@ Parameters, biases and batch normalisation included, in the setting each network
 | vgg16_bn       | 3x32x32    |      10 | 14,728,266 |
 | resnet18       | 3x224x224  |    1000 | 11,689,512 |
 | resnet50       | 3x224x224  |    1000 | 25,557,032 |
+| text_transformer   | 1x1x64 |      97 |    X |
+| vision_transformer | 1x8x8  |      10 |    X |
 
 Frankle and Carbin print 1.7M weights for Conv-6, which its layers as they describe them do not add
 up to: 1.14M in the convolutions, as they say, and 1.12M in the fully connected layers.
@@ -41,6 +43,7 @@ from prac.models.imagenet_resnet import BasicBlock, Bottleneck, ResNet
 from prac.models.lenet import LeNet300100
 from prac.models.libraries import build_listed, library_factory
 from prac.models.plain import shaped
+from prac.models.transformer import TextTransformer, VisionTransformer
 from prac.models.vgg import VGG16BN
 from prac.utils import imported, seeded
 
@@ -52,16 +55,19 @@ _LARGEST_SMALL_SIDE = 64
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A network for one kind of image.
+    """A network for one kind of image, or for text.
 
     Attributes:
         make: Called as `make(image_shape, classes)`.
         least_side: Pixels an image needs a side, so that each pooling or stride has something left
             to halve.
+        reads_text: Whether inputs are sequences of tokens, int64 (n, length), as many as the last
+            side of a shape (1, 1, length), of a vocabulary as large as there are classes.
     """
 
     make: Callable[[tuple[int, int, int], int], nn.Module]
     least_side: int
+    reads_text: bool = False
 
 
 _RESNET18 = partial(ResNet, BasicBlock, (2, 2, 2, 2))
@@ -86,6 +92,8 @@ MODELS: Mapping[str, Mapping[Stem, Form]] = MappingProxyType(
             "small": Form(partial(_RESNET50, small_stem=True), least_side=8),
             "imagenet": Form(partial(_RESNET50, small_stem=False), least_side=32),
         },
+        "text_transformer": {"small": Form(TextTransformer, least_side=1, reads_text=True)},
+        "vision_transformer": {"small": Form(VisionTransformer, least_side=2)},
     }
 )
 """The networks by name, each with its form for every stem that it has."""
@@ -144,6 +152,11 @@ def build(
         is_large = max(height, width) > _LARGEST_SMALL_SIDE
         stem = "imagenet" if is_large and "imagenet" in forms else "small"
     form = forms[stem]
+    if form.reads_text and shape[:2] != (1, 1):
+        raise PracError(
+            f"model {name!r} reads sequences of tokens, and inputs are of shape {shape}: expected "
+            f"(1, 1, length); choose another model, or text such as the data set python_topics"
+        )
     if min(height, width) < form.least_side:
         raise PracError(
             f"model {name!r} needs images of at least {form.least_side}x{form.least_side}, "

@@ -41,8 +41,8 @@ def load(
     Tiny-ImageNet-200, whose own test images have no labels.
 
     Args:
-        name: `cifar10`, `cifar100`, `digits`, `fashion_mnist`, `mnist`, `tiny_imagenet`,
-            `hf:owner/name`, or a path.
+        name: `cifar10`, `cifar100`, `digits`, `fashion_mnist`, `mnist`, `python_topics`,
+            `tiny_imagenet`, `hf:owner/name`, or a path.
         image_size: bring every picture to this many pixels a side (short side resized, centre
             cropped); None keeps sizes, which must then agree.
         image_column: the column of the images in a table; None takes the only candidate.
@@ -87,6 +87,10 @@ def load_splits(config: DataConfig) -> Splits:
         from prac.data.sources.digits import load_digits
 
         return load_digits(config)
+    if name == "python_topics":
+        from prac.data.sources.python_topics import load_python_topics
+
+        return load_python_topics(config)
     if name.startswith("hf:") or name in DATA_NAMES:
         from prac.data.sources.hub import load_hub
 

@@ -84,7 +84,8 @@ class Source:
     """One split: images or feature arrays with labels.
 
     Images are uint8 (n, c, h, w), arrays of floats float32 (n, ...), or float64 where float32 would
-    not tell apart what a feature's values differ by; labels are int64 (n,), indices into `classes`.
+    not tell apart what a feature's values differ by, text int64 (n, length), each character a place
+    in `classes`; labels are int64 (n,), indices into `classes`, of text (n, length).
     `origin` says in messages where the split came from. The `damaged`, which hold no image, count
     among the n: the positions of the others are those of the split as shipped.
     """
@@ -103,8 +104,13 @@ class Source:
 
     @property
     def dtype(self) -> torch.dtype:
-        """uint8 for pictures, float32 or float64 for features."""
+        """uint8 for pictures, float32 or float64 for features, int64 for text."""
         return torch.uint8 if isinstance(self.images, LazyImages) else self.images.dtype
+
+    @property
+    def is_text(self) -> bool:
+        """Whether examples are sequences of numbered characters, not quantities."""
+        return self.dtype == torch.int64
 
 
 @dataclass(frozen=True)
