@@ -231,7 +231,7 @@ def test_every_option_is_in_every_script(command: str) -> None:
 
 def test_names_are_those_of_models_and_data() -> None:
     assert set(MODEL_NAMES) == set(MODELS)
-    assert set(DATA_NAMES) == {"digits", *KNOWN}
+    assert set(DATA_NAMES) == {"digits", "python_topics", *KNOWN}
 
 
 def test_nothing_waits_for_torch() -> None:

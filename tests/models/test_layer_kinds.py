@@ -49,6 +49,16 @@ def test_convolutions_of_any_dimension_are_prunable_alone(layer):
     assert names(layer, layers="conv") == ["weight"]
 
 
+class PatchEmbedding(nn.Conv2d):
+    """A convolution that says what it is for."""
+
+
+def test_what_calls_itself_an_embedding_is_one():
+    model = nn.Sequential(PatchEmbedding(1, 4, 2, 2), nn.Conv2d(4, 4, 1))
+    assert names(model) == ["1.weight"]
+    assert names(model, layers="embedding") == ["0.weight"]
+
+
 class Conv1D(nn.Module):
     """A linear layer whose weight lies transposed."""
 

@@ -25,6 +25,7 @@ from experiments import (
     rivals,
     rivals_page,
     transfer,
+    transformers,
     winning,
 )
 from prac.cli import find, judge
@@ -52,7 +53,7 @@ def test_a_page_of_rivals_is_made_of_its_figures(name):
     "experiment",
     [
         one
-        for one in (controls, first, transfer, winning)
+        for one in (controls, first, transfer, transformers, winning)
         if (pages.RESULTS / f"{one.NAME}.json").exists()
     ],
     ids=lambda one: one.NAME,
@@ -99,6 +100,38 @@ def test_commands_of_controls_and_of_transfer_are_commands():
     problem = parser().parse_args(rivals.command(rivals.PROBLEMS["cifar10"], "DIR", "x")[2:])
     assert options.limit == problem.limit
     assert problem.levels == transfer.SOURCE_LEVEL
+
+
+def test_commands_of_transformers_are_commands_and_judge_levels_that_there_are():
+    for preset in transformers.PRESETS:
+        (_, _, *search), (_, _, *judgement) = transformers.commands(preset, "runs")
+        made = find.parser(find._defaults(search))
+        _, recipe = options_and_recipe(made, search, Recipe)
+        options = judge.parser().parse_args(judgement)
+        assert (options.shuffle, options.random, options.seeds) == (True, True, (0, 1, 2))
+        assert max(options.levels) <= recipe.search.levels
+
+
+def test_a_transformer_s_ticket_is_ahead_only_with_every_seed():
+    def trials(*of):
+        return {"n": 2, "runs": [{"seed": s, "perplexity": v} for s, v in enumerate(of)]}
+
+    level = {
+        "density": 0.3, "verdict": "matching", "ticket": trials(5.0, 6.0),
+        "controls": {
+            "shuffled": {**trials(5.5, 6.5), "p_value": 0.01},
+            "random": {**trials(5.5, 6.0), "p_value": None},
+        },
+    }  # fmt: skip
+    metric = {"name": "perplexity", "higher_is_better": False, "is_share": False}
+    found = {
+        "metric": metric, "verdict": {"levels": [level]},
+        "levels": [{"set_size": 630}, {"set_size": 0}],
+    }  # fmt: skip
+    text = transformers.page({"hardware": "x86", "presets": {"text-transformer": found}})
+    assert "| at 30.0%, the ticket over the shuffled mask | 2 of 2 | 0.01 | yes |" in text
+    assert "| at 30.0%, the ticket over the random mask | 1 of 2 |  | no |" in text
+    assert transformers.seeds_ahead(level, "shuffled", higher=True) == 0
 
 
 def searched(accuracy, iterations):

@@ -113,6 +113,23 @@ def _presets() -> dict[str, Preset]:
                 "arm": "at-once",
             },
         ),
+        "bert-lottery": Preset(
+            "with another or in Python: fine-tuning BERT (arXiv 2007.12223)",
+            {
+                "include": ["*encoder.layer.*.weight"],
+                "drop_fraction": 0.1,
+                "levels": 12,
+                "epochs": 3,
+                "batch_size": 32,
+                "optimizer": "adamw",
+                "lr": 2e-5,
+                "weight_decay": 0.0,
+                "schedule": "cosine",
+                "warmup": 0.0,
+                "milestones": [],
+                "rewind": "init",
+            },
+        ),
         "frugal": Preset("with another: tickets for a hundredth of IMP's cost", METHODS["frugal"]),
     }
     for model, network in _NETWORKS.items():

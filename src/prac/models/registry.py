@@ -1,22 +1,24 @@
-"""Networks that the lottery ticket literature is about, by name.
+"""Networks that the lottery ticket literature is about, and two small transformers, by name.
 
 Parameters, biases and batch normalisation included, in the setting each network is known from:
 
-| name           | image      | classes | parameters |
-|----------------|------------|--------:|-----------:|
-| lenet_300_100  | 1x28x28    |      10 |    266,610 |
-| conv2          | 3x32x32    |      10 |  4,301,642 |
-| conv4          | 3x32x32    |      10 |  2,425,930 |
-| conv6          | 3x32x32    |      10 |  2,262,602 |
-| resnet8s       | 3x32x32    |      10 |     75,290 |
-| resnet14s      | 3x32x32    |      10 |    172,506 |
-| resnet20s      | 3x32x32    |      10 |    269,722 |
-| resnet56s      | 3x32x32    |      10 |    853,018 |
-| vgg16_bn       | 3x32x32    |      10 | 14,728,266 |
-| resnet18       | 3x224x224  |    1000 | 11,689,512 |
-| resnet50       | 3x224x224  |    1000 | 25,557,032 |
-| text_transformer   | 1x1x64 |      97 |    X |
-| vision_transformer | 1x8x8  |      10 |    X |
+| name               | image      | classes | parameters |
+|--------------------|------------|--------:|-----------:|
+| lenet_300_100      | 1x28x28    |      10 |    266,610 |
+| conv2              | 3x32x32    |      10 |  4,301,642 |
+| conv4              | 3x32x32    |      10 |  2,425,930 |
+| conv6              | 3x32x32    |      10 |  2,262,602 |
+| resnet8s           | 3x32x32    |      10 |     75,290 |
+| resnet14s          | 3x32x32    |      10 |    172,506 |
+| resnet20s          | 3x32x32    |      10 |    269,722 |
+| resnet56s          | 3x32x32    |      10 |    853,018 |
+| vgg16_bn           | 3x32x32    |      10 | 14,728,266 |
+| resnet18           | 3x224x224  |    1000 | 11,689,512 |
+| resnet50           | 3x224x224  |    1000 | 25,557,032 |
+| text_transformer   | 1x1x64     |      97 |    110,400 |
+| vision_transformer | 1x8x8      |      10 |    102,218 |
+
+The image of text is a row of tokens, of a vocabulary of as many as there are classes.
 
 Frankle and Carbin print 1.7M weights for Conv-6, which its layers as they describe them do not add
 up to: 1.14M in the convolutions, as they say, and 1.12M in the fully connected layers.
@@ -112,15 +114,16 @@ def build(
             called with those of `image_shape`, `image_size`, `in_channels` and `num_classes`, or
             other usual names of these, that its signature names. Where it has no name for the
             classes but `**kwargs`, it gets `num_classes` if what is behind takes it.
-        image_shape: `(channels, height, width)` of one image.
-        classes: Number of classes, at least 2.
+        image_shape: `(channels, height, width)` of one image; `(1, 1, length)` of text.
+        classes: Number of classes, at least 2; of text, its vocabulary's.
         stem: The layers before the first stage, where a model has more than one choice: `"small"`
             keeps the image's size, `"imagenet"` divides it by 4, `"auto"` takes `"small"` up to 64
             pixels a side.
 
     Returns:
         A model in training mode, on the CPU, from `(batch, channels, height, width)` to logits
-        `(batch, classes)`.
+        `(batch, classes)`; one that reads text, from int64 `(batch, length)` to logits
+        `(batch, length, classes)`.
 
     Raises:
         PracError: The name is unknown, the model has no such stem, does not take such images, or

@@ -1,4 +1,4 @@
-"""Small transformers: one that predicts the next character of a text, one that classifies images."""
+"""Small transformers: one that predicts the next token of a text, one that classifies images."""
 
 from __future__ import annotations
 

@@ -53,11 +53,11 @@ def load_python_topics(config: DataConfig) -> Splits:
 
 
 def once_only(topics: Mapping[str, str]) -> dict[str, str]:
-    """Return topics by name, in order, without paragraphs that an earlier one has.
+    r"""Return topics by name, in order, without paragraphs that an earlier one has.
 
     Those too short for a sequence are left out.
 
-    >>> list(once_only({"b": "same" * 20, "a": "same" * 20 + "\\n\\n" + "own" * 30}))
+    >>> list(once_only({"b": "same" * 20, "a": "same" * 20 + "\n\n" + "own" * 30}))
     ['a']
     """
     known: set[str] = set()
