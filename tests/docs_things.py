@@ -84,6 +84,41 @@ def ticket(path: Path) -> None:
     prac.Ticket(weights, {"weight": torch.eye(2, 3).bool()}).save(path)
 
 
+VOCABULARY = (
+    "[PAD] [UNK] [CLS] [SEP] [MASK] the a cat dog sat ran on under mat tree is was big small ##s"
+)
+
+
+def bert(folder: Path) -> None:
+    """Make a folder of the weights of a tiny BERT, drawn at random, and of its vocabulary."""
+    import transformers
+
+    config = transformers.BertConfig(
+        vocab_size=len(VOCABULARY.split()),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=128,
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY.split()) + "\n")
+
+
+def pairs(count: int) -> Callable[[Path], None]:
+    """Return what makes a table of pairs of sentences of different lengths."""
+
+    def make(path: Path) -> None:
+        ends = ("sat on the mat", "ran", "ran under the big tree", "is a cat", "was small")
+        rows = ["sentence1,sentence2,label"]
+        for i in range(count):
+            first, second = ends[i % 5], ends[i // 5 % 5]
+            rows.append(f"the cat {first},the cats {second},{int(first == second)}")
+        path.write_text("\n".join(rows) + "\n")
+
+    return make
+
+
 THINGS: Mapping[str, Callable[[Path], None] | str] = {
     # What a command or Python names, ending in a path, and what makes it where it is not there yet:
     # a function that is given the path, or a command, which is made smaller as the page's own are.
@@ -94,6 +129,9 @@ THINGS: Mapping[str, Callable[[Path], None] | str] = {
     "DIR/mnist": hub_tables(28, "L", "image"),
     "data/mine": odd_table,
     "data/scans": damaged_images,
+    "models/bert-base-uncased": bert,
+    "pairs/train.csv": pairs(60),
+    "pairs/dev.csv": pairs(25),
     "net.ticket.safetensors": ticket,
     "runs/quickstart-prac": "prac find --preset quickstart",
     "runs/quickstart-imp": "prac find --preset quickstart --method imp",

@@ -14,7 +14,7 @@ from prac.errors import PracError
 
 
 def text_of(rows):
-    return "".join(ALPHABET[int(number)] for number in rows.flatten())
+    return "".join(ALPHABET[number] for number in rows.flatten().tolist())
 
 
 @given(st.text(alphabet=st.sampled_from("ab \nÄ…"), min_size=1, max_size=3 * LENGTH))
@@ -48,8 +48,7 @@ def test_topics_are_split_and_share_no_text():
     assert len(train.images) > 2000
     assert 0.05 < len(test.images) / len(train.images) < 0.5
     words = text_of(train.images)
-    shared = sum(text_of(row) in words for row in test.images)
-    assert shared <= 0.01 * len(test.images)
+    assert sum(text_of(row) in words for row in test.images[::8]) <= 1
     assert torch.equal(load("python_topics").test.images, test.images)
 
 
@@ -81,5 +80,5 @@ def test_what_is_for_pictures_is_refused(settings, message):
 
 def test_a_python_without_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
-    with pytest.raises(PracError, match="this Python lacks its module pydoc_data.topics"):
+    with pytest.raises(PracError, match=r"this Python lacks its module pydoc_data\.topics"):
         load("python_topics")

@@ -83,6 +83,7 @@ LONG = (
 NEEDED = {
     # Libraries that a page is about, without which the rest of the package can be tested.
     "docs/howto/accelerate.md": ("accelerate",),
+    "docs/howto/bert.md": ("transformers",),
     "docs/howto/lightning.md": ("lightning",),
     "docs/howto/transformers.md": ("transformers", "accelerate"),
 }

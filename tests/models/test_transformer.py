@@ -1,4 +1,4 @@
-"""The small transformers: what sees what, what is shared, which weights are prunable, and a search."""
+"""The small transformers: what sees what, which weights are prunable, and searches of presets."""
 
 import pytest
 import torch
@@ -89,9 +89,13 @@ def test_attention_and_linear_layers_between_are_prunable(text):
 def test_initial_weights_are_as_small_as_said_and_the_embedding_is_the_output_s(text):
     assert text.output.weight is text.token_embedding.weight
     block = text.blocks[0]
-    assert float(block.mlp[0].weight.std()) == pytest.approx(0.02, rel=0.05)
-    assert float(block.mlp[-1].weight.std()) == pytest.approx(0.02 / 2, rel=0.05)
-    assert float(block.attention.out.weight.std()) == pytest.approx(0.02 / 2, rel=0.05)
+
+    def spread(layer):
+        return float(layer.weight.detach().std())
+
+    assert spread(block.mlp[0]) == pytest.approx(0.02, rel=0.05)
+    assert spread(block.mlp[-1]) == pytest.approx(0.02 / 2, rel=0.05)
+    assert spread(block.attention.out) == pytest.approx(0.02 / 2, rel=0.05)
     biases = [p for n, p in text.named_parameters() if n.endswith("bias")]
     assert not any(bool(bias.any()) for bias in biases)
 
@@ -102,7 +106,7 @@ def test_pictures_are_no_text():
 
 
 def test_images_that_patches_do_not_divide_are_refused():
-    with pytest.raises(PracError, match="into patches of 2x2, these are 9x8: .*--image-size"):
+    with pytest.raises(PracError, match=r"into patches of 2x2, these are 9x8: .*--image-size"):
         build("vision_transformer", image_shape=(1, 9, 8), classes=10)
 
 
@@ -117,7 +121,7 @@ def test_sizes_are_one_s_own_to_choose(kind):
 @pytest.mark.parametrize("preset", ["text-transformer", "digits-vit"])
 def test_a_preset_is_searched_and_judged(preset, tmp_path):
     recipe = prac.Recipe.preset(
-        preset, levels=1, epochs=2, warmup=0.5, limit=60, batch_size=16, val_fraction=0.2
+        preset, levels=1, epochs=2, warmup=0.5, limit=40, batch_size=16, val_fraction=0.2
     )
     data = prac.load_data(recipe.data)
     task = prac.Task.language_model() if recipe.task.name == "language-model" else prac.Task()
@@ -132,7 +136,7 @@ def test_a_preset_is_searched_and_judged(preset, tmp_path):
     assert ticket.density == pytest.approx(0.7, abs=1e-3)
     assert all(name.startswith("blocks.") for name in ticket.masks)
     verdict = prac.judge(
-        search, make, data.train, test=data.val, levels=[1], seeds=(0, 1),
+        search, make, data.train, test=data.val, levels=[1], seeds=(0,),
         controls=("shuffled", "random"), **small,
     )  # fmt: skip
     assert set(verdict.levels[1].controls) == {"shuffled", "random"}
