@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -91,8 +93,7 @@ VOCABULARY = (
 
 def bert(folder: Path) -> None:
     """Make a folder of the weights of a tiny BERT, drawn at random, and of its vocabulary."""
-    import transformers
-
+    transformers: Any = importlib.import_module("transformers")
     config = transformers.BertConfig(
         vocab_size=len(VOCABULARY.split()),
         hidden_size=16,

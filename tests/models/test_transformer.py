@@ -1,5 +1,7 @@
 """The small transformers: what sees what, which weights are prunable, and searches of presets."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -130,7 +132,7 @@ def test_a_preset_is_searched_and_judged(preset, tmp_path):
         return prac.models.load_model(recipe.model, data.shape, len(data.classes))
 
     torch.manual_seed(0)
-    small = {"val": data.val, "task": task}
+    small: dict[str, Any] = {"val": data.val, "task": task}
     search = prac.find(make(), data.train, recipe.search, out=tmp_path / "run", **small)
     ticket = search.tickets[1]
     assert ticket.density == pytest.approx(0.7, abs=1e-3)
