@@ -184,6 +184,14 @@ def test_cosine_goes_from_the_peak_towards_zero():
     assert plan.lr_at(99) == pytest.approx(0)
 
 
+def test_linear_goes_from_the_peak_after_warm_up_to_zero():
+    assert rates(Plan(4, 4, lr=2.0, schedule="linear")) == pytest.approx([2, 1.5, 1, 0.5])
+    plan = Plan(6, 6, lr=2.0, schedule="linear", warmup=2)
+    assert rates(plan) == pytest.approx([1, 2, 2, 1.5, 1, 0.5])
+    assert plan.lr_at(6) == plan.lr_at(99) == 0
+    assert plan.cut_short(4).lr_at(3) == plan.lr_at(3)
+
+
 def test_cosine_starts_where_the_warm_up_ends():
     plan = Plan(6, 6, lr=2.0, schedule="cosine", warmup=2)
     assert rates(plan)[:3] == pytest.approx([1.0, 2.0, 2.0])

@@ -309,14 +309,15 @@ def test_cet_keeps_a_share_or_what_a_threshold_says(rule):
         SubsetConfig(rule=rule, kept_fraction=0.5, threshold=1)
 
 
-def test_fine_tuning_at_the_end_of_a_cosine_is_refused():
-    cosine = TrainConfig(schedule="cosine")
-    with pytest.raises(PracError, match="rewind is 'none' but schedule is 'cosine'"):
-        SearchConfig(rewind="none", train=cosine)
+@pytest.mark.parametrize("falling", ["cosine", "linear"])
+def test_fine_tuning_at_the_end_of_a_schedule_that_falls_to_zero_is_refused(falling):
+    train = TrainConfig(schedule=falling)
+    with pytest.raises(PracError, match=f"rewind is 'none' but schedule is '{falling}'"):
+        SearchConfig(rewind="none", train=train)
     with pytest.raises(PracError, match="use multi-step or constant"):
-        from_flat(SearchConfig, {"rewind": "none", "schedule": "cosine"})
+        from_flat(SearchConfig, {"rewind": "none", "schedule": falling})
     for rewind in ("init", "epoch:1", "iteration:9", "learning-rate"):
-        assert SearchConfig(rewind=rewind, train=cosine).rewind == rewind
+        assert SearchConfig(rewind=rewind, train=train).rewind == rewind
     for schedule in ("multi-step", "constant"):
         assert SearchConfig(rewind="none", train=TrainConfig(schedule=schedule)).rewind == "none"
 

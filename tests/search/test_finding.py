@@ -660,7 +660,7 @@ def test_a_length_in_iterations_scales_with_the_set(small_net, train, config, tm
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
 def test_other_optimisers_and_schedules_search_too(
     small_net, train, val, config, tmp_path, optimizer, schedule
 ):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-Schedule = Literal["multi-step", "cosine", "constant", "own"]
+Schedule = Literal["multi-step", "cosine", "linear", "constant", "own"]
 Scaling = Literal["linear", "epochs", "none"]
 
 
@@ -37,7 +37,7 @@ class Plan:
         iterations: Length of the training.
         iterations_per_epoch: Batches in one pass over the set.
         lr: Peak learning rate.
-        schedule: "multi-step", "cosine" (to zero), "constant" or "own".
+        schedule: "multi-step", "cosine" or "linear" (to zero), "constant" or "own".
         milestones: Iterations from which the rate is multiplied by `gamma` once more.
         gamma: Factor at each milestone.
         warmup: Iterations over which the rate grows linearly to its peak.
@@ -107,9 +107,11 @@ class Plan:
         if self.schedule == "own":
             assert self.shape is not None, "an own schedule has a shape"
             return self.lr * float(self.shape(iteration / max(length, 1)))
-        if self.schedule == "cosine":
-            done = (iteration - self.warmup) / max(length - self.warmup, 1)
-            return self.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        if self.schedule in ("cosine", "linear"):
+            done = min((iteration - self.warmup) / max(length - self.warmup, 1), 1.0)
+            if self.schedule == "linear":
+                return self.lr * (1 - done)
+            return self.lr * 0.5 * (1 + math.cos(math.pi * done))
         if self.schedule == "multi-step":
             passed = sum(iteration >= milestone for milestone in self.milestones)
             return float(self.lr * self.gamma**passed)

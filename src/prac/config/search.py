@@ -198,10 +198,10 @@ class SearchConfig(Settings):
 
     def _check_together(self) -> None:
         rewind = Rewind.parse(self.rewind)
-        if rewind.fine_tunes and self.train.schedule == "cosine":
+        if rewind.fine_tunes and (schedule := self.train.schedule) in ("cosine", "linear"):
             raise PracError(
-                "rewind is 'none' but schedule is 'cosine': fine-tuning trains at the schedule's "
-                "last rate, which cosine brings to zero; use multi-step or constant"
+                f"rewind is 'none' but schedule is {schedule!r}: fine-tuning trains at the "
+                f"schedule's last rate, which {schedule} brings to zero; use multi-step or constant"
             )
         self._check_untrained(rewind)
         self._check_learned(rewind)

@@ -17,7 +17,7 @@ from prac.config.settings import Settings, setting
 from prac.errors import PracError, unknown_name
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("multi-step", "cosine", "constant")
+SCHEDULES = ("multi-step", "cosine", "linear", "constant")
 BATCH_TRANSFORMS = ("none", "mixup", "cutmix")
 NAMED = {
     "optimizer": OPTIMIZERS,
@@ -57,8 +57,8 @@ class TrainConfig(Settings):
     )
     schedule: str = setting(
         "multi-step",
-        "shape of the learning rate: multi-step, cosine, constant, or one by its name, such as "
-        "torch.optim.lr_scheduler.PolynomialLR or package.module:callable",
+        "shape of the learning rate: multi-step, cosine, linear, constant, or one by its name, "
+        "such as torch.optim.lr_scheduler.PolynomialLR or package.module:callable",
         names=SCHEDULES,
     )
     schedule_args: Mapping[str, Any] = setting({}, "keywords of a schedule by its name")
