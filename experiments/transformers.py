@@ -5,7 +5,7 @@ and two controls, and writes `docs/results/transformers.json` and `.md`.
 
     python -m experiments.transformers
 
-Takes about ten minutes on one core (OMP_NUM_THREADS=1) and needs no data but what Python and
+Takes about ten minutes on one free core (OMP_NUM_THREADS=1) and needs no data but what Python and
 scikit-learn ship; the same command goes on where it stopped.
 """
 
@@ -149,7 +149,9 @@ def page(found: dict[str, Any]) -> str:
         "",
         "What is claimed is an order only: that a ticket does better than its controls, with each "
         "of the seeds. Figures are means with half of their 95 % intervals; p is of a paired, "
-        "one-sided t test over the seeds, each line by itself.",
+        "one-sided t test over the seeds, each line by itself. Tickets are rewound to the weights "
+        "after one epoch and train the whole schedule from there, as shuffled masks over the same "
+        "weights do; dense and random ones begin with initial weights, an epoch earlier.",
         "",
     ]
     for preset in found["presets"]:
