@@ -139,7 +139,8 @@ class TestByName:
             ("clasification", "did you mean 'classification'"),
             ("mytasks18:nothing", "has no 'nothing'"),
             ("mytasks18:Other", "is an Other: name a prac.Task"),
-            ("mytasks18:picky", "cannot be made without arguments"),
+            ("mytasks18:picky", "needs within: give it by task_args, such as --task-args within="),
+            ("regression", "task 'regression' needs within: give it by task_args"),
         ],
     )
     def test_what_is_no_task(self, tmp_path, monkeypatch, name, fault):
@@ -147,6 +148,35 @@ class TestByName:
         monkeypatch.syspath_prepend(str(tmp_path))
         with pytest.raises(prac.PracError, match=fault):
             load_task(name)
+
+    def test_keywords(self, tmp_path, monkeypatch):
+        (tmp_path / "mytasks18.py").write_text(OWN)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        outputs, targets = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.4], [2.6]])
+        for name in ("regression", "mytasks18:picky"):
+            task = load_task(name, {"within": 0.5})
+            assert task.correct(outputs, targets).tolist() == [True, False]
+        for name, keywords, fault in (
+            (
+                "regression",
+                {"witin": 0.5},
+                "has 'witin', which task 'regression' does not take",
+            ),
+            (
+                "mytasks18:squares",
+                {"within": 0.5},
+                "task 'mytasks18:squares' is one already",
+            ),
+            ("regression", {"within": "near"}, "within is 'near': expected a number"),
+            (
+                "language-model",
+                {"right_share": 50},
+                "right_share is 50.0: expected at least 0",
+            ),
+            ("segmentation", {"right_share": -1}, "right_share is -1.0: expected at least 0"),
+        ):
+            with pytest.raises(prac.PracError, match=fault):
+                load_task(name, keywords)
 
 
 def test_the_names_are_those_that_settings_offer():

@@ -160,7 +160,7 @@ def _taker(out: Path, recipe: Recipe, options: Any) -> Callable[[str], None]:
     from prac.comparison import COMPARISON_FILE, gathered, known_runs, read_run
     from prac.training import load_task
 
-    measure = load_task(recipe.task.name).measure
+    measure = load_task(recipe.task.name, recipe.task.args).measure
     shared = json.loads(json.dumps({**shared_settings(recipe.search), **recipe.names}))
     runs = known_runs(out, shared, measure)
     levels = levels_to_judge(recipe.search.levels, options.judged)

@@ -68,7 +68,7 @@ def check_found(recipe: Recipe | JudgeRecipe, device: str) -> None:
     from prac.training import Runtime, load_task
 
     check_model(recipe.model.name)
-    load_task(recipe.task.name)
+    load_task(recipe.task.name, recipe.task.args)
     Runtime.choose(device, "fp32")
     name = recipe.data.name
     if not (name in DATA_NAMES or name.startswith("hf:") or Path(name).expanduser().exists()):

@@ -107,7 +107,7 @@ def load_problem(
     from prac.models import load_model
     from prac.training import load_task
 
-    task = load_task(recipe.task.name)
+    task = load_task(recipe.task.name, recipe.task.args)
     progress.say(f"loading {recipe.data.name} for {recipe.model.name}")
     data = load_data(recipe.data, workers=workers)
     for line in data.notices():

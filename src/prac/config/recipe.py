@@ -5,6 +5,7 @@ Names of data sets and models, paths and numbers: no torch, nothing loaded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
@@ -27,7 +28,7 @@ MODEL_NAMES = (
 MODEL_LIBRARIES = ("timm", "torchvision")
 
 
-TASK_NAMES = ("classification", "language-model", "multi-label", "segmentation")
+TASK_NAMES = ("classification", "language-model", "multi-label", "regression", "segmentation")
 
 
 def is_own_code(model: str) -> bool:
@@ -131,6 +132,9 @@ class TaskConfig(Settings):
         flag="task",
         unit="NAME",
         names=TASK_NAMES,
+    )
+    args: Mapping[str, Any] = setting(
+        {}, "its keywords, such as within=0.5 of a regression", flag="task_args"
     )
 
     def _check_together(self) -> None:

@@ -160,7 +160,7 @@ _OF_LEVELS = {
     "level_schedule": "full",
     "level_prunings": 1,
 }
-_OF_PROBLEM = {"task": "classification"}
+_OF_PROBLEM: dict[str, Any] = {"task": "classification", "task_args": {}}
 _OF_TRAINING: dict[str, Any] = {
     "optimizer_args": {},
     "decay_norms": True,

@@ -11,7 +11,7 @@ from torch import Tensor
 from prac.algorithms import ForgettingTable
 from prac.config import SubsetConfig
 
-NEVER = 0.99
+NEVER = 0.9
 """From this share of examples that never count as right on, forgetting tells nothing of them."""
 
 ALWAYS = 0.999

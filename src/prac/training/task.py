@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from prac.config import check_bounds, checked
 from prac.errors import PracError
 from prac.runs import ACCURACY, SHARE_RIGHT, Measure
 from prac.training.metric import IGNORED, Metric
@@ -67,6 +68,11 @@ def _picked(returned: Any, which: Callable[[Any], Any] | str | int) -> Any:
 def _name_of(part: Any) -> str:
     """Return a function's name, that of a partial one's too; what anything else shows."""
     return getattr(getattr(part, "func", part), "__name__", repr(part))
+
+
+def _check_number(name: str, value: float, **bounds: float) -> None:
+    """Raise a PracError unless a ready task's keyword is a number within bounds."""
+    check_bounds(name, checked(name, value, float), bounds)
 
 
 @dataclass(frozen=True, repr=False)
@@ -168,6 +174,7 @@ class Task:
             within: How far off every number of an example may be for it to count as right, in the
                 targets' unit: choose it so that some examples are, and some are not.
         """
+        _check_number("within", within, at_least=0)
         return cls(
             loss=squared_loss,
             correct=partial(within_reach, within=within),
@@ -202,6 +209,7 @@ class Task:
             right_share: Share of its pixels from which on an example counts as right.
         """
         right = partial(mostly_right, share=right_share, ignore_index=ignore_index, dim=1)
+        _check_number("right_share", right_share, at_least=0, at_most=1)
         return cls(
             loss=partial(counted_cross_entropy, ignore_index=ignore_index),
             correct=right,
@@ -223,6 +231,7 @@ class Task:
                 as right: about what the trained network reaches, so that some do.
         """
         right = partial(mostly_right, share=right_share, ignore_index=ignore_index, dim=-1)
+        _check_number("right_share", right_share, at_least=0, at_most=1)
         return cls(
             loss=partial(token_loss, ignore_index=ignore_index),
             correct=right,
