@@ -261,7 +261,7 @@ def test_a_share_that_cet_keeps_needs_a_rule_with_cet(rule):
         ({"rule": "el2n"}, "subset_rule is 'el2n' and nothing says how large"),
         (
             {"rule": "random", "sizes": (9,), "kept_fraction": 0.5},
-            "both kept_fraction and set_sizes say how large its sets are: set either one",
+            "both kept_fraction and set_sizes say how large its sets are: set either kept_",
         ),
         ({"rule": "fixed", "dense_fraction": 0.5}, "both say what level 0 trains on: drop one"),
         (

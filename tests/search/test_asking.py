@@ -262,6 +262,7 @@ def test_what_cannot_be_begun_is_told(changes, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*was trained for|.*were never recorded")
 def test_what_was_told_wrongly_can_be_told_again(pair, tmp_path):
     x, y = pair
     config, model = settings(rewind="iteration:7"), net()
@@ -337,6 +338,70 @@ def test_what_was_told_wrongly_can_be_told_again(pair, tmp_path):
         outside = next(i for i in range(300) if i not in later.ids)
         with pytest.raises(PracError, match=f"example {outside} was recorded, which is not in"):
             later.forgetting.record([outside], [True])
+
+
+def test_what_would_be_a_silent_wrong_answer_is_told(pair, tmp_path):
+    y = pair[1]
+    config, model = settings(rewind="iteration:7"), net()
+    search = prac.Search.begin(tmp_path / "run", net(), examples=300, config=config, validated=50)
+    level = search.ask()
+    assert level is not None
+    for _ in range(3):
+        level.end_step(model)
+    with pytest.raises(PracError, match="rewind point is after iteration 7, and 3 steps were done"):
+        level.mark(model)
+    for _ in range(4):
+        level.end_step(model)
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"val_accuracy": 91.2}, "val_accuracy is 91.2: expected a share, from 0 to 1"),
+        ({"val_accuracy": "high"}, "val_accuracy is a str: expected a number"),
+    ]
+    for measured, message in refused:
+        with pytest.raises(PracError, match=message):
+            level.end_epoch(model, **measured)
+    level.forgetting.record(range(32), [True] * 32)
+    told: dict[str, Any] = {"predictions": y}
+    refused = [
+        ({"predictions": ["a"] * 300}, "predictions is a list that torch does not take"),
+        ({**told, "difficulty": "hard"}, "difficulty is a str that torch does not take"),
+        ({**told, "difficulty": [torch.nan] * 300}, "difficulty holds what is no EL2N score"),
+    ]
+    for more, message in refused:
+        with pytest.raises(PracError, match=message):
+            search.tell(level, model, **more)
+    with pytest.raises(PracError, match="level is a NoneType: expected what"):
+        search.tell(None, model, **told)
+    with pytest.warns(UserWarning, match="level 0") as found:
+        search.tell(level, model, **told)
+    lines = [str(one.message) for one in found]
+    assert any("trained for 7 of its 32 iterations, and its mask is not stable" in _ for _ in lines)
+    assert any("268 of the 300 examples of level 0 were never recorded" in line for line in lines)
+    assert any("no epoch of level 0 was validated by accuracy" in line for line in lines)
+
+    level = search.ask()
+    assert level is not None
+    dense = net(5)
+    for call in (lambda: level.end_epoch(dense), lambda: search.tell(level, dense, **told)):
+        with pytest.raises(PracError, match=r"pruned weights of '1\.weight' are not zero"):
+            call()
+    search.close()
+    for closed in (search.ask, lambda: search.tell(level, level.apply(net()), **told)):
+        with pytest.raises(PracError, match=r"was closed: go on with it by prac\.Search\.begin"):
+            closed()
+    with pytest.raises(PracError, match=r"other settings: examples \(there 300, here 301\)"):
+        begun(tmp_path / "run", examples=301, config=config, validated=50)
+
+
+def test_records_that_do_not_fit_the_steps_are_told(pair, tmp_path):
+    level = begun(tmp_path / "run").ask()
+    assert level is not None
+    for step in range(8):
+        level.forgetting.record(range(300), [True] * 300) if step == 0 else None
+        level.end_step(net())
+    assert not any("which present about" in line for line in level.doubts(8))
+    for _ in range(8):
+        level.end_step(net())
+    assert any("300 presentations were recorded in 16 steps" in line for line in level.doubts(16))
 
 
 def test_the_folder_is_told_from_that_of_prac_s_own_loop(pair, tmp_path):
@@ -424,6 +489,7 @@ def test_batches_of_several_ranks_are_merged(tmp_path):
     assert count == 12
 
 
+@pytest.mark.filterwarnings("ignore:.*was trained for|.*were never recorded")
 def test_the_best_epoch_is_that_of_the_best_metric_in_its_direction(tmp_path):
     model, out = net(), tmp_path / "run"
     config = prac.SearchConfig.imp(levels=1, train=TRAIN, prune=LINEAR)
@@ -467,7 +533,7 @@ def test_a_training_that_went_wrong_is_asked_for_anew(pair, tmp_path):
         again = search.ask()
         assert again is not level
         assert again.forgetting.count == 0
-        with pytest.raises(PracError, match="level 0 was told, and level 0 was asked for"):
+        with pytest.raises(PracError, match="level 0 was told, but it was asked for anew since"):
             search.tell(level, net(), predictions=[0] * 300)
 
 
@@ -486,6 +552,7 @@ def test_a_schedule_gives_an_optimiser_the_plan_s_rates(tmp_path):
             schedule.step()
 
 
+@pytest.mark.filterwarnings("ignore:.*was trained for|.*were never recorded")
 def test_predictions_are_made_by_the_best_weights_which_then_go(pair, tmp_path):
     best, last, seen = net(1), net(2), []
     dropped = nn.Sequential(*net(0).children(), nn.Dropout(0.5))

@@ -73,7 +73,8 @@ class SubsetConfig(Settings):
         if self.is_sized and (self.kept_fraction is None) == (not self.sizes):
             given = "both kept_fraction and set_sizes say" if self.sizes else "nothing says"
             raise PracError(
-                f"subset_rule is {self.rule!r} and {given} how large its sets are: set either one"
+                f"subset_rule is {self.rule!r} and {given} how large its sets are: set either "
+                f"kept_fraction or set_sizes"
             )
         if self.dense_fraction is not None and (self.sizes or self.rule == "fixed"):
             other = "set_sizes" if self.sizes else "the set the search begins with"

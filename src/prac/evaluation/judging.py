@@ -203,7 +203,10 @@ class Judging:
     def note_other_data(self) -> None:
         """Say so where data, task or network are not those of the search: that may be meant."""
         known = read_environment(self.search.path)
-        old = self.problem.identity_of_old()
+        old, total = self.problem.identity_of_old(), len(self.problem.train)
+        if (count := known.get("examples", total)) != total:  # Of a search in the caller's loop.
+            told = difference("examples", count, total)
+            self.options.warn(f"{told} is not the search's: this is judged on something else")
         for name, value in self.problem.identity().items():
             if (before := known.get(name, value)) not in (value, old.get(name, value)):
                 told = difference(name, before, value)

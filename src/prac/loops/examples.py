@@ -53,6 +53,9 @@ class _WithIds(Dataset[Any]):
     def __len__(self) -> int:
         return len(self._places)
 
+    def __repr__(self) -> str:
+        return f"with_ids({type(self._dataset).__name__}, {len(self):,} examples)"
+
     def __getitem__(self, index: int) -> Any:
         place = self._places[index]
         return self._numbered(place, self._dataset[place])

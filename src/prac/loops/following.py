@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -137,6 +138,12 @@ def measured(metrics: Any, name: str | None, default: str) -> float | None:
     if (name or default) in metrics:
         return float(metrics[name or default])
     if name is None:
+        if metrics and default not in ("val_loss", "eval_loss"):
+            warnings.warn(
+                f"validation gave no {default!r}, by which the best epoch would be chosen: it gave "
+                f"{', '.join(map(str, metrics))}; name it so, or pass monitor=NAME",
+                stacklevel=2,
+            )
         return None
     raise PracError(
         f"validation gave no {name!r}, which monitor= names: it gave "

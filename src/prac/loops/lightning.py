@@ -70,6 +70,12 @@ class LevelCallback(_Callback):  # type: ignore[misc]
                 f"the LightningModule has {len(trainer.optimizers)} optimizers: LevelCallback "
                 f"follows one; for several see docs/howto/own-loop.md"
             )
+        for callback in trainer.callbacks:
+            if any(kind.__name__ == "WeightAveraging" for kind in type(callback).__mro__):
+                raise PracError(
+                    f"the trainer has {type(callback).__name__}, whose averages are validated in "
+                    f"the place of the weights that the level keeps as its best: leave it out"
+                )
         self._is_validated = False  # What was validated before was a trial.
         self._following.begin(
             trainer.optimizers, step=trainer.global_step, ranks=trainer.world_size

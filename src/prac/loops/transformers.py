@@ -111,8 +111,13 @@ class LevelMixin:
         `search.tell(level, model, predictions=lambda model: trainer.predicted(train))`.
         """
         logits = self.predict(dataset).predictions  # type: ignore[attr-defined]
-        first = logits[0] if isinstance(logits, tuple) else logits
-        return torch.as_tensor(first).argmax(-1)
+        first: Tensor = torch.as_tensor(logits[0] if isinstance(logits, tuple) else logits)
+        if first.ndim != 2 or first.shape[1] < 2:
+            raise PracError(
+                f"the model's first output is of shape {tuple(first.shape)}, which are no scores "
+                f"(n, classes): pass tell a function of your own, or integers, as predictions"
+            )
+        return first.argmax(-1)
 
 
 class LevelTrainer(LevelMixin, _Trainer):  # type: ignore[misc]
@@ -177,11 +182,20 @@ class _LevelEvents(_TrainerCallback):  # type: ignore[misc]
 
 
 def _is_argmax(outputs: Any, inputs: Mapping[str, Any]) -> Tensor:
-    logits = outputs.get("logits") if isinstance(outputs, Mapping) else outputs[1]
-    labels = inputs.get("labels")
-    if not isinstance(logits, Tensor) or not isinstance(labels, Tensor) or labels.ndim != 1:
+    logits: Any = outputs.get("logits") if isinstance(outputs, Mapping) else outputs[1]
+    labels: Any = inputs.get("labels")
+    are_classes = (
+        isinstance(logits, Tensor)
+        and isinstance(labels, Tensor)
+        and labels.ndim == 1
+        and not labels.is_floating_point()
+        and logits.ndim == 2
+        and logits.shape[1] > 1
+    )
+    if not are_classes:
         raise PracError(
-            "which examples are right is not known without logits (k, classes) and labels (k,): "
+            "which examples are right is not known without logits (k, classes) and classes (k,): "
             "pass LevelTrainer(..., correct=), a function of (outputs, inputs)"
         )
-    return logits.argmax(-1) == labels
+    right: Tensor = logits.argmax(-1) == labels
+    return right

@@ -16,15 +16,19 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from prac.algorithms import Masks, Plan, kept, mask_distance
 from prac.errors import PracError
-from prac.models import check_finite, evaluating, masked, restore_
+from prac.models import evaluating, masked, number_fault, restore_
 from prac.runs import ACCURACY, Cost, Measure, RunState, Ticket, Weights
 from prac.search.parts import Rules
 from prac.search.plan import SearchPlan
 from prac.search.presentations import Presentations
 from prac.search.prune import at_end
+from prac.utils import with_article
 
 ModelOrWeights = nn.Module | Mapping[str, Tensor]
 """A model, bare or wrapped for compilation or several devices, or its `state_dict`."""
+
+FEW = 0.75
+"""Below this share of the presentations that its steps make, a level's records have gaps."""
 
 _WRAPPED = re.compile(r"(^|\.)(_orig_mod|_original_module|_checkpoint_wrapped_module)\.")
 
@@ -157,6 +161,11 @@ class AskedLevel:
                 f"level {self.index} has no rewind point to mark: only level 0 has one, where "
                 f"rewind is a later epoch or iteration"
             )
+        if self.steps not in (0, self.rewind_step):
+            raise PracError(
+                f"the rewind point is after iteration {self.rewind_step}, and {self.steps} steps "
+                f"were done: `end_step` marks it when it is passed"
+            )
         self._rewind = self._copied(weights)
 
     def end_step(self, weights: ModelOrWeights) -> bool:
@@ -227,6 +236,8 @@ class AskedLevel:
         may end where its length is reached or the mask is stable. The learning rate is the plan's,
         unless another is given.
         """
+        _check_measured("val_accuracy", val_accuracy, is_share=True)
+        _check_measured("val_metric", val_metric, is_share=self._measure.is_share)
         now = self._copied(weights)
         distance, epoch = self._distance(now), len(self.metrics) + 1
         iteration = min(self.steps or epoch * self.plan.iterations_per_epoch, self.iterations)
@@ -300,7 +311,11 @@ class AskedLevel:
         chosen = (final if self.best is None else self.best) if best is None else self._copied(best)
         scores = self._start.difficulty
         if difficulty is not None:
-            scores = torch.as_tensor(difficulty).detach().cpu().to(torch.float32)
+            scores = numbers(difficulty, "difficulty").to(torch.float32)
+            if not bool(((scores >= 0) & scores.isfinite()).all()):
+                raise PracError(
+                    "difficulty holds what is no EL2N score: expected numbers from 0 on"
+                )
         elif self.index == 0 and config.subset.needs_difficulty:
             raise PracError(
                 f"subset_rule is {config.subset.rule!r}, which looks at EL2N scores: pass "
@@ -323,6 +338,31 @@ class AskedLevel:
             difficulty=checked_of_each(scores, "difficulty", self._search.total),
         ).add_cost(Cost(iterations, count, 0, seconds))
 
+    def doubts(self, iterations: int) -> Iterator[str]:
+        """Yield what speaks against a level's training of so many steps, a line each."""
+        if iterations < self.iterations and not self.is_stable:
+            yield (
+                f"level {self.index} was trained for {iterations} of its {self.iterations} "
+                f"iterations, and its mask is not stable: its ticket, its set and what it saved "
+                f"rest on less than was planned"
+            )
+        count, members = self.forgetting.count, len(self.ids)
+        if not count:
+            return
+        if unseen := members - self.forgetting.distinct:
+            yield (
+                f"{unseen} of the {members} examples of level {self.index} were never recorded, "
+                f"and count as never learned: train on all of level.ids, and record every batch, "
+                f"also of other processes (level.forgetting.gather())"
+            )
+        due = iterations / self.plan.iterations_per_epoch * members
+        if self.steps and count < FEW * due and not unseen:
+            yield (
+                f"{count} presentations were recorded in {iterations} steps at level {self.index}, "
+                f"which present about {due:.0f}: record every batch, also of other processes "
+                f"(level.forgetting.gather())"
+            )
+
     def _copied(self, given: ModelOrWeights) -> Weights:
         """Return a copy of a model's weights on the CPU, by the names of the user's module.
 
@@ -341,7 +381,18 @@ class AskedLevel:
                     f"{like.dtype} of shape {tuple(like.shape)} when the search began: tell "
                     f"weights of the same network"
                 )
-        check_finite(weights, self._start.masks)
+        if fault := number_fault(weights, self._start.masks):
+            raise PracError(
+                f"level {self.index}'s {fault}: its training has diverged; ask for the level "
+                f"again, and train it at a lower rate"
+            )
+        for name, mask in self._start.masks.items():
+            if revived := int((weights[name][~mask] != 0).sum()):
+                raise PracError(
+                    f"{revived} pruned weights of {name!r} are not zero at level {self.index}: "
+                    f"start from level.apply(model), and train under "
+                    f"prac.attach(model, optimizer, level.masks)"
+                )
         return weights
 
 
@@ -385,6 +436,33 @@ def _names_in(found: Mapping[str, Any], own: Iterable[str]) -> dict[str, str]:
         f"there is no weight {missing!r}, which the network had when the search began: give the "
         f"same model, or its state_dict"
     )
+
+
+def _check_measured(name: str, value: Any, *, is_share: bool) -> None:
+    """Raise a PracError for what is no number, or no share where it is to be one."""
+    try:
+        number = None if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        kind = with_article(type(value).__name__)
+        raise PracError(f"{name} is {kind}: expected a number") from error
+    if number is not None and is_share and not 0 <= number <= 1:
+        raise PracError(f"{name} is {number:g}: expected a share, from 0 to 1")
+
+
+def numbers(values: Any, name: str) -> Tensor:
+    """Return anybody's numbers as a tensor on the CPU.
+
+    Raises:
+        PracError: If they are none.
+    """
+    try:
+        return torch.as_tensor(values).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = with_article(type(values).__name__)
+        raise PracError(
+            f"{name} is {kind} that torch does not take: expected numbers, one for each training "
+            f"example"
+        ) from error
 
 
 def _finite(value: float | None) -> float | None:

@@ -29,14 +29,14 @@ from prac.models import (
 )
 from prac.runs import ACCURACY, Cost, Measure, RunFolder, RunState, Ticket
 from prac.search.algorithm import ask, before_untrained, tell, untrained_level, with_predictions
-from prac.search.asked import AskedLevel, ModelOrWeights, checked_of_each
+from prac.search.asked import AskedLevel, ModelOrWeights, checked_of_each, numbers
 from prac.search.parts import LevelStats, Rules, Score, Selection, StopRule, SubsetRule
 from prac.search.plan import SearchPlan
 from prac.search.rules import rules_of
 from prac.search.run import SearchRun
 from prac.search.sampling import first_members
 from prac.training import Metric, RunOptions, Runtime, environment
-from prac.utils import described
+from prac.utils import described, with_article
 
 OWN_LOOP = "the caller's own"
 """Tells a run folder whose levels are trained so from those of `prac.find`."""
@@ -63,7 +63,7 @@ class OpenSearch:
         measure: Measure = ACCURACY,
     ) -> None:
         """Go on where an open folder's search stands."""
-        self._measure = measure
+        self._measure, self._is_open = measure, True
         self._folder, self._run, self._plan, self._rules = folder, run, plan, rules
         self.path, self.config = folder.path, plan.config
         self._state: RunState | None = None
@@ -119,6 +119,8 @@ class OpenSearch:
             "modules": list(modules),
             **({} if known else {"fingerprint": train.fingerprint}),
             "loop": OWN_LOOP,
+            "examples": total,
+            "validated": validated,
             "metric": _measure_of(metric).to_json(),
             "parameters": parameters.to_json(),
             "classes": list(train.classes),
@@ -152,6 +154,7 @@ class OpenSearch:
         One whose training has begun is returned anew, with nothing noted of it: asking again is how
         a training that went wrong begins again.
         """
+        self._check_open()
         if self._asked is not None and not self._asked.is_begun:
             return self._asked
         while self._state is not None:
@@ -197,8 +200,16 @@ class OpenSearch:
         Raises:
             PracError: If the level is another one, or something is missing; it can be told again.
         """
+        self._check_open()
+        given: object = level
+        if not isinstance(given, AskedLevel):
+            kind = with_article(type(given).__name__)
+            raise PracError(f"level is {kind}: expected what search.ask() returned")
         if level is not self._asked or self._state is None:
             asked = "none" if self._asked is None else f"level {self._asked.index}"
+            if self._asked is not None and self._asked.index == level.index:
+                asked = "it was asked for anew since"
+                raise PracError(f"level {level.index} was told, but {asked}: tell the newer one")
             raise PracError(
                 f"level {level.index} was told, and {asked} was asked for: tell each once"
             )
@@ -208,7 +219,7 @@ class OpenSearch:
         if callable(predictions):
             predictions = _predicted(predictions, level, weights, best, rules)
         if predictions is not None:
-            found = torch.as_tensor(predictions).detach().cpu()
+            found = numbers(predictions, "predictions")
             if found.is_floating_point() or found.dtype == torch.bool:
                 raise PracError(
                     f"predictions are {found.dtype}: expected integers, such as classes by "
@@ -226,13 +237,30 @@ class OpenSearch:
                 f"subset_rule cet"
             )
         selection = rules.select(stats)
+        for line in level.doubts(state.step):
+            run.options.warn(line)
+        if run.validated and state.best_metric is None and best is None:
+            run.options.warn(
+                f"no epoch of level {level.index} was validated by {self._measure.name}: its last "
+                f"weights are taken for its best; pass level.end_epoch(model, "
+                f"{'val_accuracy' if self._measure.counts_examples else 'val_metric'}=...)"
+            )
         run.write_trained(state, stats, selection)
         state = before_untrained(state, plan, rules)
         self._asked, self._state = None, tell(state, selection, plan, run, level.metrics)
 
     def close(self) -> None:
         """Let go of the run folder, once all that was told is on disk."""
+        self._is_open = False
         self._folder.__exit__(None, None, None)
+
+    def _check_open(self) -> None:
+        """Raise a PracError where the folder is no longer held."""
+        if self._state is not None and not self._is_open:
+            raise PracError(
+                f"the search in {self.path} was closed: go on with it by prac.Search.begin, as it "
+                f"was begun"
+            )
 
     def __enter__(self) -> OpenSearch:
         """Return the search, which is closed in the end."""

@@ -30,6 +30,7 @@ class Presentations:
     def __init__(self, total: int, members: Tensor | None = None) -> None:
         """Begin with nothing presented."""
         self._table, self._counted, self._right = ForgettingTable.empty(total), 0, 0
+        self._was_seen = torch.zeros(total, dtype=torch.bool)
         self._is_member = torch.full((total,), members is None)
         if members is not None:
             self._is_member[members] = True
@@ -117,8 +118,19 @@ class Presentations:
         ids, correct = self.take()
         self._counted += len(ids)
         self._right += int(correct.sum())
+        self._was_seen[ids] = True
         self._table = self._table.update(ids, correct)
         return self._table
+
+    @property
+    def distinct(self) -> int:
+        """Examples that were presented at least once."""
+        _ = self.table
+        return int(self._was_seen.sum())
+
+    def __repr__(self) -> str:
+        """Show how many there are."""
+        return f"Presentations({self.count:,} of {int(self._is_member.sum()):,} examples)"
 
     @property
     def right(self) -> int:
