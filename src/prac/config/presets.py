@@ -114,7 +114,7 @@ def _presets() -> dict[str, Preset]:
             },
         ),
         "bert-lottery": Preset(
-            "with another or in Python: fine-tuning BERT (arXiv 2007.12223)",
+            "with another: fine-tuning BERT (arXiv 2007.12223)",
             {
                 "include": ["*encoder.layer.*.weight"],
                 "drop_fraction": 0.1,
