@@ -114,6 +114,7 @@ def test_without_examples_a_page_has_no_pictures(run):
     ("call", "told"),
     [
         (lambda: prac.write_report([]), "there is no run to show"),
+        (lambda: prac.write_report(3), "there is no page of an int: expected what"),  # type: ignore[arg-type]
         (lambda: prac.write_report("nowhere"), "nowhere"),
         (lambda: prac.write_report("run", "run"), "run: is .*: --out names the page's file"),
         (lambda: prac.save_charts("run"), "charts of runs need a folder"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from prac.report.pictures import renderer, save, write
 from prac.report.vega import Chart
 from prac.runs import search_settings
 from prac.search import Search
+from prac.utils import with_article
 from prac.winning import Win
 
 Found = Search | Verdict | Win | str | Path
@@ -96,6 +97,15 @@ class Asked:
             PracError: If a folder is none that there is a page of, or charts cannot be drawn.
         """
         renderer()  # Before any data is loaded.
+        given: object = runs
+        if isinstance(given, Comparison) or not isinstance(
+            given, Iterable | Verdict | Win | Search | Path
+        ):
+            raise PracError(
+                f"there is no page of {with_article(type(given).__name__)}: expected what "
+                f"prac.find, prac.judge or prac.win returned, its folder, or several of them; "
+                f"prac.save_charts draws a comparison"
+            )
         several = [runs] if isinstance(runs, Search | Verdict | Win | str | Path) else runs
         asked = cls(tuple(dict.fromkeys(map(_folder, several))))
         if not asked.paths:
