@@ -282,3 +282,28 @@ def test_what_a_predicting_loader_and_step_have_to_be(digits, tmp_path):
     module.predict_step = lambda batch: 3
     with pytest.raises(PracError, match=r"predict_step returned .*int.*: expected classes"):
         predicted(L.Trainer(**QUIET), module, DataLoader(data, batch_size=100))
+
+
+def test_averages_that_are_validated_in_the_weights_place_are_refused(digits, tmp_path):
+    averaging: Any = pytest.importorskip("lightning.pytorch.callbacks")
+    if not hasattr(averaging, "EMAWeightAveraging"):
+        pytest.skip("this Lightning has no averaging")
+    with prac.Search.begin(tmp_path / "run", net(), examples=300, config=settings()) as search:
+        level, model = search.ask(), net()
+        follower = prac.loops.lightning.LevelCallback(level)
+        callbacks = [follower, averaging.EMAWeightAveraging()]
+        with pytest.raises(PracError, match="has EMAWeightAveraging, whose averages are validated"):
+            fitted(Digits(model, level), level, dataset(digits), callbacks=callbacks)
+
+
+def test_a_metric_under_another_name_is_told(digits, tmp_path):
+    class Renamed(Digits):
+        def log(self, name: str, *args: Any, **more: Any) -> None:
+            super().log("val_acc", *args, **more)
+
+    with prac.Search.begin(tmp_path / "run", net(), examples=300, config=settings()) as search:
+        level = search.ask()
+        with pytest.warns(
+            UserWarning, match="validation gave no 'val_accuracy', by which the best"
+        ):
+            fitted(Renamed(net(), level), level, dataset(digits))

@@ -261,6 +261,23 @@ def test_right_is_not_guessed_of_labels_for_each_token(digits, tmp_path):
             trainer.train()
 
 
+def test_right_is_not_guessed_of_numbers(digits, tmp_path):
+    class Regression(Classifier):
+        def forward(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+            logits = self.net(x)[:, :1]
+            return {"loss": F.mse_loss(logits[:, 0], labels), "logits": logits}
+
+    data = [{**one, "labels": one["labels"].float()} for one in examples(digits)]
+    with begun(tmp_path) as search:
+        trainer = trainer_of(search.ask(), Regression(net()), data, tmp_path)
+        with pytest.raises(PracError, match="which examples are right is not known without logits"):
+            trainer.train()
+        with pytest.raises(
+            PracError, match=r"first output is of shape \(300, 1\), which are no sc"
+        ):
+            trainer.predicted(data)
+
+
 def test_a_level_is_not_gone_on_with_from_a_checkpoint(digits, tmp_path):
     args = arguments(tmp_path, save_strategy="steps", save_steps=8)
     with begun(tmp_path) as search:
