@@ -185,6 +185,40 @@ def reading_often(x):
     return x + 1
 
 
+class Descent(torch.optim.SGD):
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Step."""
+
+
+class Slower(Descent):
+    rate = 0.1
+
+
+class Inheriting(torch.optim.Adam):
+    rate = 0.1
+
+
+def by_descent(parameters):
+    return Slower(parameters)
+
+
+def test_an_optimiser_s_class_is_the_same_after_its_first_use():
+    def step(self, closure=None):
+        """Step otherwise."""
+        return 3
+
+    parts = (Slower, Inheriting, Descent, by_descent)
+    before = [described(part) for part in parts]
+    assert len(set(before)) == len(parts)
+    for part in parts:
+        part([nn.Parameter(torch.zeros(2))])  # Whereupon torch wraps its class's `step`.
+        assert [described(one) for one in parts] == before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Slower, "step", step)
+        assert described(Slower) != before[0]
+
+
 def test_where_a_function_is_written_is_no_part_of_it():
     def compiled(above):
         names = {}

@@ -6,12 +6,10 @@ where the thing does, and are the same in every process.
 
 from __future__ import annotations
 
-import dis
 import functools
 import hashlib
 import importlib.util
 import pathlib
-import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -19,15 +17,13 @@ from contextlib import suppress
 from types import CellType, CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
+from prac.utils.names_read import IMPORT, names_read
 from prac.utils.syntax import syntax_of
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 
 _SHOWN = ("decimal", "fractions", "datetime", "re", "operator", "uuid")
 """Modules of Python's own whose objects are values, told by how they are shown."""
-
-IMPORT = "<"
-"""Before a module's name: no other name begins with it."""
 
 DEEPEST = 40
 """What lies deeper within a thing is not told: nobody means it by that thing."""
@@ -202,7 +198,7 @@ class _Facts:
             return ()
         self._told[id(value)] = value
         held: dict[str, Any] = {}
-        for name, attribute in vars(value).items():
+        for name, attribute in _attributes(value):
             if isinstance(attribute, property):
                 parts = (attribute.fget, attribute.fset, attribute.fdel)
                 held[name] = tuple(inside(part) for part in parts)
@@ -276,6 +272,20 @@ def _of_array(value: Any) -> tuple[Any, ...] | None:
     return ("array", name, shape, hashlib.sha256(content).hexdigest())
 
 
+def _attributes(cls: type) -> Iterator[tuple[str, Any]]:
+    """Yield what a class itself has, but for what its use adds.
+
+    Torch wraps the `step` of an optimiser's class at its first use, also one that it inherits.
+    """
+    for name, attribute in vars(cls).items():
+        if getattr(attribute, "hooked", False) is True and hasattr(attribute, "__wrapped__"):
+            attribute = attribute.__wrapped__
+            inherited = (vars(base).get(name) for base in cls.__mro__[1:])
+            if any(attribute in (of, getattr(of, "__wrapped__", None)) for of in inherited):
+                continue
+        yield name, attribute
+
+
 def _is_generated(attribute: object) -> bool:
     """Whether a dataclass's attribute is a method that was made of its fields, or for all of them.
 
@@ -294,7 +304,7 @@ def _globals_read(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
     Of modules it is the attribute that is read; what belongs to a library is left out.
     """
-    for name, *attributes in sorted(set(_names_read(function.__code__))):
+    for name, *attributes in sorted(set(names_read(function.__code__))):
         if name[:1] == IMPORT:
             value: Any = _imported(name[1:], function.__globals__.get("__package__"))
         elif name in function.__globals__:
@@ -340,59 +350,3 @@ def _is_told(value: Any) -> bool:
         return is_own(value.__module__)
     is_data = isinstance(value, (*PLAIN, Mapping, set, frozenset, list, tuple, functools.partial))
     return is_data or type(value).__module__ not in ("builtins", "typing")
-
-
-def _instructions(code: CodeType) -> Iterator[tuple[str, Any]]:
-    """Yield operations with what they work on; those that Python 3.13 joins, one by one."""
-    for instruction in dis.get_instructions(code):
-        operation, value = instruction.opname, instruction.argval
-        joined = re.findall("(?:LOAD|STORE)_FAST", operation)
-        if len(joined) == 2:
-            yield from zip(joined, value, strict=True)
-        else:
-            yield operation, value
-
-
-def _names_read(
-    code: CodeType, around: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-) -> Iterator[tuple[str, ...]]:
-    """Yield the global names that code reads, with the attributes that follow them directly.
-
-    What it imports itself begins with the module's name behind IMPORT, whatever it calls it;
-    `around` has what the code around it imports, by local name.
-    """
-    chain: tuple[str, ...] = ()
-    imported = dict(around)
-    module: tuple[str, ...] = ()  # What the next name is given to.
-    level, takes_names = 0, False
-    for operation, value in _instructions(code):
-        if operation in ("LOAD_ATTR", "LOAD_METHOD") and chain:
-            chain += (str(value),)
-            continue
-        if chain:
-            yield chain
-        chain = ()
-        if operation in ("LOAD_CONST", "LOAD_SMALL_INT"):  # Where an import follows, what it takes.
-            level = value if isinstance(value, int) else level
-            takes_names = isinstance(value, tuple)
-        elif operation == "IMPORT_NAME":
-            # `import a.b` and `import a.b as c` begin with `a`, `from a.b import c` with `a.b`.
-            name = str(value) if takes_names else str(value).partition(".")[0]
-            module = (f"{IMPORT}{'.' * level}{name}",)
-        elif operation == "IMPORT_FROM":
-            module = (*module[:1], str(value)) if takes_names else (*module, str(value))
-            yield module
-        elif operation in ("STORE_FAST", "STORE_DEREF") and module:
-            imported[str(value)] = module
-            module = module[:1] if takes_names else ()
-        elif operation.startswith(("LOAD_FAST", "LOAD_DEREF")) and value in imported:
-            chain = imported[value]
-        elif operation in ("LOAD_GLOBAL", "LOAD_NAME") and not str(value).startswith("__"):
-            chain = (str(value),)
-        elif operation == "POP_TOP" and takes_names:
-            module = ()
-    if chain:
-        yield chain
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names_read(constant, imported)
