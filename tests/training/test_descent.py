@@ -23,7 +23,7 @@ from tests.training.test_optimizers import half_masks, network, plan_of, same, t
 
 CPU = Runtime(torch.device("cpu"))
 HALF = Runtime(torch.device("cpu"), "fp16")
-SGD = TrainConfig(optimizer="torch.optim.SGD", weight_decay=0.0, lr=0.5)
+SGD = TrainConfig(momentum=0.0, weight_decay=0.0, lr=0.5)
 
 
 def batch(n: int = 10) -> tuple[torch.Tensor, torch.Tensor]:

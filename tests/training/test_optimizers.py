@@ -193,6 +193,11 @@ def test_rates_of_an_own_optimiser_s_groups_keep_their_share():
             "optimizer_args has 'alhpa', which the optimizer does not take: did you mean 'alpha'",
         ),
         ({"optimizer_args": {"momentum": 0.5}}, "'momentum', which is given to the optimizer alr"),
+        ({"optimizer": functools.partial(torch.optim.SGD, momentum=0.5)}, "set momentum instead"),
+        ({"optimizer": f"{OWN}Plain", "optimizer_args": {"lr": 0.5}}, "set lr instead"),
+        ({"optimizer": torch.optim.RMSprop, "momentum": 0.5}, r"momentum is 0\.5 but .*RMSprop'"),
+        ({"optimizer": "rmsprop"}, r"unknown .* 'rmsprop': did you mean 'torch\.optim\.RMSprop'"),
+        ({"optimizer": "SGD"}, "did you mean 'sgd'"),
         ({"optimizer_args": {"nestrov": True}}, "did you mean 'nesterov'"),
         (
             {"optimizer": "torch.optim.RMSprop", "optimizer_args": {"alpha": -1}},
@@ -249,6 +254,10 @@ def test_callables_are_kept_by_the_name_they_can_be_imported_by():
     assert config.optimizer_args == {"alpha": 0.9, "eps": 1e-6}
     assert config.schedule == "torch.optim.lr_scheduler.PolynomialLR"
     assert from_flat(TrainConfig, flat(config)) == config
+    for one, short in (("SGD", "sgd"), ("Adam", "adam"), ("AdamW", "adamw")):
+        spelt: Any = (getattr(torch.optim, one), f"torch.optim.{one}", f"torch.optim:{one}", short)
+        kept = {TrainConfig(optimizer=of).optimizer for of in spelt}
+        assert kept == {short}
     own: Any = own_parts.Plain
     assert TrainConfig(optimizer=own).optimizer == f"{OWN}Plain"
     assert own_code(flat(TrainConfig(optimizer=own))) == {"optimizer": f"{OWN}Plain"}

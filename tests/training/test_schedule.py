@@ -85,7 +85,10 @@ def test_a_plan_with_an_own_schedule_is_cut_short_made_faster_and_fine_tuned():
     ("schedule", "arguments", "message"),
     [
         (f"{TORCH}ReduceLROnPlateau", {}, "depends on what is measured"),
-        (f"{TORCH}LambdaLR", {}, "gives no rates over 8 steps: .*lr_lambda"),
+        (f"{TORCH}LambdaLR", {}, "LambdaLR takes a function, .* write a function of progress"),
+        ("MultiplicativeLR", {"lr_lambda": abs}, "write a function of progress"),
+        (f"{TORCH}StepLR", {}, "gives no rates over 8 steps: .*step_size"),
+        ("steplr", {}, r"did you mean 'torch\.optim\.lr_scheduler\.StepLR'\?"),
         (f"{TORCH}PolynomialLR", {"total_iter": 3}, "did you mean 'total_iters'"),
         (f"{TORCH}OneCycleLR", {"max_lr": 1.0, "total_steps": 3}, "gives no rates over 8 steps"),
         (f"{TORCH}PolynomialLR", {"optimizer": 3}, "given to the schedule already"),

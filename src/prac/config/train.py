@@ -25,6 +25,8 @@ NAMED = {
     "batch_transform": BATCH_TRANSFORMS,
 }
 """Settings that are also the name of a callable, and their own short names."""
+_SHORT = {"torch.optim.SGD": "sgd", "torch.optim.Adam": "adam", "torch.optim.AdamW": "adamw"}
+_OF_TORCH = {"optimizer": "torch.optim", "schedule": "torch.optim.lr_scheduler"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,6 +35,7 @@ class TrainConfig(Settings):
 
     `optimizer`, `schedule` and `batch_transform` may be callables: they are kept by the name that
     they can be imported by, and the keywords of a `functools.partial` go to their arguments.
+    `torch.optim.SGD`, `Adam` and `AdamW` are "sgd", "adam" and "adamw".
     """
 
     epochs: int = setting(160, "full length, in epochs over all training data", at_least=1)
@@ -108,15 +111,32 @@ class TrainConfig(Settings):
                 object.__setattr__(self, name, kept)
                 if keywords and isinstance(arguments, Mapping):
                     object.__setattr__(self, f"{name}_args", {**keywords, **arguments})
+        if isinstance(self.schedule, str):  # Before its arguments, which hold a function.
+            _check_takes_no_function(self.schedule)
+        if isinstance(self.optimizer, str):
+            name = self.optimizer.replace(":", ".")
+            object.__setattr__(self, "optimizer", _SHORT.get(name, self.optimizer))
         super().__post_init__()
 
     def _check_together(self) -> None:
         unit = "epochs" if self.iterations is None else "iterations"
         length = self.iterations or self.epochs
+        is_short = self.optimizer in OPTIMIZERS
         for name, known in NAMED.items():
             value = getattr(self, name)
             if value not in known and not _is_dotted(value):
-                raise unknown_name(name, value, known)
+                raise _unknown(name, value)
+        for name in self.optimizer_args:
+            if name in ("lr", "weight_decay") or (name == "momentum" and is_short):
+                raise PracError(
+                    f"optimizer_args has {name!r}, which is given to the optimizer already: set "
+                    f"{name} instead"
+                )
+        if not is_short and self.momentum != type(self).momentum:
+            raise PracError(
+                f"momentum is {self.momentum:g} but optimizer is {self.optimizer!r}, none of sgd, "
+                f"adam, adamw: leave it out; where that takes one, set it by optimizer_args"
+            )
         if self.schedule in SCHEDULES and self.schedule_args:
             raise PracError(
                 f"schedule_args are set but schedule is {self.schedule!r}: they are keywords of a "
@@ -165,6 +185,29 @@ def own_code(settings: Mapping[str, Any]) -> dict[str, str]:
 def _is_torchs(name: str) -> bool:
     parts = name.replace(":", ".").split(".")
     return parts[:2] == ["torch", "optim"] and all(map(str.isidentifier, parts))
+
+
+def _unknown(setting: str, value: str) -> PracError:
+    """Return the error for a name that is none, with the class of torch's that is called so."""
+    if setting in _OF_TORCH:
+        place = importlib.import_module(_OF_TORCH[setting])  # Slow, and for an error alone.
+        for name, of in vars(place).items():
+            if name.lower() == value.lower() and isinstance(of, type):
+                full = f"{_OF_TORCH[setting]}.{name}"
+                hint = _SHORT.get(full, full)
+                return PracError(f"unknown {setting} {value!r}: did you mean {hint!r}?")
+    return unknown_name(setting, value, NAMED[setting])
+
+
+def _check_takes_no_function(schedule: str) -> None:
+    """Raise a PracError for those schedulers of torch's whose argument is a function."""
+    place, _, name = schedule.replace(":", ".").rpartition(".")
+    if name.lower() in ("lambdalr", "multiplicativelr") and place in ("", _OF_TORCH["schedule"]):
+        raise PracError(
+            f"schedule {name} takes a function, which no run can keep: write a function of "
+            f"progress, from 0 to below 1, that gives the factor of lr, at the top of a module, "
+            f"and set schedule to it"
+        )
 
 
 def _is_dotted(name: str) -> bool:
