@@ -109,3 +109,15 @@ def noise(x: Any, y: Any, generator: torch.Generator, *, scale: float = 0.1) -> 
 def halved(x: Any, y: Any, generator: torch.Generator) -> Any:
     """Leave out half of the examples."""
     return x[::2], y[::2]
+
+
+def scaled(x: Any, y: Any, g: torch.Generator, factor: float = 1.0) -> Any:
+    """Scale inputs."""
+    return factor * x, y
+
+
+class WithoutDecay(Plain):
+    """Takes no weight decay."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, lr)

@@ -164,6 +164,8 @@ def test_whether_an_example_is_right_is_told_by_its_own_target():
         ({"batch_transform": "mixup", "batch_transform_args": {"alpha": "x"}}, "fails on a batch"),
         ({"batch_transform": "cutmix", "batch_transform_args": {"probability": 2}}, "at most 1"),
         ({"batch_transform": "mixup", "batch_transform_args": {"x": 1}}, "given to the batch_tr"),
+        ({"batch_transform": f"{OWN}scaled", "batch_transform_args": {"foo": 1}}, "takes factor$"),
+        ({"batch_transform": f"{OWN}halved", "batch_transform_args": {"foo": 1}}, "takes none$"),
         ({"batch_transform": "mixUp"}, "unknown batch_transform 'mixUp': did you mean 'mixup'"),
         ({"batch_transform": f"{OWN}halved"}, "makes other inputs of a batch of"),
         ({"batch_transform": f"{OWN}nowhere"}, "has no 'nowhere'"),

@@ -43,6 +43,8 @@ ANY: dict[str, dict[str, Any]] = {
     "nesterov": {"optimizer_args": {"nesterov": True}},
     "dampening": {"optimizer_args": {"dampening": 0.5}},
     "amsgrad": {"optimizer": "adam", "optimizer_args": {"betas": [0.9, 0.98], "amsgrad": True}},
+    "foreach": {"optimizer": "adam", "optimizer_args": {"foreach": True}},
+    "not fused": {"optimizer_args": {"fused": False}},
     "groups": {"decay_norms": False, "weight_decay": 0.1},
     "own": {"optimizer": f"{OWN}Plain"},
     "own groups": {"optimizer": f"{OWN}Plain", "decay_norms": False, "weight_decay": 0.1},
@@ -183,9 +185,11 @@ def test_rates_of_an_own_optimiser_s_groups_keep_their_share():
         ({"optimizer": "torch.optim.RMSprob"}, "'torch.optim' has no 'RMSprob'"),
         ({"optimizer": "no_such.module"}, "cannot import 'no_such'"),
         ({"optimizer": "torch.optim.LBFGS", "weight_decay": 0.0}, "needs a closure"),
-        ({"optimizer": "torch.optim.LBFGS"}, "takes no weight decay, .* 0.0001: set it to 0"),
+        ({"optimizer": "torch.optim.LBFGS"}, "needs a closure"),
+        ({"optimizer": "torch.nn.Linear"}, "gives Linear: expected a torch.optim.Optimizer"),
+        ({"optimizer": f"{OWN}WithoutDecay"}, "takes no weight decay, .* 0.0001: set it to 0"),
         (
-            {"optimizer": "torch.optim.SparseAdam", "weight_decay": 0.0},
+            {"optimizer": "torch.optim.SparseAdam"},
             "does not take the model's gradients: SparseAdam does not support dense",
         ),
         (

@@ -95,6 +95,7 @@ def test_a_plan_with_an_own_schedule_is_cut_short_made_faster_and_fine_tuned():
         (f"{TORCH}ExponentialLR", {"gamma": -1}, "gives the rate -1 after 1 of 8 steps"),
         (f"{OWN}negative", {}, r"gives -0\.\d+ at progress 0\.\d+: expected a factor of lr"),
         (f"{OWN}halves", {"bas": 1}, "did you mean 'base'"),
+        (f"{OWN}halves", {"foo": 1}, "it takes base$"),
         (f"{OWN}nothing", {}, "fails at progress 0"),
         (f"{OWN}nowhere", {}, "has no 'nowhere'"),
         ("cosin", {}, "unknown schedule 'cosin': did you mean 'cosine'"),

@@ -16,7 +16,15 @@ from torch import Tensor
 
 from prac.config import BATCH_TRANSFORMS, TrainConfig
 from prac.errors import PracError
-from prac.utils import Tree, callable_named, check_keywords, leaves, mapped, named_leaves
+from prac.utils import (
+    Tree,
+    callable_named,
+    check_keywords,
+    leaves,
+    mapped,
+    named_leaves,
+    positional,
+)
 
 
 @dataclass(frozen=True)
@@ -154,5 +162,5 @@ def batch_transform_of(config: TrainConfig) -> BatchTransform | None:
     assert {*known, "none"} == set(BATCH_TRANSFORMS), "each has its function"
     name = config.batch_transform
     made: Any = known.get(name) or callable_named(name, "batch_transform")
-    check_keywords(made, config.batch_transform_args, "batch_transform", ("x", "y", "generator"))
+    check_keywords(made, config.batch_transform_args, "batch_transform", positional(made, 3))
     return partial(made, **config.batch_transform_args)

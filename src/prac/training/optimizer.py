@@ -38,6 +38,7 @@ def make_optimizer(
     more = copy.deepcopy(dict(config.optimizer_args))
     sparse |= any(getattr(module, "sparse", False) is True for module in model.modules())
     fused = not sparse and all(p.is_floating_point() and is_dense(p) for p in parameters)
+    fused &= not {"foreach", "differentiable"} & more.keys()  # Other ways to step.
     # A captured step reads its rate from the device.
     rate = (
         torch.tensor(config.lr, dtype=torch.float32, device=runtime.device)
@@ -83,35 +84,53 @@ def _made_by_name(groups: list[Any], config: TrainConfig) -> torch.optim.Optimiz
     Raises:
         PracError: If it is none, does not take its arguments, or needs a closure.
     """
-    name = config.optimizer
-    make: Any = callable_named(name, "optimizer")
-    parameters = signature_of(make)
-    takes_decay = parameters is None or "weight_decay" in parameters
-    takes_decay |= any(of.kind is of.VAR_KEYWORD for of in (parameters or {}).values())
+    make: Any = callable_named(config.optimizer, "optimizer")
+    if isinstance(make, type):
+        _check_kind(make, config.optimizer)
     shared: dict[str, Any] = {"lr": config.lr}
-    if takes_decay:
+    if _takes_decay(make):
         shared["weight_decay"] = config.weight_decay
-    elif config.weight_decay:
-        raise PracError(
-            f"optimizer {name!r} takes no weight decay, and weight_decay is "
-            f"{config.weight_decay:g}: set it to 0"
-        )
     more = copy.deepcopy(dict(config.optimizer_args))
     made = _called(make, groups, shared, more, ("params", *shared))
-    if not isinstance(made, torch.optim.Optimizer):
+    _check_kind(type(made), config.optimizer)
+    for group in made.param_groups:
+        if group["lr"] != config.lr:
+            group[RATE_SHARE] = float(group["lr"]) / config.lr
+    return made
+
+
+def _check_kind(cls: type, name: str) -> None:
+    """Raise a PracError unless a class is of optimisers whose steps need no closure."""
+    if not issubclass(cls, torch.optim.Optimizer):
         raise PracError(
-            f"optimizer {name!r} gives {type(made).__name__}: expected a torch.optim.Optimizer"
+            f"optimizer {name!r} gives {cls.__name__}: expected a torch.optim.Optimizer"
         )
-    step = signature_of(made.step) or {}
+    step = signature_of(cls.step) or {}
     if "closure" in step and step["closure"].default is step["closure"].empty:
         raise PracError(
             f"optimizer {name!r} needs a closure that computes the loss again: a step here is one "
             f"pass over one batch; choose another optimizer"
         )
-    for group in made.param_groups:
-        if group["lr"] != config.lr:
-            group[RATE_SHARE] = float(group["lr"]) / config.lr
-    return made
+
+
+def _takes_decay(make: Any) -> bool:
+    parameters = signature_of(make)
+    takes_any = any(of.kind is of.VAR_KEYWORD for of in (parameters or {}).values())
+    return parameters is None or "weight_decay" in parameters or takes_any
+
+
+def check_takes_decay(config: TrainConfig) -> None:
+    """Raise a PracError where an optimiser by its name takes no weight decay, and there is one.
+
+    It is asked once steps were taken: for one that cannot train, 0 would be no remedy.
+    """
+    if config.optimizer in OPTIMIZERS or not config.weight_decay:
+        return
+    if not _takes_decay(callable_named(config.optimizer, "optimizer")):
+        raise PracError(
+            f"optimizer {config.optimizer!r} takes no weight decay, and weight_decay is "
+            f"{config.weight_decay:g}: set it to 0"
+        )
 
 
 def _called(

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from prac.algorithms import Plan, Scaling, scaled_plan
 from prac.config import SCHEDULES, TrainConfig
 from prac.errors import PracError
-from prac.utils import callable_named, check_keywords, one_line
+from prac.utils import callable_named, check_keywords, one_line, positional
 
 LOOKS = 101
 """Places at which an own function is looked at before anything is trained."""
@@ -72,7 +72,7 @@ def schedule_shape(config: TrainConfig) -> Shape | None:
     made: Any = callable_named(config.schedule, "schedule")
     keywords = config.schedule_args
     if not (inspect.isclass(made) and issubclass(made, (LRScheduler, ReduceLROnPlateau))):
-        check_keywords(made, keywords, "schedule")
+        check_keywords(made, keywords, "schedule", positional(made, 1))
         shape = partial(made, **keywords)
         for number in range(LOOKS):
             _checked(config, shape, number / LOOKS)

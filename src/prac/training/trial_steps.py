@@ -16,6 +16,7 @@ from prac.training.batch_transform import BatchTransform, Mixed, batch_transform
 from prac.training.descent import Descent
 from prac.training.optimizer import (
     PLAIN_OPTIMIZERS,
+    check_takes_decay,
     make_optimizer,
     optimizer_tensors,
     restore_optimizer_,
@@ -93,6 +94,7 @@ def tried_steps(
     trained = _TrialSteps(trial, task, runtime, config, batch)
     trained.descend(loss)
     trained.descend()
+    check_takes_decay(config)
     trained.check_resumes()
     used = structure(trial, model)
     return TriedSteps(

@@ -2,6 +2,7 @@ from .callables import callable_named as callable_named
 from .callables import check_keywords as check_keywords
 from .callables import found_by_name as found_by_name
 from .callables import imported as imported
+from .callables import positional as positional
 from .callables import signature_of as signature_of
 from .identity import described as described
 from .identity import digester as digester

@@ -87,7 +87,8 @@ def check_keywords(
             )
         if name not in known and not takes_any:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
+            takes = ", ".join(sorted(known)) or "none"
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {takes}"
             raise PracError(f"{what}_args has {name!r}, which the {what} does not take: {hint}")
 
 
@@ -97,6 +98,17 @@ def signature_of(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | 
         return inspect.signature(make).parameters
     except (TypeError, ValueError):
         return None
+
+
+def positional(make: Callable[..., Any], count: int) -> tuple[str, ...]:
+    """Return the names of a callable's first parameters by position, at most so many.
+
+    >>> positional(lambda x, y, *, scale=1: x, 3)
+    ('x', 'y')
+    """
+    parameters = (signature_of(make) or {}).items()
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(name for name, of in parameters if of.kind in places)[:count]
 
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
