@@ -314,6 +314,16 @@ class TestRefusals:
         assert "\n" not in str(error.value)
         assert not Path("run/judged").exists()
 
+    @pytest.mark.parametrize("control", ["random", "reinitialised"])
+    def test_a_maker_that_seeds_itself_is_told_before_anything_is_trained(
+        self, control, search, small_net, train, val, test
+    ):
+        trainings = Trainings()
+        given = {"seeds": (0,), "val": val, "test": test, "callback": trainings}
+        with pytest.raises(prac.PracError, match="make_model gives the same weights under two"):
+            prac.judge(search, small_net, train, controls=(control,), **given)
+        assert not Path("run/judged").exists()
+
 
 class TestCommand:
     @pytest.fixture

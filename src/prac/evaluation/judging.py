@@ -12,7 +12,7 @@ from prac.data import Examples, as_examples
 from prac.errors import PracError, check_listed, unknown_name
 from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import NOTHING_RIGHT, cached_barrier
-from prac.evaluation.controls import CONTROLS, MakeModel, control_of
+from prac.evaluation.controls import CONTROLS, MakeModel, control_of, initial_weights
 from prac.evaluation.pools import cached_pool
 from prac.evaluation.retraining import told_by
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
@@ -20,6 +20,7 @@ from prac.io import check_new, difference, read_environment, write_json
 from prac.runs import Ticket
 from prac.search import Search
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Runtime, Task
+from prac.utils import derive_seed
 
 SEEDS = (0, 1, 2)
 
@@ -220,6 +221,8 @@ class Judging:
         A seed after the other, and in each the dense network first, then the tickets, then the
         controls: what is stopped early has told the most.
         """
+        if {"reinitialised", "random"} & set(controls):  # Else refused once the others are trained.
+            initial_weights(self.make_model, derive_seed("control"), self.search.tickets[0])
         keys: list[Key] = [(level, "ticket") for level in levels]
         keys += [(level, control) for control in controls for level in levels if level]
         runs: dict[Key, list[Trial]] = {key: [] for key in keys}
