@@ -82,6 +82,11 @@ def with_rates(params: Any, lr: float, weight_decay: float, last: float = 0.1) -
     return torch.optim.SGD(groups, lr=lr, weight_decay=weight_decay)
 
 
+def first_two(params: Any, lr: float, weight_decay: float) -> Any:
+    """Train the first weight and bias alone."""
+    return torch.optim.SGD(list(params)[:2], lr=lr, weight_decay=weight_decay)
+
+
 def nothing(params: Any, lr: float, weight_decay: float) -> None:
     """Make no optimiser."""
 

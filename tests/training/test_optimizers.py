@@ -224,6 +224,12 @@ def test_any_optimiser_is_tried_and_taken(name):
     assert tried(**ANY[name]).counting == ()
 
 
+def test_weights_that_an_own_optimiser_is_not_given_are_told():
+    [line] = tried(optimizer=f"{OWN}first_two").notices()
+    assert line.startswith("the optimizer does not have weight '4.weight', which stays as init")
+    assert not list(tried(optimizer=f"{OWN}with_rates").notices())
+
+
 def test_an_own_optimiser_takes_its_own_state_only():
     config = TrainConfig(optimizer=f"{OWN}Plain")
     model = network()

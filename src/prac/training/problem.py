@@ -82,6 +82,7 @@ class Problem:
         has_sparse_gradients: Whether the gradient of any weight is sparse.
         counting: Numbers that modules hold, and buffers, that each step changes and no state keeps.
         task_draws: Whether the task draws random numbers to say what is right.
+        untrained: Names of weights, not vectors, that need a gradient and no optimiser has.
     """
 
     model: nn.Module
@@ -97,6 +98,7 @@ class Problem:
     has_sparse_gradients: bool = False
     counting: tuple[str, ...] = ()
     task_draws: bool = False
+    untrained: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the network, how many examples there are, the task and the device."""
@@ -176,6 +178,7 @@ class Problem:
             has_sparse_gradients=tried.has_sparse_gradients,
             counting=tried.counting,
             task_draws=tried.task_draws,
+            untrained=tuple(n for n in tried.untrained if model.get_parameter(n).ndim > 1),
         )
         return problem._with_threads()
 
@@ -225,6 +228,13 @@ class Problem:
                 f"{len(resting)} of the model's {every} modules are in evaluation mode, the first "
                 f"{first}, and stay so while the others train: call model.train() before, unless "
                 f"this is meant"
+            )
+        if self.untrained:
+            more = f" and {len(self.untrained) - 1} more" if len(self.untrained) > 1 else ""
+            yield (
+                f"the optimizer does not have weight {self.untrained[0]!r}{more}, which stays as "
+                f"initialised, and is pruned by that: give it all parameters that it is passed, or "
+                f"freeze the others by requires_grad_(False), unless this is meant"
             )
         for name in unregistered(self.model):
             yield (

@@ -52,6 +52,7 @@ class TriedSteps:
         has_sparse_gradients: Whether the gradient of any weight is sparse.
         counting: Numbers among modules' attributes, and buffers, that each step makes others.
         task_draws: Whether the task draws random numbers to say which outputs are right.
+        untrained: Names of parameters that need a gradient, and that the optimiser does not have.
     """
 
     used: Structure
@@ -59,6 +60,7 @@ class TriedSteps:
     has_sparse_gradients: bool
     counting: tuple[str, ...]
     task_draws: bool
+    untrained: tuple[str, ...] = ()
 
 
 def tried_steps(
@@ -97,9 +99,9 @@ def tried_steps(
     check_takes_decay(config)
     trained.check_resumes()
     used = structure(trial, model)
-    return TriedSteps(
-        used, last.name, bool(trained.sparse), tuple(_counting(model, fresh, first, used)), draws
-    )
+    counting = tuple(_counting(model, fresh, first, used))
+    sparse, untrained = bool(trained.sparse), trained.untrained()
+    return TriedSteps(used, last.name, sparse, counting, draws, untrained)
 
 
 class _TrialSteps:
@@ -144,6 +146,13 @@ class _TrialSteps:
             self._optimizer = self._made(self._model)
         self._step(self._optimizer)
         self._steps += 1
+
+    def untrained(self) -> tuple[str, ...]:
+        """Return the names of parameters that need a gradient and are not the optimiser's."""
+        assert self._optimizer is not None, "a step was taken"
+        trained = {id(of) for group in self._optimizer.param_groups for of in group["params"]}
+        named = self._model.named_parameters()
+        return tuple(name for name, of in named if of.requires_grad and id(of) not in trained)
 
     def check_resumes(self) -> None:
         """Raise a PracError where an optimiser put back from its state would step otherwise."""
