@@ -208,12 +208,15 @@ def test_a_loader_s_data_set_collation_and_workers_are_taken():
     [
         {"sampler": RandomSampler(range(N), replacement=True)},
         {"sampler": RandomSampler(range(N), num_samples=5)},
+        {"sampler": RandomSampler(range(N + 1), num_samples=N)},
+        {"sampler": SequentialSampler(range(N - 1))},
+        {"batch_sampler": BatchSampler(SequentialSampler(range(N - 1)), 3, drop_last=False)},
         {"batch_sampler": BatchSampler(SequentialSampler(range(N)), 3, drop_last=False)},
     ],
 )
 def test_a_loader_that_says_itself_which_examples_come_is_refused(own):
     loader = DataLoader(Listed(row), **own)
-    if "batch_sampler" in own and isinstance(own["batch_sampler"].sampler, SequentialSampler):
+    if "batch_sampler" in own and len(own["batch_sampler"].sampler) == N:
         as_examples(loader)  # All in order, in batches.
         return
     with pytest.raises(PracError, match="of its own: which examples come when is chosen here"):
@@ -374,6 +377,17 @@ def test_a_loader_of_a_stream_gives_its_collation():
     assert x["tokens"].tolist() == [[11] * 5, [7, 0, 0, 0, 0]]
     assert y.tolist() == [0, 0]
     assert examples.labels.tolist() == [i % 2 for i in range(N)]
+
+
+def test_what_a_loader_asks_of_loading_processes_is_refused_where_it_is_not_done():
+    def begun(worker):
+        """Begin a loading process."""
+
+    as_examples(DataLoader(Listed(row), worker_init_fn=begun))  # Which begins none.
+    with pytest.raises(PracError, match="is a DataLoader with a worker_init_fn, and loading proc"):
+        as_examples(DataLoader(Listed(row), num_workers=1, worker_init_fn=begun))
+    with pytest.raises(PracError, match=r"of a stream with num_workers=1, .*: pass num_workers=0"):
+        as_examples(DataLoader(Stream(list(TRIPLES)), num_workers=1))
 
 
 def test_trees_are_mapped_without_changing_their_kind():

@@ -278,19 +278,30 @@ def _of_loader(loader: DataLoader[Any], name: str) -> Examples:
     """Return a loader's examples: which of them come when is the search's to say.
 
     Raises:
-        PracError: If the loader says it otherwise than by taking all in order, or in any.
+        PracError: If the loader says it otherwise than by taking all in order, or in any, or if
+            it asks of loading processes what is not done here.
     """
     collate = None if loader.collate_fn is default_collate else loader.collate_fn
+    if loader.num_workers and loader.worker_init_fn is not None:
+        raise PracError(
+            f"{name} is a DataLoader with a worker_init_fn, and loading processes are begun here: "
+            f"what is drawn there is seeded for each batch already, and what else it does belongs "
+            f"into the data set; pass a DataLoader without it"
+        )
     if isinstance(loader.dataset, IterableDataset):
+        if loader.num_workers:
+            raise PracError(
+                f"{name} is a DataLoader of a stream with num_workers={loader.num_workers}, and a "
+                f"stream is read by one process, in one order: pass num_workers=0"
+            )
         return StreamExamples(loader.dataset, collate_fn=collate, name=name)
     own: Any = loader.batch_sampler
     if own is None or type(own) is BatchSampler:
         own = loader.sampler if own is None else own.sampler
-    takes_all = isinstance(own, SequentialSampler) or (
-        type(own) is RandomSampler
-        and not own.replacement
-        and own.num_samples == counted(loader.dataset, name)
-    )
+    length = counted(loader.dataset, name)
+    in_any_order = type(own) is RandomSampler and not own.replacement and own.num_samples == length
+    in_order = type(own) is SequentialSampler
+    takes_all = (in_order or in_any_order) and len(own.data_source) == length
     if not takes_all:
         raise PracError(
             f"{name} is a DataLoader with {with_article(type(own).__name__)} of its own: which "
