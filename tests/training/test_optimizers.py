@@ -226,7 +226,7 @@ def test_any_optimiser_is_tried_and_taken(name):
 
 def test_weights_that_an_own_optimiser_is_not_given_are_told():
     [line] = tried(optimizer=f"{OWN}first_two").notices()
-    assert line.startswith("the optimizer does not have weight '4.weight', which stays as init")
+    assert line.startswith("no group of the optimizer has weight '4.weight', never trained and")
     assert not list(tried(optimizer=f"{OWN}with_rates").notices())
 
 

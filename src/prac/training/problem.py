@@ -232,9 +232,9 @@ class Problem:
         if self.untrained:
             more = f" and {len(self.untrained) - 1} more" if len(self.untrained) > 1 else ""
             yield (
-                f"the optimizer does not have weight {self.untrained[0]!r}{more}, which stays as "
-                f"initialised, and is pruned by that: give it all parameters that it is passed, or "
-                f"freeze the others by requires_grad_(False), unless this is meant"
+                f"no group of the optimizer has weight {self.untrained[0]!r}{more}, never trained "
+                f"and pruned by initial values: give it all parameters, or freeze those by "
+                f"requires_grad_(False), unless this is meant"
             )
         for name in unregistered(self.model):
             yield (
