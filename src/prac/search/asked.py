@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import math
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from prac.algorithms import Masks, Plan, kept, mask_distance
 from prac.errors import PracError
-from prac.models import evaluating, masked, number_fault, restore_
+from prac.models import evaluating, masked
 from prac.runs import ACCURACY, Cost, Measure, RunState, Ticket, Weights
 from prac.search.parts import Rules
 from prac.search.plan import SearchPlan
 from prac.search.presentations import Presentations
 from prac.search.prune import at_end
-from prac.utils import with_article
-
-ModelOrWeights = nn.Module | Mapping[str, Tensor]
-"""A model, bare or wrapped for compilation or several devices, or its `state_dict`."""
+from prac.search.told import (
+    ModelOrWeights,
+    check_measured,
+    checked_of_each,
+    finite_or_none,
+    restored,
+    told_numbers,
+    weights_told,
+)
 
 FEW = 0.75
 """Below this share of the presentations that its steps make, a level's records have gaps."""
-
-_WRAPPED = re.compile(r"(^|\.)(_orig_mod|_original_module|_checkpoint_wrapped_module)\.")
 
 
 class AskedLevel:
@@ -131,7 +133,7 @@ class AskedLevel:
             PracError: If the model is another one.
         """
         weights = masked(self._start.weights, self._start.masks)
-        return _restored(model, {**self._start.weights, **weights})
+        return restored(model, {**self._start.weights, **weights})
 
     @contextmanager
     def at_best(self, model: nn.Module) -> Iterator[nn.Module]:
@@ -146,9 +148,9 @@ class AskedLevel:
         before = self._copied(model)
         with evaluating(model), torch.no_grad():
             try:
-                yield model if self.best is None else _restored(model, self.best)
+                yield model if self.best is None else restored(model, self.best)
             finally:
-                _restored(model, before)
+                restored(model, before)
 
     def mark(self, weights: ModelOrWeights) -> None:
         """Keep these weights, after `rewind_step` iterations, as the rewind point of all tickets.
@@ -236,8 +238,8 @@ class AskedLevel:
         may end where its length is reached or the mask is stable. The learning rate is the plan's,
         unless another is given.
         """
-        _check_measured("val_accuracy", val_accuracy, is_share=True)
-        _check_measured("val_metric", val_metric, is_share=self._measure.is_share)
+        check_measured("val_accuracy", val_accuracy, is_share=True)
+        check_measured("val_metric", val_metric, is_share=self._measure.is_share)
         now = self._copied(weights)
         distance, epoch = self._distance(now), len(self.metrics) + 1
         iteration = min(self.steps or epoch * self.plan.iterations_per_epoch, self.iterations)
@@ -255,17 +257,17 @@ class AskedLevel:
                 "lr": self.plan.lr_at(iteration - 1) if lr is None else float(lr),
                 "set_size": len(self.ids),
                 "presented": presented,
-                "train_loss": _finite(train_loss),
+                "train_loss": finite_or_none(train_loss),
                 "train_accuracy": accuracy,
                 **({} if val_accuracy is None else {"val_accuracy": float(val_accuracy)}),
-                **({} if val_metric is None else {"val_metric": _finite(val_metric)}),
-                **({} if val_loss is None else {"val_loss": _finite(val_loss)}),
+                **({} if val_metric is None else {"val_metric": finite_or_none(val_metric)}),
+                **({} if val_loss is None else {"val_loss": finite_or_none(val_loss)}),
                 "mask_distance": distance,
             }
         )
         if val_metric is None and self._measure.counts_examples:
             val_metric = val_accuracy
-        value, best = _finite(val_metric), self._best_metric
+        value, best = finite_or_none(val_metric), self._best_metric
         if value is not None and (best is None or self._measure.gain(value, best) >= 0):
             self.best, self._best_metric, self._best_epoch = now, value, epoch
             self._best_accuracy = -1.0 if val_accuracy is None else float(val_accuracy)
@@ -311,7 +313,7 @@ class AskedLevel:
         chosen = (final if self.best is None else self.best) if best is None else self._copied(best)
         scores = self._start.difficulty
         if difficulty is not None:
-            scores = numbers(difficulty, "difficulty").to(torch.float32)
+            scores = told_numbers(difficulty, "difficulty").to(torch.float32)
             if not bool(((scores >= 0) & scores.isfinite()).all()):
                 raise PracError(
                     "difficulty holds what is no EL2N score: expected numbers from 0 on"
@@ -367,104 +369,6 @@ class AskedLevel:
         """Return a copy of a model's weights on the CPU, by the names of the user's module.
 
         Raises:
-            PracError: If they are another network's, or not finite.
+            PracError: If they are another network's, not finite, or not pruned.
         """
-        own = self._start.weights
-        found = given.state_dict() if isinstance(given, nn.Module) else given
-        names = _names_in(found, own)
-        weights = {name: found[names[name]].detach().to("cpu", copy=True) for name in own}
-        for name, weight in weights.items():
-            like = own[name]
-            if (weight.shape, weight.dtype) != (like.shape, like.dtype):
-                raise PracError(
-                    f"weight {name!r} is {weight.dtype} of shape {tuple(weight.shape)}, and was "
-                    f"{like.dtype} of shape {tuple(like.shape)} when the search began: tell "
-                    f"weights of the same network"
-                )
-        if fault := number_fault(weights, self._start.masks):
-            raise PracError(
-                f"level {self.index}'s {fault}: its training has diverged; ask for the level "
-                f"again, and train it at a lower rate"
-            )
-        for name, mask in self._start.masks.items():
-            if revived := int((weights[name][~mask] != 0).sum()):
-                raise PracError(
-                    f"{revived} pruned weights of {name!r} are not zero at level {self.index}: "
-                    f"start from level.apply(model), and train under "
-                    f"prac.attach(model, optimizer, level.masks)"
-                )
-        return weights
-
-
-def _restored(model: nn.Module, weights: Weights) -> nn.Module:
-    """Put weights into a model, bare or wrapped, by the names of the user's module; return it."""
-    names = _names_in(model.state_dict(), weights)
-    restore_(model, {names[name]: weight for name, weight in weights.items()})
-    return model
-
-
-def checked_of_each(values: Tensor | None, name: str, total: int) -> Tensor | None:
-    """Return values of all examples, one each, or None for none.
-
-    Raises:
-        PracError: If they are not as many.
-    """
-    if values is not None and values.shape != (total,):
-        raise PracError(
-            f"{name} is of shape {tuple(values.shape)}: expected one for each of {total} training "
-            f"examples, in their order"
-        )
-    return values
-
-
-def _names_in(found: Mapping[str, Any], own: Iterable[str]) -> dict[str, str]:
-    """Return {own name: name found}, whatever a model is wrapped in.
-
-    Raises:
-        PracError: Naming the first weight that is not there.
-
-    >>> _names_in({"module._orig_mod.0.weight": 1}, ["0.weight"])
-    {'0.weight': 'module._orig_mod.0.weight'}
-    """
-    own = list(own)
-    plain = {_WRAPPED.sub(r"\1", name): name for name in found}
-    for bare in (plain, {name.removeprefix("module."): of for name, of in plain.items()}):
-        if all(name in bare for name in own):
-            return {name: bare[name] for name in own}
-    missing = next(name for name in own if name not in plain)
-    raise PracError(
-        f"there is no weight {missing!r}, which the network had when the search began: give the "
-        f"same model, or its state_dict"
-    )
-
-
-def _check_measured(name: str, value: Any, *, is_share: bool) -> None:
-    """Raise a PracError for what is no number, or no share where it is to be one."""
-    try:
-        number = None if value is None else float(value)
-    except (TypeError, ValueError) as error:
-        kind = with_article(type(value).__name__)
-        raise PracError(f"{name} is {kind}: expected a number") from error
-    if number is not None and is_share and not 0 <= number <= 1:
-        raise PracError(f"{name} is {number:g}: expected a share, from 0 to 1")
-
-
-def numbers(values: Any, name: str) -> Tensor:
-    """Return anybody's numbers as a tensor on the CPU.
-
-    Raises:
-        PracError: If they are none.
-    """
-    try:
-        return torch.as_tensor(values).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        kind = with_article(type(values).__name__)
-        raise PracError(
-            f"{name} is {kind} that torch does not take: expected numbers, one for each training "
-            f"example"
-        ) from error
-
-
-def _finite(value: float | None) -> float | None:
-    """Return a number that JSON has a name for, or None."""
-    return None if value is None or not math.isfinite(value) else float(value)
+        return weights_told(given, self._start.weights, self._start.masks, self.index)

@@ -29,12 +29,13 @@ from prac.models import (
 )
 from prac.runs import ACCURACY, Cost, Measure, RunFolder, RunState, Ticket
 from prac.search.algorithm import ask, before_untrained, tell, untrained_level, with_predictions
-from prac.search.asked import AskedLevel, ModelOrWeights, checked_of_each, numbers
+from prac.search.asked import AskedLevel
 from prac.search.parts import LevelStats, Rules, Score, Selection, StopRule, SubsetRule
 from prac.search.plan import SearchPlan
 from prac.search.rules import rules_of
 from prac.search.run import SearchRun
 from prac.search.sampling import first_members
+from prac.search.told import ModelOrWeights, checked_of_each, told_numbers
 from prac.training import Metric, RunOptions, Runtime, environment
 from prac.utils import described, with_article
 
@@ -219,7 +220,7 @@ class OpenSearch:
         if callable(predictions):
             predictions = _predicted(predictions, level, weights, best, rules)
         if predictions is not None:
-            found = numbers(predictions, "predictions")
+            found = told_numbers(predictions, "predictions")
             if found.is_floating_point() or found.dtype == torch.bool:
                 raise PracError(
                     f"predictions are {found.dtype}: expected integers, such as classes by "
