@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +12,7 @@ from torch import nn
 
 import prac
 from prac import Task
+from prac.runs import read_metrics
 from prac.training import CLASSIFICATION, load_task
 from tests.conftest import quick
 
@@ -47,6 +51,26 @@ def test_regression_of_one_number_takes_either_shape():
     assert task.correct(outputs, targets).tolist() == [False] * 3
 
 
+@pytest.mark.parametrize("shapes", [((4, 2), (4, 1)), ((4, 1), (4, 2)), ((4, 2), (4,)), ((4, 3), (3, 4))])  # fmt: skip
+def test_regression_broadcasts_nothing(shapes, tmp_path):
+    outputs, targets = (torch.ones(shape) for shape in shapes)
+    task = Task.regression(within=0.5)
+    assert task.losses is not None
+    assert task.metric is not None
+    for part in (task.loss, task.correct, task.losses, task.metric.statistics):
+        with pytest.raises(prac.PracError, match="the same, a number of the one for each"):
+            part(outputs, targets)  # type: ignore[operator]
+
+
+def test_other_shapes_of_numbers_are_refused_before_anything_is_written(tmp_path):
+    x, y = torch.ones(8, 3), torch.ones(8, 1)
+    with pytest.raises(prac.PracError, match=r"outputs have shape \(2, 2\), the targets \(2, 1\)"):
+        prac.find(
+            nn.Linear(3, 2), (x, y), quick(), out=tmp_path / "run", task=Task.regression(within=1)
+        )
+    assert not (tmp_path / "run").exists()
+
+
 def test_labels_are_right_all_together():
     scores = torch.tensor([[1.0, -1.0], [1.0, 1.0]])
     assert Task.multi_label().correct(scores, torch.tensor([[1, 0], [1, 0]])).tolist() == [
@@ -68,6 +92,37 @@ def test_a_sequence_is_right_by_its_share_of_tokens_without_padding():
     outputs = F.one_hot(torch.tensor([[1, 2, 0], [1, 2, 0], [0, 0, 0]]), 3).float()
     targets = torch.tensor([[1, 2, -100], [1, 0, 1], [-100, -100, -100]])
     assert Task.language_model().correct(outputs, targets).tolist() == [True, False, True]
+
+
+def test_a_model_that_shifts_labels_has_the_perplexity_of_its_own_loss(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 11, "n_positions": 6, "n_embd": 8, "n_layer": 1, "n_head": 2,
+             "bos_token_id": 0, "eos_token_id": 0}  # fmt: skip
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes))
+    tokens = torch.randint(11, (24, 6), generator=torch.Generator().manual_seed(0))
+    task = dataclasses.replace(
+        Task.language_model(shift=True), outputs="logits", loss="loss", target_name="labels"
+    )
+    config = prac.SearchConfig.prac(
+        levels=1, train=prac.TrainConfig(epochs=1, batch_size=8, lr=0.01)
+    )
+    inputs = {"input_ids": tokens}
+    search = prac.find(
+        model, (inputs, tokens), config, val=(inputs, tokens), out=tmp_path / "run", task=task,
+        callback=lambda event: None,  # Hardly any sequence is right.
+    )  # fmt: skip
+    [epoch] = read_metrics(tmp_path / "run")
+    assert search.metric.name == "perplexity"
+    assert epoch["val_metric"] == pytest.approx(math.exp(epoch["val_loss"]), rel=1e-5)
+
+
+def test_shifted_targets_are_those_one_place_further_on():
+    outputs = F.one_hot(torch.tensor([[1, 2, 0], [0, 0, 0]]), 3).float()
+    task, targets = Task.language_model(shift=True, right_share=1.0), torch.tensor([[0, 1, 2]] * 2)
+    assert task.correct(outputs, targets).tolist() == [True, False]
+    usual = Task.language_model()
+    assert task.loss(outputs, targets) == usual.loss(outputs[:, :-1], targets[:, 1:])  # type: ignore[operator]
 
 
 class TestSoftTargets:

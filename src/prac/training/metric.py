@@ -146,13 +146,16 @@ class Metric:
         return cls("mean squared error", _squared_errors, _ratio, higher_is_better=False)
 
     @classmethod
-    def perplexity(cls, ignore_index: int = IGNORED) -> Metric:
+    def perplexity(cls, ignore_index: int = IGNORED, *, shift: bool = False) -> Metric:
         """Return the exponential of the mean cross entropy over all positions of all sequences.
 
         Outputs are (n, length, vocabulary), targets (n, length): the token that comes next at each
-        place, or `ignore_index`.
+        place, or `ignore_index`. To `shift` says that targets are the sequences themselves, whose
+        next token each place predicts.
         """
-        sums = partial(_token_losses, ignore_index=ignore_index)
+        sums: Callable[..., Tree] = partial(_token_losses, ignore_index=ignore_index)
+        if shift:
+            sums = partial(shifted, of=sums)
         return cls("perplexity", sums, _exponential_ratio, higher_is_better=False)
 
     @classmethod
@@ -245,6 +248,11 @@ def shape_of(found: object) -> str:
     return with_article(type(found).__name__)
 
 
+def shifted(outputs: Tensor, targets: Tensor, *, of: Callable[[Tensor, Tensor], Any]) -> Any:
+    """Return a function of (n, length, ...) outputs and of the targets one place further on."""
+    return of(outputs[:, :-1], targets[:, 1:])
+
+
 def as_classes(targets: Tensor, outputs: Tensor) -> Tensor:
     """Return targets as classes: of class probabilities, in the outputs' shape, the likeliest."""
     is_soft = targets.is_floating_point() and targets.shape == outputs.shape
@@ -252,11 +260,20 @@ def as_classes(targets: Tensor, outputs: Tensor) -> Tensor:
 
 
 def as_targets(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return outputs in the targets' shape where they are as many: (n, 1) for (n,), say.
+    """Return outputs in the targets' shape, which may differ in dimensions of 1: (n, 1) for (n,).
 
-    Otherwise they would be broadcast: each compared with all.
+    Raises:
+        PracError: If it is another: they would be broadcast, each compared with all.
     """
-    return outputs.reshape(targets.shape) if outputs.numel() == targets.numel() else outputs
+    if outputs.shape == targets.shape:
+        return outputs
+    shapes = [(len(of), *(size for size in of.shape[1:] if size != 1)) for of in (outputs, targets)]
+    if shapes[0] != shapes[1]:
+        raise PracError(
+            f"the model's outputs have shape {tuple(outputs.shape)}, the targets "
+            f"{tuple(targets.shape)}: expected the same, a number of the one for each of the other"
+        )
+    return outputs.reshape(targets.shape)
 
 
 def _both(outputs: Tree, targets: Tree) -> Tree:

@@ -14,7 +14,7 @@ from torch import Tensor
 from prac.config import check_bounds, checked
 from prac.errors import PracError
 from prac.runs import ACCURACY, SHARE_RIGHT, Measure
-from prac.training.metric import IGNORED, Metric
+from prac.training.metric import IGNORED, Metric, shifted
 from prac.training.ready import (
     all_labels_right,
     classified_right,
@@ -218,25 +218,36 @@ class Task:
         )
 
     @classmethod
-    def language_model(cls, *, ignore_index: int = IGNORED, right_share: float = 0.5) -> Task:
+    def language_model(
+        cls, *, ignore_index: int = IGNORED, right_share: float = 0.5, shift: bool = False
+    ) -> Task:
         """Return the prediction of tokens by cross entropy, measured by the perplexity.
 
         Outputs are (n, length, vocabulary); targets (n, length), at each place the token that is to
-        be predicted there, which for a causal model is the next one. Where a model shifts them
-        itself and has its own loss, take that: `Task(loss="loss", target_name="labels", ...)`.
+        be predicted there, which for a causal model is the next one.
+
+        Causal models of transformers take the sequences themselves as `labels`, and shift them in
+        their own loss. Their task shifts them too: `dataclasses.replace(Task.language_model(
+        shift=True), outputs="logits", loss="loss", target_name="labels")`.
 
         Args:
             ignore_index: The target of places that are left out, such as padding.
             right_share: Share of its tokens, given those before, from which on a sequence counts
                 as right: about what the trained network reaches, so that some do.
+            shift: Whether targets are the sequences themselves: each place is then judged by the
+                token one place further on, and the last one is not.
         """
+        right: Callable[..., Tensor]
         right = partial(mostly_right, share=right_share, ignore_index=ignore_index, dim=-1)
+        loss: Callable[..., Tensor] = partial(token_loss, ignore_index=ignore_index)
         _check_number("right_share", right_share, at_least=0, at_most=1)
+        if checked("shift", shift, bool):
+            right, loss = partial(shifted, of=right), partial(shifted, of=loss)
         return cls(
-            loss=partial(token_loss, ignore_index=ignore_index),
+            loss=loss,
             correct=right,
             prediction=None,
-            metric=Metric.perplexity(ignore_index),
+            metric=Metric.perplexity(ignore_index, shift=shift),
         )
 
     @property
