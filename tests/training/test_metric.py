@@ -140,6 +140,10 @@ class TestRefusals:
             (Metric("own", lambda o, y: o, lambda sums: sums), "gave a tensor of shape"),
             (Metric("own", lambda o, y: o.sum(), lambda sums: None), "gave a NoneType"),
             (Metric("own", lambda o, y: o.nothing, lambda sums: sums), "does not take the model's"),
+            (
+                Metric("own", lambda o, y: o, lambda sums: 5.0, is_share=True),
+                "gave 5 for a set, and it is one of shares: expected 0 to 1",
+            ),
         ],
     )
     def test_an_own_metric_that_does_not_fit(
@@ -150,6 +154,18 @@ class TestRefusals:
             prac.find(small_net(), train, config(), out=tmp_path / "run", task=task)
         assert "\n" not in str(refused.value)
         assert not (tmp_path / "run").exists()
+
+    def test_parts_that_are_none(self):
+        with pytest.raises(
+            prac.PracError, match="the metric 'x': its function is None: expected a"
+        ):
+            Metric.of_all("x", None)
+        with pytest.raises(prac.PracError, match="the metric 'x': its value is 3: expected a"):
+            Metric("x", lambda o, y: o, 3)  # type: ignore[arg-type]
+        with pytest.raises(prac.PracError, match="'x': its higher_is_better is 'no': expected"):
+            Metric("x", lambda o, y: o, lambda sums: sums, higher_is_better="no")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="'higher_better': did you mean 'higher_is_better'"):
+            Metric("x", lambda o, y: o, lambda sums: sums, higher_better=False)  # type: ignore[call-arg]
 
     def test_a_name_that_is_none_and_an_average_that_is_none(self):
         with pytest.raises(prac.PracError, match="a metric's name is ''"):

@@ -51,8 +51,8 @@ def test_regression_of_one_number_takes_either_shape():
     assert task.correct(outputs, targets).tolist() == [False] * 3
 
 
-@pytest.mark.parametrize("shapes", [((4, 2), (4, 1)), ((4, 1), (4, 2)), ((4, 2), (4,)), ((4, 3), (3, 4))])  # fmt: skip
-def test_regression_broadcasts_nothing(shapes, tmp_path):
+@pytest.mark.parametrize("shapes", [((4, 2), (4, 1)), ((4, 1), (4, 2)), ((4, 2), (4,))])
+def test_regression_broadcasts_nothing(shapes):
     outputs, targets = (torch.ones(shape) for shape in shapes)
     task = Task.regression(within=0.5)
     assert task.losses is not None
@@ -260,3 +260,42 @@ def test_a_rule_that_tells_nothing_apart_is_told(tmp_path, share, said):
     )  # fmt: skip
     assert sum(said in note for note in notes) == 1
     assert search.levels[1].set_size == (64 if share else 16)
+
+
+class TestWhatIsNoTask:
+    @pytest.mark.parametrize(
+        ("given", "fault"),
+        [
+            ("classification", "task is 'classification': expected a prac.Task"),
+            (None, "leave it out for classification"),
+            (prac.Metric.f1(), r"pass prac.Task\(metric=...\) for classification measured by it"),
+            (Task.multi_label, "task is multi_label: expected a prac.Task, .* call it"),
+        ],
+    )
+    def test_every_function_says_so_before_anything_is_written(self, given, fault, tmp_path):
+        x, y, out = torch.ones(8, 3), torch.zeros(8, dtype=torch.int64), tmp_path / "run"
+        with pytest.raises(prac.PracError, match=fault):
+            prac.find(nn.Linear(3, 2), (x, y), quick(), out=out, task=given)
+        with pytest.raises(prac.PracError, match=fault):
+            prac.compare(lambda: nn.Linear(3, 2), (x, y), quick(), test=(x, y), out=out, task=given)
+        assert not out.exists()
+
+    @pytest.mark.parametrize(
+        ("parts", "fault"),
+        [
+            ({"metric": "accuracy"}, "metric is 'accuracy': expected a prac.Metric, such as"),
+            ({"metric": F.mse_loss}, r"metric is mse_loss: .* Metric.of_all\(NAME, FUNCTION\)"),
+            ({"loss": 1}, "the task's loss is 1: expected a function"),
+            ({"correct": None}, "the task's correct is None: expected a function"),
+            ({"prediction": "labels"}, "the task's prediction is 'labels': expected a function"),
+            ({"target_name": 1}, "the task's target_name is 1: expected"),
+            ({"ignore_index": "no"}, "the task's ignore_index is 'no': expected"),
+        ],
+    )
+    def test_a_part_of_another_kind(self, parts, fault):
+        with pytest.raises(prac.PracError, match=fault):
+            Task(**parts)
+
+    def test_a_part_of_no_name(self):
+        with pytest.raises(TypeError, match="Task has no argument 'los': did you mean 'loss'"):
+            Task(los=F.mse_loss)  # type: ignore[call-arg]

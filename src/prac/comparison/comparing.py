@@ -19,7 +19,15 @@ from prac.errors import FolderError, PracError
 from prac.evaluation import SEEDS, check_seeds, retrain_cached, told_by
 from prac.io import check_new, check_same, has_trained, read_settings, write_atomic
 from prac.search import Search, find, parameters_of, planned
-from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Task, check_device
+from prac.training import (
+    CLASSIFICATION,
+    Problem,
+    RunKeywords,
+    RunOptions,
+    Task,
+    check_device,
+    check_is_task,
+)
 from prac.utils import one_line, seeded
 
 
@@ -74,6 +82,7 @@ def compare(
         Interrupted: If the run control says to stop; the same call continues.
     """
     options = RunOptions.of(run)
+    check_is_task(task)
     check_seeds(seeds)
     competing = method_specs(methods, config, fraction)
     levels = levels_to_judge(config.levels, judged)

@@ -25,5 +25,6 @@ from .step import Objective as Objective
 from .step import batch_loss as batch_loss
 from .task import CLASSIFICATION as CLASSIFICATION
 from .task import Task as Task
+from .task import check_is_task as check_is_task
 from .trial import ModelFault as ModelFault
 from .trial import form_of as form_of

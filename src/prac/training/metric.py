@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from prac.config import checked
 from prac.errors import PracError
 from prac.runs import Measure
 from prac.utils import Tree, leaves, mapped, with_article
@@ -18,11 +20,27 @@ from prac.utils import Tree, leaves, mapped, with_article
 IGNORED = -100
 """The target of what is left out of losses and metrics, as `F.cross_entropy` has it."""
 
+ROUNDING = 1e-6
+
 Average = Literal["macro", "micro", "binary"]
 
 
+class Hinting:
+    """Base of dataclasses that name the nearest argument where there is none of a name."""
+
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        """Refuse names of no field, before the dataclass would without a hint."""
+        fields: Mapping[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
+        for name in named:
+            if name not in fields:
+                near = difflib.get_close_matches(name, fields, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(fields)}"
+                raise TypeError(f"{cls.__name__} has no argument {name!r}: {hint}")
+        return super().__new__(cls)
+
+
 @dataclass(frozen=True, repr=False)
-class Metric:
+class Metric(Hinting):
     """A measure of a network over a set: its name, which way is better, and its value.
 
     Its value is that of the whole set, whatever batches it is read in: what sums is summed over the
@@ -63,13 +81,17 @@ class Metric:
         """Check what is given.
 
         Raises:
-            PracError: If the name is no line of text.
+            PracError: If the name is no line of text, or a part is of another type.
         """
         name: object = self.name
         if not isinstance(name, str) or not name.strip() or "\n" in name:
             raise PracError(
                 f"a metric's name is {self.name!r}: expected a few words, such as 'perplexity'"
             )
+        for part in ("statistics", "value"):
+            check_function(f"the metric {name!r}: its {part}", getattr(self, part))
+        for part in ("higher_is_better", "is_share", "gathers"):
+            checked(f"the metric {name!r}: its {part}", getattr(self, part), bool)
 
     def __repr__(self) -> str:
         """Return its name, and which way is better.
@@ -128,6 +150,7 @@ class Metric:
         >>> worst.over([(torch.tensor([1.0]), torch.tensor([0.5])), (torch.ones(2), torch.ones(2))])
         0.5
         """
+        check_function(f"the metric {name!r}: its function", function)
         return cls(name, _both, partial(_of_both, function), higher_is_better, is_share, True)
 
     @classmethod
@@ -191,6 +214,12 @@ class Metric:
         return cls(name, counts, partial(_f1, average=average), is_share=True)
 
 
+def check_function(name: str, given: object) -> None:
+    """Raise a PracError unless a function is given."""
+    if not callable(given):
+        raise PracError(f"{name} is {given!r}: expected a function")
+
+
 class Accumulated:
     """A metric's statistics of the batches so far."""
 
@@ -223,7 +252,7 @@ class Accumulated:
         """Return the metric's value; not finite where it has none.
 
         Raises:
-            PracError: If it is not one number.
+            PracError: If it is not one number, or no share where the metric is one of them.
         """
         if not self._parts:
             raise PracError(f"the metric {self.metric.name!r} was asked for no examples")
@@ -233,12 +262,19 @@ class Accumulated:
         )
         found = self.metric.value(total)
         try:
-            return float(found)
+            value = float(found)
         except (TypeError, ValueError, RuntimeError) as error:
             kind = shape_of(found)
             raise PracError(
                 f"the metric {self.metric.name!r} gave {kind} for a set: expected one number"
             ) from error
+        # Rounding may lead a little beyond.
+        if self.metric.is_share and (value < -ROUNDING or value > 1 + ROUNDING):
+            raise PracError(
+                f"the metric {self.metric.name!r} gave {value:.4g} for a set, and it is one of "
+                f"shares: expected 0 to 1; divide by as much as there is, or leave is_share out"
+            )
+        return value
 
 
 def shape_of(found: object) -> str:

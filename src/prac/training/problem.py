@@ -27,7 +27,7 @@ from prac.models import (
 )
 from prac.training.finite import check_values
 from prac.training.runtime import Runtime
-from prac.training.task import CLASSIFICATION, Task
+from prac.training.task import CLASSIFICATION, Task, check_is_task
 from prac.training.threads import is_small
 from prac.training.trial import (
     ModelFault,
@@ -136,6 +136,7 @@ class Problem:
             PracError: If the data is of no known kind, its shape does not fit the model, or a
                 label has no output, or a step of training fails.
         """
+        check_is_task(task)
         check_plain(model)
         batch_size = batch_size if config is None else config.batch_size
         begin_training_(model)

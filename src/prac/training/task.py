@@ -14,7 +14,7 @@ from torch import Tensor
 from prac.config import check_bounds, checked
 from prac.errors import PracError
 from prac.runs import ACCURACY, SHARE_RIGHT, Measure
-from prac.training.metric import IGNORED, Metric, shifted
+from prac.training.metric import IGNORED, Hinting, Metric, check_function, shifted
 from prac.training.ready import (
     all_labels_right,
     classified_right,
@@ -76,7 +76,7 @@ def _check_number(name: str, value: float, **bounds: float) -> None:
 
 
 @dataclass(frozen=True, repr=False)
-class Task:
+class Task(Hinting):
     """A loss, the rules by which examples are judged, and a metric; classification by default.
 
     Outputs and targets are tensors, or tuples, lists and mappings of them. Ready are
@@ -118,7 +118,26 @@ class Task:
     ignore_index: int | None = None
 
     def __post_init__(self) -> None:
-        """Know each example's loss where the loss is the usual one."""
+        """Check what is given, and know each example's loss where the loss is the usual one.
+
+        Raises:
+            PracError: If a part is of another type.
+        """
+        if not isinstance(self.loss, str):
+            check_function("the task's loss", self.loss)
+        check_function("the task's correct", self.correct)
+        for name in ("prediction", "losses"):
+            if getattr(self, name) is not None:
+                check_function(f"the task's {name}", getattr(self, name))
+        metric: object = self.metric
+        if metric is not None and not isinstance(metric, Metric):
+            raise PracError(
+                f"the task's metric is {_name_of(metric)}: expected a prac.Metric, such as "
+                f"Metric.accuracy(), or Metric.of_all(NAME, FUNCTION) for a function of outputs "
+                f"and targets"
+            )
+        checked("the task's target_name", self.target_name, str | None)
+        checked("the task's ignore_index", self.ignore_index, int | None)
         if self.losses is None and self.loss is F.cross_entropy:
             object.__setattr__(self, "losses", cross_entropies)
 
@@ -306,3 +325,17 @@ class Task:
 
 
 CLASSIFICATION = Task()
+
+
+def check_is_task(task: object) -> None:
+    """Raise a PracError unless a task is given."""
+    if isinstance(task, Task):
+        return
+    remedy = "leave it out for classification"
+    if isinstance(task, Metric):
+        remedy = "pass prac.Task(metric=...) for classification measured by it"
+    elif callable(task):
+        remedy = "call it, if it makes one"
+    raise PracError(
+        f"task is {_name_of(task)}: expected a prac.Task, such as prac.Task.multi_label(); {remedy}"
+    )
