@@ -262,6 +262,30 @@ def test_a_rule_that_tells_nothing_apart_is_told(tmp_path, share, said):
     assert search.levels[1].set_size == (64 if share else 16)
 
 
+def test_a_rule_that_calls_everything_right_at_once_is_warned_of(tmp_path):
+    x, y = torch.randn(64, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(64, 1)
+    config = prac.SearchConfig.prac(
+        levels=1, train=prac.TrainConfig(epochs=2, batch_size=16, lr=0.01)
+    )
+    task = Task.regression(within=1e9)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
+    with pytest.warns(UserWarning, match="100.0% of the training examples were learned and never"):
+        prac.find(model, (x, y), config, out=tmp_path / "run", task=task)
+
+
+def test_a_metric_without_a_value_is_warned_of(tmp_path):
+    x = torch.randn(32, 3, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+    config = quick(levels=1, train=prac.TrainConfig(epochs=2, batch_size=8, lr=0.1))
+    task = Task(metric=prac.Metric.of_all("AUC", lambda outputs, targets: math.nan))
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    told = "'AUC' had no finite value over the validation data in any epoch of level 0"
+    with pytest.warns(UserWarning, match=told):
+        search = prac.find(model, (x, y), config, val=(x, y), out=tmp_path / "run", task=task)
+    with pytest.warns(UserWarning, match=told.replace("level 0", "level 1")):
+        prac.retrain(search.tickets[1], model, (x, y), config.train, val=(x, y), task=task)
+
+
 class TestWhatIsNoTask:
     @pytest.mark.parametrize(
         ("given", "fault"),

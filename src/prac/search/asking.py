@@ -246,7 +246,7 @@ class OpenSearch:
                 f"weights are taken for its best; pass level.end_epoch(model, "
                 f"{'val_accuracy' if self._measure.counts_examples else 'val_metric'}=...)"
             )
-        run.write_trained(state, stats, selection)
+        run.write_trained(state, stats, selection, level.metrics)
         state = before_untrained(state, plan, rules)
         self._asked, self._state = None, tell(state, selection, plan, run, level.metrics)
 

@@ -6,6 +6,9 @@ them right, and the same ones wrong at times.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from torch import Tensor
 
 from prac.algorithms import ForgettingTable
@@ -51,3 +54,14 @@ def never_forgotten(table: ForgettingTable, members: Tensor, config: SubsetConfi
         f"that forgetting tells nothing of them: the next sets {hold}; let the task call fewer of "
         f"them right, Task(correct=...), unless the data is as easy as that"
     )
+
+
+def right_at_once(metrics: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether the dense network's first epoch found hardly any example to be wrong.
+
+    A network that is to learn them is not right so early, not with data that is easy either: the
+    rule calls everything right.
+    """
+    first = (line for line in metrics if (line.get("level"), line.get("epoch")) == (0, 1))
+    share = next(first, {}).get("train_accuracy")
+    return isinstance(share, float) and share >= ALWAYS

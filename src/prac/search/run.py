@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from prac.algorithms import density
 from prac.data import Examples, class_counts
 from prac.io import write_json, write_tensors
-from prac.runs import Level, RunFolder, RunState, Subset, Ticket, read_levels
+from prac.runs import Level, RunFolder, RunState, Subset, Ticket, read_levels, read_metrics
 from prac.search.after import Earlier
-from prac.search.notices import never_forgotten, never_right
+from prac.search.notices import never_forgotten, never_right, right_at_once
 from prac.search.parts import LevelStats, Selection
 from prac.search.plan import SearchPlan
 from prac.training import RunOptions
@@ -108,8 +108,17 @@ class SearchRun:
             iteration=state.step,
         )
 
-    def write_trained(self, state: RunState, stats: LevelStats, selection: Selection) -> None:
-        """Write a level's best weights, and what its training has shown of each example."""
+    def write_trained(
+        self,
+        state: RunState,
+        stats: LevelStats,
+        selection: Selection,
+        metrics: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Write a level's best weights, and what its training has shown of each example.
+
+        Lines of `metrics` are the level's that are not on disk yet.
+        """
         assert state.best is not None, "a trained level has a best epoch"
         path, best = self.folder.level(state.level), state.best
         header = {"level": state.level, "epoch": state.best_epoch}
@@ -130,8 +139,10 @@ class SearchRun:
             shown = state.table, state.members, self.plan.config.subset
             if notice := never_right(*shown):
                 self.options.warn(notice)
-            if notice := never_forgotten(*shown):  # As easy data is, too.
-                self.options.note(notice)
+            if notice := never_forgotten(*shown):
+                at_once = right_at_once([*read_metrics(self.folder.path), *metrics])
+                # As easy data is, too, if not from the beginning.
+                (self.options.warn if at_once else self.options.note)(notice)
 
     def finish_level(self, state: RunState, selection: Selection) -> None:
         """Make a level complete."""

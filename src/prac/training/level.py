@@ -35,7 +35,7 @@ from prac.training.optimizer import (
 from prac.training.problem import Problem
 from prac.training.run_options import RunOptions
 from prac.training.step import Objective
-from prac.training.validation import finite, validated
+from prac.training.validation import finite, validated, without_value
 
 BEAT_SECONDS = 0.25  # From one iteration that is told of to the next.
 # After an epoch's end, until its state is written: by then a device has some steps to do.
@@ -120,7 +120,8 @@ def train_level(
 ) -> RunState:
     """Train a level from `state` to its end, committing every epoch; return its last state.
 
-    An epoch's state is written while the next one trains, the last before this returns.
+    An epoch's state is written while the next one trains, the last before this returns. Where the
+    task's metric had no value in any validation, that is told.
 
     Raises:
         PracError: If the loss or a weight is not finite, or a state cannot be written.
@@ -231,6 +232,8 @@ def train_level(
                 if is_over or training.changes_at(state.step):
                     break
     folder.wait()
+    if training.until is None and (notice := without_value(problem, state)):
+        options.warn(notice)
     return state
 
 

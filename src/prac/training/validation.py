@@ -47,6 +47,18 @@ def validated(
     return state, validation
 
 
+def without_value(problem: Problem, state: RunState) -> str | None:
+    """Return what to say at a level's end where the metric had no value at all; None elsewhere."""
+    if problem.val is None or problem.task.metric is None or state.best_metric is not None:
+        return None
+    return (
+        f"the metric {problem.task.metric.name!r} had no finite value over the validation data in "
+        f"any epoch of level {state.level}, so that the best one is chosen by the loss: look at "
+        f"what it divides by, and at whether the validation data has what it needs, such as an "
+        f"example of each class"
+    )
+
+
 Validated = tuple[float | None, float | None]
 """An epoch's validation metric and loss; None for one that is no finite number."""
 
