@@ -513,6 +513,14 @@ MISTAKEN: dict[str, tuple[Any, str]] = {
     "array alone": (X.numpy(), r"the data set is an ndarray: .*pass \(x, y\), inputs and targets"),
     "frame": (frame(), r"the data set is a DataFrame: .*made an array by to_numpy"),
     "splits": ({"train": Pairs(X, Y)}, "the data set is a dict: .*load the examples first"),
+    "no target among arrays": (
+        {"a": X, "b": Y},
+        "the data set is a dict: .*name the targets among its arrays by one of 'labels', 'label'",
+    ),
+    "list of inputs": (
+        ({"a": X, "b": [X, X]}, Y),
+        r"x\['b'\] of .* has 2 rows, .* a list holds one part an example, a tuple an input each",
+    ),
     "name": ("digits", "the data set is a str: .*load the examples first"),
     "nothing": (None, "the data set is a NoneType: expected a map-style dataset"),
     "length": (Unmeasured(X, Y), r"len\(\) of the data set raises ValueError: not yet: expected a"),

@@ -286,6 +286,80 @@ def test_a_metric_without_a_value_is_warned_of(tmp_path):
         prac.retrain(search.tickets[1], model, (x, y), config.train, val=(x, y), task=task)
 
 
+X = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
+
+
+class TestTargets:
+    @pytest.mark.parametrize("task", [Task.classification(ignore_index=-1), Task.segmentation()])
+    def test_all_ignored(self, task, tmp_path):
+        ignored = task.ignore_index or -100
+        inputs, y = (X, torch.full((12,), ignored))
+        if task.ignore_index is None:
+            inputs, y = X[:, :, None, None], y[:, None, None]
+        model = nn.Linear(3, 2) if task.ignore_index else nn.Conv2d(3, 2, 1)
+        with pytest.raises(prac.PracError, match=f"all training targets are {ignored}, the task's"):
+            prac.find(model, (inputs, y), quick(), out=tmp_path / "run", task=task)
+        assert not (tmp_path / "run").exists()
+
+    def test_an_ignored_label_is_no_class_that_lacks_an_output(self, tmp_path):
+        y = torch.tensor([0, 1, 255] * 4)
+        task = Task.classification(ignore_index=255)
+        model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+        prac.find(model, (X, y), quick(levels=1), out=tmp_path / "run", task=task)
+
+    def test_validation_without_a_class_is_warned_of(self, tmp_path):
+        y = torch.tensor([0, 1, 1] * 4)
+        model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+        task = Task.classification(ignore_index=-1)
+        with pytest.warns(UserWarning, match="'accuracy' had no finite value over the validation"):
+            prac.find(
+                model, (X, y), quick(levels=1), val=(X, y * 0 - 1), out=tmp_path / "run", task=task
+            )
+
+    def test_labels_that_are_neither_0_nor_1(self, tmp_path):
+        y = torch.zeros(12, 2)
+        y[11, 1] = 2
+        with pytest.raises(prac.PracError, match="a training target is 2: expected 0 or 1 for"):
+            prac.find(
+                nn.Linear(3, 2), (X, y), quick(), out=tmp_path / "run", task=Task.multi_label()
+            )
+
+    def test_pixels_of_no_class(self, tmp_path):
+        y = torch.zeros(12, 1, 1, dtype=torch.int64)
+        y[11] = 255
+        told = "a training target is 255, .* of 2 classes: .* pass the task ignore_index=255"
+        with pytest.raises(prac.PracError, match=told):
+            prac.find(
+                nn.Conv2d(3, 2, 1), (X[:, :, None, None], y), quick(), out=tmp_path / "run",
+                task=Task.segmentation(),
+            )  # fmt: skip
+
+
+class Two(nn.Module):
+    """Returns a mapping of two tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        hidden = self.body(x)
+        return {"hidden": hidden, "scores": self.head(hidden)}
+
+
+def test_own_loss_and_rule_take_all_that_a_model_returns(tmp_path):
+    y = (X[:, 0] > 0).long()
+    task = Task(
+        loss=lambda returned, targets: F.cross_entropy(returned["scores"], targets),
+        correct=lambda returned, targets: returned["scores"].argmax(1) == targets,
+        prediction=None,
+    )
+    search = prac.find(Two(), (X, y), quick(levels=1), val=(X, y), out=tmp_path / "run", task=task)
+    assert search.finished
+    with pytest.raises(prac.PracError, match="by outputs=lambda returned: returned all of its"):
+        prac.find(Two(), (X, y), quick(), out=tmp_path / "other", task=Task.regression(within=1))
+
+
 class TestWhatIsNoTask:
     @pytest.mark.parametrize(
         ("given", "fault"),

@@ -37,8 +37,20 @@ def pair_of_trees(x: Any, y: Any, name: str) -> tuple[Tree, Tree]:
         _as_tree("y", y, _Row(name, _rows(x))),
     )
     _check_rows(x, y, name)
-    check_pair(*trees, name)
+    check_pair(*trees, name, LISTS * (_holds_list(x) or _holds_list(y)))
     return trees
+
+
+LISTS = "; a list holds one part an example, a tuple an input each"
+
+
+def _holds_list(value: Any) -> bool:
+    """Say whether a list of arrays is a part of inputs or targets."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_list, value.values()))
+    if isinstance(value, tuple):
+        return any(map(_holds_list, value))
+    return isinstance(value, list) and any(np.ndim(part) > 0 for part in value[:1])
 
 
 class _Row(NamedTuple):
@@ -83,8 +95,11 @@ def _is_side_by_side(part: str, values: tuple[Any, ...], of: _Row) -> bool:
     return not has_parts
 
 
-def check_pair(x: Tree, y: Tree, name: str) -> None:
-    """Raise a PracError unless these hold tensors of as many examples, and of one at least."""
+def check_pair(x: Tree, y: Tree, name: str, advice: str = "") -> None:
+    """Raise a PracError unless these hold tensors of as many examples, and of one at least.
+
+    Where they are not as many, the error ends with an advice.
+    """
     found = [*named_leaves(x, "x"), *named_leaves(y, "y")]
     for part, values in found:
         if not isinstance(values, Tensor):
@@ -97,13 +112,15 @@ def check_pair(x: Tree, y: Tree, name: str) -> None:
         if not leaves(of):
             raise PracError(f"{part} of {name} is an empty {type(of).__name__}: expected tensors")
     if isinstance(x, Tensor) and isinstance(y, Tensor) and len(x) != len(y):
-        raise PracError(f"{name} has {len(x)} inputs but {len(y)} targets: expected as many")
+        raise PracError(
+            f"{name} has {len(x)} inputs but {len(y)} targets: expected as many{advice}"
+        )
     first, like = found[0]
     for part, values in found:
         if len(values) != len(like):
             raise PracError(
                 f"{part} of {name} has {len(values)} rows, {first} {len(like)}: expected one an "
-                f"example"
+                f"example{advice}"
             )
     if len(like) == 0:
         raise PracError(f"{name} is empty: expected at least one example")

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from prac.data.convert import NoNumbersError, has_values, to_plain
-from prac.data.likeness import Like, Pair, check_dense, fits_type, places_of, target_in
+from prac.data.likeness import TARGETS, Like, Pair, check_dense, fits_type, places_of, target_in
 from prac.errors import PracError, Unreadable, is_out_of_memory
 from prac.utils import (
     Tree,
@@ -350,6 +350,9 @@ def _advice(data: Any) -> str:
         return "; pass (x, y), inputs and targets"
     if isinstance(data, (list, tuple)) and data and isinstance(data[0], (Tensor, np.ndarray)):
         return f"; pass a tuple (x, y) instead of {with_article(kind)} of {len(data)} arrays"
+    if isinstance(data, Mapping) and any(has_values(of) for of in data.values()):
+        known = ", ".join(map(repr, TARGETS))
+        return f"; name the targets among its arrays by one of {known}, or pass (inputs, targets)"
     if isinstance(data, (str, bytes, dict)):
         return "; load the examples first"
     if isinstance(data, Iterator):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from torch import Tensor
 from prac.config import checked
 from prac.errors import PracError
 from prac.runs import Measure
+from prac.training.given import Hinting, check_function
 from prac.utils import Tree, leaves, mapped, with_article
 
 IGNORED = -100
@@ -23,20 +23,6 @@ IGNORED = -100
 ROUNDING = 1e-6
 
 Average = Literal["macro", "micro", "binary"]
-
-
-class Hinting:
-    """Base of dataclasses that name the nearest argument where there is none of a name."""
-
-    def __new__(cls, *values: Any, **named: Any) -> Self:
-        """Refuse names of no field, before the dataclass would without a hint."""
-        fields: Mapping[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
-        for name in named:
-            if name not in fields:
-                near = difflib.get_close_matches(name, fields, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(fields)}"
-                raise TypeError(f"{cls.__name__} has no argument {name!r}: {hint}")
-        return super().__new__(cls)
 
 
 @dataclass(frozen=True, repr=False)
@@ -212,12 +198,6 @@ class Metric(Hinting):
         counts = partial(_class_counts, ignore_index=ignore_index)
         name = "F1" if average == "binary" else f"{average} F1"
         return cls(name, counts, partial(_f1, average=average), is_share=True)
-
-
-def check_function(name: str, given: object) -> None:
-    """Raise a PracError unless a function is given."""
-    if not callable(given):
-        raise PracError(f"{name} is {given!r}: expected a function")
 
 
 class Accumulated:

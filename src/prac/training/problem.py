@@ -33,6 +33,7 @@ from prac.training.trial import (
     ModelFault,
     check_class_scores,
     check_judged,
+    check_targets,
     first_batch,
     form_of,
     judged,
@@ -259,6 +260,7 @@ class Problem:
             made = made_of(self.task, self.model, name, x, y)
             if self.is_classification:
                 check_class_scores(self.task, name, examples, made.outputs, y)
+            check_targets(self.task, name, examples, made.outputs, y)
             judged(self.task, name, made, y, count)
         check_values(self, name, examples)
 
@@ -296,7 +298,10 @@ class Problem:
         if self.train.classes:
             return len(self.train.classes)
         sets = [self.train] if self.val is None else [self.train, self.val]
-        highest = [int(of.labels.max()) for of in sets if of.labels is not None]
+        labels = [of.labels for of in sets if of.labels is not None]
+        if self.task.ignore_index is not None:
+            labels = [of[of != self.task.ignore_index] for of in labels]
+        highest = [int(of.max()) for of in labels if len(of)]
         return max(highest) + 1 if highest else None
 
     def _resting(self) -> dict[str, nn.Module]:

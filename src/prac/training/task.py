@@ -14,7 +14,8 @@ from torch import Tensor
 from prac.config import check_bounds, checked
 from prac.errors import PracError
 from prac.runs import ACCURACY, SHARE_RIGHT, Measure
-from prac.training.metric import IGNORED, Hinting, Metric, check_function, shifted
+from prac.training.given import Hinting, check_function
+from prac.training.metric import IGNORED, Metric, shifted
 from prac.training.ready import (
     all_labels_right,
     classified_right,

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from prac.data import Examples
+from prac.data import Examples, TensorExamples
 from prac.errors import PracError
+from prac.training.ready import label_loss, mostly_right
 from prac.training.step import batch_loss
 from prac.training.task import CLASSIFICATION, Made, Task, floated
 from prac.utils import (
     Tree,
+    is_own,
     leaves,
     mapped,
     named_leaves,
@@ -60,14 +62,22 @@ def made_of(task: Task, model: nn.Module, name: str, x: Tree, y: Tree) -> Made:
         ) from error
     parts = leaves(made.outputs)
     is_plain = isinstance(made.outputs, Tensor) or task.outputs is not None
+    is_plain |= _is_all_own(task) and all(getattr(part, "ndim", 0) for part in parts)
     if not is_plain or not parts or not all(isinstance(part, Tensor) for part in parts):
         mode = "training" if model.training else "evaluation"
         kind = with_article(type(made.outputs).__name__)
         raise PracError(
             f"the model returns {kind} in {mode} mode: expected one tensor; say by "
-            f"Task(outputs=...) what of it is judged"
+            f"Task(outputs=...) what of it is judged, by outputs=lambda returned: returned all of "
+            f"its tensors"
         )
     return made
+
+
+def _is_all_own(task: Task) -> bool:
+    """Say whether all that looks at a batch's outputs is the user's code, which knows its form."""
+    parts = [task.loss, task.correct] + [task.prediction] * (task.prediction is not None)
+    return all(is_own(getattr(part, "__module__", None)) for part in parts)
 
 
 def form_of(tree: Tree) -> str:
@@ -177,6 +187,59 @@ def check_class_scores(task: Task, name: str, examples: Examples, outputs: Tree,
             f"outputs: expected labels from 0 to {classes - 1}"
         )
 
+    ignored = task.ignore_index
+    if ignored is not None and examples.labels is not None and name == "training":
+        _check_some_left(name, (labels != ignored).any(), ignored)
+
+
+def check_targets(task: Task, name: str, examples: Examples, outputs: Tree, y: Tree) -> None:
+    """Raise a PracError unless a ready task's targets have values that it takes.
+
+    Where examples lie in memory, all are looked at; a GPU would not tell which one is wrong.
+    """
+    all_there = isinstance(examples, TensorExamples)
+    targets = examples.y if isinstance(examples, TensorExamples) else y
+    if not isinstance(targets, Tensor) or not isinstance(outputs, Tensor) or outputs.ndim < 2:
+        return
+    if task.loss is label_loss:
+        outside = targets[(targets < 0) | (targets > 1)]
+        if len(outside):
+            raise PracError(
+                f"a {name} target is {outside[0].item():g}: expected 0 or 1 for each label, "
+                f"whether the example has it"
+            )
+    rule: Any = task.correct
+    rule = getattr(rule, "keywords", {}).get("of", rule)  # Of a shifted one.
+    if getattr(rule, "func", None) is not mostly_right:
+        return
+    classes, ignored = outputs.shape[rule.keywords["dim"]], rule.keywords["ignore_index"]
+    some_left = False
+    for part in targets.split(LOOKED_AT):
+        kept = part[part.long() != ignored]
+        some_left |= len(kept) > 0
+        outside = kept[(kept < 0) | (kept >= classes)]
+        if len(outside):
+            value = outside[0].item()
+            raise PracError(
+                f"a {name} target is {value}, and the model's outputs are of {classes} classes: "
+                f"expected 0 to {classes - 1}, or {ignored} for what has none; pass the task "
+                f"ignore_index={value} if it is meant to be left out"
+            )
+    if all_there and name == "training":
+        _check_some_left(name, some_left, ignored)
+
+
+def _check_some_left(name: str, some_left: bool | Tensor, ignored: int | None) -> None:
+    """Raise a PracError where all of a set's targets are left out."""
+    if not some_left:
+        raise PracError(
+            f"all {name} targets are {ignored}, the task's ignore_index: expected some that are "
+            f"not, since nothing can be learned of those"
+        )
+
+
+LOOKED_AT = 1024
+"""Examples whose targets are looked at together, so that little memory is needed."""
 
 SOFT = 1e-2
 """How far class probabilities may add up to something else than 1, in half precision too."""
