@@ -236,7 +236,9 @@ def test_an_empty_set_is_filled_up_to_a_batch(config, tmp_path, scaling):
         prune=prac.PruneConfig(layers="linear"),
         train=prac.TrainConfig(epochs=2, batch_size=20, lr=1e-3),
     )
-    search = prac.find(Linear(), easy_examples(), settings, out=tmp_path / "run")
+    # The network that it begins with has them right.
+    with pytest.warns(UserWarning, match="were learned and never forgotten in level 0"):
+        search = prac.find(Linear(), easy_examples(), settings, out=tmp_path / "run")
     assert search.levels[1].set_parts["cet"] == 0
     assert search.levels[1].set_size == 20
     # Two epochs' worth of 200 examples would scale to 2, or to a fifth of an iteration.
