@@ -14,8 +14,11 @@ from torch import Tensor
 from prac.algorithms import ForgettingTable
 from prac.config import SubsetConfig
 
-NEVER = 0.9
+NEVER = 0.99
 """From this share of examples that never count as right on, forgetting tells nothing of them."""
+
+SELDOM = 0.9
+"""From this share on it tells little: which may be as it should, after a short training."""
 
 ALWAYS = 0.999
 """From this share that are learned and never forgotten on, hardly any is left to choose."""
@@ -23,12 +26,14 @@ ALWAYS = 0.999
 BY_CHANCE = "are drawn among them by chance"
 
 
-def never_right(table: ForgettingTable, members: Tensor, config: SubsetConfig) -> str | None:
+def never_right(
+    table: ForgettingTable, members: Tensor, config: SubsetConfig, *, share_from: float = NEVER
+) -> str | None:
     """Return what to say where nearly none of the examples ever counts as right; None elsewhere."""
     if config.rule not in ("prac", "cet"):
         return None
     share = float((~table.learned[members]).float().mean())
-    if share < NEVER:
+    if share < share_from:
         return None
     hold = "hold nearly all examples" if config.kept_fraction is None else BY_CHANCE
     return (
