@@ -51,7 +51,7 @@ SMALLER = (
     ("README.md", r"--data photos", "--model conv2 --image-size 8"),
     ("docs/commands/find.md", r"--data photos", "--levels 1"),
     ("docs/data.md", r"^find ", "--levels 2"),
-    ("docs/howto/training.md", r"^find ", "--levels 1"),
+    ("docs/howto/training.md", r"^find ", "--levels 1 --limit 300"),
     ("docs/results/controls.md", r"^judge ", "--levels 6"),
     ("docs/results/first.md", r"/cifar10", "--levels 1 --retrain 1"),
     # The methods run on the other pages of rivals.
