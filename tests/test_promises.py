@@ -142,6 +142,7 @@ class TestBestEpoch:
         assert history.test_accuracy == 1.0
         assert torch.equal(answers(model, train[0]), answers(first, train[0]))
 
+    @pytest.mark.filterwarnings("ignore:.*learned and never forgotten")
     def test_of_equals_the_one_of_the_lowest_loss_is_the_best(self, config, tmp_path):
         easy = easy_examples()
         search = prac.find(
@@ -312,6 +313,7 @@ class TestLevels:
             assert len(stats.dense) == 300
         assert [stats.pruned is None for stats in seen] == [True, False]
 
+    @pytest.mark.filterwarnings("ignore:.*learned and never forgotten")
     def test_equally_hard_examples_come_in_another_order_at_every_level(self, config, tmp_path):
         # Alone, CEP leaves all data to level 1, so that level 2's set is filled from all of it too.
         sets = []
