@@ -59,8 +59,8 @@ def test_keywords_given_twice_come_together_and_replace_a_file_s(tmp_path):
     Path("c.yaml").write_text("optimizer_args: {alpha: 0.1, eps: 0.2}\n")
     of_file = typed("--config", "c.yaml")
     assert of_file.search.train.optimizer_args == {"alpha": 0.1, "eps": 0.2}
-    line = ["--config", "c.yaml", "--optimizer-args", "alpha=1", "--optimizer-args", "centered=true"]
-    assert typed(*line).search.train.optimizer_args == {"alpha": 1, "centered": True}
+    line = ["--config", "c.yaml", "--optimizer-args", "alpha=1", "--optimizer-args", "lambd=true"]
+    assert typed(*line).search.train.optimizer_args == {"alpha": 1, "lambd": True}
 
 
 @pytest.mark.parametrize("given", ["alpha", "alpha=", "a=1,b", "[1]", "=1", "a=1,a=2", "a={b: 1}"])
