@@ -265,3 +265,17 @@ def test_what_a_model_does_not_take_or_return_is_told(net, task, message, pair, 
         found(net(), ({"image": pair[0]}, pair[1]), tmp_path / "run", task)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_collation_that_leaves_examples_out_is_told_by_how_many(pair, tmp_path):
+    x, y = pair
+
+    def lossy(rows: list[Any]) -> Any:
+        # The first look takes a single example, a trial a few.
+        kept = rows[:-1] if len(rows) > 4 else rows
+        image, labels = (torch.stack([row[at] for row in kept]) for at in (0, 1))
+        return {"image": image, "labels": labels}
+
+    data = MapExamples(Listed(lambda i: (x[i], y[i]), COUNT), collate_fn=lossy)
+    with pytest.raises(PracError, match="gave 31 inputs and 31 targets for a batch of 32 examples"):
+        prac.find(Net(), data, settings(), out=tmp_path / "run")

@@ -253,8 +253,9 @@ def _batches(
     stream = data.stream(ids, seeds=seeds)
     for step, (batch, seed, (x, y)) in enumerate(zip(ids, seeds, stream, strict=True), start):
         if any(len(of) != len(batch) for of in (x, y) if isinstance(of, Tensor)):
+            inputs, targets = (len(leaves(of)[0]) for of in (x, y))
             raise PracError(
-                f"the data's `stream` gave {len(x)} inputs and {len(y)} targets for a batch of "
+                f"the data's `stream` gave {inputs} inputs and {targets} targets for a batch of "
                 f"{len(batch)} examples: expected one of each, in the order of the indices"
             )
         counts = None if weights is None else to_device(weights[batch], x.device)
