@@ -313,14 +313,17 @@ class _Outcomes:
     def __init__(self, task: Task, *, with_losses: bool, alone: bool) -> None:
         self._task, self._with_losses, self._alone = task, with_losses, alone
         self._waiting: list[tuple[Tree, Tree]] = []
+        self._form: list[tuple[str, torch.Size]] = []
         self._bytes = 0
         self._judged: list[Tensor] = []
         self._losses: list[Tensor] = []
 
     def add(self, outputs: Tree, y: Tree) -> None:
         """Take a batch's outputs (n, ...) and targets (n, ...)."""
-        if self._waiting and _shapes(self._waiting[-1]) != _shapes((outputs, y)):
+        form = _shapes((outputs, y))
+        if self._waiting and form != self._form:
             self._judge()
+        self._form = form
         self._waiting.append((outputs, y))
         self._bytes += sum(of.nbytes for of in leaves((outputs, y)))
         if self._alone or self._bytes >= JUDGED_BYTES:

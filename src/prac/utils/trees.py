@@ -17,7 +17,13 @@ def leaves(tree: Tree) -> list[Tensor]:
     >>> leaves({"ids": 1, "more": (2, [3])})
     [1, 2, 3]
     """
-    return [leaf for _, leaf in named_leaves(tree)]
+    if isinstance(tree, Tensor):  # As nearly all are, at every step of a training.
+        return [tree]
+    if isinstance(tree, Mapping):
+        return [leaf for part in tree.values() for leaf in leaves(part)]
+    if isinstance(tree, (tuple, list)):
+        return [leaf for part in tree for leaf in leaves(part)]
+    return [tree]
 
 
 def named_leaves(tree: Tree, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -44,6 +50,8 @@ def mapped(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     >>> mapped(lambda a, b: a + b, {"ids": 1, "more": (2,)}, {"ids": 10, "more": (20,)})
     {'ids': 11, 'more': (22,)}
     """
+    if isinstance(tree, Tensor):
+        return function(tree, *others)
     if isinstance(tree, Mapping):
         return {
             key: mapped(function, part, *(other[key] for other in others))
@@ -84,6 +92,8 @@ def arguments(tree: Tree) -> tuple[tuple[Any, ...], dict[str, Any]]:
     >>> arguments({"ids": 1}), arguments((1, 2)), arguments([1, 2])
     (((), {'ids': 1}), ((1, 2), {}), (([1, 2],), {}))
     """
+    if isinstance(tree, Tensor):
+        return (tree,), {}
     if isinstance(tree, Mapping):
         return (), dict(tree)
     return (tree if isinstance(tree, tuple) else (tree,)), {}
