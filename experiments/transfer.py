@@ -1,12 +1,14 @@
 """Does a PrAC set found with one network serve another?
 
-The last PrAC sets that ResNet-20s found (experiments/rivals.py cifar10, seeds 0 to 2) are what
-Conv-4 searches on, beside Conv-4's own PrAC sets and random sets of the same size; writes
+The last PrAC sets of one network's searches (`experiments.rivals`) are what another network
+searches on, beside its own PrAC sets and random sets of the same size; writes
 `docs/results/transfer.json` and `.md`.
 
-    python -m experiments.transfer --data DIR      DIR holds cifar10/, as parquet
+    python -m experiments.transfer PROBLEM --data DIR       DIR holds cifar10/, as parquet
 
-The commands resume where they were cut off.
+"thin-vgg" takes an hour and a half of one core that multiplies bf16 (AMX; OMP_NUM_THREADS=1),
+after `experiments.rivals cheap-cifar`; "conv4" half an hour, after `cifar10`. The commands resume
+where they were cut off.
 """
 
 from __future__ import annotations
@@ -15,44 +17,100 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from experiments import pages
 from experiments.pages import percent, spread, table, wrapped
-from prac.evaluation import mean, worse
+from prac.evaluation import half_width, mean, worse
 
 NAME = "transfer"
-SEEDS = (0, 1, 2)
-SOURCE_LEVEL = 6
-"""Of ResNet-20s's search: its last set."""
-LEVELS = 3
-OPTIONS = (
-    f"--model conv4 --layers conv+linear --limit 5000 --levels {LEVELS} --drop-fraction 0.36 "
-    "--epochs 6 --milestones 4,5 --lr 0.02 --batch-size 64 --crop 4 --flip --rewind iteration:70 "
-    "--arm at-once --precision bf16 --execution channels-last"
-)
-KINDS = {
-    "own": "Conv-4's own PrAC sets, from its own search",
-    "transferred": "the last PrAC set of ResNet-20s, at every level",
-    "random": "a random set of that size, at every level",
+KINDS = ("own", "transferred", "random")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Sets of one network, and another network that searches on them.
+
+    Attributes:
+        source, target: The networks, as the page names them.
+        data: In words.
+        searches: Folder of the comparison in which the source searched with PrAC, seeds 0 to 2.
+        level: Of the source's search: whose set is taken.
+        levels: Prunings of the target.
+        options: Of its searches.
+        seeds: Of its searches; the source's sets are taken in turn.
+        folder: What the names of its folders begin with.
+    """
+
+    source: str
+    target: str
+    data: str
+    searches: str
+    level: int
+    levels: int
+    options: str
+    seeds: tuple[int, ...]
+    folder: str
+
+
+SOURCES = 3
+PROBLEMS = {
+    "thin-vgg": Problem(
+        source="ResNet-8",
+        target="A thin VGG (six convolutions with BatchNorm, no shortcuts)",
+        data="30,001 training images of CIFAR-10 at 16 x 16 (JPEG 75)",
+        searches="rivals-cheap-cifar",
+        level=12,
+        levels=4,
+        options="--model experiments.networks:thin_vgg --layers conv --image-size 16 "
+        "--limit 33334 --val-fraction 0.1 --drop-fraction 0.36 --epochs 12 --milestones 6,9 "
+        "--lr 0.1 --weight-decay 5e-4 --batch-size 128 --crop 2 --flip --rewind epoch:1 "
+        "--precision bf16 --execution compiled",
+        seeds=(0, 1, 2, 3, 4, 5),
+        folder="transfer-thin-vgg",
+    ),
+    "conv4": Problem(
+        source="ResNet-20s",
+        target="Conv-4",
+        data="4,500 training images of CIFAR-10 (JPEG 75)",
+        searches="rivals-cifar10",
+        level=6,
+        levels=3,
+        options="--model conv4 --layers conv+linear --limit 5000 --drop-fraction 0.36 --epochs 6 "
+        "--milestones 4,5 --lr 0.02 --batch-size 64 --crop 4 --flip --rewind iteration:70 "
+        "--arm at-once --precision bf16 --execution channels-last",
+        seeds=(0, 1, 2),
+        folder="transfer",
+    ),
 }
 
 
-def command(kind: str, seed: int, data: str, runs: str, size: int) -> list[str]:
-    """Return the `prac find` command of one search."""
+def command(problem: Problem, kind: str, seed: int, data: str, runs: str, size: int) -> list[str]:
+    """Return the `prac find` command of one search, on sets of a kind; `size` is the random's."""
+    source = f"{runs}/{problem.searches}/runs/prac/seed-{seed % SOURCES}"
     given = {
         "own": "--method prac",
-        "transferred": (
-            f"--subset {runs}/rivals-cifar10/runs/prac/seed-{seed}/levels/{SOURCE_LEVEL:02d}/"
-            f"subset.safetensors"
-        ),
+        "transferred": f"--subset {source}/levels/{problem.level:02d}/subset.safetensors",
         "random": f"--method random-subset --set-sizes {size} --stop-rule stable",
     }[kind]
-    options = ["--data", f"{data}/cifar10", *OPTIONS.split(), *given.split()]
+    last = str(problem.levels)
     # The dense network is the same for all kinds.
-    options += ["--retrain", f"0,{LEVELS}" if kind == "own" else str(LEVELS), "--seed", str(seed)]
-    return ["prac", "find", *options, "--out", f"{runs}/transfer-{kind}-{seed}"]
+    judged = f"0,{last}" if kind == "own" else last
+    options = [*problem.options.split(), "--levels", last, *given.split(), "--retrain", judged]
+    out = f"{runs}/{problem.folder}-{kind}-{seed}"
+    return [
+        "prac",
+        "find",
+        "--data",
+        f"{data}/cifar10",
+        *options,
+        "--seed",
+        str(seed),
+        "--out",
+        out,
+    ]
 
 
 def found(arguments: list[str]) -> dict[str, Any]:
@@ -73,71 +131,99 @@ def found(arguments: list[str]) -> dict[str, Any]:
     }
 
 
-def page(results: dict[str, Any]) -> str:
-    """Return the page of the results."""
-    searches = results["searches"]
+def searched(problem: Problem, data: str, runs: str) -> dict[str, list[dict[str, Any]]]:
+    """Search with each seed on each kind of set; return what the page is made of, by kind."""
+    searches: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    for seed in problem.seeds:
+        size = 0
+        for kind in ("transferred", "random", "own"):
+            run = found(command(problem, kind, seed, data, runs, size))
+            size = size or run["set_sizes"][-1]
+            searches[kind].append(run)
+    return searches
+
+
+def _against(searches: Mapping[str, list[dict[str, Any]]], kind: str, other: str) -> list[str]:
+    ours, theirs = ([run["accuracy"] for run in searches[name]] for name in (kind, other))
+    differences = [one - of for one, of in zip(ours, theirs, strict=True)]
+    width = 100 * (half_width(differences) or 0.0)
+    tests = (worse(ours, theirs), worse(theirs, ours))
+    told = f"{100 * mean(differences):+.2f} ± {width:.2f}"
+    return [f"{kind} less {other}", told, *(f"{p_value:.2g}" for p_value in tests)]
+
+
+def _section(problem: Problem, searches: Mapping[str, list[dict[str, Any]]]) -> list[str]:
+    about = {
+        "own": "its own PrAC sets, from its own search",
+        "transferred": f"the last PrAC set of {problem.source}, at every level",
+        "random": "a random set of that size, at every level",
+    }
     rows = []
-    for kind, about in KINDS.items():
+    for kind in KINDS:
         of_kind = searches[kind]
-        ours, own = ([run["accuracy"] for run in searches[name]] for name in (kind, "own"))
-        lower = worse(ours, own) if kind != "own" else None
+        saved = mean([1 - run["iterations"] / run["imp_iterations"] for run in of_kind])
         rows.append(
             [
-                about,
+                f"{kind}: {about[kind]}",
                 spread([run["set_sizes"][-1] for run in of_kind]),
                 spread([run["iterations"] for run in of_kind]),
-                f"{mean([1 - r['iterations'] / r['imp_iterations'] for r in of_kind]):.1%}",
-                percent(ours),
-                "" if lower is None else f"{lower:.2g}",
+                f"{saved:.1%}",
+                percent([run["accuracy"] for run in of_kind]),
             ]
         )
-    dense = [run["dense"] for run in searches["own"]]
+    pairs = (("transferred", "own"), ("transferred", "random"), ("own", "random"))
     machine = searches["own"][0]["machine"]
+    threads = f"{machine['threads']} torch thread{'' if machine['threads'] == 1 else 's'}"
+    lines = [
+        f"## {problem.target}, on sets of {problem.source}",
+        "",
+        f"{problem.data}, {problem.levels} prunings of 36 % to a density of "
+        f"{searches['own'][0]['density']:.2%}, on three kinds of sets; the last ticket is trained "
+        f"alone on all of the data. {len(problem.seeds)} seeds. Dense: "
+        f"{percent([run['dense'] for run in searches['own']])} %.",
+        "",
+        *table(["set", "examples, last level", "iterations", "saved", "test, %"], rows),
+        "",
+        *table(
+            ["difference", "points", "p: lower", "p: higher"],
+            [_against(searches, *pair) for pair in pairs],
+        ),
+        "",
+        f"Made, with seed 0, after the searches of `{problem.searches}`, by",
+        "",
+    ]
+    size = searches["transferred"][0]["set_sizes"][-1]
+    for kind in KINDS:
+        lines += [*wrapped(" ".join(command(problem, kind, 0, "DIR", "runs", size))), ""]
+    lines += [f"{threads}, {machine['processor']}, torch {machine['torch']}.", ""]
+    return lines
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """Return the page of the results."""
     lines = [
         "# Does one network's PrAC set serve another?",
         "",
-        f"Conv-4 on 5,000 CIFAR-10 images (JPEG 75; 4,500 for training), {LEVELS} prunings of "
-        f"36 % to a density of {searches['own'][0]['density']:.2%}, on three kinds of sets; the "
-        f"last ticket is trained alone on all 4,500. {len(dense)} seeds; means with half of their "
-        "95 % intervals. "
-        f"Conv-4, dense: {percent(dense)} %.",
-        "",
-        *table(
-            ["set", "examples, last level", "iterations", "saved", "test, %", "p: lower than own"],
-            rows,
-        ),
-        "",
-        "p is from a paired, one-sided t test over seeds. The cost of finding the transferred set, "
-        "with ResNet-20s, is not counted.",
-        "",
-        "## Made by",
+        "Means with half of their 95 % intervals; p is from paired, one-sided t tests over seeds. "
+        "The cost of finding the transferred set is not counted.",
         "",
     ]
-    for kind in KINDS:
-        shown = command(kind, 0, "DIR", "runs", searches["transferred"][0]["set_sizes"][-1])
-        lines += [*wrapped(" ".join(shown)), ""]
-    lines += [
-        f"and the same with the other seeds, by `python -m experiments.transfer --data DIR`, "
-        f"{machine['threads']} torch thread{'' if machine['threads'] == 1 else 's'}, "
-        f"{machine['processor']}, torch {machine['torch']}.",
-    ]
+    for name, problem in PROBLEMS.items():
+        if name in results:
+            lines += _section(problem, results[name])
+    lines.append("All by `python -m experiments.transfer PROBLEM --data DIR`.")
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Search where that was not done, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problem", choices=PROBLEMS)
     parser.add_argument("--data", required=True, help="folder that holds cifar10/")
     parser.add_argument("--runs", default="runs", help="where the run folders are")
     options = parser.parse_args(arguments)
-    searches: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    for seed in SEEDS:
-        size = 0
-        for kind in ("transferred", "random", "own"):
-            run = found(command(kind, seed, options.data, options.runs, size))
-            size = size or run["set_sizes"][-1]
-            searches[kind].append(run)
-    results = {"searches": searches}
+    results = pages.read(NAME)
+    results[options.problem] = searched(PROBLEMS[options.problem], options.data, options.runs)
     (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
     pages.write(NAME, page(results))
 

@@ -1,0 +1,318 @@
+"""Which problems critical examples pay on: PrAC's sets against random ones of their cost.
+
+On each problem: PrAC, random sets of the same sizes trained for as many iterations, and all data
+for as many; tickets trained alone on all data, over seeds. Beside what comes out stands what the
+dense network's first training showed: the share of the examples that it forgot or never learned.
+
+    python -m experiments.critical --data DIR       DIR holds mnist/ and cifar10/ as parquet
+
+Fashion-MNIST is Debian's package dataset-fashion-mnist; digits are scikit-learn's. `--problems`
+runs some, `--no-run` only writes `docs/results/critical.json`, `.svg` and `.md` from what is
+there. Label noise gives a share of the labels that training and validation see to another class;
+test labels stay right. The whole takes some nine hours of one core that multiplies bf16 (AMX;
+OMP_NUM_THREADS=1); the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from experiments import pages
+from experiments.critical_page import page, picture
+from prac.comparison import Comparison
+from prac.config import DataConfig
+from prac.data.sources.by_name import load_splits
+from prac.io import read_tensors
+from prac.runs import Subset
+
+Array = NDArray[Any]
+
+NAME = "critical"
+FASHION = "/usr/share/datasets/fashion-mnist"
+METHODS = "prac,random-subset@prac,imp@prac"
+ANIMALS = (2, 3, 4, 5, 6, 7)
+"""CIFAR-10's classes that are animals; the others are vehicles."""
+
+LENET = "--model lenet_300_100 --layers linear"
+LENET_BIG = (
+    f"{LENET} --levels 12 --judged 8,12 --epochs 8 --milestones 5,7 --lr 0.05 --batch-size 128 "
+    "--val-fraction 0.1"
+)
+LENET_DIGITS = (
+    f"{LENET} --levels 8 --judged 8 --epochs 40 --milestones 25,35 --lr 0.1 --batch-size 32 "
+    "--val-fraction 0.1"
+)
+RESNET = (
+    "--model resnet8s --layers conv --levels 8 --judged 8 --epochs 20 --milestones 10,15 --lr 0.1 "
+    "--weight-decay 5e-4 --batch-size 128 --val-fraction 0.1 --rewind epoch:1 --precision bf16 "
+    "--execution compiled --image-size {} --crop {} --limit {}"
+)
+SEEDS = "0,1,2"
+MORE_SEEDS = "0,1,2,3,4,5,6,7,8,9"
+"""For digits: their 397 test examples tell little, and cost little."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem.
+
+    Attributes:
+        title: As the page names it.
+        source: digits, mnist, fashion or cifar10.
+        options: Of `prac compare`.
+        noise: Share of the labels of training and validation that are another class's.
+        is_binary: Whether the classes are only animals and vehicles, of CIFAR-10.
+        seeds: As `prac compare` takes them.
+    """
+
+    title: str
+    source: str
+    options: str
+    noise: float = 0.0
+    is_binary: bool = False
+    seeds: str = SEEDS
+
+    @property
+    def data(self) -> str:
+        """The name of its file."""
+        noise = f"-{100 * self.noise:.0f}" if self.noise else ""
+        return f"{self.source}{'-binary' if self.is_binary else ''}{noise}.npz"
+
+
+def _problems() -> Iterator[tuple[str, Problem]]:
+    noisy = (0.0, 0.1, 0.2, 0.3)
+    kinds = {
+        "digits": ("digits, LeNet-300-100", "digits", LENET_DIGITS, MORE_SEEDS, noisy),
+        "mnist": ("MNIST, LeNet-300-100", "mnist", LENET_BIG, SEEDS, noisy),
+        "fashion": ("Fashion-MNIST, LeNet-300-100", "fashion", LENET_BIG, SEEDS, noisy),
+        "cifar": (
+            "CIFAR-10 at 16 x 16, ResNet-8",
+            "cifar10",
+            RESNET.format(16, 2, 15000) + " --flip",
+            SEEDS,
+            (0.0, 0.15, 0.3),
+        ),
+        "fashion-resnet": (
+            "Fashion-MNIST at 14 x 14, ResNet-8",
+            "fashion",
+            RESNET.format(14, 2, 15000) + " --flip",
+            SEEDS,
+            (0.0,),
+        ),
+        "mnist-resnet": (
+            "MNIST at 14 x 14, ResNet-8",
+            "mnist",
+            RESNET.format(14, 2, 15000),
+            SEEDS,
+            (0.0,),
+        ),
+        "cifar-8": (
+            "CIFAR-10 at 8 x 8, ResNet-8",
+            "cifar10",
+            RESNET.format(8, 1, 15000) + " --flip",
+            SEEDS,
+            (0.0,),
+        ),
+        "cifar-32": (
+            "CIFAR-10 at 32 x 32, ResNet-8",
+            "cifar10",
+            RESNET.format(32, 4, 10000) + " --flip",
+            SEEDS,
+            (0.0,),
+        ),
+    }
+    for name, (title, source, options, seeds, shares) in kinds.items():
+        for noise in shares:
+            suffix, told = (f"-{100 * noise:.0f}", f", {noise:.0%} noise") if noise else ("", "")
+            yield name + suffix, Problem(title + told, source, options, noise, seeds=seeds)
+    binary = RESNET.format(16, 2, 15000) + " --flip"
+    title = "animals or vehicles of CIFAR-10 at 16 x 16, ResNet-8"
+    yield "cifar-binary", Problem(title, "cifar10", binary, is_binary=True)
+
+
+PROBLEMS = dict(_problems())
+
+
+def arrays(source: str, data: str) -> tuple[Array, Array, Array, Array]:
+    """Return pictures and labels for training, and for testing, as uint8 and integers."""
+    if source == "digits":
+        digits = load_digits()
+        pictures = (digits.images * 255 / 16).round().astype(np.uint8)
+        return pictures[:1400], digits.target[:1400], pictures[1400:], digits.target[1400:]
+    if source == "fashion":
+        return (*_idx("train"), *_idx("t10k"))
+    splits = load_splits(DataConfig(f"{data}/{source}"))
+    assert splits.test is not None
+    found = []
+    for split in (splits.train, splits.test):
+        pictures = np.asarray(split.images)
+        channels_last = pictures.transpose(0, 2, 3, 1) if pictures.shape[1] == 3 else pictures[:, 0]
+        found += [np.ascontiguousarray(channels_last), split.labels.numpy()]
+    return found[0], found[1], found[2], found[3]
+
+
+def _idx(split: str) -> tuple[Array, Array]:
+    """Read a split of Fashion-MNIST, which is shipped in MNIST's own format, compressed."""
+    packed = [f"{FASHION}/{split}-{part}-ubyte.gz" for part in ("images-idx3", "labels-idx1")]
+    pictures, labels = (gzip.decompress(Path(path).read_bytes()) for path in packed)
+    return (
+        np.frombuffer(pictures, np.uint8, offset=16).reshape(-1, 28, 28),
+        np.frombuffer(labels, np.uint8, offset=8).astype(np.int64),
+    )
+
+
+def relabelled(labels: Array, share: float) -> Array:
+    """Return labels of which a share, drawn at random, is each another class, drawn at random.
+
+    >>> noisy = relabelled(np.arange(10) % 2, 0.3)
+    >>> int((noisy != np.arange(10) % 2).sum())
+    3
+    """
+    drawn = np.random.default_rng(0)
+    classes = int(labels.max()) + 1
+    places = drawn.permutation(len(labels))[: round(share * len(labels))]
+    noisy = labels.copy()
+    noisy[places] = (labels[places] + drawn.integers(1, classes, len(places))) % classes
+    return noisy
+
+
+def made(problem: Problem, data: str, runs: str) -> Path:
+    """Return a problem's data file, made where it is not there."""
+    path = Path(runs, "critical-data", problem.data)
+    if not path.exists():
+        x_train, y_train, x_test, y_test = arrays(problem.source, data)
+        if problem.is_binary:
+            y_train, y_test = (np.isin(y, ANIMALS).astype(np.int64) for y in (y_train, y_test))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npz")
+        np.savez(
+            partial,
+            x_train=x_train,
+            y_train=relabelled(y_train, problem.noise),
+            x_test=x_test,
+            y_test=y_test,
+        )
+        partial.replace(path)
+    return path
+
+
+def command(name: str, data: str, runs: str) -> list[str]:
+    """Return the `prac compare` command of a problem."""
+    problem = PROBLEMS[name]
+    options = ["--data", data, "--methods", METHODS, "--seeds", problem.seeds]
+    return [
+        "prac",
+        "compare",
+        *options,
+        *problem.options.split(),
+        "--out",
+        f"{runs}/critical-{name}",
+    ]
+
+
+def family(problem: Problem) -> str:
+    """Return which kind of data a problem is of, for the picture."""
+    names = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+    name = names.get(problem.source, problem.source)
+    return f"{name}, two classes" if problem.is_binary else name
+
+
+def shown(folder: Path, wrong: Array | None) -> dict[str, float | None]:
+    """Return what a search showed: shares forgotten and never learned, and what its last set is.
+
+    Args:
+        folder: Of a PrAC search.
+        wrong: Which examples of the data file have a wrong label; None where none has.
+    """
+    examples, _ = read_tensors(folder / "levels" / "00" / "examples.safetensors", "examples")
+    learned = examples["learned"]
+    forgotten = ~learned | (examples["events"] > 0)
+    last = Subset.load(max(folder.glob("levels/*/subset.safetensors")))
+    share = None if wrong is None else float(wrong[last.source_indices.numpy()].mean())
+    return {
+        "forgotten": float(forgotten.float().mean()),
+        "never_learned": float((~learned).float().mean()),
+        "last_set": len(last) / last.total,
+        "mislabelled": share,
+    }
+
+
+def results_of(name: str, runs: str) -> dict[str, Any] | None:
+    """Return what a problem came to; None where not all of its searches are done."""
+    problem, folder = PROBLEMS[name], Path(runs, f"critical-{name}")
+    if not (folder / "comparison.json").exists():
+        return None
+    comparison = Comparison.load(folder)
+    data = Path(runs, "critical-data")
+    wrong = None
+    if problem.noise:
+        clean = PROBLEMS[name.rpartition("-")[0]].data
+        noisy, right = (np.load(data / one)["y_train"] for one in (problem.data, clean))
+        wrong = noisy != right
+    methods = METHODS.split(",")
+    values = {
+        method: {
+            str(level): [ticket.value for ticket in comparison.tickets(method, level)]
+            for level in comparison.judged
+        }
+        for method in methods
+    }
+    wanted = len(problem.seeds.split(","))
+    if any(len(of) != wanted for by_level in values.values() for of in by_level.values()):
+        return None
+    tickets = comparison.of("prac")[0].tickets
+    return {
+        "title": problem.title,
+        "family": family(problem),
+        "network": "ResNet-8" if "resnet8s" in problem.options else "LeNet-300-100",
+        "noise": problem.noise,
+        "command": " ".join(command(name, f"DIR/{problem.data}", "runs")),
+        "densities": {str(ticket.level): ticket.density for ticket in tickets},
+        "values": values,
+        "shown": [
+            shown(folder / "runs" / "prac" / f"seed-{seed}", wrong) for seed in comparison.seeds
+        ],
+    }
+
+
+def publish(runs: str) -> None:
+    """Write figures, picture and page of all problems that are done."""
+    found = {name: results_of(name, runs) for name in PROBLEMS}
+    done = {name: of for name, of in found.items() if of is not None}
+    first = Path(runs, f"critical-{next(iter(done))}", "runs", "prac", "seed-0")
+    machine = json.loads((first / "environment.json").read_text())
+    told = {name: machine[name] for name in ("torch", "python", "processor", "threads")}
+    results = {"machine": told, "problems": done}
+    (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
+    pages.picture(picture(results), pages.RESULTS / f"{NAME}.svg")
+    pages.write(NAME, page(results))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is left to run, and write figures, picture and page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder that holds mnist/ and cifar10/")
+    parser.add_argument("--runs", default="runs", help="where the run folders go")
+    parser.add_argument("--problems", default=",".join(PROBLEMS), help="which, with commas")
+    parser.add_argument("--no-run", action="store_true", help="write the page of what is there")
+    options = parser.parse_args(arguments)
+    for name in [] if options.no_run else options.problems.split(","):
+        path = made(PROBLEMS[name], options.data, options.runs)
+        subprocess.run([sys.executable, "-m", *command(name, str(path), options.runs)], check=True)
+    publish(options.runs)
+
+
+if __name__ == "__main__":
+    main()

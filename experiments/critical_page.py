@@ -1,0 +1,155 @@
+"""The page and the picture of experiments/critical.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from experiments.pages import percent, spread, table
+from prac.evaluation import half_width, mean, worse
+from prac.report.pictures import panels
+from prac.report.vega import BLUE, GREEN, GREY, ORANGE, PINK, YELLOW, by_name, layer, quantity
+
+RIVALS = {
+    "random-subset@prac": "random sets of their size, trained as long",
+    "imp@prac": "all data, trained as long",
+}
+FAMILIES = {
+    "digits": BLUE,
+    "MNIST": GREEN,
+    "Fashion-MNIST": PINK,
+    "CIFAR-10": ORANGE,
+    "CIFAR-10, two classes": YELLOW,
+}
+
+
+def differences(problem: Mapping[str, Any], rival: str, level: int) -> list[float]:
+    """Return PrAC's accuracy less a rival's, by seed, of one level's tickets."""
+    values = problem["values"]
+    pairs = zip(values["prac"][str(level)], values[rival][str(level)], strict=True)
+    return [one - other for one, other in pairs]
+
+
+def sparsest(problem: Mapping[str, Any]) -> int:
+    """Return the sparsest level judged."""
+    return max(map(int, problem["values"]["prac"]))
+
+
+def points(found: Sequence[float]) -> str:
+    """Return differences in points, with half of their interval, and how likely by chance.
+
+    >>> points([0.01, 0.02, 0.03])
+    '+2.00 ± 2.48 (p 0.037)'
+    """
+    p_value = worse([0.0] * len(found), found)
+    width = half_width(found) or 0.0
+    return f"{100 * mean(found):+.2f} ± {100 * width:.2f} (p {p_value:.2g})"
+
+
+def _rows(results: Mapping[str, Any]) -> Iterable[list[str]]:
+    for problem in results["problems"].values():
+        level = sparsest(problem)
+        dense = percent(problem["values"]["prac"]["0"])
+        sets = [of["last_set"] for of in problem["shown"]]
+        wrong = [of["mislabelled"] for of in problem["shown"] if of["mislabelled"] is not None]
+        yield [
+            problem["title"],
+            dense,
+            spread([of["forgotten"] for of in problem["shown"]], factor=100, digits=1),
+            spread([of["never_learned"] for of in problem["shown"]], factor=100, digits=1),
+            f"{100 * mean(sets):.0f}%" + (f" ({mean(wrong):.0%} wrong)" if wrong else ""),
+            f"{problem['densities'][str(level)]:.1%}",
+            percent(problem["values"]["prac"][str(level)]),
+            *(points(differences(problem, rival, level)) for rival in RIVALS),
+        ]
+
+
+HEAD = (
+    "problem",
+    "dense, %",
+    "forgotten or never learned, %",
+    "never learned, %",
+    "last set",
+    "density",
+    "PrAC, %",
+    "over random sets, points",
+    "over all data, points",
+)
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """Return the page of the results."""
+    machine = results["machine"]
+    lines = [
+        "# Which problems critical examples pay on",
+        "",
+        "PrAC's sets beside random sets of the same sizes, and beside all data, for as many "
+        "iterations level by level, on problems of which the dense network forgets between a few "
+        "and nearly all of the examples. Tickets are trained alone on all data; a seed sets the "
+        "same initialisation and order for all three. *Forgotten or never learned* is the share of "
+        "the training examples that are critical for training after the dense network's level "
+        "(CET), *last set* the share that the last level's set holds, and in brackets how many of "
+        "it have a wrong label. Label noise is in training and validation labels alone. "
+        "Differences are means over seeds with half of their 95 % intervals; p is of a paired, "
+        "one-sided t test that PrAC is no better, each by itself.",
+        "",
+        "![PrAC's advantage by the share of examples forgotten](critical.svg)",
+        "",
+        *table(HEAD, _rows(results)),
+        "",
+        "## Made by",
+        "",
+        f"`python -m experiments.critical --data DIR`; {machine['threads']} torch thread, "
+        f"{machine['processor']}, torch {machine['torch']}, Python {machine['python']}. The "
+        "commands, and every accuracy, are in `critical.json`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def picture(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the picture: the advantage over each rival by the share of examples forgotten."""
+    return panels(
+        [_panel(results, rival, about) for rival, about in RIVALS.items()],
+        title="PrAC's sets against what costs the same, in points of the tickets' accuracy",
+    )
+
+
+def _panel(results: Mapping[str, Any], rival: str, about: str) -> dict[str, Any]:
+    rows = []
+    for problem in results["problems"].values():
+        found = differences(problem, rival, sparsest(problem))
+        centre, width = 100 * mean(found), 100 * (half_width(found) or 0.0)
+        rows.append(
+            {
+                "forgotten": 100 * mean([of["forgotten"] for of in problem["shown"]]),
+                "points": centre,
+                "low": centre - width,
+                "high": centre + width,
+                "family": problem["family"],
+                "network": problem["network"],
+                "noise": f"{problem['noise']:.0%}" if problem["noise"] else "",
+            }
+        )
+    x = quantity("forgotten", "examples that level 0 forgot or never learned, %")
+    y = quantity("points", f"PrAC less {about}, points")
+    colour = by_name("family", list(FAMILIES), color=list(FAMILIES.values()))
+    networks = sorted({row["network"] for row in rows})
+    shape = by_name("network", networks, shape=["circle", "square"][: len(networks)])
+    zero = layer({"type": "rule", "color": GREY}, {"y": {"datum": 0}})
+    spans = layer(
+        {"type": "rule", "opacity": 0.45},
+        {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, **colour},
+    )
+    marks = layer(
+        {"type": "point", "filled": True, "size": 70}, {"x": x, "y": y, **colour, **shape}
+    )
+    labels = layer(
+        {"type": "text", "align": "left", "dx": 7, "dy": -6, "fontSize": 10},
+        {"x": x, "y": y, "text": {"field": "noise"}},
+    )
+    return {
+        "width": 430,
+        "height": 380,
+        "data": {"values": rows},
+        "layer": [zero, spans, marks, labels],
+    }
