@@ -100,28 +100,28 @@ def _problems() -> Iterator[tuple[str, Problem]]:
         "cifar": (
             "CIFAR-10 at 16 x 16, ResNet-8",
             "cifar10",
-            RESNET.format(16, 2, 15000) + " --flip",
+            RESNET.format(16, 2, 10000) + " --flip",
             SEEDS,
             (0.0, 0.15, 0.3),
         ),
         "fashion-resnet": (
             "Fashion-MNIST at 14 x 14, ResNet-8",
             "fashion",
-            RESNET.format(14, 2, 15000) + " --flip",
+            RESNET.format(14, 2, 10000) + " --flip",
             SEEDS,
             (0.0,),
         ),
         "mnist-resnet": (
             "MNIST at 14 x 14, ResNet-8",
             "mnist",
-            RESNET.format(14, 2, 15000),
+            RESNET.format(14, 2, 10000),
             SEEDS,
             (0.0,),
         ),
         "cifar-8": (
             "CIFAR-10 at 8 x 8, ResNet-8",
             "cifar10",
-            RESNET.format(8, 1, 15000) + " --flip",
+            RESNET.format(8, 1, 10000) + " --flip",
             SEEDS,
             (0.0,),
         ),
@@ -137,7 +137,7 @@ def _problems() -> Iterator[tuple[str, Problem]]:
         for noise in shares:
             suffix, told = (f"-{100 * noise:.0f}", f", {noise:.0%} noise") if noise else ("", "")
             yield name + suffix, Problem(title + told, source, options, noise, seeds=seeds)
-    binary = RESNET.format(16, 2, 15000) + " --flip"
+    binary = RESNET.format(16, 2, 10000) + " --flip"
     title = "animals or vehicles of CIFAR-10 at 16 x 16, ResNet-8"
     yield "cifar-binary", Problem(title, "cifar10", binary, is_binary=True)
 

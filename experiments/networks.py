@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from prac.models.transformer import VisionTransformer
+
 
 def thin_vgg(image_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
     """Return a thin plain network: pairs of 3x3 convolutions of 16, 32 and 64 channels.
@@ -21,3 +23,8 @@ def thin_vgg(image_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
             layers.append(nn.ReLU())
             channels = width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
+
+
+def vit_of_4(image_shape: tuple[int, int, int], classes: int) -> VisionTransformer:
+    """Return `vision_transformer` over patches of 4x4: 16 of them in an image of 16x16."""
+    return VisionTransformer(image_shape, classes, patch=4)
