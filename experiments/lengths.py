@@ -15,11 +15,21 @@ goes on where it stopped. Seeds 10 to 12: they may choose settings, and judge no
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from experiments import critical
+from experiments import critical, pages
+from experiments.pages import percent, table, wrapped
+from prac.algorithms import stable
+from prac.comparison import Comparison
+from prac.evaluation import half_width, mean, worse
+from prac.search import Search
+
+NAME = "lengths"
 
 BUDGETS = (0.1, 0.2, 0.3, 0.5, 0.75)
 """Shares of the full length; all of it besides."""
@@ -34,6 +44,11 @@ PROBLEMS = {
 """Seeds and rewind points by problem."""
 
 
+EPSILONS = (0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2)
+RULES = ((1, False), (2, False), (5, False), (10, False), (5, True))
+"""Windows, and whether the distance must first have reached epsilon."""
+
+
 def methods() -> str:
     """Return PrAC with levels of all lengths, the longest first: the others' tickets are less."""
     return ",".join([FULL, "prac", *(f"{FULL}:level-budget={share}" for share in BUDGETS)])
@@ -45,13 +60,182 @@ def commands(name: str, data: str, runs: str) -> Iterator[list[str]]:
     options = critical.PROBLEMS[name].options.split()
     own = options[options.index("--rewind") + 1] if "--rewind" in options else "init"
     shared = ["--data", data, "--seeds", seeds, *options]
-    out = f"{runs}/lengths-{name}"
+    out = str(_place(name, "", runs))
     yield ["prac", "compare", "--methods", methods(), *shared, "--out", out]
     for point in points:
         if point != own:
-            where = f"{out}-{point.replace(':', '-')}"
+            where = str(_place(name, point, runs))
             rewound = ["--methods", FULL, *shared, "--rewind", point, "--out", where]
             yield ["prac", "compare", *rewound]
+
+
+def _place(name: str, point: str, runs: str) -> Path:
+    """Return the folder of a rewind point's comparison, or of the lengths at the problem's own."""
+    return Path(runs, f"lengths-{name}" + (f"-{point.replace(':', '-')}" if point else ""))
+
+
+def of_tickets(comparison: Comparison, method: str) -> dict[str, Any]:
+    """Return what a method's sparsest tickets cost, and how well they do."""
+    level = max(comparison.judged)
+    return {
+        "density": comparison.tickets(method, level)[0].density,
+        "saved": comparison.saved(method, level),
+        "values": [ticket.value for ticket in comparison.tickets(method, level)],
+    }
+
+
+def stops(distances: Sequence[Sequence[float]], epochs: Sequence[int]) -> dict[str, float]:
+    """Return by epsilon, window and arming the share of their length that levels are trained.
+
+    Args:
+        distances: Mask distances of levels trained in full, from their second epoch on.
+        epochs: How many epochs each of these had.
+
+    >>> stops([[0.3, 0.05, 0.04, 0.03]], [5])["0.1 2 False"]
+    0.8
+    """
+    found = {}
+    for epsilon in EPSILONS:
+        for window, above_once in RULES:
+            shares = []
+            for of_level, count in zip(distances, epochs, strict=True):
+                ends = (
+                    number + 1
+                    for number in range(1, len(of_level) + 1)
+                    if stable(
+                        of_level[:number], epsilon=epsilon, window=window, above_once=above_once
+                    )
+                )
+                shares.append(next(ends, count) / count)
+            found[f"{epsilon} {window} {above_once}"] = mean(shares)
+    return found
+
+
+def results_of(name: str, runs: str) -> dict[str, Any] | None:
+    """Return what a problem came to; None where not all of it is done."""
+    seeds, points = PROBLEMS[name]
+    folders = [_place(name, "", runs)]
+    options = critical.PROBLEMS[name].options.split()
+    own = options[options.index("--rewind") + 1] if "--rewind" in options else "init"
+    folders += [_place(name, point, runs) for point in points if point != own]
+    if not all((folder / "comparison.json").exists() for folder in folders):
+        return None
+    comparisons = [Comparison.load(folder) for folder in folders]
+    by_length, others = comparisons[0], iter(comparisons[1:])
+    searches = [
+        Search.load(folders[0] / "runs" / FULL / f"seed-{seed}") for seed in by_length.seeds
+    ]
+    levels = [level for search in searches for level in search.levels if level.iterations]
+    return {
+        "title": critical.PROBLEMS[name].title,
+        "seeds": seeds,
+        "own": own,
+        "dense": [ticket.value for ticket in by_length.tickets(FULL, 0)],
+        "lengths": {
+            method: of_tickets(by_length, method)
+            for method in methods().split(",")
+            if by_length.of(method)
+        },
+        "stops": stops(
+            [level.mask_distances for level in levels], [level.epochs for level in levels]
+        ),
+        "rewinds": {
+            point: of_tickets(by_length if point == own else next(others), FULL) for point in points
+        },
+        "commands": [" ".join(one) for one in commands(name, "DIR", "runs")][:2],
+    }
+
+
+def _less(values: Sequence[float], other: Sequence[float]) -> str:
+    """Return a difference by seed in points, with how likely by chance it is so low."""
+    differences = [one - of for one, of in zip(values, other, strict=True)]
+    width = 100 * (half_width(differences) or 0.0)
+    return f"{100 * mean(differences):+.2f} ± {width:.2f} (p {worse(values, other):.2g})"
+
+
+def _section(problem: Mapping[str, Any]) -> list[str]:
+    full = problem["lengths"][FULL]["values"]
+    names = {FULL: "all", "prac": "as the published rule stops"}
+    rows = [
+        [
+            names.get(method) or f"{float(method.rpartition('=')[2]):.0%}",
+            f"{of['saved']:.1%}",
+            percent(of["values"]),
+            "" if method == FULL else _less(of["values"], full),
+        ]
+        for method, of in problem["lengths"].items()
+    ]
+    own = problem["rewinds"][problem["own"]]["values"]
+    rewinds = [
+        [
+            f"`{point}`",
+            percent(of["values"]),
+            "" if point == problem["own"] else _less(of["values"], own),
+        ]
+        for point, of in problem["rewinds"].items()
+    ]
+    stopped = [
+        [f"{epsilon:g}"]
+        + [f"{problem['stops'][f'{epsilon} {window} {arm}']:.0%}" for window, arm in RULES]
+        for epsilon in EPSILONS
+    ]
+    heads = [f"window {window}{', above once' if arm else ''}" for window, arm in RULES]
+    density = problem["lengths"][FULL]["density"]
+    return [
+        f"## {problem['title']}",
+        "",
+        f"Tickets of {density:.1%} density, seeds {problem['seeds']}; dense "
+        f"{percent(problem['dense'])} %.",
+        "",
+        *table(["length of levels", "iterations saved", "test, %", "less all, points"], rows),
+        "",
+        "At which share of their length each rule would have stopped the levels trained in full:",
+        "",
+        *table(["epsilon", *heads], stopped),
+        "",
+        *table(["rewound to", "test, %", f"less `{problem['own']}`, points"], rewinds),
+        "",
+    ]
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """Return the page of the results."""
+    lines = [
+        "# How long levels are, when they stop, and where they rewind",
+        "",
+        "An early stop decides how long levels are trained and nothing else. So PrAC's tickets are "
+        "compared after levels of a tenth to all of the full length (schedules are cut, not "
+        "scaled), and beside stands at which length each epsilon, window and arming stops. "
+        "*Above once* is the published rule: the distance must first have reached epsilon. "
+        "Differences are by seed, means with half of their 95 % intervals; p is of a paired, "
+        "one-sided t test, each by itself. These seeds choose settings, and judge nothing.",
+        "",
+    ]
+    for problem in results["problems"].values():
+        lines += _section(problem)
+    lines += ["## Made by", ""]
+    for command in next(iter(results["problems"].values()))["commands"]:
+        lines += [*wrapped(command), ""]
+    machine = results["machine"]
+    lines.append(
+        f"and the same on the other problems and rewind points, through `python -m "
+        f"experiments.lengths --data DIR`; {machine['threads']} torch thread, "
+        f"{machine['processor']}, torch {machine['torch']}, Python {machine['python']}."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def publish(runs: str) -> None:
+    """Write figures and page of all problems that are done."""
+    found = {name: of for name in PROBLEMS if (of := results_of(name, runs)) is not None}
+    if not found:
+        return
+    first = _place(next(iter(found)), "", runs) / "runs" / "prac" / f"seed-{SEEDS[:2]}"
+    machine = json.loads((first / "environment.json").read_text())
+    told = {name: machine[name] for name in ("torch", "python", "processor", "threads")}
+    results = {"machine": told, "problems": found}
+    (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
+    pages.write(NAME, page(results))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,11 +244,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="folder that holds mnist/ and cifar10/")
     parser.add_argument("--runs", default="runs", help="where the run folders go")
     parser.add_argument("--problems", default=",".join(PROBLEMS), help="which, with commas")
+    parser.add_argument("--no-run", action="store_true", help="write the page of what is there")
     options = parser.parse_args(arguments)
-    for name in options.problems.split(","):
+    for name in [] if options.no_run else options.problems.split(","):
         path = critical.made(critical.PROBLEMS[name], options.data, options.runs)
         for words in commands(name, str(path), options.runs):
             subprocess.run([sys.executable, "-m", *words], check=True)
+    publish(options.runs)
 
 
 if __name__ == "__main__":

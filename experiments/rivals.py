@@ -80,6 +80,11 @@ LENET = (
     "--milestones 5,7 --lr 0.05 --batch-size 128 --val-fraction 0.08333333333 --arm at-once"
 )
 CHEAP_LENET = LENET.replace(" --arm at-once", "")
+CHEAP_RESNET = (
+    "--image-size 16 --limit 33334 --val-fraction 0.1 --model resnet8s --levels 12 --judged "
+    "8,12 --epochs 20 --milestones 10,15 --lr 0.1 --weight-decay 5e-4 --batch-size 128 "
+    "--crop 2 --flip --rewind epoch:1 --precision bf16 --execution compiled"
+)
 CIFAR = "CIFAR-10 (JPEG 75): {} training, {} validation and 10,000 test images"
 
 
@@ -159,9 +164,7 @@ PROBLEMS = {
         "cifar10",
         "imp,carried,prac,prac-carried,"
         "random-subset:level-start=carried@prac-carried,frugal,cts,one-shot,random-pruning",
-        "--image-size 16 --limit 33334 --val-fraction 0.1 --model resnet8s --levels 12 --judged "
-        "8,12 --epochs 20 --milestones 10,15 --lr 0.1 --weight-decay 5e-4 --batch-size 128 "
-        "--crop 2 --flip --rewind epoch:1 --precision bf16 --execution compiled",
+        CHEAP_RESNET,
         about="A network with BatchNorm, trained until its accuracy has settled; tickets start "
         "from its weights after the first epoch. The settings of `carried` were chosen on seed 10, "
         "with 16 epochs.",
@@ -170,6 +173,31 @@ PROBLEMS = {
             ("carried", "imp"),
             ("prac-carried", "carried"),
             ("prac-carried", "random-subset:level-start=carried@prac-carried"),
+        ),
+    ),
+    "authors": Problem(
+        "PrAC where its authors used it, at a size for two cores: ResNet-8 on CIFAR-10 at 16 x 16",
+        CIFAR.format("30,001", "3,333"),
+        "cifar10",
+        "imp,prac,random-subset@prac,cet,imp@prac,prac:stop-rule=never,el2n:el2n-epoch=2@prac,"
+        "rs2@prac,infobatch,snip,grasp,synflow,random-pruning",
+        CHEAP_RESNET,
+        about="A network with BatchNorm, trained until its accuracy has settled, late rewinding, "
+        "12 prunings, and the paper's epsilon and window: what does PrAC's choice of examples do, "
+        "beside others of the same cost? What came of each published claim is on a [page of its "
+        "own](claims.md).",
+        shares="cheap-cifar",
+        page="authors",
+        against=(
+            ("prac", "imp"),
+            ("prac", "random-subset@prac"),
+            ("prac", "cet"),
+            ("prac", "imp@prac"),
+            ("prac", "prac:stop-rule=never"),
+            ("prac", "el2n:el2n-epoch=2@prac"),
+            ("prac", "rs2@prac"),
+            ("prac", "infobatch"),
+            ("prac", "synflow"),
         ),
     ),
     "paper": paper("0,1,2", ",".join(map(str, PAPER_JUDGED))),

@@ -18,9 +18,13 @@ from PIL import Image
 
 from experiments import (
     controls,
+    critical,
+    critical_page,
     first,
     frankle_carbin,
     frankle_carbin_page,
+    lengths,
+    networks,
     pages,
     rivals,
     rivals_page,
@@ -49,18 +53,20 @@ def test_a_page_of_rivals_is_made_of_its_figures(name):
     assert (pages.RESULTS / f"{name}.md").read_text() == rivals_page.page(pages.read(name))
 
 
-@pytest.mark.parametrize(
-    "experiment",
-    [
-        one
-        for one in (controls, first, transfer, transformers, winning)
-        if (pages.RESULTS / f"{one.NAME}.json").exists()
-    ],
-    ids=lambda one: one.NAME,
-)
-def test_a_page_is_made_of_its_figures(experiment):
-    text = (pages.RESULTS / f"{experiment.NAME}.md").read_text()
-    assert text == experiment.page(pages.read(experiment.NAME))
+EXPERIMENTS = {
+    "controls": controls.page,
+    "critical": critical_page.page,
+    "first": first.page,
+    "lengths": lengths.page,
+    "transfer": transfer.page,
+    "transformers": transformers.page,
+    "win": winning.page,
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_page_is_made_of_its_figures(name):
+    assert (pages.RESULTS / f"{name}.md").read_text() == EXPERIMENTS[name](pages.read(name))
 
 
 def test_the_page_of_lottery_tickets_is_made_of_its_figures():
@@ -93,45 +99,54 @@ def test_commands_of_controls_and_of_transfer_are_commands():
         _, _, *arguments = controls.command(search, "runs")
         options = judge.parser().parse_args(arguments)
         assert (options.reinit, options.shuffle, options.random) == (True, True, True)
-    for kind in transfer.KINDS:
-        _, _, *arguments = transfer.command(kind, 1, "DIR", "runs", 700)
-        options = find.parser().parse_args(arguments)
-        assert (options.seed, options.levels) == (1, transfer.LEVELS)
-    problem = parser().parse_args(rivals.command(rivals.PROBLEMS["cifar10"], "DIR", "x")[2:])
-    assert options.limit == problem.limit
-    assert problem.levels == transfer.SOURCE_LEVEL
+    for problem in transfer.PROBLEMS.values():
+        for kind in transfer.KINDS:
+            _, _, *arguments = transfer.command(problem, kind, 4, "DIR", "runs", 700)
+            options = find.parser().parse_args(arguments)
+            assert (options.seed, options.levels) == (4, problem.levels)
+
+
+@pytest.mark.parametrize(("problem", "source"), [("thin-vgg", "cheap-cifar"), ("conv4", "cifar10")])
+def test_transfer_s_networks_see_the_examples_that_the_sets_are_of(problem, source):
+    """A set is refused on other data: splits and pictures are those of the search it is from."""
+    mine, its = transfer.PROBLEMS[problem], rivals.PROBLEMS[source]
+    assert rivals.folder_of(source, "runs").name == mine.searches
+    searched = parser().parse_args(rivals.command(its, "DIR", "x")[2:])
+    own = find.parser().parse_args(transfer.command(mine, "own", 0, "DIR", "runs", 0)[2:])
+    same = ("limit", "val_fraction", "val_seed", "image_size", "normalize")
+    assert [getattr(own, name) for name in same] == [getattr(searched, name) for name in same]
+    assert searched.levels == mine.level
 
 
 def test_commands_of_transformers_are_commands_and_judge_levels_that_there_are():
-    for preset in transformers.PRESETS:
-        (_, _, *search), (_, _, *judgement) = transformers.commands(preset, "runs")
-        made = find.parser(find._defaults(search))
-        _, recipe = options_and_recipe(made, search, Recipe)
-        options = judge.parser().parse_args(judgement)
-        assert (options.shuffle, options.random, options.seeds) == (True, True, (0, 1, 2))
-        assert max(options.levels) <= recipe.search.levels
+    for name in transformers.PROBLEMS:
+        for rewind in transformers.REWINDS:
+            (_, _, *search), (_, _, *judgement) = transformers.commands(
+                name, rewind, 1, "DIR", "runs"
+            )
+            made = find.parser(find._defaults(search))
+            _, recipe = options_and_recipe(made, search, Recipe)
+            options = judge.parser().parse_args(judgement)
+            assert options.seeds == (recipe.search.seed,) == (1,)
+            assert options.shuffle == options.random == (rewind == "epoch:1")
+            assert max(options.levels) <= recipe.search.levels
 
 
-def test_a_transformer_s_ticket_is_ahead_only_with_every_seed():
-    def trials(*of):
-        return {"n": 2, "runs": [{"seed": s, "perplexity": v} for s, v in enumerate(of)]}
-
-    level = {
-        "density": 0.3, "verdict": "matching", "ticket": trials(5.0, 6.0),
-        "controls": {
-            "shuffled": {**trials(5.5, 6.5), "p_value": 0.01},
-            "random": {**trials(5.5, 6.0), "p_value": None},
-        },
-    }  # fmt: skip
-    metric = {"name": "perplexity", "higher_is_better": False, "is_share": False}
+def test_a_transformer_s_ticket_is_ahead_where_its_metric_is_the_better_one():
+    values = {
+        **{f"epoch:1 {level}": [5.0, 6.0] for level in (0, 3, 6)},
+        **{f"{what} {level}": [5.5, 6.0] for what in ("shuffled", "random") for level in (3, 6)},
+        **{f"init {level}": [4.0, 5.5] for level in (0, 3, 6)},
+    }
     found = {
-        "metric": metric, "verdict": {"levels": [level]},
-        "levels": [{"set_size": 630}, {"set_size": 0}],
+        "metric": {"name": "perplexity", "higher_is_better": False, "is_share": False},
+        "densities": {"0": 1.0, "3": 0.3, "6": 0.1}, "sets": [[630, 500]], "values": values,
+        "machine": {"processor": "x86", "threads": 1, "torch": "2", "python": "3"},
     }  # fmt: skip
-    text = transformers.page({"hardware": "x86", "presets": {"text-transformer": found}})
-    assert "| at 30.0%, the ticket over the shuffled mask | 2 of 2 | 0.01 | yes |" in text
-    assert "| at 30.0%, the ticket over the random mask | 1 of 2 |  | no |" in text
-    assert transformers.seeds_ahead(level, "shuffled", higher=True) == 0
+    text = transformers.page({"text-transformer": found})
+    assert "| at 30.0%, the ticket over the shuffled mask | 1 of 2 | 0.25 |" in text
+    last = "the ticket of a search rewound to its initialisation | 0 of 2 |"
+    assert f"| at 10.0%, the ticket over {last}" in text
 
 
 def searched(accuracy, iterations):
@@ -146,14 +161,97 @@ def searched(accuracy, iterations):
 def test_transfer_is_told_beside_own_sets_and_random_ones():
     found = {
         "own": [searched(0.60 + seed / 100, 400) for seed in range(3)],
-        "transferred": [searched(0.59 + seed / 100, 300) for seed in range(3)],
+        "transferred": [searched(0.59 + seed / 100 + seed / 1000, 300) for seed in range(3)],
         "random": [searched(0.61 + seed / 100, 250) for seed in range(3)],
     }
-    rows = [line for line in transfer.page({"searches": found}).splitlines() if "set" in line[:60]]
-    own, transferred, random = (next(r for r in rows if k in r) for k in transfer.KINDS.values())
-    assert "| 60.0% | 61.00 ± 2.48 |  |" in own
-    assert "| 70.0% | 60.00 ± 2.48 | 0 |" in transferred
-    assert "| 75.0% | 62.00 ± 2.48 | 1 |" in random
+    text = transfer.page({"thin-vgg": found})
+    own, transferred, random = (
+        next(line for line in text.splitlines() if line.startswith(f"| {kind}:"))
+        for kind in transfer.KINDS
+    )
+    assert own.endswith("| 60.0% | 61.00 ± 2.48 |")
+    assert transferred.endswith("| 70.0% | 60.10 ± 2.73 |")
+    assert random.endswith("| 75.0% | 62.00 ± 2.48 |")
+    assert "| transferred less own | -0.90 ± 0.25 | 0.002 | 1 |" in text
+    assert "| own less random | -1.00 ± 0.00 | 0 | 1 |" in text
+
+
+def test_a_thin_vgg_ends_in_classes():
+    made = networks.thin_vgg((3, 16, 16), 10)
+    assert made(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+    assert networks.vit_of_4((3, 16, 16), 10).positions.shape == (1, 17, 64)
+
+
+class TestCritical:
+    def test_commands_are_commands(self):
+        for name, problem in critical.PROBLEMS.items():
+            _, _, *arguments = critical.command(name, "DIR/x.npz", "runs")
+            options = parser().parse_args(arguments)
+            assert method_specs(options.methods, SearchConfig())
+            assert max(options.judged) == options.levels
+            assert problem.data.endswith(".npz")
+
+    @pytest.mark.parametrize("share", [0.0, 0.1, 0.3])
+    def test_noise_gives_exactly_so_many_labels_to_other_classes(self, share):
+        labels = np.arange(1000) % 10
+        noisy = critical.relabelled(labels, share)
+        assert (noisy != labels).sum() == 1000 * share
+        assert set(noisy) == set(range(10))
+        assert np.array_equal(noisy, critical.relabelled(labels, share))
+
+    def test_a_problem_is_run_and_told(self, tmp_path, monkeypatch):
+        small = "--model lenet_300_100 --layers linear --levels 2 --judged 2 --epochs 3"
+        problems = {
+            "digits": critical.Problem("digits", "digits", small, seeds="0,1"),
+            "digits-20": critical.Problem("noisy", "digits", small, noise=0.2, seeds="0,1"),
+        }
+        monkeypatch.setattr(critical, "PROBLEMS", problems)
+        monkeypatch.setattr(pages, "RESULTS", tmp_path)
+        critical.main(["--data", str(tmp_path), "--runs", str(tmp_path / "runs")])
+        found = pages.read("critical")["problems"]
+        assert list(found) == ["digits", "digits-20"]
+        right, noisy = (found[name]["shown"] for name in found)
+        assert all(of["mislabelled"] is None and 0 < of["forgotten"] <= 1 for of in right)
+        # What has a wrong label is learned last: more of it is in the sets than of the data.
+        assert all(of["mislabelled"] > 0.2 for of in noisy)
+        text = (tmp_path / "critical.md").read_text()
+        assert "| noisy |" in text
+        assert "<svg" in (tmp_path / "critical.svg").read_text()
+        # What has been run is not run again, nor needed whole.
+        critical.main(["--data", "nowhere", "--runs", str(tmp_path / "runs"), "--no-run"])
+        assert (tmp_path / "critical.md").read_text() == text
+
+
+class TestLengths:
+    def test_commands_are_commands(self):
+        for name in lengths.PROBLEMS:
+            for _, _, *arguments in lengths.commands(name, "DIR/x.npz", "runs"):
+                options = parser().parse_args(arguments)
+                assert method_specs(options.methods, SearchConfig())
+
+    def test_levels_stop_where_their_distances_say(self):
+        found = lengths.stops([[0.3, 0.05, 0.05, 0.05], [0.05, 0.05, 0.05, 0.3]], [5, 5])
+        assert found["0.1 2 False"] == (4 + 3) / 2 / 5
+        assert found["0.01 1 False"] == 1
+        assert found["0.2 5 True"] == 1
+
+    def test_a_problem_is_run_and_told(self, tmp_path, monkeypatch):
+        small = "--model lenet_300_100 --layers linear --levels 2 --judged 2 --epochs 4"
+        problem = critical.Problem("digits", "digits", small)
+        monkeypatch.setattr(critical, "PROBLEMS", {"digits": problem})
+        monkeypatch.setattr(lengths, "PROBLEMS", {"digits": ("10,11", ("init", "epoch:1"))})
+        monkeypatch.setattr(lengths, "BUDGETS", (0.5,))
+        monkeypatch.setattr(pages, "RESULTS", tmp_path)
+        lengths.main(["--data", str(tmp_path), "--runs", str(tmp_path / "runs")])
+        found = pages.read("lengths")["problems"]["digits"]
+        half, whole = (
+            found["lengths"][name] for name in (f"{lengths.FULL}:level-budget=0.5", lengths.FULL)
+        )
+        assert half["saved"] > whole["saved"]
+        assert set(found["rewinds"]) == {"init", "epoch:1"}
+        text = (tmp_path / "lengths.md").read_text()
+        assert "| as the published rule stops |" in text
+        assert "| `epoch:1` |" in text
 
 
 def record(trial, level, kind, rows):
