@@ -16,6 +16,7 @@ from .config.train import TrainConfig as TrainConfig
 from .data.load import load_data as load_data
 from .errors import PracError as PracError
 from .evaluation.judging import judge as judge
+from .evaluation.planning import plan_seeds as plan_seeds
 from .evaluation.retraining import History as History
 from .evaluation.retraining import retrain as retrain
 from .evaluation.rewind_point import find_rewind_point as find_rewind_point

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import check_used, early_value, not_used
 from prac.cli.jobs import add_jobs, followed, work_ahead
@@ -16,6 +17,9 @@ from prac.io import check_new, write_json
 from prac.monitor import Progress
 from prac.search import Search
 from prac.utils import printable
+
+if TYPE_CHECKING:
+    from prac.evaluation import SeedPlan, Verdict
 
 CONTROL_OPTIONS = {"reinit": "reinitialised", "shuffle": "shuffled", "random": "random"}
 """Controls by flag."""
@@ -32,6 +36,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         examples=(
             "prac judge runs/quickstart-prac",
             "prac judge runs/quickstart-prac --levels 6,8 --seeds 0,1,2,3,4 --reinit",
+            "prac judge runs/quickstart-prac --plan",
             "prac judge runs/quickstart-prac --find-rewind-point",
         ),
     )
@@ -48,6 +53,12 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "pools",
         "average each ticket's networks with its judged neighbours', where that validates better",
     )
+    made.flag(
+        "plan",
+        "give no verdict; say how many seeds tell half a point here, and the hours, from two seeds",
+    )
+    about = "what --plan is to tell: points of a share, else the metric's own unit (default: 0.5)"
+    made.option("difference", float | None, metavar="POINTS", help=about, above=0)
     made.flag(
         "find-rewind-point",
         "judge nothing; find the earliest point to rewind to, from which the dense network is "
@@ -80,12 +91,15 @@ def run(arguments: Sequence[str]) -> int:
     progress = Progress(quiet=options.quiet)
     with running(options, progress, started) as run_options:
         if not is_ahead and not options.find_rewind_point:
-            from prac.evaluation import SEEDS, check_seeds, judged_levels
+            from prac.evaluation import PLANNED, SEEDS, check_seeds, judged_levels
 
             # Before data is loaded, or seeds are shared out.
-            options.seeds = SEEDS if options.seeds is None else options.seeds
+            if options.seeds is None:
+                options.seeds = PLANNED if options.plan else SEEDS
             check_seeds(options.seeds, options.barriers)
-            judged_levels(search, options.levels)
+            levels = judged_levels(search, options.levels)
+            if options.plan:
+                _check_plan(options, levels, recipe, path)
             command, control = ("judge", *arguments), run_options.run_control
             work_ahead(command, recipe, options, progress, control, started=started)
 
@@ -117,29 +131,91 @@ def run(arguments: Sequence[str]) -> int:
                     judging.trials(*asked)
                     return 0
                 judging.check_pools(options.pools)
-                found = judging.verdict(*asked, options.barriers, options.pools)
+                judged = *asked, options.barriers, options.pools
+                # A plan's few seeds do not take the place of a verdict by more.
+                found = judging.verdict(*judged, write=not options.plan)
+                if options.plan:
+                    found = _plan(found, options)
     _show(found, search, options)
+    if options.plan and not options.json and found.next_seeds is not None:
+        print(f"next: {_next(arguments, found.next_seeds)}")
     return 0
 
 
 def _check_meant(options: Any) -> None:
     """Raise a PracError where an option is given that nothing would look at."""
-    for_verdict = ("levels", *CONTROL_OPTIONS, "barriers", "pools", "jobs")
-    for name in for_verdict if options.find_rewind_point else ("points",):
+    for_verdict = ("levels", *CONTROL_OPTIONS, "barriers", "pools", "jobs", "plan")
+    unused = dict.fromkeys(for_verdict, "--find-rewind-point judges nothing")
+    if not options.find_rewind_point:
+        unused = {"points": "--find-rewind-point is not given"}
+        if options.plan:
+            unused |= dict.fromkeys(("barriers", "pools"), "--plan gives no verdict")
+    if not options.plan:
+        unused["difference"] = "--plan is not given"
+    for name, why in unused.items():
         if getattr(options, name) not in (None, False):
-            why = "judges nothing" if options.find_rewind_point else "is not given"
-            raise not_used(name, f"--find-rewind-point {why}")
+            raise not_used(name, why)
+
+
+def _check_plan(options: Any, levels: Sequence[int], recipe: JudgeRecipe, path: str) -> None:
+    """Raise a PracError where no plan could be made, before anything is trained for it."""
+    from prac.evaluation import check_planned, difference_for
+    from prac.training import load_task
+
+    check_planned(options.seeds, levels, path)
+    if options.difference is None:
+        difference_for(load_task(recipe.task.name, recipe.task.args).measure)
+
+
+def _plan(verdict: Verdict, options: Any) -> SeedPlan:
+    """Return the plan that a verdict's seeds are enough for."""
+    from prac.evaluation import plan_seeds
+
+    difference = options.difference
+    if difference is not None:
+        difference /= verdict.measure.factor
+    return plan_seeds(verdict, difference, jobs=options.jobs or 1)
+
+
+OF_PLANS = ("--plan", "--difference", "--seeds", "--json")
+"""What another command, which judges, does not take from one that plans."""
+
+
+def _next(arguments: Sequence[str], seeds: Sequence[int]) -> str:
+    """Return the command that judges with some seeds, and as a command that plans otherwise.
+
+    >>> _next(["runs/x", "--plan", "--difference", "1", "--levels=8"], (0, 1, 2))
+    'prac judge runs/x --levels=8 --seeds 0,1,2'
+    """
+    words = [*_kept(arguments)]
+    end = words.index("--") if "--" in words else len(words)
+    words[end:end] = ["--seeds", ",".join(map(str, seeds))]
+    return printable(shlex.join(["prac", "judge", *words]))
+
+
+def _kept(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the words of a command line that another command takes from one that plans."""
+    left = iter(arguments)
+    for word in left:
+        option, equals, _ = word.partition("=")
+        if option not in OF_PLANS:
+            yield word
+        elif option in ("--difference", "--seeds") and not equals:
+            next(left, None)
 
 
 def _show(found: Any, search: Search, options: Any) -> None:
-    """Show a verdict, or a rewind point, which is written too."""
-    from prac.evaluation import JUDGED
-    from prac.report import rewind_point_text, verdict_text
+    """Show a verdict; or a plan of seeds or a rewind point, which are written too."""
+    from prac.evaluation import JUDGED, PLAN_FILE
+    from prac.report import plan_text, rewind_point_text, verdict_text
 
     text: Any = verdict_text
     kind, name = "verdict", "verdict.json"
+    if options.plan:
+        kind, name, text = "plan", PLAN_FILE, plan_text
     if options.find_rewind_point:
         kind, name, text = "points", "rewind_point.json", rewind_point_text
+    if name != "verdict.json":
         write_json(search.path / JUDGED / name, found.to_json())
     if options.json:
         print_json(found.to_json())

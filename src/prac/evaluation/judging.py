@@ -284,8 +284,10 @@ class Judging:
         controls: Sequence[str],
         barriers: bool,
         pools: bool = False,
+        *,
+        write: bool = True,
     ) -> Verdict:
-        """Write and return what all trainings say, with barriers and pools if asked for."""
+        """Return what all trainings say, with barriers and pools if asked for, and write it."""
         self.note_other_data()
         for line in self.problem.notices():
             self.options.warn(line)
@@ -309,5 +311,6 @@ class Judging:
             for level in levels
         ]
         verdict = Verdict(self.search, tuple(seeds), tuple(judged))
-        write_json(self.search.path / JUDGED / "verdict.json", verdict.to_json())
+        if write:
+            write_json(self.search.path / JUDGED / "verdict.json", verdict.to_json())
         return verdict

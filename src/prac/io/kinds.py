@@ -65,6 +65,7 @@ TEXTS = {
     "summary": Kind("a file of a level's or a retraining's summary", DESCRIBES),
     "verdict": Kind("a verdict", DESCRIBES),
     "rewind_point": Kind("a file of a search for a rewind point", DESCRIBES),
+    "plan": Kind("a plan of how many seeds to judge with", DESCRIBES),
     "barrier": Kind("an error barrier", DESCRIBES),
     "pool": Kind("an average of trained tickets", DESCRIBES),
     "comparison_file": Kind("a file of a comparison's results", DESCRIBES),
@@ -86,7 +87,7 @@ NOT_OURS = {"empty", "folder", "file", "missing"}
 
 _NAMES = {
     r"config\.yaml": "config",
-    r"(environment|summary|verdict|rewind_point|tracking)\.json": "",  # As the file is called.
+    r"(environment|summary|verdict|rewind_point|plan|tracking)\.json": "",  # As the file is called.
     r"metrics\.jsonl": "metrics",
     r"comparison\.json": "comparison_file",
     r"win\.json": "win_file",
@@ -144,6 +145,7 @@ _FIELDS = {
     "win_file": {"methods", "seeds", "searches", "tried", "settings"},
     "verdict": {"path", "seeds", "best_level", "levels"},
     "rewind_point": {"iterations", "points", "at", "setting"},
+    "plan": {"difference", "seeds", "needed", "spreads"},
     "barrier": {"height", "is_stable", "errors"},
     "pool": {"accuracy", "shares"},
 }
@@ -280,7 +282,7 @@ def _is_kept(entry: Path) -> bool:
         # People's pictures are sorted into folders of such names too.
         return any((entry / name).is_file() for name in _BEGUN)
     kind = _named(entry)
-    return kind in ("barrier", "pool", "verdict", "rewind_point") and _says(entry, kind)
+    return kind in ("barrier", "pool", "verdict", "rewind_point", "plan") and _says(entry, kind)
 
 
 def _says(path: Path, kind: str) -> bool:

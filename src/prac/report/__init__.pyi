@@ -15,6 +15,7 @@ from .html.words import row as row
 from .pictures import renderer as renderer
 from .pictures import save as save
 from .pictures import write as write
+from .plan_text import plan_text as plan_text
 from .tables import new_table as new_table
 from .tables import search_table as search_table
 from .tables import table_of as table_of

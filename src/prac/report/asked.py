@@ -9,12 +9,13 @@ from rich.console import Console, RenderableType
 
 from prac.comparison import Comparison
 from prac.config import DataKeywords
-from prac.evaluation import Verdict
+from prac.evaluation import SeedPlan, Verdict
 from prac.io import other_kind
 from prac.report.comparison_text import comparison_text
 from prac.report.describe import describe, search_summary
 from prac.report.html.facts import RunFacts
 from prac.report.html.words import in_short
+from prac.report.plan_text import plan_text
 from prac.report.tables import search_table, table_of
 from prac.report.verdict_text import rewind_point_text, verdict_text
 from prac.report.win_text import win_text
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 
 
 def to_text(
-    what: Described | RewindPoint, *, width: int = 80, **settings: Unpack[DataKeywords]
+    what: Described | RewindPoint | SeedPlan, *, width: int = 80, **settings: Unpack[DataKeywords]
 ) -> str:
     """Return the tables and sentences that the commands print of something, without colours.
 
     Args:
-        what: What `prac.find`, `prac.judge`, `prac.find_rewind_point`, `prac.compare` and
-            `prac.win` return, for what these commands print; or anything that `prac.describe`
-            takes, for what `prac inspect` prints.
+        what: What `prac.find`, `prac.judge`, `prac.find_rewind_point`, `prac.plan_seeds`,
+            `prac.compare` and `prac.win` return, for what the commands print; or anything that
+            `prac.describe` takes, for what `prac inspect` prints.
         width: Columns that there are; 80 or more.
         settings: How a data set is read, as `prac.load_data` takes them.
 
@@ -53,6 +54,8 @@ def _shown(what: Any, width: int, settings: DataKeywords) -> RenderableType:
         return search_table(search_summary(what))
     if isinstance(what, Verdict):
         return verdict_text(what)
+    if isinstance(what, SeedPlan):
+        return plan_text(what)
     if isinstance(what, Comparison):
         return comparison_text(what, width)
     if isinstance(what, Win):

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from prac.errors import PracError
 from prac.evaluation import (
+    HALF_A_POINT,
     RELIABLE,
     ROUNDING,
     LevelVerdict,
@@ -19,6 +20,7 @@ from prac.evaluation import (
     Verdict,
     definition,
     listed,
+    spread_of_tickets,
     wins,
 )
 from prac.report.tables import ALL, cell, new_table
@@ -203,10 +205,21 @@ def sentences(verdict: Verdict) -> Iterator[str]:
             f"{below} dense, but these few runs may be so by chance (p of 0.05 or more); more "
             f"seeds would tell."
         )
+        yield from _more_seeds(verdict, sparse)
     for name in AS_GOOD:
         judged = [level for level in sparse if name in level.controls]
         yield from _of_control(name, judged, below)
     yield from _of_barriers([level for level in verdict.levels if level.barrier is not None])
+
+
+def _more_seeds(verdict: Verdict, sparse: list[LevelVerdict]) -> Iterator[str]:
+    """Yield how many seeds would tell half a point, where that is more than there are."""
+    needed = spread_of_tickets(sparse).needed(HALF_A_POINT) if verdict.measure.is_share else None
+    if needed is not None and needed > len(verdict.seeds):
+        yield (
+            f"As far as these seeds lie apart, about {needed:,} would tell half a point: prac judge "
+            f"--plan has what they cost."
+        )
 
 
 def _of_control(name: str, levels: list[LevelVerdict], below: str) -> Iterator[str]:

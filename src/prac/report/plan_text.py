@@ -1,0 +1,112 @@
+"""A plan of seeds in words: how many are needed, what they cost, what is beyond them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from prac.evaluation import SeedPlan, at_most, listed
+from prac.report.tables import new_table
+
+
+def plan_text(plan: SeedPlan) -> RenderableType:
+    """Return a plan laid out for a person, for 80 columns and more."""
+    return Group(
+        *(Text(line) for line in _answers(plan)),
+        plan_table(plan),
+        *(Text(f"\n{line}") for line in _limits(plan)),
+    )
+
+
+def _answers(plan: SeedPlan) -> Iterator[str]:
+    """Yield how many seeds are needed, of the tickets and of each control."""
+    measure, count = plan.measure, len(plan.seeds)
+    difference = measure.distance(plan.difference, 2)
+    below = "below" if measure.higher_is_better else "above"
+    if plan.dense.at_chance:
+        yield (
+            f"Beware: {plan.dense.at_chance}. How far networks that learned nothing lie apart does "
+            f"not tell how far others do."
+        )
+    for spread in plan.spreads:
+        is_ticket = spread.what == "ticket"
+        one = "a ticket" if is_ticket else f"a {spread.what} control"
+        other = "the dense network" if is_ticket else "its ticket"
+        needed, highest = (
+            spread.needed(plan.difference),
+            spread.needed_at_most(plan.difference),
+        )
+        if needed is None or highest is None:
+            unused = next(seed for seed in range(count + 1) if seed not in plan.seeds)
+            yield (
+                f"How many seeds tell {one} that is {difference} {below} {other} is not known: at "
+                f"{listed(spread.levels)} the two differ by the same with each of the seeds "
+                f"{_numbers(plan.seeds)}, which tells nothing of how far seeds lie apart. Plan "
+                f"from more: --seeds {_numbers((*plan.seeds, unused))}."
+            )
+            continue
+        deviation, most = (measure.distance(of, 2) for of in (spread.deviation, spread.at_most))
+        yield (
+            f"{needed:,} seeds tell {one} that is {difference} {below} {other}: their difference "
+            f"varies from seed to seed by a standard deviation of {deviation}, at "
+            f"{listed(spread.levels)}. {count} seeds tell that but roughly: it may be up to "
+            f"{most}, which takes {highest:,}."
+        )
+
+
+def plan_table(plan: SeedPlan) -> Table:
+    """Return a line for each number of seeds: what they tell, and what they take."""
+    known = [spread for spread in plan.spreads if spread.deviation]
+    heads = ["vs dense" if spread.what == "ticket" else spread.what for spread in known]
+    table = new_table("seeds", *heads, "trainings", "left", "hours left")
+    for seeds in plan.shown:
+        told = (plan.measure.size(spread.told_by(seeds) or 0.0) for spread in known)
+        spent, left = plan.seconds_left(seeds), plan.trainings_left(seeds)
+        hours = "-" if spent is None else f"{spent / 3600:,.2f}"
+        mark = " *" if seeds == plan.needed else ""
+        table.add_row(f"{seeds:,}{mark}", *told, f"{seeds * plan.trainings:,}", f"{left:,}", hours)
+    what = []
+    if known:
+        unit = ", in points," if plan.measure.is_share else ""
+        what = [
+            f"{', '.join(heads)}: smallest difference{unit} that the paired test finds four times "
+            f"in five (p below 0.05)"
+        ]
+    pace = "one by one" if plan.jobs == 1 else f"{plan.jobs} at once and none slowed by another"
+    table.caption = "; ".join(
+        [
+            *what,
+            f"left: beside seeds {_numbers(plan.seeds)}",
+            "hours: as long as these took, " + pace,
+        ]
+    )
+    return table
+
+
+def _limits(plan: SeedPlan) -> Iterator[str]:
+    """Yield what more seeds do not do."""
+    measure, runs = plan.measure, plan.dense.ticket
+    test = plan.test
+    if test is not None and measure.counts_examples:
+        reach = measure.distance(test.half_width(runs.mean), 1)
+        yield (
+            f"Seeds do not take the place of test examples: {test.size:,} of them tell "
+            f"{measure.number(runs.mean)}{measure.unit} only to ±{reach}, so that what many seeds "
+            f"tell holds for these examples, and for others as far as that."
+        )
+    if runs.deviation:
+        factors = (at_most(1.0, n - 1) for n in (len(runs.runs), 10))
+        few, ten = (f"{factor:.1f}" for factor in factors)
+        yield (
+            f"The verdict itself, within one standard deviation of the dense runs, has another "
+            f"bar: it lets a ticket be {measure.distance(runs.deviation, 2)} worse, with any "
+            f"number of seeds. More of them tell that deviation better: of {len(runs.runs)} runs "
+            f"the true one may be {few} times as large, of 10 runs {ten} times."
+        )
+
+
+def _numbers(seeds: Sequence[int]) -> str:
+    return ",".join(map(str, seeds))
