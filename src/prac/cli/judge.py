@@ -137,8 +137,11 @@ def run(arguments: Sequence[str]) -> int:
                 if options.plan:
                     found = _plan(found, options)
     _show(found, search, options)
-    if options.plan and not options.json and found.next_seeds is not None:
-        print(f"next: {_next(arguments, found.next_seeds)}")
+    if options.plan and not options.json:
+        if found.needed is not None and found.needed > MANY:
+            print(f"next: more than {MANY} seeds are rarely worth it: plan a larger --difference")
+        elif found.next_seeds is not None:
+            print(f"next: {_judging(arguments, found.next_seeds)}")
     return 0
 
 
@@ -177,14 +180,17 @@ def _plan(verdict: Verdict, options: Any) -> SeedPlan:
     return plan_seeds(verdict, difference, jobs=options.jobs or 1)
 
 
+MANY = 100
+"""Seeds beyond which no command is told: they are not worth their time, and fill a screen."""
+
 OF_PLANS = ("--plan", "--difference", "--seeds", "--json")
 """What another command, which judges, does not take from one that plans."""
 
 
-def _next(arguments: Sequence[str], seeds: Sequence[int]) -> str:
-    """Return the command that judges with some seeds, and as a command that plans otherwise.
+def _judging(arguments: Sequence[str], seeds: Sequence[int]) -> str:
+    """Return the command that judges with some seeds what another one plans.
 
-    >>> _next(["runs/x", "--plan", "--difference", "1", "--levels=8"], (0, 1, 2))
+    >>> _judging(["runs/x", "--plan", "--difference", "1", "--levels=8"], (0, 1, 2))
     'prac judge runs/x --levels=8 --seeds 0,1,2'
     """
     words = [*_kept(arguments)]

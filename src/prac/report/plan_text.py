@@ -61,13 +61,14 @@ def plan_table(plan: SeedPlan) -> Table:
     """Return a line for each number of seeds: what they tell, and what they take."""
     known = [spread for spread in plan.spreads if spread.deviation]
     heads = ["vs dense" if spread.what == "ticket" else spread.what for spread in known]
-    table = new_table("seeds", *heads, "trainings", "left", "hours left")
+    table = new_table("seeds", *heads, "trainings", "left", "time left")
     for seeds in plan.shown:
         told = (plan.measure.size(spread.told_by(seeds) or 0.0) for spread in known)
         spent, left = plan.seconds_left(seeds), plan.trainings_left(seeds)
-        hours = "-" if spent is None else f"{spent / 3600:,.2f}"
         mark = " *" if seeds == plan.needed else ""
-        table.add_row(f"{seeds:,}{mark}", *told, f"{seeds * plan.trainings:,}", f"{left:,}", hours)
+        table.add_row(
+            f"{seeds:,}{mark}", *told, f"{seeds * plan.trainings:,}", f"{left:,}", _time(spent)
+        )
     what = []
     if known:
         unit = ", in points," if plan.measure.is_share else ""
@@ -80,7 +81,7 @@ def plan_table(plan: SeedPlan) -> Table:
         [
             *what,
             f"left: beside seeds {_numbers(plan.seeds)}",
-            "hours: as long as these took, " + pace,
+            "time: as long as these took, " + pace,
         ]
     )
     return table
@@ -106,6 +107,19 @@ def _limits(plan: SeedPlan) -> Iterator[str]:
             f"number of seeds. More of them tell that deviation better: of {len(runs.runs)} runs "
             f"the true one may be {few} times as large, of 10 runs {ten} times."
         )
+
+
+def _time(seconds: float | None) -> str:
+    """Return a length of time in the unit that suits it.
+
+    >>> _time(0.0), _time(59.7), _time(600), _time(6000), _time(None)
+    ('0 s', '1 min', '10 min', '1.7 h', '-')
+    """
+    if seconds is None:
+        return "-"
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if round(seconds / 60) < 60 else f"{seconds / 3600:,.1f} h"
 
 
 def _numbers(seeds: Sequence[int]) -> str:

@@ -217,8 +217,8 @@ def _more_seeds(verdict: Verdict, sparse: list[LevelVerdict]) -> Iterator[str]:
     needed = spread_of_tickets(sparse).needed(HALF_A_POINT) if verdict.measure.is_share else None
     if needed is not None and needed > len(verdict.seeds):
         yield (
-            f"As far as these seeds lie apart, about {needed:,} would tell half a point: prac judge "
-            f"--plan has what they cost."
+            f"By how far these seeds lie apart, about {needed:,} would tell half a point: "
+            f"prac judge --plan has what they cost."
         )
 
 
