@@ -133,10 +133,11 @@ class SeedPlan:
 
     def __repr__(self) -> str:
         """Return how many seeds are needed, and from how many that is known."""
-        measure, needed = self.measure, self.needed
-        found = "equal differences tell nothing" if needed is None else counted_as(needed, "seed")
-        told = f"to tell {measure.distance(self.difference, 2)}"
-        return brief(self, f"{found} {told}", f"from {counted_as(len(self.seeds), 'seed')}")
+        found = "equal differences tell nothing"
+        if self.needed is not None:
+            told = self.measure.distance(self.difference, 2)
+            found = f"{counted_as(self.needed, 'seed')} to tell {told}"
+        return brief(self, found, f"from {counted_as(len(self.seeds), 'seed')}")
 
     @property
     def measure(self) -> Measure:
