@@ -28,8 +28,8 @@ NAMES = {
         Progress PruneConfig Recipe RunControl RunOptions SampleConfig Search SearchConfig Selection
         StopConfig Subset SubsetConfig Task Ticket Tracker Tracking TrainConfig Verdict Win
         __version__ algorithms attach chain_callbacks compare data describe detach find
-        find_rewind_point judge list_runs load_data loops models retrain save_charts to_text win
-        write_report
+        find_rewind_point judge list_runs load_data loops models plan_seeds retrain save_charts
+        to_text win write_report
     """,
     "prac.algorithms": """
         ForgettingTable Masks Plan batch_sizes coverage_centric density disagreements error_norms

@@ -32,6 +32,7 @@ TICKET = "runs/x/levels/01/ticket.safetensors"
 MADE_BY = (
     f"find {DIGITS} --retrain 0 --out runs/x",
     "judge runs/x --seeds 0,1 --levels 1 --shuffle --barriers --pools --quiet",
+    "judge runs/x --plan --seeds 0,1 --levels 1 --quiet",
     "judge runs/x --find-rewind-point --points 1 --quiet",
     f"compare {DIGITS} --judged 1 --seeds 0 --methods imp,prac --out runs/c",
     f"retrain {TICKET} --quiet --out runs/z",
@@ -80,6 +81,7 @@ THINGS = {
     "a retraining's summary": ("runs/z/summary.json", "summary"),
     "a verdict": ("runs/x/judged/verdict.json", "verdict"),
     "a rewind point": ("runs/x/judged/rewind_point.json", "rewind_point"),
+    "a plan": ("runs/x/judged/plan.json", "plan"),
     "a barrier": ("runs/x/judged/BARRIER", "barrier"),
     "a pool": ("runs/x/judged/POOL", "pool"),
     "a comparison's results": ("runs/c/comparison.json", "comparison_file"),
@@ -528,6 +530,7 @@ def test_a_data_set_may_have_a_config_yaml_of_its_own(
 
 OWN = {
     **dict.fromkeys(("comparison.json", "verdict.json", "rewind_point.json"), '{"seeds": [1]}'),
+    "plan.json": '{"seeds": [1], "difference": 3}',
     "barrier-0a.json": "[1]",
     "pool-0a.json": "[1]",
     "events.out.tfevents.1.host": "",

@@ -51,35 +51,37 @@ def verdict(
 
 class TestPlan:
     def test_by_hand(self):
-        # Differences -0.01 and 0.01: a deviation of 0.01414, and (0.01414 / 0.005)^2 is 8.
+        # Differences -0.01 and 0.01 have the variance 0.0002; of one degree of freedom, the median
+        # of chi-square is 0.4549, and 0.0002 / 0.4549 / 0.005^2 is 17.6.
         plan = prac.plan_seeds(verdict((0.89, 0.93)))
         [spread] = plan.spreads
         assert (spread.what, spread.levels, spread.degrees) == ("ticket", (1,), 1)
-        assert spread.deviation == pytest.approx(0.0002**0.5)
-        # (1.645 + 0.842)^2 * 8 is 49.5, and t takes one or two more than the normal does.
-        assert plan.needed == 51
-        assert spread.at_most == pytest.approx(3.947 * spread.deviation, rel=1e-3)
+        assert spread.found == pytest.approx(0.0002**0.5)
+        assert spread.deviation == pytest.approx((0.0002 / 0.4549) ** 0.5, rel=1e-3)
+        # (1.645 + 0.842)^2 * 17.6 is 108.8, and t takes one or two more than the normal does.
+        assert plan.needed == 111
+        assert spread.at_most == pytest.approx(3.947 * spread.found, rel=1e-3)
         assert (plan.trainings, plan.seconds, plan.trainings_left(5)) == (2, None, 6)
         assert plan.seconds_left(5) is None
-        assert plan.shown == (2, 3, 5, 10, 20, 51)
-        assert plan.next_seeds == tuple(range(51))
-        assert repr(plan) == "SeedPlan(51 seeds to tell 0.50 points, from 2 seeds)"
+        assert plan.shown == (2, 3, 5, 10, 20, 111)
+        assert plan.next_seeds == tuple(range(111))
+        assert repr(plan) == "SeedPlan(111 seeds to tell 0.50 points, from 2 seeds)"
 
     def test_levels_are_pooled_and_controls_have_a_spread_of_their_own(self):
         controls = {"shuffled": (0.89, 0.93)}, {"shuffled": (0.80, 0.80)}
         plan = prac.plan_seeds(verdict((0.89, 0.93), (0.9, 0.92), controls=controls))
         of_tickets, of_shuffled = plan.spreads
         # Variances 0.0002 and 0; two levels that share dense runs are worth 1.6 degrees.
-        assert of_tickets.deviation == pytest.approx(0.0001**0.5)
+        assert of_tickets.found == pytest.approx(0.0001**0.5)
         assert (of_tickets.levels, of_tickets.degrees) == ((1, 2), pytest.approx(1.6))
         assert (of_shuffled.what, of_shuffled.degrees) == ("shuffled", 2)
-        assert of_shuffled.deviation == pytest.approx(0.0001**0.5)
+        assert of_shuffled.found == pytest.approx(0.0001**0.5)
         assert plan.trainings == 5
         assert plan.needed == max(one.needed(0.005) for one in plan.spreads)
 
     def test_seeds_are_those_planned_from_and_the_smallest_others(self):
         plan = prac.plan_seeds(replace(verdict((0.89, 0.93)), seeds=(3, 1)), 0.02)
-        assert (plan.needed, plan.next_seeds) == (5, (3, 1, 0, 2, 4))
+        assert (plan.needed, plan.next_seeds) == (9, (3, 1, 0, 2, 4, 5, 6, 7, 8))
         assert prac.plan_seeds(verdict((0.89, 0.93)), 1.0).next_seeds == (0, 1)
 
     def test_lower_values_may_be_better_and_have_a_unit_of_their_own(self):

@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from prac.evaluation import at_most, detectable, pooled_deviation, seeds_needed
-from prac.evaluation.power import DENSE_ALIKE, POWER, degrees_of_freedom
+from prac.evaluation.power import (
+    DENSE_ALIKE,
+    POWER,
+    at_most,
+    degrees_of_freedom,
+    detectable,
+    pooled_deviation,
+    seeds_needed,
+)
 
 DEVIATIONS = st.floats(1e-3, 10)
 DIFFERENCES = st.floats(1e-2, 10)

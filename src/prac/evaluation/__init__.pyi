@@ -17,9 +17,6 @@ from .planning import difference_for as difference_for
 from .planning import plan_seeds as plan_seeds
 from .planning import spread_of_tickets as spread_of_tickets
 from .power import at_most as at_most
-from .power import detectable as detectable
-from .power import pooled_deviation as pooled_deviation
-from .power import seeds_needed as seeds_needed
 from .retraining import History as History
 from .retraining import read_history as read_history
 from .retraining import retrain as retrain

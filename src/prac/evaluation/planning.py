@@ -48,32 +48,41 @@ class Spread:
         what: "ticket", whose difference from the dense network it is, or a control's name, whose
             difference from its ticket.
         levels: Whose variances are pooled.
-        deviation: Standard deviation of a level's differences, in the metric's unit; 0 where they
-            are all equal, which tells nothing.
+        found: Standard deviation of a level's differences, in the metric's unit; 0 where they are
+            all equal, which tells nothing.
         degrees: Degrees of freedom that it was found with.
     """
 
     what: str
     levels: tuple[int, ...]
-    deviation: float
+    found: float
     degrees: float
+
+    @property
+    def deviation(self) -> float:
+        """What the true deviation is as often above as below (chi-square's median).
+
+        What few seeds find is more often too small, which would name too few seeds: of two seeds
+        every second plan would name less than half of what is needed.
+        """
+        return at_most(self.found, self.degrees, 0.5)
 
     @property
     def at_most(self) -> float:
         """What the deviation is no larger than, four times in five (chi-square)."""
-        return at_most(self.deviation, self.degrees)
+        return at_most(self.found, self.degrees)
 
     def needed(self, difference: float) -> int | None:
         """Return how many seeds tell a difference; None where all pairs differed alike."""
-        return seeds_needed(self.deviation, difference) if self.deviation else None
+        return seeds_needed(self.deviation, difference) if self.found else None
 
     def needed_at_most(self, difference: float) -> int | None:
         """Return how many seeds that takes if the deviation is as large as it may well be."""
-        return seeds_needed(self.at_most, difference) if self.deviation else None
+        return seeds_needed(self.at_most, difference) if self.found else None
 
     def told_by(self, seeds: int) -> float | None:
         """Return the smallest difference that so many seeds tell; None where it is not known."""
-        return detectable(self.deviation, seeds) if self.deviation else None
+        return detectable(self.deviation, seeds) if self.found else None
 
 
 def spread_of_tickets(levels: Sequence[LevelVerdict]) -> Spread:
@@ -153,7 +162,8 @@ class SeedPlan:
     def needed(self) -> int | None:
         """How many seeds tell the difference, in all that was judged; None where that is unknown.
 
-        As the deviation was found, which few seeds tell but roughly: `needed_at_most` is a bound.
+        It is as often too many as too few, and with few seeds may be far off: `needed_at_most` is
+        a bound.
         """
         return _largest([spread.needed(self.difference) for spread in self.spreads])
 
@@ -203,6 +213,7 @@ class SeedPlan:
                     "of": spread.what,
                     "against": "dense" if spread.what == "ticket" else "ticket",
                     "levels": list(spread.levels),
+                    "found": spread.found,
                     "deviation": spread.deviation,
                     "degrees": spread.degrees,
                     "deviation_at_most": spread.at_most,

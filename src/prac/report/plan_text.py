@@ -50,8 +50,8 @@ def _answers(plan: SeedPlan) -> Iterator[str]:
             continue
         deviation, most = (measure.distance(of, 2) for of in (spread.deviation, spread.at_most))
         yield (
-            f"{needed:,} seeds tell {one} that is {difference} {below} {other}: their difference "
-            f"varies from seed to seed by a standard deviation of {deviation}, at "
+            f"About {needed:,} seeds tell {one} that is {difference} {below} {other}: their "
+            f"difference varies from seed to seed by a standard deviation of some {deviation}, at "
             f"{listed(spread.levels)}. {count} seeds tell that but roughly: it may be up to "
             f"{most}, which takes {highest:,}."
         )
@@ -59,7 +59,7 @@ def _answers(plan: SeedPlan) -> Iterator[str]:
 
 def plan_table(plan: SeedPlan) -> Table:
     """Return a line for each number of seeds: what they tell, and what they take."""
-    known = [spread for spread in plan.spreads if spread.deviation]
+    known = [spread for spread in plan.spreads if spread.found]
     heads = ["vs dense" if spread.what == "ticket" else spread.what for spread in known]
     table = new_table("seeds", *heads, "trainings", "left", "time left")
     for seeds in plan.shown:
