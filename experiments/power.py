@@ -1,9 +1,9 @@
-"""How many seeds tell half a point on the problems compared so far, and can two seeds say so?
+"""How many seeds tell half a point on the problems compared so far, and can a few say so?
 
 Reads what `prac compare` left in folders, trains nothing, and writes `docs/results/power.json` and
 `.md`: how far tickets' paired differences from dense, and methods' from each other, lie apart over
 seeds; how many seeds tell 0.25, 0.5 and 1 point; what a seed takes; and how often a plan made from
-two of the seeds came near the one from all of them.
+a few of the seeds came near the one from all of them.
 
     python -m experiments.power runs/rivals-cheap-mnist runs/critical-digits ...
 
@@ -39,8 +39,17 @@ from prac.runs import read_retraining
 NAME = "power"
 DIFFERENCES = (0.0025, 0.005, 0.01)
 HALF_A_POINT = 0.005
+PLANNED = (2, 3, 5)
 FACTOR = 2
 """A plan came near where it named up to so many times the seeds, and down to their part."""
+
+JUDGED_BY = {
+    "near": "near",
+    "near_by_theory": "by theory",
+    "too_few": "too few",
+    "too_many": "too many",
+    "bound_held": "bound held",
+}
 
 Groups = Mapping[str, Sequence[Mapping[int, float]]]
 """By method, or pair of methods: for each level the paired differences, by seed."""
@@ -109,21 +118,21 @@ def deviation(levels: Iterable[Mapping[int, float]]) -> float:
     return pooled_deviation(found) if found else 0.0
 
 
-def planned(groups: Groups) -> dict[str, Any] | None:
-    """Return how plans from every two seeds of a method compare with the one from all its seeds.
+def planned(groups: Groups, count: int) -> dict[str, Any] | None:
+    """Return how plans from every few seeds of a method compare with the one from all its seeds.
 
-    Of methods with three seeds or more; None where there is none.
+    Of methods with more seeds than that; None where there is none.
     """
     ratios, bounds, expected = [], [], []
     for levels in groups.values():
         seeds = sorted(set.intersection(*map(set, levels)))
         whole = deviation(levels)
-        if len(seeds) < 3 or not whole:
+        if len(seeds) <= count or not whole:
             continue
         needed = seeds_needed(whole, HALF_A_POINT)
-        degrees = degrees_of_freedom([2] * len(levels), correlation=DENSE_ALIKE)
-        for pair in itertools.combinations(seeds, 2):
-            found = deviation([{seed: level[seed] for seed in pair} for level in levels])
+        degrees = degrees_of_freedom([count] * len(levels), correlation=DENSE_ALIKE)
+        for few in itertools.combinations(seeds, count):
+            found = deviation([{seed: level[seed] for seed in few} for level in levels])
             estimate = at_most(found, degrees, 0.5)
             ratios.append(seeds_needed(estimate, HALF_A_POINT) / needed if found else 0.0)
             bounds.append(at_most(found, degrees) >= whole)
@@ -195,7 +204,9 @@ def results(folders: Sequence[Path]) -> dict[str, Any]:
             "test_half_width": None if test is None or not dense else test.half_width(mean(dense)),
             "tickets": spread(tickets),
             "methods": spread(of_methods(comparison)),
-            "planned": planned(tickets),
+            "planned": {
+                str(count): plans for count in PLANNED if (plans := planned(tickets, count))
+            },
             "seconds_a_seed": seconds_a_seed(comparison),
         }
     return found
@@ -229,42 +240,30 @@ def page(found: Mapping[str, Any], folders: Sequence[str]) -> str:
         "",
         "Differences are those of any two methods' tickets of the same level and seed.",
         "",
-        "## Can a plan from two seeds be trusted?",
+        "## Can a plan from a few seeds be trusted?",
         "",
-        "Of each method, a plan of how many seeds tell half a point was made from every two of its "
-        f"seeds, and held against the one from all of them. Near: within a factor of {FACTOR}. By "
+        "Of each method, a plan of how many seeds tell half a point was made from every two, three "
+        f"and five of its seeds, and held against the one from all of them. Near: within a factor of {FACTOR}. By "
         "theory: how often that would be if all differences were normal and those from all seeds "
         "were the truth. The bound is the upper one of the deviation that a plan gives beside it, "
         "which is to hold four times in five.",
         "",
         *table(
-            [
-                "comparison",
-                "seeds",
-                "plans",
-                "near",
-                "by theory",
-                "too few",
-                "too many",
-                "bound held",
-            ],
+            ["comparison", "planned from", "plans", *JUDGED_BY.values()],
             [
                 [
                     name,
-                    of["seeds"],
-                    of["planned"]["plans"],
-                    *(
-                        f"{of['planned'][what]:.0%}"
-                        for what in ("near", "near_by_theory", "too_few", "too_many", "bound_held")
-                    ),
+                    f"{count} of {of['seeds']}",
+                    plans["plans"],
+                    *(f"{plans[what]:.0%}" for what in JUDGED_BY),
                 ]
                 for name, of in found.items()
-                if of["planned"]
+                for count, plans in of["planned"].items()
             ],
         ),
         "",
-        "Of three seeds, all are hardly more than two, and each plan's two are among them: what "
-        "tells are the comparisons with more.",
+        "A plan's seeds are among those that it is held against: of three seeds in all, that tells "
+        "little; what tells are the comparisons with more.",
         "",
         "## Made by",
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import prac
 from prac.cli import main
 from prac.evaluation import LevelVerdict, TestSet, Trial, Trials, Verdict
-from prac.runs import Measure
+from prac.runs import ACCURACY, Measure
 from prac.search import Search
 
 PERPLEXITY = Measure("perplexity", higher_is_better=False)
@@ -26,9 +27,9 @@ def trials(*values: float) -> Trials:
 def verdict(
     *tickets: tuple[float, ...],
     dense: tuple[float, ...] = DENSE,
-    controls: tuple[dict[str, tuple[float, ...]], ...] = (),
+    controls: Sequence[Mapping[str, tuple[float, ...]]] = (),
     test: TestSet | None = None,
-    **more: Measure,
+    measure: Measure = ACCURACY,
 ) -> Verdict:
     """Return a verdict on tickets of levels from 1 on."""
     of_dense = trials(*dense)
@@ -41,7 +42,7 @@ def verdict(
             of_dense,
             {name: trials(*of) for name, of in named.items()},
             test=test,
-            **more,
+            measure=measure,
         )
         for index, values in enumerate((dense, *tickets))
         for named in ([{}, *controls][index] if controls else {},)
@@ -73,7 +74,8 @@ class TestPlan:
         of_tickets, of_shuffled = plan.spreads
         # Variances 0.0002 and 0; two levels that share dense runs are worth 1.6 degrees.
         assert of_tickets.found == pytest.approx(0.0001**0.5)
-        assert (of_tickets.levels, of_tickets.degrees) == ((1, 2), pytest.approx(1.6))
+        assert of_tickets.levels == (1, 2)
+        assert of_tickets.degrees == pytest.approx(1.6)
         assert (of_shuffled.what, of_shuffled.degrees) == ("shuffled", 2)
         assert of_shuffled.found == pytest.approx(0.0001**0.5)
         assert plan.trainings == 5
