@@ -243,10 +243,10 @@ def page(found: Mapping[str, Any], folders: Sequence[str]) -> str:
         "## Can a plan from a few seeds be trusted?",
         "",
         "Of each method, a plan of how many seeds tell half a point was made from every two, three "
-        f"and five of its seeds, and held against the one from all of them. Near: within a factor of {FACTOR}. By "
-        "theory: how often that would be if all differences were normal and those from all seeds "
-        "were the truth. The bound is the upper one of the deviation that a plan gives beside it, "
-        "which is to hold four times in five.",
+        "and five of its seeds, and held against the one from all of them. Near: within a factor "
+        f"of {FACTOR}. By theory: how often that would be if all differences were normal and those "
+        "from all seeds were the truth. The bound is the upper one of the deviation, which a plan "
+        "gives beside it, and which is to hold four times in five.",
         "",
         *table(
             ["comparison", "planned from", "plans", *JUDGED_BY.values()],
