@@ -261,11 +261,12 @@ def plan_seeds(verdict: Verdict, difference: float | None = None, *, jobs: int =
     Example:
         `prac.plan_seeds(prac.judge(search, Net, train, test=test, seeds=(0, 1))).needed`
     """
-    check_planned(verdict.seeds, [level.index for level in verdict.levels], verdict.search.path)
+    # A file may name more seeds than it has runs: what has no p has no spread.
+    tickets = [level for level in verdict.levels if level.p_value is not None]
+    check_planned(verdict.seeds, [level.index for level in tickets], verdict.search.path)
     difference = difference_for(verdict.measure, difference)
     if type(jobs) is not int or jobs < 1:
         raise PracError(f"jobs is {jobs!r}: expected a whole number of at least 1")
-    tickets = [level for level in verdict.levels if level.index]
     names = dict.fromkeys(name for level in tickets for name in level.controls)
     controls = (spread_of_control(n, [v for v in tickets if n in v.controls]) for n in names)
     trained = [trials for level in tickets for trials in (level.ticket, *level.controls.values())]

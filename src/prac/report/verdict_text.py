@@ -214,7 +214,10 @@ def sentences(verdict: Verdict) -> Iterator[str]:
 
 def _more_seeds(verdict: Verdict, sparse: list[LevelVerdict]) -> Iterator[str]:
     """Yield how many seeds would tell half a point, where that is more than there are."""
-    needed = spread_of_tickets(sparse).needed(HALF_A_POINT) if verdict.measure.is_share else None
+    levels = [level for level in sparse if level.p_value is not None]
+    if not levels or not verdict.measure.is_share:
+        return
+    needed = spread_of_tickets(levels).needed(HALF_A_POINT)
     if needed is not None and needed > len(verdict.seeds):
         yield (
             f"By how far these seeds lie apart, about {needed:,} would tell half a point: "
