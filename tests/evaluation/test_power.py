@@ -56,6 +56,10 @@ def test_seeds_are_enough_and_not_one_too_many(deviation, difference):
     assert seeds_needed(2 * deviation, difference) >= needed
 
 
+def test_there_is_an_end_to_seeds():
+    assert seeds_needed(1.0, 1e-300) == 2**60
+
+
 def test_what_does_not_vary_is_told_by_any_seeds():
     assert (detectable(0.0, 2), seeds_needed(0.0, 0.1)) == (0.0, 2)
 

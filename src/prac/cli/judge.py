@@ -103,7 +103,14 @@ def run(arguments: Sequence[str]) -> int:
             command, control = ("judge", *arguments), run_options.run_control
             work_ahead(command, recipe, options, progress, control, started=started)
 
-        from prac.evaluation import JUDGED, Judging, as_executed, find_rewind_point, judged_levels
+        from prac.evaluation import (
+            JUDGED,
+            MANY,
+            Judging,
+            as_executed,
+            find_rewind_point,
+            judged_levels,
+        )
 
         data, make_model, task = load_problem(recipe, options.workers, progress)
         train, val, test, config = data.train, data.val, data.test, recipe.train
@@ -138,10 +145,10 @@ def run(arguments: Sequence[str]) -> int:
                     found = _plan(found, options)
     _show(found, search, options)
     if options.plan and not options.json:
-        if found.needed is not None and found.needed > MANY:
-            print(f"next: more than {MANY} seeds are rarely worth it: plan a larger --difference")
-        elif found.next_seeds is not None:
+        if found.next_seeds is not None:
             print(f"next: {_judging(arguments, found.next_seeds)}")
+        elif found.needed is not None:
+            print(f"next: more than {MANY} seeds are rarely worth it: plan a larger --difference")
     return 0
 
 
@@ -179,9 +186,6 @@ def _plan(verdict: Verdict, options: Any) -> SeedPlan:
         difference /= verdict.measure.factor
     return plan_seeds(verdict, difference, jobs=options.jobs or 1)
 
-
-MANY = 100
-"""Seeds beyond which no command is told: they are not worth their time, and fill a screen."""
 
 OF_PLANS = ("--plan", "--difference", "--seeds", "--json")
 """What another command, which judges, does not take from one that plans."""

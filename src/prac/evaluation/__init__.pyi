@@ -9,6 +9,7 @@ from .judging import check_seeds as check_seeds
 from .judging import judge as judge
 from .judging import judged_levels as judged_levels
 from .planning import HALF_A_POINT as HALF_A_POINT
+from .planning import MANY as MANY
 from .planning import PLAN_FILE as PLAN_FILE
 from .planning import PLANNED as PLANNED
 from .planning import SeedPlan as SeedPlan

@@ -36,6 +36,9 @@ PLANNED = (0, 1)
 
 PLAN_FILE = "plan.json"
 
+MANY = 100
+"""Seeds beyond which none are named: they are rarely worth their time, and may be millions."""
+
 SHOWN = (2, 3, 5, 10, 20)
 """Numbers of seeds that a plan always shows."""
 
@@ -174,8 +177,11 @@ class SeedPlan:
 
     @property
     def next_seeds(self) -> tuple[int, ...] | None:
-        """The seeds to judge with: those planned from, and the smallest others; None if unknown."""
-        if self.needed is None:
+        """The seeds to judge with: those planned from, and the smallest others.
+
+        None where it is not known how many, or where they are more than anyone would name.
+        """
+        if self.needed is None or self.needed > MANY:
             return None
         others = (seed for seed in range(self.needed + len(self.seeds)) if seed not in self.seeds)
         return (*self.seeds, *others)[: max(self.needed, len(self.seeds))]

@@ -73,7 +73,8 @@ def seeds_needed(
         power: Likewise.
 
     Returns:
-        The fewest, 2 or more, with which `detectable` is no larger than the difference.
+        The fewest, 2 or more, with which `detectable` is no larger than the difference; no more
+        than 2**60, which nobody trains.
 
     Raises:
         ValueError: If a number is out of range.
@@ -88,7 +89,7 @@ def seeds_needed(
         return detectable(deviation, n, alpha=alpha, power=power) <= difference
 
     few, many = 1, 2
-    while not tells(many):
+    while many < 2**60 and not tells(many):
         few, many = many, 2 * many
     return _first(tells, few, many)
 
