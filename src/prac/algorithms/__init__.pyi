@@ -8,6 +8,7 @@ from .forgetting import ForgettingTable as ForgettingTable
 from .forgetting import forgettable as forgettable
 from .forgetting import hardest as hardest
 from .forgetting import hardest_first as hardest_first
+from .layerwise import smart_ratios as smart_ratios
 from .masks import Masks as Masks
 from .masks import density as density
 from .masks import kept as kept

@@ -1,6 +1,9 @@
 from .augment import Pipeline as Pipeline
 from .augment import to_device as to_device
 from .content import odd_rows as odd_rows
+from .corrupted import Corruption as Corruption
+from .corrupted import corrupted as corrupted
+from .corrupted import corrupted_fingerprint as corrupted_fingerprint
 from .examples import Examples as Examples
 from .examples import TensorExamples as TensorExamples
 from .examples import class_counts as class_counts
