@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,7 @@ def test_the_total_is_exact_and_each_layer_within_its_bounds(problem):
 def test_no_layer_keeps_a_larger_share_than_one_before_it_but_for_rounding(problem):
     sizes, kept, _ = problem
     found = [(of, size) for of, size in zip(smart_ratios(sizes, kept), sizes, strict=True) if size]
-    for (first, larger), (later, smaller) in zip(found, found[1:], strict=False):
+    for (first, larger), (later, smaller) in pairwise(found):
         assert Fraction(later - 1, smaller) <= Fraction(first + 1, larger)
 
 
@@ -43,7 +44,7 @@ def test_no_layer_keeps_a_larger_share_than_one_before_it_but_for_rounding(probl
 def test_where_nothing_is_cut_the_shares_are_in_proportion(sizes, data):
     count = len(sizes)
     ratios = [m * m + m for m in range(count, 0, -1)]
-    full = sum(map(lambda ratio, size: ratio * size, ratios, sizes))
+    full = sum(ratio * size for ratio, size in zip(ratios, sizes, strict=True))
     # The first layer's share is the largest: up to here it keeps less than all of itself.
     most = full // (count * count + count)
     kept = data.draw(st.integers(0, most))
