@@ -16,9 +16,10 @@ class Event:
             has ended), "scoring", "pruned" or "finished" in a search; "retrain", "epoch" and
             "retrained" in a retraining; in a judgement also "trial", "barrier" and "pool" (one is
             done, or read) and "trunk" (the dense network trains to a rewind point); "contest" (a
-            search is done or read) and "judging" (so is a ticket's training) in a comparison; in
-            all of them "step" (about four times a second within an epoch), "saved" (a state within
-            an epoch) and "note" (something a person should know).
+            search is done or read) in a comparison, and before controls on corrupted data;
+            "judging" (a ticket's training is done or read) in a comparison; in all of them "step"
+            (about four times a second within an epoch), "saved" (a state within an epoch) and
+            "note" (something a person should know).
         level: Prunings done so far.
         facts: What is known of it, by name.
     """

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import prac
+from prac.algorithms import smart_ratios
 from prac.evaluation.controls import CONTROLS, control_of, permuted
 
 
@@ -24,7 +25,7 @@ def ticket() -> prac.Ticket:
     return prac.Ticket(weights, masks, {"level": 3, "settings": {"rewind": "init"}})
 
 
-@pytest.mark.parametrize("name", CONTROLS)
+@pytest.mark.parametrize("name", ["reinitialised", "shuffled", "random"])
 def test_each_layer_keeps_as_many(ticket, name):
     control = control_of(ticket, name, make_net, 0)
     assert {n: int(m.sum()) for n, m in control.masks.items()} == {
@@ -59,6 +60,22 @@ def test_what_is_new_and_what_is_not(ticket):
     assert new(control_of(ticket, "reinitialised", make_net, 0)) == (False, True)
     assert new(control_of(ticket, "shuffled", make_net, 0)) == (True, False)
     assert new(control_of(ticket, "random", make_net, 0)) == (True, True)
+    assert new(control_of(ticket, "smart-ratio", make_net, 0)) == (True, True)
+
+
+@pytest.mark.parametrize("output_layer", [None, "2"])
+def test_smart_ratios_keep_as_many_altogether_by_their_rule(ticket, output_layer):
+    # As files have them: the order of names says nothing of the network's.
+    turned = prac.Ticket(ticket.weights, dict(reversed(ticket.masks.items())), ticket.provenance)
+    control = control_of(turned, "smart-ratio", make_net, 0, output_layer)
+    kept = sum(int(mask.sum()) for mask in ticket.masks.values())
+    wanted = smart_ratios([48, 24], kept, classifier=output_layer is not None)
+    found = [int(control.masks[name].sum()) for name in ("0.weight", "2.weight")]
+    assert found == wanted
+    assert output_layer is None or found[1] == 7, "30 % of the classifier"
+    assert (control.level, control.provenance["control"]) == (3, "smart-ratio")
+    assert not torch.equal(control.masks["0.weight"].flatten()[: wanted[0]], torch.ones(wanted[0]))
+    control.apply(make_net())
 
 
 @pytest.mark.parametrize("name", CONTROLS)
@@ -76,7 +93,7 @@ def test_a_maker_that_seeds_itself_is_told(ticket):
         torch.manual_seed(0)
         return make_net()
 
-    for name in ("reinitialised", "random"):
+    for name in ("reinitialised", "random", "smart-ratio"):
         with pytest.raises(prac.PracError, match=r"leave torch\.manual_seed out of it"):
             control_of(ticket, name, fixed, 0)
 

@@ -21,8 +21,18 @@ from prac.utils import printable
 if TYPE_CHECKING:
     from prac.evaluation import SeedPlan, Verdict
 
-CONTROL_OPTIONS = {"reinit": "reinitialised", "shuffle": "shuffled", "random": "random"}
+CONTROL_OPTIONS = {
+    "reinit": "reinitialised",
+    "shuffle": "shuffled",
+    "random": "random",
+    "smart_ratio": "smart-ratio",
+    "corrupt_labels": "corrupted-labels",
+    "corrupt_inputs": "corrupted-inputs",
+}
 """Controls by flag."""
+
+SANITY_OPTIONS = ("shuffle", "smart_ratio", "corrupt_labels", "corrupt_inputs")
+"""What --sanity stands for."""
 
 
 def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
@@ -37,6 +47,7 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
             "prac judge runs/quickstart-prac",
             "prac judge runs/quickstart-prac --levels 6,8 --seeds 0,1,2,3,4 --reinit",
             "prac judge runs/quickstart-prac --plan",
+            "prac judge runs/quickstart-prac --levels 8 --sanity",
             "prac judge runs/quickstart-prac --find-rewind-point",
         ),
     )
@@ -48,6 +59,16 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
     made.flag("reinit", "control: the same mask with re-initialised weights")
     made.flag("shuffle", "control: the mask shuffled within each layer")
     made.flag("random", "control: a random mask of the same layerwise densities, and new weights")
+    made.flag(
+        "smart-ratio",
+        "control: a random mask of as many weights, the first layers denser by a rule",
+    )
+    made.flag("corrupt-labels", "control: the mask of the same search on random labels")
+    made.flag("corrupt-inputs", "control: the mask of the same search on shuffled inputs")
+    made.flag(
+        "sanity",
+        "sanity checks: --shuffle, --smart-ratio, --corrupt-labels and --corrupt-inputs",
+    )
     made.flag("barriers", "error barrier between the first two seeds' networks of each level")
     made.flag(
         "pools",
@@ -86,10 +107,20 @@ def run(arguments: Sequence[str]) -> int:
     options, recipe = options_and_recipe(parser(own), arguments, JudgeRecipe)
     check_used(arguments, flat(recipe))
     _check_meant(options)
+    controls = _controls(options)
     if options.cache is not None:
         check_new(options.cache, "kept", "cache")  # Before any data is loaded.
     progress = Progress(quiet=options.quiet)
     with running(options, progress, started) as run_options:
+        from prac.evaluation import CORRUPTED
+
+        # Masks of searches on corrupted data are what several processes would all wait for.
+        searches_first = not set(controls).isdisjoint(CORRUPTED)
+
+        def have_ahead() -> None:
+            command, control = ("judge", *arguments), run_options.run_control
+            work_ahead(command, recipe, options, progress, control, started=started)
+
         if not is_ahead and not options.find_rewind_point:
             from prac.evaluation import PLANNED, SEEDS, check_seeds, judged_levels
 
@@ -100,8 +131,8 @@ def run(arguments: Sequence[str]) -> int:
             levels = judged_levels(search, options.levels)
             if options.plan:
                 _check_plan(options, levels, recipe, path)
-            command, control = ("judge", *arguments), run_options.run_control
-            work_ahead(command, recipe, options, progress, control, started=started)
+            if not searches_first:
+                have_ahead()
 
         from prac.evaluation import (
             JUDGED,
@@ -129,7 +160,6 @@ def run(arguments: Sequence[str]) -> int:
             with progress:
                 found: Any = find_rewind_point(dense, train, config, test=test, seed=seed, **given)
         else:
-            controls = tuple(of for flag, of in CONTROL_OPTIONS.items() if getattr(options, flag))
             asked = options.seeds, judged_levels(search, options.levels), controls
             shared = config, task, options.cache, run_options
             with progress:
@@ -138,6 +168,11 @@ def run(arguments: Sequence[str]) -> int:
                     judging.trials(*asked)
                     return 0
                 judging.check_pools(options.pools)
+                if searches_first:
+                    judging.search_corrupted(*asked[1:])
+            if searches_first:
+                have_ahead()
+            with progress:
                 judged = *asked, options.barriers, options.pools
                 # A plan's few seeds do not take the place of a verdict by more.
                 found = judging.verdict(*judged, write=not options.plan)
@@ -152,9 +187,16 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _controls(options: Any) -> tuple[str, ...]:
+    """Return the controls that are asked for, those of --sanity among them."""
+    asked = {flag for flag in CONTROL_OPTIONS if getattr(options, flag)}
+    asked |= set(SANITY_OPTIONS if options.sanity else ())
+    return tuple(of for flag, of in CONTROL_OPTIONS.items() if flag in asked)
+
+
 def _check_meant(options: Any) -> None:
     """Raise a PracError where an option is given that nothing would look at."""
-    for_verdict = ("levels", *CONTROL_OPTIONS, "barriers", "pools", "jobs", "plan")
+    for_verdict = ("levels", *CONTROL_OPTIONS, "sanity", "barriers", "pools", "jobs", "plan")
     unused = dict.fromkeys(for_verdict, "--find-rewind-point judges nothing")
     if not options.find_rewind_point:
         unused = {"points": "--find-rewind-point is not given"}

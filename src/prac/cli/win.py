@@ -90,9 +90,9 @@ def parser(defaults: Mapping[str, Any] | None = None) -> Parser:
         "controls",
         tuple[str, ...] | None,
         default=("reinitialised",),
-        help="what the ticket is held against in the end, or none: reinitialised, shuffled, random "
-        "(default: reinitialised)",
-        names=("reinitialised", "shuffled", "random"),
+        help="what the ticket is held against in the end, or none: reinitialised, shuffled, "
+        "random, smart-ratio (default: reinitialised)",
+        names=("reinitialised", "shuffled", "random", "smart-ratio"),
     )
     made.config_file()
     made.option("out", metavar="DIR", help="its folder (default: runs/win-NAME)")

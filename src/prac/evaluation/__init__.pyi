@@ -24,13 +24,16 @@ from .retraining import retrain as retrain
 from .retraining import told_by as told_by
 from .rewind_point import RewindPoint as RewindPoint
 from .rewind_point import find_rewind_point as find_rewind_point
+from .sanity import CORRUPTED as CORRUPTED
+from .sanity import SANITY as SANITY
+from .sanity import sanity as sanity
+from .statistics import RELIABLE as RELIABLE
 from .statistics import ROUNDING as ROUNDING
 from .statistics import half_width as half_width
 from .statistics import mean as mean
 from .statistics import worse as worse
 from .test_set import TestSet as TestSet
 from .verdict import JUDGED as JUDGED
-from .verdict import RELIABLE as RELIABLE
 from .verdict import Barrier as Barrier
 from .verdict import LevelVerdict as LevelVerdict
 from .verdict import Trial as Trial

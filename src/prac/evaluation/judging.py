@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,12 +13,14 @@ from prac.errors import PracError, check_listed, unknown_name
 from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import NOTHING_RIGHT, cached_barrier
 from prac.evaluation.controls import CONTROLS, MakeModel, control_of, initial_weights
+from prac.evaluation.corrupted_search import CorruptedSearch, check_repeatable
 from prac.evaluation.pools import cached_pool
 from prac.evaluation.retraining import told_by
+from prac.evaluation.sanity import CORRUPTED
 from prac.evaluation.verdict import JUDGED, Barrier, LevelVerdict, Trial, Trials, Verdict
 from prac.io import check_new, difference, read_environment, write_json
 from prac.runs import Ticket
-from prac.search import Search
+from prac.search import Search, planned
 from prac.training import CLASSIFICATION, Problem, RunKeywords, RunOptions, Runtime, Task
 from prac.utils import derive_seed
 
@@ -59,7 +61,8 @@ def judge(
         seeds: Of the trainings' order and augmentation; tickets, dense network and controls are
             trained with each of them.
         levels: Whose tickets are judged; all of the search by default.
-        controls: Of "reinitialised", "shuffled" and "random".
+        controls: Of "reinitialised", "shuffled", "random", "smart-ratio", "corrupted-labels" and
+            "corrupted-inputs". For the last two the search is repeated on corrupted data first.
         barriers: Whether to measure the error barrier between the first two seeds' networks.
         pools: Whether to average each ticket's trained networks with those of the next denser and
             the next sparser ticket judged, where that improves the validation metric (Lottery
@@ -84,8 +87,8 @@ def judge(
     wanted = judged_levels(search, levels)
     check_listed("controls", controls)
     for name in controls:
-        if name not in CONTROLS:
-            raise unknown_name("control", name, CONTROLS)
+        if name not in (known := (*CONTROLS, *CORRUPTED)):
+            raise unknown_name("control", name, known)
     options = RunOptions.of(run)
     if config is None:
         for name, value in own_code(search.settings).items():
@@ -201,17 +204,43 @@ class Judging:
                 "pass val=, or leave pools out"
             )
 
-    def note_other_data(self) -> None:
-        """Say so where data, task or network are not those of the search: that may be meant."""
+    def other_than_searched(self) -> Iterator[str]:
+        """Yield what of data, task and network is not the search's: that may be meant."""
         known = read_environment(self.search.path)
         old, total = self.problem.identity_of_old(), len(self.problem.train)
         if (count := known.get("examples", total)) != total:  # Of a search in the caller's loop.
-            told = difference("examples", count, total)
-            self.options.warn(f"{told} is not the search's: this is judged on something else")
+            yield difference("examples", count, total)
         for name, value in self.problem.identity().items():
             if (before := known.get(name, value)) not in (value, old.get(name, value)):
-                told = difference(name, before, value)
-                self.options.warn(f"{told} is not the search's: this is judged on something else")
+                yield difference(name, before, value)
+
+    def search_corrupted(self, levels: Sequence[int], controls: Sequence[str]) -> None:
+        """Have the searches that controls need, each only once, as far as the sparsest level.
+
+        Raises:
+            PracError: If the search cannot be repeated on corrupted data.
+        """
+        last = max(levels)
+        wanted = [CorruptedSearch(self.search, of) for of in CORRUPTED if of in controls and last]
+        if wanted:
+            names = [of.name for of in wanted]
+            check_repeatable(
+                self.search, names, self.config, next(self.other_than_searched(), None)
+            )
+        missing = [of for of in wanted if not of.has(last, self.problem)]
+        if missing:
+            names, took = [of.name for of in missing], self.search.cost(last).cost.iterations
+            plan = planned(self.problem, self.search.config)
+            most = sum(plan.level(level, plan.total).iterations for level in range(last))
+            self.options.note(
+                f"{', '.join(names)}: a search each comes first, up to ticket {last}; the run's "
+                f"own took {took:,} iterations, one on corrupted data, where little is easy, takes "
+                f"up to {most + plan.before_learning:,}"
+            )
+        for number, one in enumerate(missing, 1):
+            told = {"number": number, "of": len(missing), "method": one.name}
+            self.options.tell("contest", seed=one.seed, **told)
+            one.find(last, self.problem, self.make_model, self.options)
 
     def trials(
         self, seeds: Sequence[int], levels: Sequence[int], controls: Sequence[str]
@@ -221,7 +250,9 @@ class Judging:
         A seed after the other, and in each the dense network first, then the tickets, then the
         controls: what is stopped early has told the most.
         """
-        if {"reinitialised", "random"} & set(controls):  # Else refused once the others are trained.
+        if {"reinitialised", "random", "smart-ratio"} & set(
+            controls
+        ):  # Else refused once the others are trained.
             initial_weights(self.make_model, derive_seed("control"), self.search.tickets[0])
         keys: list[Key] = [(level, "ticket") for level in levels]
         keys += [(level, control) for control in controls for level in levels if level]
@@ -231,8 +262,11 @@ class Judging:
             what = f"ticket {level}" if name == "ticket" else f"{name} control of ticket {level}"
             self.options.tell("trial", level, number=number, of=len(todo), what=what, seed=seed)
             ticket = self.search.tickets[level]
-            if name != "ticket":
-                ticket = control_of(ticket, name, self.make_model, seed)
+            if name in CORRUPTED:
+                ticket = CorruptedSearch(self.search, name).control(ticket)
+            elif name != "ticket":
+                output = self.problem.output_layer
+                ticket = control_of(ticket, name, self.make_model, seed, output)
             runs[level, name].append(self.trial(ticket, seed))
             self.options.run_control.check(f"after {number} of {len(todo)} trainings")
         return {key: Trials(tuple(found)) for key, found in runs.items()}
@@ -288,7 +322,9 @@ class Judging:
         write: bool = True,
     ) -> Verdict:
         """Return what all trainings say, with barriers and pools if asked for, and write it."""
-        self.note_other_data()
+        for told in self.other_than_searched():
+            self.options.warn(f"{told} is not the search's: this is judged on something else")
+        self.search_corrupted(levels, controls)
         for line in self.problem.notices():
             self.options.warn(line)
         rewind = Rewind.parse(str(self.search.settings.get("rewind", "init")))

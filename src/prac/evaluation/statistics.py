@@ -12,6 +12,9 @@ from collections.abc import Sequence
 ROUNDING = 1e-12
 """Differences below this share of the numbers compared are those of floating point."""
 
+RELIABLE = 0.05
+"""With a p-value below this, one is reliably worse than the other."""
+
 
 def mean(values: Sequence[float]) -> float:
     """Return the mean of at least one number.

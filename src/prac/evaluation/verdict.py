@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prac import retired
 from prac.errors import PracError
 from prac.evaluation.definition import definition
+from prac.evaluation.sanity import sanity
 from prac.evaluation.shown import (
     barrier_in_short,
     level_in_short,
@@ -19,7 +20,7 @@ from prac.evaluation.shown import (
     verdict_html,
     verdict_in_short,
 )
-from prac.evaluation.statistics import ROUNDING, deviation, half_width, mean, worse
+from prac.evaluation.statistics import RELIABLE, ROUNDING, deviation, half_width, mean, worse
 from prac.evaluation.test_set import TestSet
 from prac.io import Fields, damaged, read_dataclass, read_json, stored
 from prac.runs import ACCURACY, Measure
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 JUDGED = "judged"
 """Where a run folder keeps what was judged."""
-
-RELIABLE = 0.05
-"""A ticket with a p-value below this is reliably worse than dense."""
 
 STABLE_BARRIER = 0.02
 """Two networks with a lower error barrier are linearly connected (Frankle et al. 2020)."""
@@ -269,6 +267,7 @@ class LevelVerdict:
                 }
                 for name, trials in self.controls.items()
             },
+            "sanity": sanity(self),
             "barrier": None if self.barrier is None else self.barrier.to_json(),
             "pooled": None if self.pooled is None else self.pooled.to_json(self.measure),
         }

@@ -281,6 +281,8 @@ def _is_kept(entry: Path) -> bool:
     if re.fullmatch(r"(trunk-)?[0-9a-f]{24}", entry.name):
         # People's pictures are sorted into folders of such names too.
         return any((entry / name).is_file() for name in _BEGUN)
+    if entry.name in ("corrupted-labels", "corrupted-inputs") and entry.parent.name == "judged":
+        return _is_search_or_comparison(entry) or (entry / ".lock").is_file()
     kind = _named(entry)
     return kind in ("barrier", "pool", "verdict", "rewind_point", "plan") and _says(entry, kind)
 

@@ -15,6 +15,7 @@ BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
 )  # fmt: skip
 GREY = "#8A8A8A"
+INDIGO = "#785EF0"  # For a seventh kind of thing; IBM's, beside which the others can be told too.
 PALETTE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 HEIGHT = 260
 EDGE = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,15 @@ from prac.evaluation import (
     HALF_A_POINT,
     RELIABLE,
     ROUNDING,
+    SANITY,
     LevelVerdict,
-    Trials,
     Verdict,
     definition,
     listed,
     spread_of_tickets,
     wins,
 )
+from prac.report.sanity_text import is_checked, reached, sanity_table
 from prac.report.tables import ALL, cell, new_table
 from prac.runs import ACCURACY, Measure
 
@@ -51,6 +52,14 @@ AS_GOOD = {
     ),
     "shuffled": "which weights are kept does not matter there, only how many each layer keeps",
     "random": "the search bought nothing there beyond how many weights each layer keeps",
+    "smart-ratio": (
+        "the search bought nothing there that a random mask with layerwise densities by a rule, "
+        "for which no data is looked at, would not have"
+    ),
+    "corrupted-labels": "the search did not need the labels there: on random ones it finds as much",
+    "corrupted-inputs": (
+        "the search did not need the inputs there as they are: on shuffled ones it finds as much"
+    ),
 }
 """What it means that a control does as well as the ticket."""
 
@@ -58,7 +67,16 @@ WORSE = {
     "reinitialised": "the weights that the ticket starts from matter",
     "shuffled": "which weights are kept matters",
     "random": "the ticket is worth more than its layerwise densities",
+    "smart-ratio": "the ticket is worth more than a random mask by a rule for layerwise densities",
+    "corrupted-labels": "the mask takes something from the labels",
+    "corrupted-inputs": "the mask takes something from the inputs",
 }
+
+MOST_CHANGED = (
+    *("smart-ratio", "random", "shuffled"),
+    *("corrupted-inputs", "corrupted-labels", "reinitialised"),
+)
+"""Controls, the one first of which the least is the ticket's."""
 """What it means that it does not."""
 
 COARSE = 0.01
@@ -71,8 +89,10 @@ SCATTER = 0.02
 def verdict_text(verdict: Verdict) -> RenderableType:
     """Return a verdict laid out for a person, for 80 columns and more."""
     tables = [levels_table(verdict)]
-    if any(level.controls for level in verdict.levels):
-        tables.append(controls_table(verdict))
+    if controls := controls_in_table(verdict):
+        tables.append(controls_table(verdict, controls))
+    if is_checked(verdict):
+        tables.append(sanity_table(verdict))
     means = Text(meaning(verdict.measure), style="dim")
     told = (Text(f"\n{line}") for line in sentences(verdict))
     return Group(Text(headline(verdict)), *tables, means, *told)
@@ -97,7 +117,7 @@ def headline(verdict: Verdict) -> str:
 def beside_dense(level: LevelVerdict) -> str:
     """Return what a ticket reaches and what the dense network does, named."""
     measure = level.measure
-    ticket, dense = (value_text(of, measure) + measure.unit for of in (level.ticket, level.dense))
+    ticket, dense = (reached(of, measure) + measure.unit for of in (level.ticket, level.dense))
     return f"test {measure.name}{measure.direction} {ticket}, dense {dense}"
 
 
@@ -120,7 +140,7 @@ def doubts(level: LevelVerdict) -> Iterator[str]:
     if level.is_reliably_worse:
         yield f"it is reliably worse, seed by seed (p = {level.p_value:.3f})"
     # The control that changes most comes first: if it does as well, so much less was found.
-    names = [n for n in ("random", "shuffled", "reinitialised") if n in level.as_good_controls]
+    names = [name for name in MOST_CHANGED if name in level.as_good_controls]
     if names:
         measure = level.measure
         values = ", ".join(measure.number(level.controls[name].mean) for name in names)
@@ -275,7 +295,7 @@ def levels_table(verdict: Verdict) -> Table:
         if has_barriers:
             row.append("-" if level.barrier is None else f"{100 * level.barrier.height:.2f}")
         if has_pools:
-            row.append("-" if level.pooled is None else value_text(level.pooled, measure))
+            row.append("-" if level.pooled is None else reached(level.pooled, measure))
         table.add_row(*row, level.verdict)
     table.caption = (
         f"test: {measure.mean} {measure.name}{measure.direction} ± half the width of its 95 % "
@@ -291,20 +311,26 @@ def level_cells(level: LevelVerdict, unknown: str = "-") -> list[str]:
     return [
         str(level.index),
         f"{level.density:.2%}",
-        value_text(level.ticket, level.measure),
+        reached(level.ticket, level.measure),
         level.measure.difference(level.difference) if level.index else unknown,
         cell(level.p_value, ".3f", unknown=unknown),
     ]
 
 
-def controls_table(verdict: Verdict) -> Table:
+def controls_in_table(verdict: Verdict) -> list[str]:
+    """Return the controls that stand beside their tickets, and not among the sanity checks."""
+    names = dict.fromkeys(name for level in verdict.levels for name in level.controls)
+    checks = SANITY if is_checked(verdict) else ()
+    return [name for name in names if name not in checks]
+
+
+def controls_table(verdict: Verdict, names: Sequence[str]) -> Table:
     """Return a line a level: the ticket beside its controls."""
-    names = list(next(level.controls for level in verdict.levels if level.controls))
     table = new_table("level", "ticket", *names)
     for level in verdict.levels:
         if level.controls:
             cells = [control_text(level, name, otherwise="  ") for name in names]
-            table.add_row(str(level.index), value_text(level.ticket, level.measure), *cells)
+            table.add_row(str(level.index), reached(level.ticket, level.measure), *cells)
     table.caption = "=: the control does as well as the ticket, within one standard deviation of it"
     return table
 
@@ -312,13 +338,7 @@ def controls_table(verdict: Verdict) -> Table:
 def control_text(level: LevelVerdict, name: str, otherwise: str = "") -> str:
     """Return what a control reaches, marked where it does as well as the ticket."""
     mark = " =" if level.within_one_std(name) else otherwise
-    return value_text(level.controls[name], level.measure) + mark
-
-
-def value_text(trials: Trials, measure: Measure) -> str:
-    """Return a metric's mean with its interval, without a unit."""
-    half = trials.half_width
-    return measure.number(trials.mean) + ("" if half is None else f" ±{measure.size(half)}")
+    return reached(level.controls[name], level.measure) + mark
 
 
 def rewind_point_text(point: RewindPoint) -> RenderableType:

@@ -13,13 +13,13 @@ from rich.text import Text
 from prac.config import Recipe, flat
 from prac.evaluation import LevelVerdict
 from prac.report.comparison_text import short
+from prac.report.sanity_text import reached
 from prac.report.tables import new_table
 from prac.report.verdict_text import (
     beside_dense,
     control_text,
     doubts,
     meaning_of_one,
-    value_text,
 )
 from prac.runs import ACCURACY, Cost
 from prac.utils import printable
@@ -200,7 +200,7 @@ def tried_note(win: Win) -> str:
 def _controls_table(level: LevelVerdict) -> Table:
     table = new_table("level", "ticket", *level.controls)
     cells = [control_text(level, name, otherwise="  ") for name in level.controls]
-    table.add_row(str(level.index), value_text(level.ticket, level.measure), *cells)
+    table.add_row(str(level.index), reached(level.ticket, level.measure), *cells)
     table.caption = "=: the control does as well as the ticket, within one standard deviation of it"
     return table
 

@@ -14,6 +14,9 @@ KIND_COLOURS = {
     "reinitialised": vega.PINK,
     "shuffled": vega.GREEN,
     "random": vega.ORANGE,
+    "smart-ratio": vega.YELLOW,
+    "corrupted-labels": vega.SKY,
+    "corrupted-inputs": vega.INDIGO,
 }
 """Of tickets and their controls, in the order of the legend."""
 

@@ -15,9 +15,17 @@ from prac.report.html.facts import RunFacts
 from prac.report.html.gallery import Gallery
 from prac.report.html.words import answer, numbers
 from prac.report.pictures import renderer
+from prac.report.sanity_text import OUTCOMES, checked_rows, columns, is_checked
 from prac.report.tables import LONG, cell
 from prac.report.vega import Chart
-from prac.report.verdict_text import AS_GOOD, control_text, level_cells, meaning, sentences
+from prac.report.verdict_text import (
+    AS_GOOD,
+    control_text,
+    controls_in_table,
+    level_cells,
+    meaning,
+    sentences,
+)
 from prac.runs import ACCURACY
 from prac.utils import printable
 
@@ -114,7 +122,8 @@ def _judged(facts: RunFacts) -> Iterator[str]:
     if facts.verdict is None:
         return
     levels = facts.verdict.levels
-    controls = [name for name in AS_GOOD if any(name in level.controls for level in levels)]
+    shown = controls_in_table(facts.verdict)
+    controls = [name for name in AS_GOOD if name in shown]
     rows = [
         [
             *level_cells(level, unknown=""),
@@ -133,9 +142,15 @@ def _judged(facts: RunFacts) -> Iterator[str]:
     name = "" if measure == ACCURACY else f"{measure.name}{measure.direction}, "
     unit = "in points" if measure.is_share else measure.vs_dense
     notes = [f"Test: {name}{mean if count > 1 else 'of one run each'}", f"vs dense: {unit}"]
-    if any(level.within_one_std(name) for level in levels for name in level.controls):
+    if any(
+        name in level.controls and level.within_one_std(name) for level in levels for name in shown
+    ):
         notes.append("=: the control does as well as its ticket, within a standard deviation of it")
     yield f'<p class="note">{text("; ".join(notes))}. {text(meaning(measure))}</p>'
+    if is_checked(facts.verdict):
+        yield "<h2>Sanity checks</h2>"
+        yield from table(columns(measure), checked_rows(facts.verdict))
+        yield f'<p class="note">Sanity checks of Su et al. (2020); {text(OUTCOMES)}.</p>'
     meanings = list(sentences(facts.verdict))
     if meanings:
         yield "<h2>What the figures mean</h2>"
