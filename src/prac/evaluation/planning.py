@@ -22,9 +22,9 @@ from prac.evaluation.power import (
     pooled_deviation,
     seeds_needed,
 )
-from prac.evaluation.statistics import mean
+from prac.evaluation.statistics import RELIABLE, mean
 from prac.evaluation.test_set import TestSet
-from prac.evaluation.verdict import RELIABLE, LevelVerdict, Trials, Verdict
+from prac.evaluation.verdict import LevelVerdict, Trials, Verdict
 from prac.runs import Measure, read_retraining
 from prac.utils import brief, counted_as
 

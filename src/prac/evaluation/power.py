@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from prac.evaluation.statistics import ROUNDING, deviation
-from prac.evaluation.verdict import RELIABLE
+from prac.evaluation.statistics import RELIABLE, ROUNDING, deviation
 
 POWER = 0.8
 """How often a test is to tell a difference that there is; Cohen's convention (1988)."""
