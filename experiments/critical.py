@@ -42,6 +42,9 @@ Array = NDArray[Any]
 NAME = "critical"
 FASHION = "/usr/share/datasets/fashion-mnist"
 METHODS = "prac,random-subset@prac,imp@prac"
+LIGHT_METHODS = f"{METHODS},prac-light,random-subset@prac-light,imp@prac-light"
+"""Also at a twentieth of the cost, the dense network seeing a tenth of the data: for schedules of
+which a twentieth is more than the way to the rewind point."""
 ANIMALS = (2, 3, 4, 5, 6, 7)
 """CIFAR-10's classes that are animals; the others are vehicles."""
 
@@ -75,6 +78,7 @@ class Problem:
         noise: Share of the labels of training and validation that are another class's.
         is_binary: Whether the classes are only animals and vehicles, of CIFAR-10.
         seeds: As `prac compare` takes them.
+        methods: As it takes them.
     """
 
     title: str
@@ -83,6 +87,7 @@ class Problem:
     noise: float = 0.0
     is_binary: bool = False
     seeds: str = SEEDS
+    methods: str = METHODS
 
     @property
     def data(self) -> str:
@@ -136,7 +141,9 @@ def _problems() -> Iterator[tuple[str, Problem]]:
     for name, (title, source, options, seeds, shares) in kinds.items():
         for noise in shares:
             suffix, told = (f"-{100 * noise:.0f}", f", {noise:.0%} noise") if noise else ("", "")
-            yield name + suffix, Problem(title + told, source, options, noise, seeds=seeds)
+            methods = LIGHT_METHODS if LENET in options else METHODS
+            problem = Problem(title + told, source, options, noise, seeds=seeds, methods=methods)
+            yield name + suffix, problem
     binary = RESNET.format(16, 2, 10000) + " --flip"
     title = "animals or vehicles of CIFAR-10 at 16 x 16, ResNet-8"
     yield "cifar-binary", Problem(title, "cifar10", binary, is_binary=True)
@@ -211,7 +218,7 @@ def made(problem: Problem, data: str, runs: str) -> Path:
 def command(name: str, data: str, runs: str) -> list[str]:
     """Return the `prac compare` command of a problem."""
     problem = PROBLEMS[name]
-    options = ["--data", data, "--methods", METHODS, "--seeds", problem.seeds]
+    options = ["--data", data, "--methods", problem.methods, "--seeds", problem.seeds]
     return [
         "prac",
         "compare",
@@ -232,13 +239,16 @@ def family(problem: Problem) -> str:
 def shown(folder: Path, wrong: Array | None) -> dict[str, float | None]:
     """Return what a search showed: shares forgotten and never learned, and what its last set is.
 
+    The shares are of the examples that level 0 saw.
+
     Args:
         folder: Of a PrAC search.
         wrong: Which examples of the data file have a wrong label; None where none has.
     """
     examples, _ = read_tensors(folder / "levels" / "00" / "examples.safetensors", "examples")
-    learned = examples["learned"]
-    forgotten = ~learned | (examples["events"] > 0)
+    members = examples["members"]
+    learned, events = examples["learned"][members], examples["events"][members]
+    forgotten = ~learned | (events > 0)
     last = Subset.load(max(folder.glob("levels/*/subset.safetensors")))
     share = None if wrong is None else float(wrong[last.source_indices.numpy()].mean())
     return {
@@ -261,7 +271,7 @@ def results_of(name: str, runs: str) -> dict[str, Any] | None:
         clean = PROBLEMS[name.rpartition("-")[0]].data
         noisy, right = (np.load(data / one)["y_train"] for one in (problem.data, clean))
         wrong = noisy != right
-    methods = METHODS.split(",")
+    methods = problem.methods.split(",")
     values = {
         method: {
             str(level): [ticket.value for ticket in comparison.tickets(method, level)]
@@ -273,6 +283,7 @@ def results_of(name: str, runs: str) -> dict[str, Any] | None:
     if any(len(of) != wanted for by_level in values.values() for of in by_level.values()):
         return None
     tickets = comparison.of("prac")[0].tickets
+    ours = [method for method in methods if "@" not in method]
     return {
         "title": problem.title,
         "family": family(problem),
@@ -281,9 +292,12 @@ def results_of(name: str, runs: str) -> dict[str, Any] | None:
         "command": " ".join(command(name, f"DIR/{problem.data}", "runs")),
         "densities": {str(ticket.level): ticket.density for ticket in tickets},
         "values": values,
-        "shown": [
-            shown(folder / "runs" / "prac" / f"seed-{seed}", wrong) for seed in comparison.seeds
-        ],
+        "shown": {
+            method: [
+                shown(folder / "runs" / method / f"seed-{seed}", wrong) for seed in comparison.seeds
+            ]
+            for method in ours
+        },
     }
 
 

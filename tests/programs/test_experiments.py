@@ -201,8 +201,9 @@ class TestCritical:
 
     def test_a_problem_is_run_and_told(self, tmp_path, monkeypatch):
         small = "--model lenet_300_100 --layers linear --levels 2 --judged 2 --epochs 3"
+        both = "prac,random-subset@prac,imp@prac,prac-light,random-subset@prac-light,imp@prac-light"
         problems = {
-            "digits": critical.Problem("digits", "digits", small, seeds="0,1"),
+            "digits": critical.Problem("digits", "digits", small, seeds="0,1", methods=both),
             "digits-20": critical.Problem("noisy", "digits", small, noise=0.2, seeds="0,1"),
         }
         monkeypatch.setattr(critical, "PROBLEMS", problems)
@@ -210,7 +211,8 @@ class TestCritical:
         critical.main(["--data", str(tmp_path), "--runs", str(tmp_path / "runs")])
         found = pages.read("critical")["problems"]
         assert list(found) == ["digits", "digits-20"]
-        right, noisy = (found[name]["shown"] for name in found)
+        right, noisy = (found[name]["shown"]["prac"] for name in found)
+        assert set(found["digits"]["shown"]) == {"prac", "prac-light"}
         assert all(of["mislabelled"] is None and 0 < of["forgotten"] <= 1 for of in right)
         # What has a wrong label is learned last: more of it is in the sets than of the data.
         assert all(of["mislabelled"] > 0.2 for of in noisy)
