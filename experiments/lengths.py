@@ -31,15 +31,15 @@ from prac.search import Search
 
 NAME = "lengths"
 
-BUDGETS = (0.1, 0.2, 0.3, 0.5, 0.75)
+BUDGETS = (0.1, 0.3, 0.5)
 """Shares of the full length; all of it besides."""
 FULL = "prac:stop-rule=never"
 SEEDS = "10,11,12"
 PROBLEMS = {
     "digits": ("10,11,12,13,14,15,16,17,18,19", ("init", "iteration:10", "epoch:1", "epoch:4")),
     "mnist": (SEEDS, ("init", "iteration:100", "epoch:1", "epoch:2")),
-    "fashion": (SEEDS, ("init", "iteration:100", "epoch:1", "epoch:2")),
-    "cifar": (SEEDS, ("init", "iteration:26", "epoch:1", "epoch:2", "epoch:4")),
+    "fashion": (SEEDS, ("init", "epoch:1")),
+    "cifar": (SEEDS, ("init", "epoch:1", "epoch:2", "epoch:4")),
 }
 """Seeds and rewind points by problem."""
 
