@@ -41,10 +41,23 @@ Array = NDArray[Any]
 
 NAME = "critical"
 FASHION = "/usr/share/datasets/fashion-mnist"
-METHODS = "prac,random-subset@prac,imp@prac"
-LIGHT_METHODS = f"{METHODS},prac-light,random-subset@prac-light,imp@prac-light"
-"""Also at a twentieth of the cost, the dense network seeing a tenth of the data: for schedules of
-which a twentieth is more than the way to the rewind point."""
+SHORT, SHORTER = "prac:level-budget=0.2", "prac:level-budget=0.1"
+"""PrAC with levels of a fifth of their length, and of a tenth."""
+
+
+def with_rivals(*methods: str) -> str:
+    """Return methods, each with random sets and all data at its cost, as `prac compare` takes them.
+
+    >>> with_rivals("prac")
+    'prac,random-subset@prac,imp@prac'
+    """
+    rivals = ("{}", "random-subset@{}", "imp@{}")
+    return ",".join(name.format(method) for method in methods for name in rivals)
+
+
+METHODS = with_rivals("prac", SHORT)
+LENET_METHODS = with_rivals("prac", SHORTER, "prac-light")
+"""`prac-light` needs schedules of which a twentieth is more than the way to the rewind point."""
 ANIMALS = (2, 3, 4, 5, 6, 7)
 """CIFAR-10's classes that are animals; the others are vehicles."""
 
@@ -143,7 +156,7 @@ def _problems() -> Iterator[tuple[str, Problem]]:
     for name, (title, source, options, seeds, shares) in kinds.items():
         for noise in shares:
             suffix, told = (f"-{100 * noise:.0f}", f", {noise:.0%} noise") if noise else ("", "")
-            methods = LIGHT_METHODS if LENET in options else METHODS
+            methods = LENET_METHODS if LENET in options else METHODS
             problem = Problem(title + told, source, options, noise, seeds=seeds, methods=methods)
             yield name + suffix, problem
     binary = RESNET.format(16, 2, 10000) + " --flip"

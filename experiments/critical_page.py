@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,14 @@ from prac.report.vega import BLUE, GREEN, GREY, ORANGE, PINK, YELLOW, by_name, l
 
 RIVALS = {"random-subset": "random sets of their size", "imp": "all data"}
 """What PrAC's sets are held against, level by level trained as long as they were."""
+
+LENGTHS = {
+    "prac": "Levels of whole length",
+    "prac:level-budget=0.2": "Levels of a fifth of it",
+    "prac:level-budget=0.1": "Levels of a tenth",
+    "prac-light": "A twentieth, the dense network on a tenth of the data",
+}
+"""What is held against its rivals, by method."""
 
 FAMILIES = {
     "digits": BLUE,
@@ -97,13 +106,10 @@ def page(results: Mapping[str, Any]) -> str:
         "",
         "Numbers at points: label noise. Lines: 95 % intervals.",
         "",
-        *table(HEAD, _rows(results, "prac")),
-        "",
-        "And at a twentieth of the cost, with `prac-light`: the dense network sees a tenth of the "
-        "data, and levels are cut short. Of its examples it has forgotten more:",
-        "",
-        *table(HEAD, _rows(results, "prac-light")),
-        "",
+        *itertools.chain.from_iterable(
+            [f"## {about}", "", *table(HEAD, _rows(results, method)), ""]
+            for method, about in LENGTHS.items()
+        ),
         "## Made by",
         "",
         f"`python -m experiments.critical --data DIR`; {machine['threads']} torch thread, "
@@ -127,7 +133,6 @@ def _panel(results: Mapping[str, Any], rival: str, about: str) -> dict[str, Any]
         for method, shown in problem["shown"].items():
             found = differences(problem, method, rival, sparsest(problem))
             centre, width = 100 * mean(found), 100 * (half_width(found) or 0.0)
-            what = "at a twentieth (prac-light)" if method == "prac-light" else problem["network"]
             rows.append(
                 {
                     "forgotten": 100 * mean([of["forgotten"] for of in shown]),
@@ -135,15 +140,15 @@ def _panel(results: Mapping[str, Any], rival: str, about: str) -> dict[str, Any]
                     "low": centre - width,
                     "high": centre + width,
                     "family": problem["family"],
-                    "what": what,
+                    "what": LENGTHS[method],
                     "noise": f"{problem['noise']:.0%}" if problem["noise"] else "",
                 }
             )
     x = quantity("forgotten", "examples that level 0 forgot or never learned, %")
     y = quantity("points", f"PrAC less {about}, points")
     colour = by_name("family", list(FAMILIES), color=list(FAMILIES.values()))
-    kinds = list(dict.fromkeys(row["what"] for row in rows))
-    looks = ["circle", "triangle-up", "square", "diamond"][: len(kinds)]
+    kinds = list(LENGTHS.values())
+    looks = ["circle", "square", "diamond", "triangle-up"]
     zero = layer({"type": "rule", "color": GREY}, {"y": {"datum": 0}})
     spans = layer(
         {"type": "rule", "opacity": 0.4},

@@ -201,7 +201,7 @@ class TestCritical:
 
     def test_a_problem_is_run_and_told(self, tmp_path, monkeypatch):
         small = "--model lenet_300_100 --layers linear --levels 2 --judged 2 --epochs 3"
-        both = "prac,random-subset@prac,imp@prac,prac-light,random-subset@prac-light,imp@prac-light"
+        both = critical.with_rivals("prac", "prac:level-budget=0.2", "prac-light")
         problems = {
             "digits": critical.Problem("digits", "digits", small, seeds="0,1", methods=both),
             "digits-20": critical.Problem("noisy", "digits", small, noise=0.2, seeds="0,1"),
@@ -212,7 +212,7 @@ class TestCritical:
         found = pages.read("critical")["problems"]
         assert list(found) == ["digits", "digits-20"]
         right, noisy = (found[name]["shown"]["prac"] for name in found)
-        assert set(found["digits"]["shown"]) == {"prac", "prac-light"}
+        assert set(found["digits"]["shown"]) == {"prac", "prac:level-budget=0.2", "prac-light"}
         assert all(of["mislabelled"] is None and 0 < of["forgotten"] <= 1 for of in right)
         # What has a wrong label is learned last: more of it is in the sets than of the data.
         assert all(of["mislabelled"] > 0.2 for of in noisy)
