@@ -100,7 +100,7 @@ def page(results: Mapping[str, Any]) -> str:
         "(CET), *last set* the share that the last level's set holds, and in brackets how many of "
         "it have a wrong label. Label noise is in training and validation labels alone. "
         "Differences are means over seeds with half of their 95 % intervals; p is of a paired, "
-        "one-sided t test that PrAC is no better, each by itself. Three seeds, for digits thirty.",
+        "one-sided t test that PrAC is no better, each by itself. Three seeds, for digits fifteen.",
         "",
         "![PrAC's advantage by the share of examples forgotten](critical.svg)",
         "",
