@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from experiments.pages import percent, spread, table
+from experiments.pages import chance, percent, spread, table
 from prac.evaluation import half_width, mean, worse
 from prac.report.pictures import panels
 from prac.report.vega import BLUE, GREEN, GREY, ORANGE, PINK, YELLOW, by_name, layer, quantity
@@ -51,7 +51,7 @@ def points(found: Sequence[float]) -> str:
     """
     p_value = worse([0.0] * len(found), found)
     width = half_width(found) or 0.0
-    return f"{100 * mean(found):+.2f} ± {100 * width:.2f} (p {p_value:.2g})"
+    return f"{100 * mean(found):+.2f} ± {100 * width:.2f} (p {chance(p_value)})"
 
 
 def _rows(results: Mapping[str, Any], method: str) -> Iterable[list[str]]:

@@ -150,7 +150,7 @@ def _less(values: Sequence[float], other: Sequence[float]) -> str:
     """Return a difference by seed in points, with how likely by chance it is so low."""
     differences = [one - of for one, of in zip(values, other, strict=True)]
     width = 100 * (half_width(differences) or 0.0)
-    return f"{100 * mean(differences):+.2f} ± {width:.2f} (p {worse(values, other):.2g})"
+    return f"{100 * mean(differences):+.2f} ± {width:.2f} (p {pages.chance(worse(values, other))})"
 
 
 def _section(problem: Mapping[str, Any]) -> list[str]:

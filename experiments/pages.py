@@ -42,6 +42,15 @@ def spread(values: Sequence[float], *, factor: float = 1.0, digits: int = 0) -> 
     return text if width is None else f"{text} ± {factor * width:,.{digits}f}"
 
 
+def chance(p_value: float | None) -> str:
+    """Return a p-value as pages have it; a dash where there is none.
+
+    >>> chance(0.0123), chance(None)
+    ('0.012', '-')
+    """
+    return "-" if p_value is None else f"{p_value:.2g}"
+
+
 def percent(values: Sequence[float]) -> str:
     """Return shares as a mean in per cent with half of its interval."""
     return spread(values, factor=100, digits=2)

@@ -149,7 +149,7 @@ def _against(searches: Mapping[str, list[dict[str, Any]]], kind: str, other: str
     width = 100 * (half_width(differences) or 0.0)
     tests = (worse(ours, theirs), worse(theirs, ours))
     told = f"{100 * mean(differences):+.2f} ± {width:.2f}"
-    return [f"{kind} less {other}", told, *(f"{p_value:.2g}" for p_value in tests)]
+    return [f"{kind} less {other}", told, *map(pages.chance, tests)]
 
 
 def _section(problem: Problem, searches: Mapping[str, list[dict[str, Any]]]) -> list[str]:

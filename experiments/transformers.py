@@ -133,7 +133,7 @@ def _section(name: str, found: Mapping[str, Any]) -> list[str]:
             ahead = sum((one > of) == higher and one != of for one, of in pairs)
             p_value = worse(values[key], ours, higher_is_better=higher)
             where = f"at {found['densities'][str(level)]:.1%}, the ticket over {other}"
-            claims.append([where, f"{ahead} of {len(pairs)}", f"{p_value:.2g}"])
+            claims.append([where, f"{ahead} of {len(pairs)}", pages.chance(p_value)])
     what = f"{metric['name']}, %" if is_share else metric["name"]
     better = "higher" if higher else "lower"
     sets = ", ".join(f"{size:,}" for size in found["sets"][0])

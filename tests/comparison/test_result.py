@@ -173,7 +173,7 @@ class TestRivalry:
         assert "better" not in text
 
     def test_a_control_that_is_better_with_every_seed_is_reliably_better(self):
-        text = said(0.91, 0.92, 0.93)
+        text = said(0.91, 0.92, 0.931)
         assert "as well as" in text
         assert "even reliably better than prac at level 1" in text
 

@@ -125,6 +125,7 @@ class TestPlan:
             (verdict(), {}, "runs/x: only the dense network is judged"),
             (verdict((0.89, 0.93)), {"difference": 0.0}, "difference is 0.0: expected more than 0"),
             (verdict((0.89, 0.93)), {"difference": float("nan")}, "difference is nan"),
+            (verdict((0.89, 0.93)), {"difference": 50}, "of a share: expected at most 1"),
             (verdict((0.89, 0.93)), {"jobs": 0}, "jobs is 0: expected a whole number"),
         ],
     )
@@ -188,6 +189,10 @@ class TestCommand:
         [
             ("--plan --seeds 4", "seeds are [4]: one tells nothing of the spread"),
             ("--plan --levels 0", "run: only the dense network is judged"),
+            (
+                "--sanity --levels 0",
+                "only the dense network is judged, and controls are of tickets",
+            ),
             ("--plan --find-rewind-point", "--plan is given but not used"),
             ("--plan --barriers", "--barriers is given but not used: --plan gives no verdict"),
             ("--plan --pools", "--pools is given but not used: --plan gives no verdict"),

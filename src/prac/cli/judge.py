@@ -122,13 +122,14 @@ def run(arguments: Sequence[str]) -> int:
             work_ahead(command, recipe, options, progress, control, started=started)
 
         if not is_ahead and not options.find_rewind_point:
-            from prac.evaluation import PLANNED, SEEDS, check_seeds, judged_levels
+            from prac.evaluation import PLANNED, SEEDS, check_controls, check_seeds, judged_levels
 
             # Before data is loaded, or seeds are shared out.
             if options.seeds is None:
                 options.seeds = PLANNED if options.plan else SEEDS
             check_seeds(options.seeds, options.barriers)
             levels = judged_levels(search, options.levels)
+            check_controls(controls, levels, search.path)
             if options.plan:
                 _check_plan(options, levels, recipe, path)
             if not searches_first:

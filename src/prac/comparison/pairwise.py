@@ -192,5 +192,5 @@ def _levels(pairs: Sequence[PairedComparison]) -> str:
 
 def _p_values(pairs: Sequence[PairedComparison]) -> str:
     """Return the p-values of being worse, as words."""
-    values = ", ".join("-" if one.p_worse is None else f"{one.p_worse:.2g}" for one in pairs)
+    values = ", ".join("unknown" if one.p_worse is None else f"{one.p_worse:.2g}" for one in pairs)
     return f"p of being worse {values}"

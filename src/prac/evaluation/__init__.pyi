@@ -5,6 +5,7 @@ from .definition import wins as wins
 from .judging import SEEDS as SEEDS
 from .judging import Judging as Judging
 from .judging import as_executed as as_executed
+from .judging import check_controls as check_controls
 from .judging import check_seeds as check_seeds
 from .judging import judge as judge
 from .judging import judged_levels as judged_levels

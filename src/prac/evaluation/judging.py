@@ -85,10 +85,7 @@ def judge(
         search = Search.load(search)
     check_seeds(seeds, barriers)
     wanted = judged_levels(search, levels)
-    check_listed("controls", controls)
-    for name in controls:
-        if name not in (known := (*CONTROLS, *CORRUPTED)):
-            raise unknown_name("control", name, known)
+    check_controls(controls, wanted, search.path)
     options = RunOptions.of(run)
     if config is None:
         for name, value in own_code(search.settings).items():
@@ -113,6 +110,19 @@ def check_seeds(seeds: Sequence[int], barriers: bool = False) -> None:
     if len(seeds) < 1 + barriers:
         why = "a barrier is between the networks of two" if barriers else "nothing is trained"
         raise PracError(f"seeds are {list(seeds)}: {why}: name at least {1 + barriers}")
+
+
+def check_controls(controls: Sequence[str], levels: Sequence[int], path: Path) -> None:
+    """Raise a PracError unless the controls are known and there is a ticket that they are of."""
+    check_listed("controls", controls)
+    for name in controls:
+        if name not in (known := (*CONTROLS, *CORRUPTED)):
+            raise unknown_name("control", name, known)
+    if controls and not any(levels):
+        raise PracError(
+            f"{path}: only the dense network is judged, and controls are of tickets: name a level "
+            f"above 0, or leave {' and '.join(controls)} out"
+        )
 
 
 def judged_levels(search: Search, levels: Sequence[int] | None) -> tuple[int, ...]:

@@ -267,8 +267,8 @@ def plan_seeds(verdict: Verdict, difference: float | None = None, *, jobs: int =
     Example:
         `prac.plan_seeds(prac.judge(search, Net, train, test=test, seeds=(0, 1))).needed`
     """
-    # A file may name more seeds than it has runs: what has no p has no spread.
-    tickets = [level for level in verdict.levels if level.p_value is not None]
+    # A file may name more seeds than it has runs.
+    tickets = [level for level in verdict.levels if level.has_pairs]
     check_planned(verdict.seeds, [level.index for level in tickets], verdict.search.path)
     difference = difference_for(verdict.measure, difference)
     if type(jobs) is not int or jobs < 1:
@@ -318,6 +318,10 @@ def difference_for(measure: Measure, difference: float | None = None) -> float:
         )
     if not 0 < difference < math.inf:
         raise PracError(f"difference is {difference}: expected more than 0")
+    if measure.is_share and difference > 1:
+        raise PracError(
+            f"difference is {difference}, of a share: expected at most 1; half a point is 0.005"
+        )
     return difference
 
 

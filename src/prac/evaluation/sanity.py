@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from prac.evaluation.statistics import RELIABLE
-
 CORRUPTED = ("corrupted-labels", "corrupted-inputs")
 """Controls whose masks the same search finds on corrupted data."""
 
@@ -24,16 +22,17 @@ def sanity(level: Any) -> dict[str, Outcome]:
     """Return how a ticket comes out of each check that was made, by the control's name.
 
     It passes where the control is worse by more than one standard deviation of the ticket's runs,
-    and reliably so by the paired test; it fails where the control is within one, or better. Between
-    the two, with a single run, or where the dense network has learned nothing, it cannot be told.
+    and reliably so by the paired test; it fails where the control is within one, or better, and not
+    reliably worse. Else it cannot be told, as with a single run, with pairs that all differ by the
+    same, or where the dense network has learned nothing.
     """
     return {name: _outcome(level, name) for name in SANITY if name in level.controls}
 
 
 def _outcome(level: Any, name: str) -> Outcome:
-    is_as_good, p_value = level.within_one_std(name), level.control_p_value(name)
-    if level.at_chance or is_as_good is None or p_value is None:
+    is_as_good, is_worse = level.within_one_std(name), level.is_control_reliably_worse(name)
+    if level.at_chance or is_as_good is None:
         return "cannot be told"
-    if is_as_good:
-        return "fails"
-    return "passes" if p_value < RELIABLE else "cannot be told"
+    if is_as_good == is_worse:  # Definition and test disagree, or the test is not sure.
+        return "cannot be told"
+    return "passes" if is_worse else "fails"

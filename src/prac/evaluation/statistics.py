@@ -84,9 +84,9 @@ def worse(
 ) -> float | None:
     """Return the p-value of a paired, one-sided t test: how well chance explains a worse mean.
 
-    The null hypothesis is that `values` are on average no worse than `baseline`. Where all
-    differences are equal, chance explains nothing: p is 0 if worse than the baseline, 1 if better,
-    and 0.5 on it.
+    The null hypothesis is that `values` are on average no worse than `baseline`. Where all values
+    are those of the baseline, p is 0.5. Where they differ from it, and all by the same, as few
+    runs on a small test set may, nothing is known of how far differences spread, and so no p.
 
     Args:
         values: One measurement a pair.
@@ -94,7 +94,8 @@ def worse(
         higher_is_better: Which way is better.
 
     Returns:
-        p, from 0 to 1; None for fewer than two pairs, which tell nothing.
+        p, from 0 to 1; None for fewer than two pairs, or differences without a spread, which tell
+        nothing.
 
     Raises:
         ValueError: If there are not as many of the one as of the other.
@@ -102,9 +103,9 @@ def worse(
     >>> round(worse([0.80, 0.81, 0.79], [0.90, 0.92, 0.91]), 4)
     0.0014
     >>> worse([0.8, 0.7], [0.9, 0.8]), worse([0.8, 0.7], [0.8, 0.7]), worse([0.8], [0.9])
-    (0.0, 0.5, None)
-    >>> worse([12.0, 13.0], [10.0, 11.0], higher_is_better=False)
-    0.0
+    (None, 0.5, None)
+    >>> round(worse([12.0, 13.5], [10.0, 11.0], higher_is_better=False), 4)
+    0.0352
     """
     differences = [value - other for value, other in zip(values, baseline, strict=True)]
     if not higher_is_better:
@@ -115,7 +116,7 @@ def worse(
     centre = mean(differences)
     rounding = ROUNDING * max(map(abs, (*values, *baseline)))
     if spread <= rounding:
-        return 0.5 if abs(centre) <= rounding else float(centre > 0)
+        return 0.5 if abs(centre) <= rounding else None
     from scipy.special import stdtr
 
     n = len(differences)

@@ -220,11 +220,18 @@ class LevelVerdict:
 
     @property
     def p_value(self) -> float | None:
-        """Of the paired test that the ticket is worse than dense; None at level 0 or for one run.
+        """Of the paired test that the ticket is worse than dense; None where it tells nothing.
+
+        As at level 0, for one run, and where all pairs differ by the same.
 
         It is one level's: nothing is corrected for there being several.
         """
         return self._worse(self.ticket, self.dense) if self.index else None
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether it is a ticket's that was trained with two seeds or more, as dense was."""
+        return self.index > 0 and min(len(self.ticket.runs), len(self.dense.runs)) > 1
 
     @property
     def is_reliably_worse(self) -> bool | None:
@@ -234,6 +241,11 @@ class LevelVerdict:
     def control_p_value(self, control: str) -> float | None:
         """Return the p-value of the paired test that a control is worse than the ticket."""
         return self._worse(self.controls[control], self.ticket)
+
+    def is_control_reliably_worse(self, control: str) -> bool:
+        """Say whether chance hardly explains that a control is worse than the ticket."""
+        p_value = self.control_p_value(control)
+        return p_value is not None and p_value < RELIABLE
 
     as_good = retired.Attribute("within_one_std")
 

@@ -13,7 +13,6 @@ from rich.text import Text
 from prac.errors import PracError
 from prac.evaluation import (
     HALF_A_POINT,
-    RELIABLE,
     ROUNDING,
     SANITY,
     LevelVerdict,
@@ -234,7 +233,7 @@ def sentences(verdict: Verdict) -> Iterator[str]:
 
 def _more_seeds(verdict: Verdict, sparse: list[LevelVerdict]) -> Iterator[str]:
     """Yield how many seeds would tell half a point, where that is more than there are."""
-    levels = [level for level in sparse if level.p_value is not None]
+    levels = [level for level in sparse if level.has_pairs]
     if not levels or not verdict.measure.is_share:
         return
     needed = spread_of_tickets(levels).needed(HALF_A_POINT)
@@ -246,13 +245,21 @@ def _more_seeds(verdict: Verdict, sparse: list[LevelVerdict]) -> Iterator[str]:
 
 
 def _of_control(name: str, levels: list[LevelVerdict], below: str) -> Iterator[str]:
-    within_one_std = [level.index for level in levels if level.within_one_std(name)]
-    others = [level for level in levels if not level.within_one_std(name)]
-    worse = [level.index for level in others if (level.control_p_value(name) or 0.0) < RELIABLE]
-    unsure = [level.index for level in others if level.index not in worse]
+    reliable = {level.index for level in levels if level.is_control_reliably_worse(name)}
+    within = [level.index for level in levels if level.within_one_std(name)]
+    others = [level.index for level in levels if not level.within_one_std(name)]
+    worse = [index for index in others if index in reliable]
+    unsure = [index for index in others if index not in reliable]
+    as_good = [index for index in within if index not in reliable]
+    disagree = [index for index in within if index in reliable]
     control = f"The {name} control"
-    if within_one_std:
-        yield f"{control} does as well as the ticket at {listed(within_one_std)}: {AS_GOOD[name]}."
+    if as_good:
+        yield f"{control} does as well as the ticket at {listed(as_good)}: {AS_GOOD[name]}."
+    if disagree:
+        yield (
+            f"{control} is within one standard deviation of the ticket at {listed(disagree)}, yet "
+            f"reliably worse (p below 0.05), seed by seed: more seeds would tell."
+        )
     if worse:
         yield f"{control} does reliably worse than the ticket at {listed(worse)}: {WORSE[name]}."
     if unsure:
