@@ -191,7 +191,7 @@ class TestCommand:
             ("--plan --levels 0", "run: only the dense network is judged"),
             (
                 "--sanity --levels 0",
-                "only the dense network is judged, and controls are of tickets",
+                "is judged, and controls are of tickets",
             ),
             ("--plan --find-rewind-point", "--plan is given but not used"),
             ("--plan --barriers", "--barriers is given but not used: --plan gives no verdict"),
