@@ -171,7 +171,7 @@ def _compared(smaller: Sequence[float], larger: Sequence[float]) -> tuple[str, s
     """Return a p-value and whether the first are reliably smaller than the second."""
     p = worse(smaller, larger)
     if p is None:
-        return "", "one trial"
+        return "", "cannot be told"
     lower = mean(smaller) < mean(larger)
     return f"{p:.2g}", "yes" if p < 0.05 else "only in the mean" if lower else "no"
 

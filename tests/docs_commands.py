@@ -61,6 +61,8 @@ SMALLER = (
     ("docs/results/win.md", r"/cifar10", "--print-config"),
     ("docs/results/transformers.md", r"^find ", "--limit 40 --levels 1 --warmup 0"),
     ("docs/results/transformers.md", r"^judge ", "--levels 1 --warmup 0"),
+    # A comparison of so many lengths takes minutes, however short they are.
+    ("docs/results/lengths.md", r"", "--data digits --print-config"),
     ("docs/results/transfer.md", r"--levels 3", "--levels 1 --retrain 1 --batch-size 16"),
     ("docs/results/transfer.md", r"--set-sizes", "--set-sizes 16"),
 )
