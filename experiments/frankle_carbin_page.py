@@ -170,9 +170,9 @@ def _dense(trainings: Trainings) -> list[str]:
 def _compared(smaller: Sequence[float], larger: Sequence[float]) -> tuple[str, str]:
     """Return a p-value and whether the first are reliably smaller than the second."""
     p = worse(smaller, larger)
-    if p is None:
-        return "", "cannot be told"
     lower = mean(smaller) < mean(larger)
+    if p is None:
+        return "", "cannot be told" if lower else "no"
     return f"{p:.2g}", "yes" if p < 0.05 else "only in the mean" if lower else "no"
 
 
