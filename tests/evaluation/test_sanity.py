@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from prac.evaluation import SANITY, TestSet, Verdict, sanity
+from prac.evaluation import SANITY, TestSet, Verdict
 from prac.report import verdict_text
 from prac.report.html.by_density import KIND_COLOURS
 from prac.report.sanity_text import is_checked
@@ -42,21 +42,21 @@ def shown(found: Verdict, width: int = 80) -> str:
     ],
 )
 def test_a_check_passes_fails_or_cannot_be_told(control, outcome):
-    assert sanity(level(1, *TICKET, controls={"smart-ratio": control})) == {"smart-ratio": outcome}
+    assert level(1, *TICKET, controls={"smart-ratio": control}).sanity == {"smart-ratio": outcome}
 
 
 def test_too_little_tells_nothing():
     one = level(1, 0.9, controls={"shuffled": trials(0.5)})
-    assert sanity(one) == {"shuffled": "cannot be told"}
+    assert one.sanity == {"shuffled": "cannot be told"}
     nothing_learned = level(
         1, *TICKET, controls={"shuffled": AS_GOOD_AS}, test=TestSet(100, chance=0.9)
     )
-    assert sanity(nothing_learned) == {"shuffled": "cannot be told"}
+    assert nothing_learned.sanity == {"shuffled": "cannot be told"}
 
 
 def test_only_checks_are_told_in_the_order_of_the_paper():
     found = level(1, *TICKET, controls=dict.fromkeys(("random", *reversed(SANITY)), WORSE_BY_FAR))
-    assert list(sanity(found)) == list(SANITY)
+    assert list(found.sanity) == list(SANITY)
     assert found.to_json()["sanity"] == dict.fromkeys(SANITY, "passes")
     assert level(1, *TICKET).to_json()["sanity"] == {}
 

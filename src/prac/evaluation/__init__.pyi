@@ -27,7 +27,6 @@ from .rewind_point import RewindPoint as RewindPoint
 from .rewind_point import find_rewind_point as find_rewind_point
 from .sanity import CORRUPTED as CORRUPTED
 from .sanity import SANITY as SANITY
-from .sanity import sanity as sanity
 from .statistics import RELIABLE as RELIABLE
 from .statistics import ROUNDING as ROUNDING
 from .statistics import half_width as half_width

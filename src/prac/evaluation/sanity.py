@@ -18,7 +18,7 @@ SANITY = ("shuffled", "smart-ratio", *CORRUPTED)
 Outcome = Literal["passes", "fails", "cannot be told"]
 
 
-def sanity(level: Any) -> dict[str, Outcome]:
+def outcomes(level: Any) -> dict[str, Outcome]:
     """Return how a ticket comes out of each check that was made, by the control's name.
 
     It passes where the control is worse by more than one standard deviation of the ticket's runs,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prac import retired
 from prac.errors import PracError
 from prac.evaluation.definition import definition
-from prac.evaluation.sanity import sanity
+from prac.evaluation.sanity import outcomes
 from prac.evaluation.shown import (
     barrier_in_short,
     level_in_short,
@@ -166,6 +166,7 @@ class LevelVerdict:
     measure: Measure = field(default=ACCURACY, metadata=stored(may_lack=True))
 
     __repr__ = level_in_short
+    sanity = property(outcomes)
 
     @property
     def verdict(self) -> str:
@@ -279,7 +280,7 @@ class LevelVerdict:
                 }
                 for name, trials in self.controls.items()
             },
-            "sanity": sanity(self),
+            "sanity": self.sanity,
             "barrier": None if self.barrier is None else self.barrier.to_json(),
             "pooled": None if self.pooled is None else self.pooled.to_json(self.measure),
         }

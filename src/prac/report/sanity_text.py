@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from prac.evaluation import SANITY, LevelVerdict, Trials, Verdict, sanity
+from prac.evaluation import SANITY, LevelVerdict, Trials, Verdict
 from prac.report.tables import cell, new_table
 from prac.runs import Measure
 
@@ -30,7 +30,7 @@ def checked_rows(verdict: Verdict) -> Iterator[list[str]]:
     """Yield the cells of each ticket and, below it, of each of its checks."""
     measure = verdict.measure
     for level in verdict.levels:
-        found = sanity(level)
+        found = level.sanity
         if not found:
             continue
         yield [str(level.index), "ticket", reached(level.ticket, measure), "", "", ""]
