@@ -320,10 +320,10 @@ def publish(runs: str) -> None:
     """Write figures, picture and page of all problems that are done."""
     found = {name: results_of(name, runs) for name in PROBLEMS}
     done = {name: of for name, of in found.items() if of is not None}
+    if not done:
+        return
     first = Path(runs, f"critical-{next(iter(done))}", "runs", "prac", "seed-0")
-    machine = json.loads((first / "environment.json").read_text())
-    told = {name: machine[name] for name in ("torch", "python", "processor", "threads")}
-    results = {"machine": told, "problems": done}
+    results = {"machine": pages.machine(first), "problems": done}
     (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
     pages.picture(picture(results), pages.RESULTS / f"{NAME}.svg")
     pages.write(NAME, page(results))

@@ -64,6 +64,12 @@ def wrapped(command: str) -> list[str]:
     return ["```console", "$ " + " \\\n".join(lines), "```"]
 
 
+def machine(run: Path) -> dict[str, Any]:
+    """Return what a run folder tells of the machine that pages name."""
+    known = json.loads((run / "environment.json").read_text())
+    return {name: known[name] for name in ("torch", "python", "processor", "threads")}
+
+
 def read(name: str) -> Any:
     """Return the committed figures of an experiment."""
     return json.loads((RESULTS / f"{name}.json").read_text())

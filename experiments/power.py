@@ -26,7 +26,7 @@ from experiments import pages
 from experiments.pages import table
 from prac.comparison import Comparison
 from prac.errors import PracError
-from prac.evaluation import mean
+from prac.evaluation import HALF_A_POINT, mean
 from prac.evaluation.power import (
     DENSE_ALIKE,
     at_most,
@@ -38,7 +38,6 @@ from prac.runs import read_retraining
 
 NAME = "power"
 DIFFERENCES = (0.0025, 0.005, 0.01)
-HALF_A_POINT = 0.005
 PLANNED = (2, 3, 5)
 FACTOR = 2
 """A plan came near where it named up to so many times the seeds, and down to their part."""

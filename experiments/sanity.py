@@ -185,8 +185,8 @@ def page(found: dict[str, Any]) -> str:
         "",
         "A ticket passes a check if it is better than the control by more than one standard "
         "deviation of its runs, and reliably so (p below 0.05, of a paired, one-sided t test over "
-        "the seeds, each line by itself); it fails if the control is within one, or better; "
-        "otherwise that cannot be told with so few seeds.",
+        "the seeds, each line by itself); it fails if the control is within one, or better, and "
+        "not reliably worse; otherwise that cannot be told with so few seeds.",
         "",
         *table(["problem", "density", *CHECKS], _summary(found)),
         "",

@@ -12,7 +12,7 @@ from prac.runs import Measure
 
 OUTCOMES = (
     "passes: the ticket is better than the control by more than one standard deviation of its "
-    "runs, and reliably so (p below 0.05); fails: the control does as well"
+    "runs, and reliably so (p below 0.05); fails: neither is so"
 )
 """What stands in a line of the checks, in words."""
 

@@ -70,13 +70,13 @@ WORSE = {
     "corrupted-labels": "the mask takes something from the labels",
     "corrupted-inputs": "the mask takes something from the inputs",
 }
+"""What it means that it does not."""
 
 MOST_CHANGED = (
     *("smart-ratio", "random", "shuffled"),
     *("corrupted-inputs", "corrupted-labels", "reinitialised"),
 )
 """Controls, the one first of which the least is the ticket's."""
-"""What it means that it does not."""
 
 COARSE = 0.01
 """Where a test set's interval reaches further than this, it cannot tell networks a point apart."""
