@@ -77,6 +77,8 @@ RESNET = (
 )
 LARGER = "--levels 4 --drop-fraction 0.36 --judged 4"
 """To the same density in half as many levels, where a step takes four times as long."""
+TEST_SIZE = 10_000
+"""Test examples of MNIST, Fashion-MNIST and CIFAR-10."""
 SEEDS = "0,1,2"
 MORE_SEEDS = ",".join(map(str, range(15)))
 """For digits: their 397 test examples tell little, and cost little."""
@@ -109,6 +111,11 @@ class Problem:
         """The name of its file."""
         noise = f"-{100 * self.noise:.0f}" if self.noise else ""
         return f"{self.source}{'-binary' if self.is_binary else ''}{noise}.npz"
+
+    @property
+    def test_size(self) -> int:
+        """How many test examples it has."""
+        return 397 if self.source == "digits" else TEST_SIZE
 
 
 def _problems() -> Iterator[tuple[str, Problem]]:
@@ -302,6 +309,7 @@ def results_of(name: str, runs: str) -> dict[str, Any] | None:
     return {
         "title": problem.title,
         "family": family(problem),
+        "machine": pages.machine(folder / "runs" / "prac" / f"seed-{comparison.seeds[0]}"),
         "network": "ResNet-8" if "resnet8s" in problem.options else "LeNet-300-100",
         "noise": problem.noise,
         "command": " ".join(command(name, f"DIR/{problem.data}", "runs")),
@@ -317,13 +325,10 @@ def results_of(name: str, runs: str) -> dict[str, Any] | None:
 
 
 def publish(runs: str) -> None:
-    """Write figures, picture and page of all problems that are done."""
-    found = {name: results_of(name, runs) for name in PROBLEMS}
-    done = {name: of for name, of in found.items() if of is not None}
-    if not done:
-        return
-    first = Path(runs, f"critical-{next(iter(done))}", "runs", "prac", "seed-0")
-    results = {"machine": pages.machine(first), "problems": done}
+    """Write figures, picture and page: of the problems that are done, and those of earlier runs."""
+    known = pages.problems(NAME)
+    found = {name: results_of(name, runs) or known.get(name) for name in PROBLEMS}
+    results = {"problems": {name: of for name, of in found.items() if of is not None}}
     (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
     pages.picture(picture(results), pages.RESULTS / f"{NAME}.svg")
     pages.write(NAME, page(results))
@@ -335,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="folder that holds mnist/ and cifar10/")
     parser.add_argument("--runs", default="runs", help="where the run folders go")
     parser.add_argument("--problems", default=",".join(PROBLEMS), help="which, with commas")
-    parser.add_argument("--no-run", action="store_true", help="write the page of what is there")
+    parser.add_argument("--no-run", action="store_true", help="only write the page")
     options = parser.parse_args(arguments)
     for name in [] if options.no_run else options.problems.split(","):
         path = made(PROBLEMS[name], options.data, options.runs)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from experiments import pages
 from experiments.pages import chance, percent, spread, table
 from prac.evaluation import half_width, mean, worse
 from prac.report.pictures import panels
@@ -88,7 +89,6 @@ HEAD = (
 
 def page(results: Mapping[str, Any]) -> str:
     """Return the page of the results."""
-    machine = results["machine"]
     lines = [
         "# Which problems critical examples pay on",
         "",
@@ -112,9 +112,8 @@ def page(results: Mapping[str, Any]) -> str:
         ),
         "## Made by",
         "",
-        f"`python -m experiments.critical --data DIR`; {machine['threads']} torch thread, "
-        f"{machine['processor']}, torch {machine['torch']}, Python {machine['python']}. The "
-        "commands, and every accuracy, are in `critical.json`.",
+        f"`python -m experiments.critical --data DIR`; {pages.machines(results)}. The commands, "
+        "and every accuracy, are in `critical.json`.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -128,6 +128,7 @@ def results_of(name: str, runs: str) -> dict[str, Any] | None:
     levels = [level for search in searches for level in search.levels if level.iterations]
     return {
         "title": critical.PROBLEMS[name].title,
+        "machine": pages.machine(searches[0].path),
         "seeds": seeds,
         "own": own,
         "dense": [ticket.value for ticket in by_length.tickets(FULL, 0)],
@@ -216,22 +217,18 @@ def page(results: Mapping[str, Any]) -> str:
     lines += ["## Made by", ""]
     for command in next(iter(results["problems"].values()))["commands"]:
         lines += [*wrapped(command), ""]
-    machine = results["machine"]
     lines.append(
-        f"and the same on the other problems and rewind points, through `python -m "
-        f"experiments.lengths --data DIR`; {machine['threads']} torch thread, "
-        f"{machine['processor']}, torch {machine['torch']}, Python {machine['python']}."
+        "and the same on the other problems and rewind points, through `python -m "
+        f"experiments.lengths --data DIR`; {pages.machines(results)}."
     )
     return "\n".join(lines) + "\n"
 
 
 def publish(runs: str) -> None:
-    """Write figures and page of all problems that are done."""
-    found = {name: of for name in PROBLEMS if (of := results_of(name, runs)) is not None}
-    if not found:
-        return
-    first = next(_place(next(iter(found)), "", runs).glob("runs/prac/seed-*"))
-    results = {"machine": pages.machine(first), "problems": found}
+    """Write figures and page: of the problems that are done, and those of earlier runs."""
+    known = pages.problems(NAME)
+    found = {name: results_of(name, runs) or known.get(name) for name in PROBLEMS}
+    results = {"problems": {name: of for name, of in found.items() if of is not None}}
     (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
     pages.write(NAME, page(results))
 
@@ -242,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="folder that holds mnist/ and cifar10/")
     parser.add_argument("--runs", default="runs", help="where the run folders go")
     parser.add_argument("--problems", default=",".join(PROBLEMS), help="which, with commas")
-    parser.add_argument("--no-run", action="store_true", help="write the page of what is there")
+    parser.add_argument("--no-run", action="store_true", help="only write the page")
     options = parser.parse_args(arguments)
     for name in [] if options.no_run else options.problems.split(","):
         path = critical.made(critical.PROBLEMS[name], options.data, options.runs)

@@ -70,6 +70,22 @@ def machine(run: Path) -> dict[str, Any]:
     return {name: known[name] for name in ("torch", "python", "processor", "threads")}
 
 
+def machines(results: Mapping[str, Any]) -> str:
+    """Return the machines of all problems, as pages name them."""
+    named = {
+        f"{of['threads']} torch thread, {of['processor']}, torch {of['torch']}, "
+        f"Python {of['python']}"
+        for of in (problem["machine"] for problem in results["problems"].values())
+    }
+    return "; ".join(sorted(named))
+
+
+def problems(name: str) -> dict[str, Any]:
+    """Return an experiment's committed figures by problem; none where it has no file."""
+    known: dict[str, Any] = read(name)["problems"] if (RESULTS / f"{name}.json").exists() else {}
+    return known
+
+
 def read(name: str) -> Any:
     """Return the committed figures of an experiment."""
     return json.loads((RESULTS / f"{name}.json").read_text())

@@ -1,32 +1,29 @@
 """How many seeds tell half a point on the problems compared so far, and can a few say so?
 
-Reads what `prac compare` left in folders, trains nothing, and writes `docs/results/power.json` and
-`.md`: how far tickets' paired differences from dense, and methods' from each other, lie apart over
-seeds; how many seeds tell 0.25, 0.5 and 1 point; what a seed takes; and how often a plan made from
-a few of the seeds came near the one from all of them.
+Reads the committed figures of `experiments.rivals` and `experiments.critical`, trains nothing, and
+writes `docs/results/power.json` and `.md`: how far tickets' paired differences from dense, and
+methods' from each other, lie apart over seeds; how many seeds tell 0.25, 0.5 and 1 point; and how
+often a plan made from a few of the seeds came near the one from all of them.
 
-    python -m experiments.power runs/rivals-cheap-mnist runs/critical-digits ...
+    python -m experiments.power
 
 Takes seconds.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from scipy.special import chdtr, chdtri
 
-from experiments import pages
+from experiments import critical, pages, rivals
 from experiments.pages import table
-from prac.comparison import Comparison
-from prac.errors import PracError
-from prac.evaluation import HALF_A_POINT, mean
+from prac.evaluation import HALF_A_POINT, TestSet, mean
 from prac.evaluation.power import (
     DENSE_ALIKE,
     at_most,
@@ -34,7 +31,6 @@ from prac.evaluation.power import (
     pooled_deviation,
     seeds_needed,
 )
-from prac.runs import read_retraining
 
 NAME = "power"
 DIFFERENCES = (0.0025, 0.005, 0.01)
@@ -50,39 +46,92 @@ JUDGED_BY = {
     "bound_held": "bound held",
 }
 
-Groups = Mapping[str, Sequence[Mapping[int, float]]]
+Values = Mapping[int, float]
+"""Accuracies, or differences of them, by seed."""
+
+Groups = Mapping[str, Sequence[Values]]
 """By method, or pair of methods: for each level the paired differences, by seed."""
 
 
-def of_tickets(comparison: Comparison) -> dict[str, list[dict[int, float]]]:
+@dataclass(frozen=True)
+class Compared:
+    """What is known of a comparison.
+
+    Attributes:
+        title: The problem.
+        test_size: Test examples.
+        values: By method and judged level, the tickets' accuracies.
+    """
+
+    title: str
+    test_size: int
+    values: Mapping[str, Mapping[int, Values]]
+
+    @property
+    def seeds(self) -> set[int]:
+        """The seeds of any ticket."""
+        return {
+            seed for levels in self.values.values() for values in levels.values() for seed in values
+        }
+
+    @property
+    def levels(self) -> list[int]:
+        """The judged levels that prune."""
+        return sorted({level for levels in self.values.values() for level in levels if level})
+
+
+def of_rivals(figures: Mapping[str, Any]) -> Compared:
+    """Return the comparison of a page of rivals."""
+    values: dict[str, dict[int, dict[int, float]]] = {}
+    for run in figures["runs"]:
+        for ticket in run["tickets"]:
+            levels = values.setdefault(run["method"], {})
+            levels.setdefault(ticket["level"], {})[run["seed"]] = ticket["accuracy"]
+    return Compared(figures["title"], critical.TEST_SIZE, values)
+
+
+def of_critical(figures: Mapping[str, Any], test_size: int) -> Compared:
+    """Return one of the comparisons of critical examples with random ones."""
+    values = {
+        method: {int(level): dict(enumerate(found)) for level, found in levels.items()}
+        for method, levels in figures["values"].items()
+    }
+    return Compared(figures["title"], test_size, values)
+
+
+def comparisons() -> Iterator[tuple[str, Compared]]:
+    """Yield all comparisons whose figures are committed, with their names."""
+    for name in map(rivals.page_of, rivals.PROBLEMS):
+        if (pages.RESULTS / f"{name}.json").exists():
+            yield name, of_rivals(pages.read(name))
+    for name, figures in pages.read(critical.NAME)["problems"].items():
+        yield f"critical-{name}", of_critical(figures, critical.PROBLEMS[name].test_size)
+
+
+def of_tickets(compared: Compared) -> dict[str, list[Values]]:
     """Return the differences of each method's tickets from their dense networks."""
-    found: dict[str, list[dict[int, float]]] = {}
-    for method in comparison.methods:
-        dense = _values(comparison, method, 0)
-        for level in filter(None, comparison.judged):
-            ticket = _values(comparison, method, level)
-            _add(found, method, {s: ticket[s] - dense[s] for s in ticket if s in dense})
+    found: dict[str, list[Values]] = {}
+    for method, levels in compared.values.items():
+        for level in filter(None, levels):
+            _add(found, method, _less(levels[level], levels.get(0, {})))
     return found
 
 
-def of_methods(comparison: Comparison) -> dict[str, list[dict[int, float]]]:
+def of_methods(compared: Compared) -> dict[str, list[Values]]:
     """Return the differences of any two methods' tickets of one level."""
-    found: dict[str, list[dict[int, float]]] = {}
-    for one, other in itertools.combinations(comparison.methods, 2):
-        for level in filter(None, comparison.judged):
-            first, second = (_values(comparison, name, level) for name in (one, other))
-            _add(found, f"{one}, {other}", {s: first[s] - second[s] for s in first if s in second})
+    found: dict[str, list[Values]] = {}
+    for one, other in itertools.combinations(compared.values, 2):
+        for level in compared.levels:
+            first, second = (compared.values[name].get(level, {}) for name in (one, other))
+            _add(found, f"{one}, {other}", _less(first, second))
     return found
 
 
-def _values(comparison: Comparison, method: str, level: int) -> dict[int, float]:
-    found = ((run.seed, run.ticket(level)) for run in comparison.of(method))
-    return {seed: ticket.value for seed, ticket in found if ticket is not None}
+def _less(values: Values, other: Values) -> dict[int, float]:
+    return {seed: values[seed] - other[seed] for seed in values if seed in other}
 
 
-def _add(
-    found: dict[str, list[dict[int, float]]], name: str, differences: dict[int, float]
-) -> None:
+def _add(found: dict[str, list[Values]], name: str, differences: Values) -> None:
     if len(differences) > 1:
         found.setdefault(name, []).append(differences)
 
@@ -107,7 +156,7 @@ def spread(groups: Groups) -> dict[str, Any] | None:
     }
 
 
-def deviation(levels: Iterable[Mapping[int, float]]) -> float:
+def deviation(levels: Iterable[Values]) -> float:
     """Return the deviation that levels' differences have in common; 0 where there are none.
 
     >>> round(deviation([{0: 0.0, 1: 0.02}, {0: 0.01, 1: 0.03}]), 4)
@@ -158,60 +207,24 @@ def share(values: Sequence[float], holds: Callable[[float], bool]) -> float:
     return mean([float(holds(value)) for value in values])
 
 
-def seconds_a_seed(comparison: Comparison) -> float | None:
-    """Return what one more seed of a method takes, search and trainings alone; a median.
-
-    None where no training is kept. The dense network's training is counted with each method.
-    """
-    found = []
-    for run in (run for method in comparison.methods for run in comparison.of(method)):
-        if not run.tickets:
-            continue
-        try:
-            alone = [_seconds(Path(ticket.folder)) for ticket in run.tickets]
-        except PracError:  # Removed since.
-            continue
-        found.append(max(ticket.cost.seconds for ticket in run.tickets) + sum(alone))
-    return median(found) if found else None
-
-
-def _seconds(folder: Path) -> float:
-    return float(read_retraining(folder / "summary.json")["cost"]["seconds"])
+def results(compared: Compared) -> dict[str, Any]:
+    """Return the figures of a comparison."""
+    tickets = of_tickets(compared)
+    dense = [value for levels in compared.values.values() for value in levels.get(0, {}).values()]
+    test = TestSet(compared.test_size, 0.0)
+    return {
+        "title": compared.title,
+        "seeds": len(compared.seeds),
+        "levels": compared.levels,
+        "dense": mean(dense),
+        "test_half_width": test.half_width(mean(dense)),
+        "tickets": spread(tickets),
+        "methods": spread(of_methods(compared)),
+        "planned": {str(count): plans for count in PLANNED if (plans := planned(tickets, count))},
+    }
 
 
-def results(folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the figures of all comparisons whose values are shares."""
-    found = {}
-    for folder in folders:
-        comparison = Comparison.load(folder)
-        if not comparison.measure.is_share:
-            raise SystemExit(
-                f"{folder}: is judged by {comparison.measure.name}, which has no points"
-            )
-        tickets, settings = of_tickets(comparison), comparison.settings
-        dense = [
-            run.value for method in comparison.methods for run in comparison.tickets(method, 0)
-        ]
-        test = comparison.test_set
-        found[folder.name] = {
-            "data": Path(str(settings.get("data"))).stem,
-            "model": settings.get("model"),
-            "seeds": len(comparison.seeds),
-            "levels": [level for level in comparison.judged if level],
-            "dense": mean(dense) if dense else None,
-            "test_size": None if test is None else test.size,
-            "test_half_width": None if test is None or not dense else test.half_width(mean(dense)),
-            "tickets": spread(tickets),
-            "methods": spread(of_methods(comparison)),
-            "planned": {
-                str(count): plans for count in PLANNED if (plans := planned(tickets, count))
-            },
-            "seconds_a_seed": seconds_a_seed(comparison),
-        }
-    return found
-
-
-def page(found: Mapping[str, Any], folders: Sequence[str]) -> str:
+def page(found: Mapping[str, Any]) -> str:
     """Return the page of the results."""
     lines = [
         "# How many seeds tell half a point",
@@ -229,9 +242,8 @@ def page(found: Mapping[str, Any], folders: Sequence[str]) -> str:
         "Differences are those of a method's tickets from the dense network of the same seed. "
         "In brackets: the least and the most that a single method's vary; where these lie far "
         "apart, a few methods that fail make the pooled deviation, and the number of seeds by the "
-        "median method tells more. A seed: one search of a method with its trainings alone, in the "
-        "median, as these took. Test set: how far an accuracy reaches by its examples, in points, "
-        "with any number of seeds.",
+        "median method tells more. Test set: how far an accuracy reaches by its examples, in "
+        "points, with any number of seeds.",
         "",
         "## Two methods",
         "",
@@ -251,7 +263,7 @@ def page(found: Mapping[str, Any], folders: Sequence[str]) -> str:
             ["comparison", "planned from", "plans", *JUDGED_BY.values()],
             [
                 [
-                    name,
+                    linked(name),
                     f"{count} of {of['seeds']}",
                     plans["plans"],
                     *(f"{plans[what]:.0%}" for what in JUDGED_BY),
@@ -266,9 +278,20 @@ def page(found: Mapping[str, Any], folders: Sequence[str]) -> str:
         "",
         "## Made by",
         "",
-        *pages.wrapped(f"python -m experiments.power {' '.join(folders)}"),
+        "`python -m experiments.power`, from the figures of the pages on rivals and on [critical "
+        "examples](critical.md).",
     ]
     return "\n".join(lines) + "\n"
+
+
+def linked(name: str) -> str:
+    """Return a comparison's name, linked to the page of its figures.
+
+    >>> linked("critical-digits")
+    '[critical-digits](critical.md)'
+    """
+    on = critical.NAME if name.startswith(f"{critical.NAME}-") else name
+    return f"[{name}]({on}.md)"
 
 
 def _needed(found: Mapping[str, Any], what: str) -> list[str]:
@@ -276,39 +299,32 @@ def _needed(found: Mapping[str, Any], what: str) -> list[str]:
     for name, of in found.items():
         if of[what] is None:
             continue
-        one, seconds = of[what], of["seconds_a_seed"]
+        one = of[what]
         deviation, least, most = (100 * one[key] for key in ("deviation", "least", "most"))
-        reach = of["test_half_width"]
         rows.append(
             [
-                name,
-                f"{of['data']}, {of['model']}",
+                linked(name),
+                of["title"],
                 of["seeds"],
                 f"{deviation:.2f} ({least:.2f} to {most:.2f})",
                 *(f"{one['needed'][str(difference)]:,}" for difference in DIFFERENCES),
                 f"{one['median_needed']:,}",
-                "" if seconds is None else f"{seconds / 60:,.1f} min",
-                "" if reach is None else f"±{100 * reach:.1f}",
+                f"±{100 * of['test_half_width']:.1f}",
             ]
         )
     heads = "comparison", "problem", "seeds there", "deviation, points"
     told = (f"seeds for {100 * of:g}" for of in DIFFERENCES)
     return table(
-        [*heads, *told, "for 0.5 in the median", "a seed", "test set"],
+        [*heads, *told, "for 0.5 in the median", "test set"],
         rows,
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the comparisons; write figures and page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="comparisons' folders")
-    parser.add_argument("--results", default=str(pages.RESULTS), help="where the page goes")
-    options = parser.parse_args(arguments)
-    folders = [Path(folder) for folder in options.folders]
-    found, target = results(folders), Path(options.results)
-    (target / f"{NAME}.json").write_text(json.dumps(found, indent=1) + "\n")
-    (target / f"{NAME}.md").write_text(page(found, [f"runs/{folder.name}" for folder in folders]))
+def main() -> None:
+    """Write figures and page."""
+    found = {name: results(compared) for name, compared in comparisons()}
+    (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(found, indent=1) + "\n")
+    pages.write(NAME, page(found))
 
 
 if __name__ == "__main__":

@@ -1,48 +1,24 @@
-"""The power of comparisons: differences and plans by hand, and the page from folders."""
+"""The power of comparisons: differences and plans by hand, and the page from committed figures."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
-from experiments import power
-from prac.comparison import Comparison
-from prac.comparison.record import JudgedTicket, Run
-from prac.evaluation import TestSet
-from prac.runs import Cost
+from experiments import pages, power
 
-
-def run(method: str, seed: int, dense: float, ticket: float) -> Run:
-    cost = Cost(iterations=10, seconds=60.0)
-    judged = (
-        JudgedTicket(0, 1.0, dense, "gone/0", Cost(), Cost()),
-        JudgedTicket(4, 0.41, ticket, "gone/4", cost, cost),
-    )
-    return Run(method, seed, f"runs/{method}/seed-{seed}", tickets=judged)
+DENSE = {0: 0.90, 1: 0.91, 2: 0.92, 3: 0.93}
 
 
 @pytest.fixture
-def comparison(tmp_path: Path) -> Comparison:
-    dense = (0.90, 0.91, 0.92, 0.93)
+def compared() -> power.Compared:
     tickets = {"imp": (0.90, 0.92, 0.92, 0.94), "prac": (0.89, 0.92, 0.91, 0.92)}
-    runs = tuple(
-        run(method, seed, *pair)
-        for method, values in tickets.items()
-        for seed, pair in enumerate(zip(dense, values, strict=True))
-    )
-    settings = {"data": "/somewhere/digits.npz", "model": "lenet_300_100"}
-    found = Comparison(tmp_path / "small", (0, 1, 2, 3), (0, 4), settings, runs, TestSet(400, 0.1))
-    found.write()
-    return found
+    values = {method: {0: DENSE, 4: dict(enumerate(of))} for method, of in tickets.items()}
+    return power.Compared("small digits", 400, values)
 
 
-def test_differences_are_paired_by_seed(comparison):
-    assert power.of_tickets(comparison)["imp"] == [
-        pytest.approx({0: 0.0, 1: 0.01, 2: 0.0, 3: 0.01})
-    ]
-    assert power.of_methods(comparison) == {
+def test_differences_are_paired_by_seed(compared):
+    assert power.of_tickets(compared)["imp"] == [pytest.approx({0: 0.0, 1: 0.01, 2: 0.0, 3: 0.01})]
+    assert power.of_methods(compared) == {
         "imp, prac": [pytest.approx({0: 0.01, 1: 0.0, 2: 0.01, 3: 0.02})]
     }
 
@@ -75,14 +51,28 @@ def test_plans_of_few_seeds_are_held_against_all():
     assert power.planned(levels, 3) is None
 
 
-def test_the_page_is_made_from_folders(comparison, tmp_path):
-    power.main([str(comparison.path), "--results", str(tmp_path)])
-    found = json.loads((tmp_path / "power.json").read_text())["small"]
-    assert (found["data"], found["seeds"], found["levels"]) == ("digits", 4, [4])
-    assert found["seconds_a_seed"] is None, "no training is kept"
-    assert list(found["planned"]) == ["2", "3"]
-    page = (tmp_path / "power.md").read_text()
-    assert "| small | digits, lenet_300_100 | 4 | 0.82 (0.58 to 1.00) |" in page
-    assert "| small | 2 of 4 | 12 |" in page
-    assert "$ python -m experiments.power runs/small" in page
-    assert str(tmp_path) not in page + json.dumps(found)
+def test_the_page_tells_of_a_comparison(compared):
+    found = power.results(compared)
+    assert (found["seeds"], found["levels"], list(found["planned"])) == (4, [4], ["2", "3"])
+    page = power.page({"small": found})
+    assert "| [small](small.md) | small digits | 4 | 0.82 (0.58 to 1.00) |" in page
+    assert "| [small](small.md) | 2 of 4 | 12 |" in page
+
+
+def test_figures_of_a_page_of_rivals_are_read():
+    tickets = [{"level": level, "accuracy": value} for level, value in ((0, 0.9), (4, 0.8))]
+    runs = [{"method": "imp", "seed": seed, "tickets": tickets} for seed in (3, 5)]
+    read = power.of_rivals({"title": "any", "runs": runs})
+    assert read.values == {"imp": {0: {3: 0.9, 5: 0.9}, 4: {3: 0.8, 5: 0.8}}}
+
+
+def test_figures_of_critical_examples_are_read():
+    read = power.of_critical({"title": "any", "values": {"prac": {"8": [0.8, 0.9]}}}, 397)
+    assert (read.values, read.seeds, read.levels) == ({"prac": {8: {0: 0.8, 1: 0.9}}}, {0, 1}, [8])
+    assert read.test_size == 397
+
+
+def test_the_committed_figures_are_those_of_all_comparisons():
+    compared = dict(power.comparisons())
+    assert {"cheap-cifar", "rivals-mnist", "critical-digits"} <= compared.keys()
+    assert {name: power.results(of) for name, of in compared.items()} == pages.read(power.NAME)
