@@ -16,6 +16,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -177,12 +178,12 @@ def planned(groups: Groups, count: int) -> dict[str, Any] | None:
         whole = deviation(levels)
         if len(seeds) <= count or not whole:
             continue
-        needed = seeds_needed(whole, HALF_A_POINT)
+        needed = _needed_for(whole)
         degrees = degrees_of_freedom([count] * len(levels), correlation=DENSE_ALIKE)
         for few in itertools.combinations(seeds, count):
             found = deviation([{seed: level[seed] for seed in few} for level in levels])
             estimate = at_most(found, degrees, 0.5)
-            ratios.append(seeds_needed(estimate, HALF_A_POINT) / needed if found else 0.0)
+            ratios.append(_needed_for(estimate) / needed if found else 0.0)
             bounds.append(at_most(found, degrees) >= whole)
         middle = chdtri(degrees, 0.5)
         expected.append(chdtr(degrees, FACTOR * middle) - chdtr(degrees, middle / FACTOR))
@@ -196,6 +197,19 @@ def planned(groups: Groups, count: int) -> dict[str, Any] | None:
         "bound_held": mean(bounds),
         "near_by_theory": mean(expected),
     }
+
+
+def _needed_for(deviation: float) -> int:
+    """Return the seeds that tell half a point, to three digits of the deviation.
+
+    There are ten thousands of plans, and far fewer deviations of three digits.
+    """
+    return _known(float(f"{deviation:.3g}"))
+
+
+@cache
+def _known(deviation: float) -> int:
+    return seeds_needed(deviation, HALF_A_POINT)
 
 
 def share(values: Sequence[float], holds: Callable[[float], bool]) -> float:

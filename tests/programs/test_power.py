@@ -73,6 +73,8 @@ def test_figures_of_critical_examples_are_read():
 
 
 def test_the_committed_figures_are_those_of_all_comparisons():
-    compared = dict(power.comparisons())
-    assert {"cheap-cifar", "rivals-mnist", "critical-digits"} <= compared.keys()
-    assert {name: power.results(of) for name, of in compared.items()} == pages.read(power.NAME)
+    compared, known = dict(power.comparisons()), pages.read(power.NAME)
+    assert known.keys() == compared.keys()
+    # The others, of many seeds, make ten thousands of plans.
+    for name in ("cheap-cifar", "rivals-mnist"):
+        assert power.results(compared[name]) == known[name]
