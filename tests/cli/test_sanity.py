@@ -74,8 +74,29 @@ def test_other_data_is_refused_in_a_line(run, capsys):
     asked = [*ASKED, "--corrupt-labels", "--val-seed", "7"]
     assert main(["judge", "run", *asked]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert "run: was searched on something else: fingerprint" in line
-    assert line.endswith("cannot be repeated on corrupted data: leave corrupted-labels out")
+    assert "run: was searched on something else: fingerprint of the training data (there" in line
+    assert line.endswith("leave corrupted-labels out (shuffled and smart-ratio need no search)")
+
+
+def test_a_verdict_is_described_with_its_controls(run, capsys):
+    assert main(["judge", "run", *ASKED, "--smart-ratio"]) == 0
+    capsys.readouterr()
+    assert main(["inspect", "run/judged/verdict.json"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    of = verdict(run)["levels"][1]["controls"]["smart-ratio"]
+    [row] = [row for row in rows if "smart-ratio" in row]
+    assert row[1] == f"{100 * of['mean']:.2f}"
+
+
+def test_a_control_says_that_it_is_one(run, capsys):
+    assert main(["judge", "run", *ASKED, "--corrupt-labels"]) == 0
+    control = "run/judged/corrupted-labels"
+    assert main(["judge", control]) == 2
+    assert "as a control: judge the run in whose folder it lies" in capsys.readouterr().err
+    assert main(["inspect", control]) == main(["report", control]) == 0
+    told = "was searched on corrupted labels, as a control"
+    assert told in " ".join(capsys.readouterr().out.split())
+    assert told in (run / "judged/corrupted-labels/report.html").read_text()
 
 
 def test_options_are_not_for_a_rewind_point(run, capsys):

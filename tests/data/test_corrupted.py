@@ -156,7 +156,7 @@ def test_vectors_and_tokens_have_positions_too():
 def test_what_cannot_be_corrupted_is_told():
     y = torch.arange(4)
     for x, told in (
-        ({"a": torch.zeros(4, 2), "b": torch.zeros(4, 2)}, "several tensors each"),
+        ({"a": torch.zeros(4, 2), "b": torch.zeros(4, 2)}, "tensors in a tuple, list or dict"),
         (torch.zeros(4, 1), "one value each"),
     ):
         with pytest.raises(PracError, match=told):

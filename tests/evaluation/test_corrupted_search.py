@@ -12,6 +12,7 @@ import torch
 import prac
 from prac.algorithms import kept
 from prac.data import Corruption, TensorExamples, corrupted
+from prac.errors import PracError
 from prac.evaluation.corrupted_search import CorruptedSearch
 from prac.io import kind_at
 from prac.search import Search
@@ -150,11 +151,39 @@ def test_its_cost_is_told_before_anything_is_trained(judge, search):
     # Six steps a level: 300 examples in batches of 50. What PrAC leaves out makes levels shorter.
     took = search.cost(2).cost.iterations
     assert cost == (
-        "corrupted-labels, corrupted-inputs: a search each comes first, up to ticket 2; the run's "
-        f"own took {took} iterations, one on corrupted data, where little is easy, takes up to 12"
+        "corrupted-labels and corrupted-inputs: a search each comes first, up to ticket 2 of up to "
+        f"12 iterations (the run's own took {took}, but on corrupted data little is easy)"
     )
     assert kinds.index("note") < kinds.index("level") < kinds.index("trial")
     assert [e.facts["method"] for e in told.events if e.kind == "contest"] == list(BOTH)
+
+
+def test_a_search_that_trains_nothing_is_told_without_its_length(
+    small_net, train, val, tmp_path, judge
+):
+    settings = prac.SearchConfig.method(
+        "snip", levels=1, train=SHORT, prune=prac.PruneConfig(when="at-init", layers="conv+linear")
+    )
+    run = prac.find(small_net(), train, settings, val=val, out=tmp_path / "snip")
+    _, told = judge(("corrupted-labels",), levels=(1,), search=run)
+    assert "corrupted-labels: a search each comes first, up to ticket 1" in told.notes
+
+
+def test_a_ticket_that_was_there_and_is_not_is_told(judge, search):
+    judge(("corrupted-labels",))
+    folder = search.path / "judged/corrupted-labels"
+    (folder / "levels/02/ticket.safetensors").unlink()
+    control = CorruptedSearch(search, "corrupted-labels")
+    with pytest.raises(PracError, match="its ticket 2 is missing, which was there: remove the"):
+        control.control(search.tickets[2])
+
+
+def test_a_control_is_no_run_to_judge(judge, search):
+    judge(("corrupted-labels",))
+    own = Search.load(search.path / "judged/corrupted-labels")
+    told = "was searched on corrupted labels, as a control: judge the run in whose folder it lies"
+    with pytest.raises(PracError, match=told):
+        judge((), search=own)
 
 
 def test_one_shot_plans_as_many_levels_as_the_run(small_net, train, val, config, tmp_path, judge):

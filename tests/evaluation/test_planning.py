@@ -64,7 +64,8 @@ class TestPlan:
         assert spread.at_most == pytest.approx(3.947 * spread.found, rel=1e-3)
         assert (plan.trainings, plan.seconds, plan.trainings_left(5)) == (2, None, 6)
         assert plan.seconds_left(5) is None
-        assert plan.shown == (2, 3, 5, 10, 20, 111)
+        assert plan.shown == (2, 3, 5, 10, 20), "nor looks at them"
+        assert prac.plan_seeds(verdict((0.89, 0.93)), 0.01).shown == (2, 3, 5, 10, 20, 29)
         assert plan.next_seeds is None, "nobody names so many"
         assert prac.plan_seeds(verdict((0.89, 0.93)), 1e-9).to_json()["needed"] > 10**12
         assert repr(plan) == "SeedPlan(111 seeds to tell 0.50 points, from 2 seeds)"

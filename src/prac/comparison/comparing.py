@@ -88,8 +88,8 @@ def compare(
     levels = levels_to_judge(config.levels, judged)
     if test is None:
         raise PracError(
-            "a comparison is of results on test data, and there is no test data: pass test=, or a "
-            "data set that has a test split"
+            "a comparison is of results on test data, and there is no test data: give a data set "
+            "that has a test split (in Python, pass test=)"
         )
     val = None if val is None else as_examples(val, "the validation data")
     train = as_examples(train, "the training data")

@@ -159,9 +159,8 @@ def _check_inputs(examples: Examples) -> None:
         x = examples.x
     else:
         x, _ = next(iter(examples.stream([torch.tensor([0])])))
-    is_one = isinstance(x, Tensor)
     if not isinstance(x, Tensor) or x[0].numel() < 2:
-        what = "one value each" if is_one else "several tensors each"
+        what = "one value each" if isinstance(x, Tensor) else "tensors in a tuple, list or dict"
         raise PracError(
             f"inputs are {what}, and corrupting them shuffles the positions within one tensor: "
             f"judge without corrupted inputs"

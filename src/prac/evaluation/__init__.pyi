@@ -1,5 +1,6 @@
 from .cache import retrain_cached as retrain_cached
 from .controls import CONTROLS as CONTROLS
+from .corrupted_search import check_is_no_control as check_is_no_control
 from .definition import definition as definition
 from .definition import wins as wins
 from .judging import SEEDS as SEEDS

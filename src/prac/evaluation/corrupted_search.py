@@ -57,7 +57,17 @@ def check_repeatable(
     if why is not None:
         raise PracError(
             f"{search.path}: {why}, so that the search cannot be repeated on corrupted data: leave "
-            f"{' and '.join(names)} out"
+            f"{' and '.join(names)} out (shuffled and smart-ratio need no search)"
+        )
+
+
+def check_is_no_control(search: Search) -> None:
+    """Raise a PracError where a search is itself one on corrupted data, of which nothing wins."""
+    what = search.settings.get("corrupted")
+    if what is not None:
+        raise PracError(
+            f"{search.path}: was searched on corrupted {what}, as a control: judge the run in "
+            f"whose folder it lies, with corrupted-{what} among the controls"
         )
 
 
@@ -163,9 +173,16 @@ class CorruptedSearch:
         """Return the mask of this search's ticket of the same level, over the other's weights.
 
         Raises:
-            PracError: If it keeps another number of weights, as no search of these settings does.
+            PracError: If it is missing, or keeps another number of weights, as no search of these
+                settings does.
         """
-        masks = Search.load(self.path).tickets[ticket.level].masks
+        tickets = Search.load(self.path).tickets
+        if len(tickets) <= ticket.level:
+            raise PracError(
+                f"{self.path}: its ticket {ticket.level} is missing, which was there: remove the "
+                f"folder to search again"
+            )
+        masks = tickets[ticket.level].masks
         if kept(masks) != kept(ticket.masks):
             raise PracError(
                 f"{self.path}: its ticket {ticket.level} keeps {kept(masks)} weights, the search's "

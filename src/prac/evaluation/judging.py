@@ -13,7 +13,11 @@ from prac.errors import PracError, check_listed, unknown_name
 from prac.evaluation.cache import retrain_cached
 from prac.evaluation.connectivity import NOTHING_RIGHT, cached_barrier
 from prac.evaluation.controls import CONTROLS, MakeModel, control_of, initial_weights
-from prac.evaluation.corrupted_search import CorruptedSearch, check_repeatable
+from prac.evaluation.corrupted_search import (
+    CorruptedSearch,
+    check_is_no_control,
+    check_repeatable,
+)
 from prac.evaluation.pools import cached_pool
 from prac.evaluation.retraining import told_by
 from prac.evaluation.sanity import CORRUPTED
@@ -83,6 +87,7 @@ def judge(
     """
     if not isinstance(search, Search):
         search = Search.load(search)
+    check_is_no_control(search)
     check_seeds(seeds, barriers)
     wanted = judged_levels(search, levels)
     check_controls(controls, wanted, search.path)
@@ -196,8 +201,8 @@ class Judging:
         """
         if test is None:
             raise PracError(
-                "judging compares results on test data, and there is no test data: pass test=, or "
-                "a data set that has a test split"
+                "judging compares results on test data, and there is no test data: give "
+                "a data set that has a test split (in Python, pass test=)"
             )
         runtime = options.runtime(config.precision)
         problem = Problem.of(make_model(), train, val, task=task, runtime=runtime, config=config)
@@ -211,7 +216,7 @@ class Judging:
         if pools and self.problem.val is None:
             raise PracError(
                 "pools are chosen by results on validation data, and there is no validation data: "
-                "pass val=, or leave pools out"
+                "split some off (--val-fraction; in Python, pass val=), or leave pools out"
             )
 
     def other_than_searched(self) -> Iterator[str]:
@@ -241,11 +246,13 @@ class Judging:
         if missing:
             names, took = [of.name for of in missing], self.search.cost(last).cost.iterations
             plan = planned(self.problem, self.search.config)
-            most = sum(plan.level(level, plan.total).iterations for level in range(last))
+            most = plan.before_learning
+            most += sum(plan.level(level, plan.total).iterations for level in range(last))
+            length = f" of up to {most:,} iterations" if most else ""
+            if took < most:
+                length += f" (the run's own took {took:,}, but on corrupted data little is easy)"
             self.options.note(
-                f"{', '.join(names)}: a search each comes first, up to ticket {last}; the run's "
-                f"own took {took:,} iterations, one on corrupted data, where little is easy, takes "
-                f"up to {most + plan.before_learning:,}"
+                f"{' and '.join(names)}: a search each comes first, up to ticket {last}{length}"
             )
         for number, one in enumerate(missing, 1):
             told = {"number": number, "of": len(missing), "method": one.name}

@@ -40,7 +40,7 @@ MANY = 100
 """Seeds beyond which none are named: they are rarely worth their time, and may be millions."""
 
 SHOWN = (2, 3, 5, 10, 20)
-"""Numbers of seeds that a plan always shows."""
+"""Numbers of seeds that a plan shows, if they are not done already."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,10 @@ class SeedPlan:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """Numbers of seeds to look at: some usual ones, and how many are needed."""
-        return tuple(sorted({*SHOWN, *filter(None, [self.needed])}))
+        """Numbers of seeds to look at: those there, some more, and how many are needed."""
+        there, needed = len(self.seeds), self.needed or 0
+        more = {of for of in (*SHOWN, needed) if there < of <= MANY}
+        return tuple(sorted({there, *more}))
 
     def trainings_left(self, seeds: int) -> int:
         """Return how many trainings so many seeds take beyond those that are done."""

@@ -340,6 +340,8 @@ def difference(name: str, known: Any, wanted: Any) -> str:
 
     >>> difference("modules", ["0: Linear()", "1: Tanh()"], ["0: Linear()", "1: ReLU()"])
     "modules (there '1: Tanh()', here '1: ReLU()')"
+    >>> difference("fingerprint", "0" * 64, "f" * 64)
+    "fingerprint of the training data (there '000000000000', here 'ffffffffffff')"
     """
     if all(isinstance(v, list) and v and isinstance(v[0], str) for v in (known, wanted)):
         pairs = list(zip_longest(known, wanted))
@@ -349,7 +351,17 @@ def difference(name: str, known: Any, wanted: Any) -> str:
         return ", ".join(
             difference(f"{name}: {key}", known.get(key), wanted.get(key)) for key in names
         )
+    if name in FINGERPRINTS:
+        name = FINGERPRINTS[name]
+        known, wanted = (of[:12] if isinstance(of, str) else of for of in (known, wanted))
     return f"{name} (there {known!r}, here {wanted!r})"
+
+
+FINGERPRINTS = {
+    "fingerprint": "fingerprint of the training data",
+    "val_fingerprint": "fingerprint of the validation data",
+}
+"""Whose they are, by the name that folders know them under."""
 
 
 @contextmanager

@@ -58,32 +58,34 @@ def _answers(plan: SeedPlan) -> Iterator[str]:
 
 
 def plan_table(plan: SeedPlan) -> Table:
-    """Return a line for each number of seeds: what they tell, and what they take."""
+    """Return a column for each number of seeds: what they tell, and what they take."""
+    enough = None if plan.needed is None else max(plan.needed, len(plan.seeds))
+    heads = (f"{seeds:,}{' *' if seeds == enough else ''}" for seeds in plan.shown)
+    table = new_table("seeds", *heads)
     known = [spread for spread in plan.spreads if spread.found]
-    heads = ["vs dense" if spread.what == "ticket" else spread.what for spread in known]
-    table = new_table("seeds", *heads, "trainings", "left", "time left")
-    for seeds in plan.shown:
-        told = (plan.measure.size(spread.told_by(seeds) or 0.0) for spread in known)
-        spent, left = plan.seconds_left(seeds), plan.trainings_left(seeds)
-        mark = " *" if seeds == plan.needed else ""
-        table.add_row(
-            f"{seeds:,}{mark}", *told, f"{seeds * plan.trainings:,}", f"{left:,}", _time(spent)
-        )
+    for spread in known:
+        other = "dense" if spread.what == "ticket" else "ticket"
+        told = (plan.measure.size(spread.told_by(seeds) or 0.0) for seeds in plan.shown)
+        table.add_row(f"{spread.what} vs {other}", *told)
+    table.add_section()
+    table.add_row("trainings", *(f"{seeds * plan.trainings:,}" for seeds in plan.shown))
+    table.add_row("of these left", *(f"{plan.trainings_left(seeds):,}" for seeds in plan.shown))
+    table.add_row("time left", *(_time(plan.seconds_left(seeds)) for seeds in plan.shown))
     what = []
     if known:
         unit = ", in points," if plan.measure.is_share else ""
         what = [
-            f"{', '.join(heads)}: smallest difference{unit} that the paired test finds four times "
-            f"in five (p below 0.05)"
+            f"one vs another: smallest difference{unit} that the paired test finds four times in "
+            f"five (p below 0.05)"
         ]
+    if enough in plan.shown:
+        what.append(f"*: tells {plan.measure.distance(plan.difference, 2)}")
     pace = "one by one" if plan.jobs == 1 else f"{plan.jobs} at once and none slowed by another"
-    table.caption = "; ".join(
-        [
-            *what,
-            f"left: beside seeds {_numbers(plan.seeds)}",
-            "time: as long as these took, " + pace,
-        ]
-    )
+    what += [
+        f"left: beside seeds {_numbers(plan.seeds)}",
+        "time: as long as these took, " + pace,
+    ]
+    table.caption = "; ".join(what)
     return table
 
 

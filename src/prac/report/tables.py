@@ -33,6 +33,7 @@ def table_of(facts: Mapping[str, Any]) -> RenderableType:
         "ticket": _ticket,
         "subset": _subset,
         "data": _data,
+        "verdict": _verdict,
         "comparison": _comparison,
         "win": _win,
     }
@@ -78,6 +79,8 @@ def search_table(facts: Mapping[str, Any]) -> RenderableType:
 def _run(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return a run's levels, sets, cost ledger and provenance."""
     title = f"run {facts['path']}: {'finished' if facts['finished'] else 'not finished'}"
+    if what := facts["settings"].get("corrupted"):
+        title += f". {control_line(what)}"
     tables = search_table(facts), *_sets(facts), _ledger(facts)
     return [_line(title), *tables, *_provenance(facts)]
 
@@ -163,6 +166,45 @@ def _subset(facts: Mapping[str, Any]) -> list[RenderableType]:
     counts = facts["by_class"] or []
     tables = [_counts(class_names(facts["provenance"], len(counts)), counts)] if counts else []
     return [_line(title), *tables, *_provenance(facts["provenance"])]
+
+
+def control_line(what: str) -> str:
+    """Return what to say of a search on corrupted data, `what` being its labels or inputs.
+
+    >>> control_line("labels")[:39]
+    'It was searched on corrupted labels, as'
+    """
+    return (
+        f"It was searched on corrupted {what}, as a control of the run in whose folder it lies: "
+        f"its tickets tell nothing of the data"
+    )
+
+
+def _verdict(facts: Mapping[str, Any]) -> list[RenderableType]:
+    """Return a verdict's tickets, a line each, their controls below them, and its definition."""
+    fields = facts["fields"]
+    measure = Measure.of(fields.get("metric"))
+    table = new_table("level", "density", "mask of", measure.head, "difference", "p", "verdict")
+    table.columns[2].justify = "left"
+    for level in fields["levels"]:
+        own = level["ticket"]
+        shown = measure.number(own["mean"]), measure.difference(level["difference"])
+        name = "ticket" if level["index"] else "dense"
+        cells = str(level["index"]), f"{level['density']:.2%}", name, *shown
+        table.add_row(*cells, cell(level["p_value"], ".3f"), level["verdict"])
+        for control, of in level["controls"].items():
+            shown = measure.number(of["mean"]), measure.difference(of["mean"] - own["mean"])
+            outcome = level.get("sanity", {}).get(control, "")
+            p_value = cell(of.get("p_value"), ".3f")
+            table.add_row("", "", _line(control), *shown, p_value, outcome)
+    table.caption = (
+        "difference: of a ticket from the dense network, of a control from its ticket; p: that it "
+        "is so much worse by chance"
+    )
+    best, seeds = fields["best_level"], ", ".join(map(str, fields["seeds"]))
+    told = "no ticket matches" if best is None else f"ticket {best} is the sparsest that matches"
+    title = f"verdict {facts['path']}: {told}; seeds {seeds}"
+    return [_line(title), table, _line(fields["definition"])]
 
 
 def _comparison(facts: Mapping[str, Any]) -> list[RenderableType]:

@@ -92,8 +92,8 @@ def win(
     specs = rungs(LADDER if methods is None else methods, config)
     if test is None:
         raise PracError(
-            "winning is a matter of results on test data, and there is no test data: pass test=, "
-            "or a data set that has a test split"
+            "winning is a matter of results on test data, and there is no test data: give a "
+            "data set that has a test split (in Python, pass test=)"
         )
     check_new(path, "new_win", "win", error=FolderError)
     train = as_examples(train, "the training data")

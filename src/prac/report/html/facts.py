@@ -12,6 +12,7 @@ from prac.errors import PracError
 from prac.evaluation import LevelVerdict, TestSet, Verdict
 from prac.io import read_environment
 from prac.models import ParameterCount
+from prac.report.tables import control_line
 from prac.runs import (
     ACCURACY,
     Level,
@@ -71,13 +72,16 @@ class RunFacts:
     def missing(self) -> list[str]:
         """What is damaged, and what a finished and judged run would have, and this one has not."""
         missing = list(self.damaged)
+        what = self.search.settings.get("corrupted")
+        if what is not None:
+            missing.append(f"{control_line(what)}.")
         complete, wanted = len(self.levels), int(self.search.settings["levels"]) + 1
         if complete < wanted:
             missing.append(
                 f"The search is not finished: {complete} of {wanted} levels are complete. The same "
                 f"prac find command goes on with it."
             )
-        if self.verdict is None:
+        if what is None and self.verdict is None:
             missing.append(
                 "No verdict yet: prac judge retrains the tickets over several seeds, beside the "
                 "dense network and controls."
