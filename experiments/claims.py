@@ -1,7 +1,8 @@
 """The published claims of PrAC one by one, beside what came out on two cores.
 
-Reads the committed figures of `experiments.rivals authors` and of `experiments.transfer`, and
-writes `docs/results/claims.json` and `.md`: nothing is measured.
+Reads the committed figures of `experiments.rivals authors` and `cheap-cifar`, which are of one
+problem, and of `experiments.transfer`, and writes `docs/results/claims.json` and `.md`: nothing is
+measured.
 
     python -m experiments.claims
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from experiments import pages
@@ -19,7 +21,6 @@ from prac.evaluation import half_width, mean
 
 NAME = "claims"
 COMES_OUT, DOES_NOT, CANNOT_TELL = "comes out", "does not", "cannot be told"
-LEVELS = (8, 12)
 EL2N = "el2n:el2n-epoch=2@prac"
 
 
@@ -61,48 +62,60 @@ def judged(
 
 
 class Figures:
-    """The figures of a comparison by method."""
+    """The figures of comparisons of the same problem and seeds, by method."""
 
-    def __init__(self, results: Mapping[str, Any]) -> None:
-        """Sort the searches of a comparison's JSON."""
-        self.total = results["total"]
-        self.runs: dict[str, list[Mapping[str, Any]]] = {}
-        for run in sorted(results["runs"], key=lambda run: run["seed"]):
-            self.runs.setdefault(run["method"], []).append(run)
+    def __init__(self, *comparisons: Mapping[str, Any]) -> None:
+        """Sort the searches of comparisons' JSON; of a method in several, the first one's."""
+        self.total = comparisons[0]["total"]
+        self.levels = tuple(level for level in comparisons[0]["judged"] if level)
+        self.runs: dict[str, dict[int, Mapping[str, Any]]] = {}
+        for found in comparisons:
+            runs: dict[str, dict[int, Mapping[str, Any]]] = {}
+            for run in found["runs"]:
+                runs.setdefault(run["method"], {})[run["seed"]] = run
+            self.runs = {**runs, **self.runs}
 
-    def tickets(self, method: str, level: int) -> list[Mapping[str, Any]]:
+    def has(self, *methods: str) -> bool:
+        """Say whether methods were searched by."""
+        return self.runs.keys() >= set(methods)
+
+    def tickets(self, method: str, level: int) -> dict[int, Mapping[str, Any]]:
         """Return a method's judged tickets of a level, by seed."""
-        return [
-            next(ticket for ticket in run["tickets"] if ticket["level"] == level)
-            for run in self.runs[method]
-        ]
+        return {
+            seed: ticket
+            for seed, run in sorted(self.runs[method].items())
+            for ticket in run["tickets"]
+            if ticket["level"] == level
+        }
+
+    def density(self, level: int) -> str:
+        """Return a level's density in per cent."""
+        ticket = next(iter(self.tickets("prac", level).values()))
+        return f"{100 * ticket['density']:.1f} %"
 
     def accuracies(self, method: str, level: int) -> list[float]:
         """Return their test accuracies."""
-        return [ticket["accuracy"] for ticket in self.tickets(method, level)]
+        return [ticket["accuracy"] for ticket in self.tickets(method, level).values()]
 
     def less(self, method: str, other: str, level: int) -> list[float]:
-        """Return a method's accuracies less another's, by seed."""
-        pairs = zip(self.accuracies(method, level), self.accuracies(other, level), strict=True)
-        return [one - of for one, of in pairs]
-
-    def iterations(self, method: str, level: int) -> list[int]:
-        """Return what finding a level's tickets took."""
-        return [ticket["cost"]["iterations"] for ticket in self.tickets(method, level)]
+        """Return a method's accuracies less another's, of the seeds that both have."""
+        one, of = self.tickets(method, level), self.tickets(other, level)
+        return [one[seed]["accuracy"] - of[seed]["accuracy"] for seed in one if seed in of]
 
     def part(self, level: int, name: str | None = None) -> list[float]:
         """Return the share of the data that PrAC's sets of a level hold, or a part of them."""
         return [
             (of["set_parts"].get(name, 0) if name else of["set_size"]) / self.total
-            for run in self.runs["prac"]
+            for run in self.runs["prac"].values()
             for of in run["levels"]
             if of["index"] == level
         ]
 
-    def saved(self, method: str, level: int) -> list[float]:
-        """Return the shares of IMP's iterations that a method saves, by seed."""
-        pairs = zip(self.iterations(method, level), self.iterations("imp", level), strict=True)
-        return [1 - one / of for one, of in pairs]
+    def saved(self, method: str, other: str, level: int) -> list[float]:
+        """Return the shares of another method's iterations that a method saves, by seed."""
+        one, of = self.tickets(method, level), self.tickets(other, level)
+        spent = [[t[seed]["cost"]["iterations"] for t in (one, of)] for seed in one if seed in of]
+        return [1 - own / theirs for own, theirs in spent]
 
 
 def told(differences: Sequence[float]) -> str:
@@ -111,26 +124,25 @@ def told(differences: Sequence[float]) -> str:
     return f"{100 * mean(differences):+.2f} ± {width:.2f}"
 
 
-def at_both(
+def at_levels(
     figures: Figures, one: str, other: str, judge: Callable[[Sequence[float]], str]
 ) -> tuple[str, str]:
-    """Return the differences of two methods at both densities, and what they make of a claim.
+    """Return the differences of two methods at each density, and what they make of a claim.
 
-    It comes out where it does at either density and does not fail at the other.
+    It comes out where it does at one density at least and does not fail at another.
     """
-    found = [figures.less(one, other, level) for level in LEVELS]
-    verdicts = {judge(of) for of in found}
-    where = ("16.8 %", "6.9 %")
-    here = "; ".join(f"{told(of)} at {at}" for of, at in zip(found, where, strict=True))
+    found = {figures.density(level): figures.less(one, other, level) for level in figures.levels}
+    verdicts = {judge(of) for of in found.values()}
+    here = "; ".join(f"{told(of)} at {density}" for density, of in found.items())
     if DOES_NOT in verdicts:
         return here, DOES_NOT
     return here, COMES_OUT if COMES_OUT in verdicts else CANNOT_TELL
 
 
-def claims(authors: Mapping[str, Any], transfer: Mapping[str, Any]) -> Iterator[Claim]:
-    """Yield the claims."""
-    figures = Figures(authors)
-    first, last = figures.part(1, "cet"), figures.part(12)
+def claims(figures: Figures, transfer: Mapping[str, Any]) -> Iterator[Claim]:
+    """Yield the claims of which something was measured."""
+    last_level = max(figures.levels)
+    first, last = figures.part(1, "cet"), figures.part(last_level)
     yield Claim(
         "after the dense level, CET are half of the data",
         "53.7 %",
@@ -143,48 +155,53 @@ def claims(authors: Mapping[str, Any], transfer: Mapping[str, Any]) -> Iterator[
         f"{percent(last)} %",
         COMES_OUT if 0.30 <= mean(last) <= 0.40 else DOES_NOT,
     )
-    cep = figures.part(2, "cep"), figures.part(12, "cep")
+    cep = figures.part(2, "cep"), figures.part(last_level, "cep")
     yield Claim(
         "CEP grow with sparsity, from 3 to 13 % of the data at level 12",
         "3.3 to 13.0 %",
         f"{percent(cep[0])} to {percent(cep[1])} %",
         judged([b - a for a, b in zip(*cep, strict=True)]),
     )
-    saved = figures.saved("prac", 8)
+    saved = figures.saved("prac", "imp", last_level)
     yield Claim(
-        "most of IMP's iterations are saved to the sparsest ticket where both match",
-        "83.9 %",
-        f"{percent(saved)} %, at 16.8 % density",
+        "most of IMP's iterations are saved",
+        "83.9 % where both match",
+        f"{percent(saved)} % to {figures.density(last_level)}",
         judged([of - 0.5 for of in saved]),
     )
     never = "prac:stop-rule=never"
-    shorter = [
-        1 - one / of
-        for one, of in zip(
-            figures.iterations("prac", 12), figures.iterations(never, 12), strict=True
+    if figures.has(never):
+        shorter = figures.saved("prac", never, last_level)
+        yield Claim(
+            "the early stop saves most of what is left",
+            "72.9 %",
+            f"{percent(shorter)} %",
+            judged([of - 0.5 for of in shorter]),
         )
-    ]
-    yield Claim(
-        "the early stop saves most of what is left",
-        "72.9 %",
-        f"{percent(shorter)} %",
-        judged([of - 0.5 for of in shorter]),
+    within = (
+        ("prac", never, "the early stop costs at most half a point", "0.50", 0.005),
+        ("prac", "imp", "PrAC's tickets are within a point of IMP's", "0.5 at 26.2 %", 0.01),
     )
-    here, verdict = at_both(figures, "prac", never, lambda of: judged(of, allowed=0.005))
-    yield Claim("the early stop costs at most half a point", "0.50", here, verdict)
-    pairs = (
-        ("prac", "cet", "without CEP about a point is lost", "1"),
-        ("prac", "random-subset@prac", "critical sets are worth more than random ones", "yes"),
-        ("prac", "synflow", "PrAC beats SynFlow at equal cost", "1.51 at 6.9 %"),
-        ("prac", "snip", "PrAC beats SNIP at equal cost", "4.22 at 6.9 %"),
-        ("prac", "grasp", "PrAC beats GraSP at equal cost", "4.36 at 6.9 %"),
-        ("prac", "random-pruning", "PrAC's tickets are far from random masks", "yes"),
+    better = (
+        ("prac", "cet", "without CEP about a point is lost", "1", None),
+        (
+            "prac",
+            "random-subset@prac",
+            "critical sets are worth more than random ones",
+            "yes",
+            None,
+        ),
+        ("prac", "synflow", "PrAC beats SynFlow at equal cost", "1.51 at 6.9 %", None),
+        ("prac", "snip", "PrAC beats SNIP at equal cost", "4.22 at 6.9 %", None),
+        ("prac", "grasp", "PrAC beats GraSP at equal cost", "4.36 at 6.9 %", None),
+        ("prac", "random-pruning", "PrAC's tickets are far from random masks", "yes", None),
     )
-    for one, other, text, published in pairs:
-        here, verdict = at_both(figures, one, other, judged)
-        yield Claim(text, published, here, verdict)
-    here, verdict = at_both(figures, "prac", "imp", lambda of: judged(of, allowed=0.01))
-    yield Claim("PrAC's tickets are within a point of IMP's", "0.5 at 26.2 %", here, verdict)
+    for one, other, text, published, allowed in (*within, *better):
+        if figures.has(other):
+            here, verdict = at_levels(figures, one, other, partial(judged, allowed=allowed))
+            yield Claim(text, published, here, verdict)
+    if "thin-vgg" not in transfer:
+        return
     searches = transfer["thin-vgg"]
     moved, own, random = (
         [run["accuracy"] for run in searches[kind]] for kind in ("transferred", "own", "random")
@@ -219,8 +236,9 @@ def page(found: Mapping[str, Any]) -> str:
         "",
         "Published are ResNet-20s on CIFAR-10 at 32 x 32, 182 epochs and 15 prunings, dense 91.3 "
         "%. Here is ResNet-8 on 30,001 images of it at 16 x 16, 20 epochs and 12 prunings, dense "
-        f"{found['dense']} %, three seeds ([figures](authors.md); sets on another network: "
-        "[transfer](transfer.md), six seeds). Differences are in points, by seed, with half of "
+        f"{found['dense']} %, {found['seeds']} seeds ([figures](authors.md), IMP's and random "
+        "masks' [earlier ones](cheap-cifar.md) of the same problem and seeds; sets on another "
+        "network: [transfer](transfer.md)). Differences are in points, by seed, with half of "
         "their 95 % intervals. A claim comes out where the interval lies on its side of the "
         "border (0, unless it names another), does not where it lies on the other side, and "
         "cannot be told where the border is within it.",
@@ -241,15 +259,16 @@ def page(found: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Write figures and page."""
-    authors, transfer = pages.read("authors"), pages.read("transfer")
-    figures = Figures(authors)
+    figures = Figures(pages.read("authors"), pages.read("cheap-cifar"))
     others = []
     for method, about in ASKED.items():
-        here, verdict = at_both(figures, "prac", method, judged)
-        others.append([f"{about} (`{method}`)", here, verdict.replace("comes out", "yes")])
+        if figures.has(method):
+            here, verdict = at_levels(figures, "prac", method, judged)
+            others.append([f"{about} (`{method}`)", here, verdict.replace("comes out", "yes")])
     found = {
-        "dense": spread(figures.accuracies("imp", 0), factor=100, digits=1),
-        "claims": [asdict(claim) for claim in claims(authors, transfer)],
+        "dense": spread(figures.accuracies("prac", 0), factor=100, digits=1),
+        "seeds": len(figures.runs["prac"]),
+        "claims": [asdict(claim) for claim in claims(figures, pages.read("transfer"))],
         "others": others,
     }
     (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(found, indent=1) + "\n")

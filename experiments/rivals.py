@@ -179,25 +179,20 @@ PROBLEMS = {
         "PrAC where its authors used it, at a size for two cores: ResNet-8 on CIFAR-10 at 16 x 16",
         CIFAR.format("30,001", "3,333"),
         "cifar10",
-        "imp,prac,random-subset@prac,cet,imp@prac,prac:stop-rule=never,el2n:el2n-epoch=2@prac,"
-        "rs2@prac,infobatch,snip,grasp,synflow,random-pruning",
-        CHEAP_RESNET,
+        "prac,random-subset@prac,rs2@prac,el2n:el2n-epoch=2@prac,cet,imp@prac,infobatch",
+        CHEAP_RESNET.replace("--judged 8,12", "--judged 12"),
         about="A network with BatchNorm, trained until its accuracy has settled, late rewinding, "
         "12 prunings, and the paper's epsilon and window: what does PrAC's choice of examples do, "
-        "beside others of the same cost? What came of each published claim is on a [page of its "
-        "own](claims.md).",
-        shares="cheap-cifar",
+        "beside others of the same cost? IMP on the same problem and seeds is on [another "
+        "page](cheap-cifar.md), what came of each published claim on [its own](claims.md).",
         page="authors",
         against=(
-            ("prac", "imp"),
             ("prac", "random-subset@prac"),
             ("prac", "cet"),
             ("prac", "imp@prac"),
-            ("prac", "prac:stop-rule=never"),
             ("prac", "el2n:el2n-epoch=2@prac"),
             ("prac", "rs2@prac"),
             ("prac", "infobatch"),
-            ("prac", "synflow"),
         ),
     ),
     "paper": paper("0,1,2", ",".join(map(str, PAPER_JUDGED))),

@@ -6,8 +6,8 @@ searches on, beside its own PrAC sets and random sets of the same size; writes
 
     python -m experiments.transfer PROBLEM --data DIR       DIR holds cifar10/, as parquet
 
-"thin-vgg" takes an hour and a half of one core that multiplies bf16 (AMX; OMP_NUM_THREADS=1),
-after `experiments.rivals cheap-cifar`; "conv4" half an hour, after `cifar10`. The commands resume
+"thin-vgg" takes an hour of one core that multiplies bf16 (AMX; OMP_NUM_THREADS=1), after
+`experiments.rivals authors`; "conv4" half an hour, after `cifar10`. The commands resume
 where they were cut off.
 """
 
@@ -61,11 +61,11 @@ PROBLEMS = {
         source="ResNet-8",
         target="A thin VGG (six convolutions with BatchNorm, no shortcuts)",
         data="30,001 training images of CIFAR-10 at 16 x 16 (JPEG 75)",
-        searches="rivals-cheap-cifar",
+        searches="rivals-authors",
         level=12,
-        levels=4,
+        levels=3,
         options="--model experiments.networks:thin_vgg --layers conv --image-size 16 "
-        "--limit 33334 --val-fraction 0.1 --drop-fraction 0.36 --epochs 12 --milestones 6,9 "
+        "--limit 33334 --val-fraction 0.1 --drop-fraction 0.45 --epochs 8 --milestones 4,6 "
         "--lr 0.1 --weight-decay 5e-4 --batch-size 128 --crop 2 --flip --rewind epoch:1 "
         "--precision bf16 --execution compiled",
         seeds=(0, 1, 2, 3, 4, 5),

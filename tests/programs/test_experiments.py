@@ -108,7 +108,7 @@ def test_commands_of_controls_and_of_transfer_are_commands():
             assert (options.seed, options.levels) == (4, problem.levels)
 
 
-@pytest.mark.parametrize(("problem", "source"), [("thin-vgg", "cheap-cifar"), ("conv4", "cifar10")])
+@pytest.mark.parametrize(("problem", "source"), [("thin-vgg", "authors"), ("conv4", "cifar10")])
 def test_transfer_s_networks_see_the_examples_that_the_sets_are_of(problem, source):
     """A set is refused on other data: splits and pictures are those of the search it is from."""
     mine, its = transfer.PROBLEMS[problem], rivals.PROBLEMS[source]

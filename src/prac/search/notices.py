@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from prac.algorithms import ForgettingTable
-from prac.config import SubsetConfig
+from prac.config import SearchConfig, SubsetConfig
 
 NEVER = 0.99
 """From this share of examples that never count as right on, forgetting tells nothing of them."""
@@ -24,6 +24,15 @@ ALWAYS = 0.999
 """From this share that are learned and never forgotten on, hardly any is left to choose."""
 
 BY_CHANCE = "are drawn among them by chance"
+
+SHORT = 0.2
+"""Up to this share of a whole training, levels count as short."""
+
+MOST = 0.5
+"""From this share of critical examples on, sets are so large that random ones overlap with them."""
+
+UNLEARNED = 0.05
+"""From this share on, never-learned examples of a whole training may well have wrong labels."""
 
 
 def never_right(
@@ -59,6 +68,47 @@ def never_forgotten(table: ForgettingTable, members: Tensor, config: SubsetConfi
         f"that forgetting tells nothing of them: the next sets {hold}; let the task call fewer of "
         f"them right, Task(correct=...), unless the data is as easy as that"
     )
+
+
+def outlook(table: ForgettingTable, members: Tensor, config: SearchConfig) -> str | None:
+    """Return whether critical examples will pay, by what was measured on other problems.
+
+    None where sets are made of something else. `experiments.critical` is where it was measured.
+    """
+    if config.subset.rule not in ("prac", "cet") or config.subset.kept_fraction is not None:
+        return None
+    learned, events = table.learned[members], table.events[members]
+    never = float((~learned).float().mean())
+    share = float((~learned | (events > 0)).float().mean())
+    return (
+        f"level 0 forgot {share - never:.1%} of the examples and never learned {never:.1%}: "
+        f"{expected(share, never, config)} (docs/choosing.md)"
+    )
+
+
+def expected(share: float, never_learned: float, config: SearchConfig) -> str:
+    """Return what sets of critical examples were worth where that was measured.
+
+    Args:
+        share: Of level 0's examples, those forgotten or never learned.
+        never_learned: Those never learned.
+        config: The search's, whose levels may be cut short, or carry weights on.
+    """
+    budget = 1.0 if config.stop.budget is None else config.stop.budget
+    if config.level.start == "carried":
+        told = "for carried levels such sets were worth about as much as random ones of their size"
+    elif budget <= SHORT:
+        told = "after levels as short as these, such sets were worth more than random ones"
+    elif share >= MOST:
+        told = "sets of most of the data were worth as much as random ones of their size"
+    else:
+        told = (
+            "such sets were worth about as much as random ones of their size after whole levels, "
+            "and more after levels of a tenth (--level-budget 0.1)"
+        )
+    if never_learned >= UNLEARNED and config.stop.dense_budget is None and budget > SHORT:
+        told += "; wrong labels, where there are any, are never learned, and fill the sets"
+    return told
 
 
 def right_at_once(metrics: Sequence[Mapping[str, Any]]) -> bool:

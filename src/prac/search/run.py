@@ -13,7 +13,13 @@ from prac.data import Examples, class_counts
 from prac.io import write_json, write_tensors
 from prac.runs import Level, RunFolder, RunState, Subset, Ticket, read_levels, read_metrics
 from prac.search.after import Earlier
-from prac.search.notices import SELDOM, never_forgotten, never_right, right_at_once
+from prac.search.notices import (
+    SELDOM,
+    never_forgotten,
+    never_right,
+    outlook,
+    right_at_once,
+)
 from prac.search.parts import LevelStats, Selection
 from prac.search.plan import SearchPlan
 from prac.training import RunOptions
@@ -141,10 +147,12 @@ class SearchRun:
                 self.options.warn(notice)
             elif notice := never_right(*shown, share_from=SELDOM):
                 self.options.note(notice)
-            if notice := never_forgotten(*shown):
+            elif notice := never_forgotten(*shown):
                 at_once = right_at_once([*read_metrics(self.folder.path), *metrics])
                 # As easy data is, too, if not from the beginning.
                 (self.options.warn if at_once else self.options.note)(notice)
+            elif notice := outlook(state.table, state.members, self.plan.config):
+                self.options.note(notice)
 
     def finish_level(self, state: RunState, selection: Selection) -> None:
         """Make a level complete."""
