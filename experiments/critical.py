@@ -64,16 +64,16 @@ ANIMALS = (2, 3, 4, 5, 6, 7)
 LENET = "--model lenet_300_100 --layers linear"
 LENET_BIG = (
     f"{LENET} --levels 12 --judged 8,12 --epochs 8 --milestones 5,7 --lr 0.05 --batch-size 128 "
-    "--val-fraction 0.1"
+    "--val-fraction 0.1 --arm above-once"
 )
 LENET_DIGITS = (
     f"{LENET} --levels 8 --judged 8 --epochs 40 --milestones 25,35 --lr 0.1 --batch-size 32 "
-    "--val-fraction 0.1"
+    "--val-fraction 0.1 --arm above-once"
 )
 RESNET = (
     "--model resnet8s --layers conv --levels 8 --judged 8 --epochs 20 --milestones 10,15 --lr 0.1 "
-    "--weight-decay 5e-4 --batch-size 128 --val-fraction 0.1 --rewind epoch:1 --precision bf16 "
-    "--execution compiled --image-size {} --crop {} --limit {}"
+    "--weight-decay 5e-4 --batch-size 128 --val-fraction 0.1 --rewind epoch:1 --arm above-once "
+    "--precision bf16 --execution compiled --image-size {} --crop {} --limit {}"
 )
 LARGER = "--levels 4 --drop-fraction 0.36 --judged 4"
 """To the same density in half as many levels, where a step takes four times as long."""

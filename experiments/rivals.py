@@ -83,7 +83,7 @@ CHEAP_LENET = LENET.replace(" --arm at-once", "")
 CHEAP_RESNET = (
     "--image-size 16 --limit 33334 --val-fraction 0.1 --model resnet8s --levels 12 --judged "
     "8,12 --epochs 20 --milestones 10,15 --lr 0.1 --weight-decay 5e-4 --batch-size 128 "
-    "--crop 2 --flip --rewind epoch:1 --precision bf16 --execution compiled"
+    "--crop 2 --flip --rewind epoch:1 --arm above-once --precision bf16 --execution compiled"
 )
 CIFAR = "CIFAR-10 (JPEG 75): {} training, {} validation and 10,000 test images"
 

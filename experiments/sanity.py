@@ -57,10 +57,16 @@ class Problem:
 
 
 def searched(rival: str, method: str, levels: int) -> str:
-    """Return the options of a method's search with the settings of a comparison."""
+    """Return the options of a method's search with the settings of a comparison.
+
+    A search judges nothing, and methods other than PrAC do not stop early.
+    """
     words = rivals.PROBLEMS[rival].options.split()
-    at = words.index("--judged")
-    return " ".join([*words[:at], *words[at + 2 :], f"--levels {levels} --method {method}"])
+    for name in ("--judged", "--arm"):
+        if name in words:
+            at = words.index(name)
+            del words[at : at + 2]
+    return " ".join([*words, f"--levels {levels} --method {method}"])
 
 
 MNIST = "LeNet-300-100 on MNIST"

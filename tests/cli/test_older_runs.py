@@ -1,4 +1,4 @@
-"""What prac 0.1 began goes on as it read its pictures: as stored, whatever EXIF and alpha say."""
+"""What prac 0.1 began goes on as it meant it: pictures as stored, and its defaults of then."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ ICONS = [
     "8",
     "--quiet",
 ]
-OF_OLD = ["--no-exif-rotation", "--background", "none"]
+OF_OLD = ["--no-exif-rotation", "--background", "none", "--arm", "above-once"]
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +77,8 @@ def test_a_search_resumes_and_is_shown(capsys):
     assert main(begun) == 0
     assert "exif_rotation" not in Path("run/config.yaml").read_text()
     assert read_settings(Path("run"))["background"] == "none"
+    assert main([*begun, "--arm", "at-once"]) == 2
+    assert "arm (there 'above-once', here 'at-once')" in capsys.readouterr().err
     assert main([*begun, "--report"]) == 0
     assert main(["find", *ICONS, "--out", "new"]) == 0
     assert main([*begun[:-1], "new", *OF_OLD]) == 2  # A run of today's says how it reads.
@@ -92,7 +94,8 @@ def test_a_column_that_was_guessed_may_be_named_to_resume(capsys):
     Path("table").mkdir()
     pq.write_table(table, "table/train.parquet")
     begun = ["find", *ICONS, "--out", "run", "--data", "table"]
-    assert main([*begun, "--label-column", "kind", "--max-seconds", "0.01"]) == 75
+    stopped = ["--arm", "above-once", "--max-seconds", "0.01"]
+    assert main([*begun, "--label-column", "kind", *stopped]) == 75
     settings = yaml.safe_load(Path("run/config.yaml").read_text())
     Path("run/config.yaml").write_text(yaml.safe_dump(settings | {"label_column": None}))
     as_prac_0_1(Path("run/config.yaml"))
@@ -114,7 +117,18 @@ def test_a_ticket_is_retrained_on_what_it_was_found_on():
 
 
 def test_a_comparison_goes_on(capsys):
-    compare = ["compare", *ICONS, "--judged", "1", "--seeds", "0", "--methods", "imp", "--out", "c"]
+    compare = [
+        "compare",
+        *ICONS,
+        "--judged",
+        "1",
+        "--seeds",
+        "0",
+        "--methods",
+        "prac",
+        "--out",
+        "c",
+    ]
     assert main([*compare, *OF_OLD]) == 0
     for path in (*Path("c").rglob("config.yaml"), Path("c/comparison.json")):
         if "data" in path.read_text():

@@ -6,7 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from prac.cli.options import (
 from prac.cli.output import print_json
 from prac.cli.parser import Parser
 from prac.cli.recorded import (
-    begun_by_older,
+    as_begun,
     load_problem,
     named_settings,
     plain,
@@ -97,9 +97,7 @@ def run(arguments: Sequence[str]) -> int:
     _check_asked(arguments, options, recipe)
     out = Path(options.out or f"runs/compare-{folder_name(recipe, options.preset)}")
     check_new(out, "new_comparison", "comparison")  # Before any data is loaded.
-    if of_old := begun_by_older(out):
-        older = parser({**named_settings(arguments), **of_old})
-        recipe = replace(recipe, data=options_and_recipe(older, arguments, Recipe)[1].data)
+    recipe = as_begun(out, recipe, arguments, named_settings(arguments), parser)
     progress = Progress(quiet=options.quiet)
     with running(options, progress, started) as run_options:
         if is_ahead:

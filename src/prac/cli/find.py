@@ -21,7 +21,7 @@ from prac.cli.options import (
 from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
 from prac.cli.recorded import (
-    begun_by_older,
+    as_begun,
     load_problem,
     named_settings,
     plain,
@@ -108,9 +108,7 @@ def run(arguments: Sequence[str]) -> int:
     out = Path(options.out or f"runs/{run_name(recipe, options)}")
     progress = Progress(quiet=options.quiet)
     check_kind(out, "run", "search")
-    if of_old := begun_by_older(out):
-        older = parser({**_defaults(arguments), **of_old})
-        recipe = replace(recipe, data=options_and_recipe(older, arguments, Recipe)[1].data)
+    recipe = as_begun(out, recipe, arguments, _defaults(arguments), parser)
     if has_trained(out):  # Before any data is loaded, which may take long.
         check_same(out, read_settings(out), flat(recipe))
     is_finished = _is_finished(out, retrain)

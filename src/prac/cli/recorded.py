@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.given import early_value
+from prac.cli.options import options_and_recipe
+from prac.cli.parser import Parser
 from prac.config import (
     JudgeRecipe,
     Recipe,
@@ -74,8 +77,33 @@ def own_settings(
     return own
 
 
+OF_OLDER = {"arm": "above-once"}
+"""Defaults of prac 0.1 that are others now."""
+
+
+def as_begun(
+    out: Path,
+    recipe: Recipe,
+    arguments: Sequence[str],
+    defaults: Mapping[str, Any],
+    parser: Callable[[Mapping[str, Any]], Parser],
+) -> Recipe:
+    """Return a recipe as an older prac, which began a run or a comparison in `out`, meant it.
+
+    It is as it was read where there is none, or one of this prac. An older one reads pictures in
+    its way, and what is not asked for has the defaults of then.
+    """
+    of_old = begun_by_older(out)
+    if not of_old:
+        return recipe
+    made = parser({**OF_OLDER, **defaults, **of_old})
+    begun = options_and_recipe(made, arguments, Recipe)[1]
+    search = replace(recipe.search, stop=begun.search.stop)
+    return replace(recipe, data=begun.data, search=search)
+
+
 def begun_by_older(out: Path) -> dict[str, Any]:
-    """Return how an older prac read the pictures of a run or a comparison that it began in `out`.
+    """Return what an older prac did not record of a run or a comparison that it began in `out`.
 
     Nothing where there is none, or where its settings say it themselves.
     """

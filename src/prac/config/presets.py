@@ -31,6 +31,9 @@ _PAPER: dict[str, Any] = {
     "levels": 15,
     "rewind": "epoch:3",
     "layers": "conv",
+    "epsilon": 0.07,
+    "window": 5,
+    "arm": "above-once",
 }
 _LOW = {"lr": 0.01, "rewind": "init"}
 _WARM_UP = {"lr": 0.03, "warmup": 15, "rewind": "init"}

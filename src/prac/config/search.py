@@ -141,7 +141,7 @@ class StopConfig(Settings):
     epsilon: float = setting(0.07, "mask distance below which a mask is stable", above=0)
     window: int = setting(5, "epochs in a row that it must be stable", at_least=1)
     arm: Literal["above-once", "at-once"] = setting(
-        "above-once", "whether the distance must first have reached epsilon"
+        "at-once", "whether the distance must first have reached epsilon"
     )
     after: tuple[int, ...] = setting(
         (),
