@@ -19,9 +19,11 @@ LENGTHS = {
     "prac": "Levels of whole length",
     "prac:level-budget=0.2": "Levels of a fifth of it",
     "prac:level-budget=0.1": "Levels of a tenth",
-    "prac-light": "A twentieth, the dense network on a tenth of the data",
+    "prac-light": "Levels of a twentieth, the dense network on a tenth of the data",
 }
 """What is held against its rivals, by method."""
+IN_SHORT = dict(zip(LENGTHS, ("whole levels", "a fifth", "a tenth", "a twentieth"), strict=True))
+"""The same for the picture."""
 
 FAMILIES = {
     "digits": BLUE,
@@ -107,8 +109,9 @@ def page(results: Mapping[str, Any]) -> str:
         "Numbers at points: label noise. Lines: 95 % intervals.",
         "",
         *itertools.chain.from_iterable(
-            [f"## {about}", "", *table(HEAD, _rows(results, method)), ""]
+            [f"## {about}", "", *table(HEAD, rows), ""]
             for method, about in LENGTHS.items()
+            if (rows := list(_rows(results, method)))
         ),
         "## Made by",
         "",
@@ -139,14 +142,14 @@ def _panel(results: Mapping[str, Any], rival: str, about: str) -> dict[str, Any]
                     "low": centre - width,
                     "high": centre + width,
                     "family": problem["family"],
-                    "what": LENGTHS[method],
+                    "what": IN_SHORT[method],
                     "noise": f"{problem['noise']:.0%}" if problem["noise"] else "",
                 }
             )
     x = quantity("forgotten", "examples that level 0 forgot or never learned, %")
     y = quantity("points", f"PrAC less {about}, points")
     colour = by_name("family", list(FAMILIES), color=list(FAMILIES.values()))
-    kinds = list(LENGTHS.values())
+    kinds = list(IN_SHORT.values())
     looks = ["circle", "square", "diamond", "triangle-up"]
     zero = layer({"type": "rule", "color": GREY}, {"y": {"datum": 0}})
     spans = layer(

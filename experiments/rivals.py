@@ -22,13 +22,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from experiments import pages
 from experiments.rivals_page import page
 from prac.comparison import Comparison
+from prac.comparison.record import read_run
 from prac.errors import PracError
 from prac.report import comparison_figure, renderer
 
@@ -235,7 +236,7 @@ def results(name: str, folder: Path, made_by: Sequence[str]) -> dict[str, Any]:
         folder: The comparison's; a search in it has ended.
         made_by: The command that compares the same.
     """
-    problem, comparison = PROBLEMS[name], Comparison.load(folder)
+    problem, comparison = PROBLEMS[name], with_earlier(name, Comparison.load(folder))
     first = min(folder.glob("runs/*/*/levels/00/summary.json"))
     machine = json.loads((first.parents[2] / "environment.json").read_text())
     shown = ("torch", "python", "processor", "threads", "device")
@@ -256,6 +257,26 @@ def results(name: str, folder: Path, made_by: Sequence[str]) -> dict[str, Any]:
         },
         **_without_places(comparison.to_json(), folder, problem),
     }
+
+
+def with_earlier(name: str, comparison: Comparison) -> Comparison:
+    """Return a comparison with those runs of the committed page that its own folder has not.
+
+    They take hours, and a folder may be lost between two sittings. Runs of other settings, or of
+    methods and seeds that are no longer compared, are left out.
+    """
+    path = pages.RESULTS / f"{page_of(name)}.json"
+    if not path.exists():
+        return comparison
+    known = json.loads(path.read_text())
+    mine = {**comparison.settings, "data": known["settings"].get("data")}
+    if known["settings"] != mine or tuple(known["judged"]) != comparison.judged:
+        return comparison
+    earlier = [read_run(path, of, comparison.measure) for of in known["runs"]]
+    found = {(run.method, run.seed): run for run in [*earlier, *comparison.runs]}
+    methods, seeds = PROBLEMS[name].methods.split(","), map(int, PROBLEMS[name].seeds.split(","))
+    wanted = itertools.product(methods, seeds)
+    return replace(comparison, runs=tuple(found[key] for key in wanted if key in found))
 
 
 def _without_places(found: dict[str, Any], folder: Path, problem: Problem) -> dict[str, Any]:
@@ -293,7 +314,8 @@ def publish(results: Mapping[str, Any], folder: Path, target: Path) -> None:
     path.with_suffix(".md").write_text(page(results))
     with suppress(PracError):
         renderer()
-        pages.picture(comparison_figure(Comparison.load(folder)), path.with_suffix(".svg"))
+        shown = with_earlier(results["problem"], Comparison.load(folder))
+        pages.picture(comparison_figure(shown), path.with_suffix(".svg"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

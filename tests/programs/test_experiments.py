@@ -37,10 +37,11 @@ from prac.cli import find, judge
 from prac.cli.compare import parser
 from prac.cli.given import check_used
 from prac.cli.options import options_and_recipe
-from prac.comparison import method_specs
+from prac.comparison import Comparison, method_specs
+from prac.comparison.record import JudgedTicket, Run
 from prac.config import DataConfig, Recipe, SearchConfig, combined, flat
 from prac.data import load_data
-from prac.runs import Ticket
+from prac.runs import Cost, Ticket
 
 RIVALS = [
     rivals.page_of(name)
@@ -420,6 +421,30 @@ def test_a_comparison_is_told_while_it_goes_on(tmp_path):
     assert str(tmp_path) not in shown
     assert '"DIR/cifar10"' in shown
     assert (tmp_path / "rivals-paper.svg").exists()
+
+
+def test_runs_of_an_earlier_sitting_stay_on_a_page(tmp_path, monkeypatch):
+    def run(method: str, seed: int, accuracy: float) -> Run:
+        judged = JudgedTicket(0, 1.0, accuracy, "x/trained/abc", Cost(), Cost())
+        return Run(method, seed, f"x/runs/{method}/seed-{seed}", tickets=(judged,))
+
+    def compared(*runs: Run, **settings: object) -> Comparison:
+        return Comparison(tmp_path, (0, 1, 2), (0, 7), {"data": "/mine", **settings}, runs)
+
+    def committed(comparison: Comparison) -> None:
+        values = comparison.to_json()
+        values["settings"]["data"] = "DIR/cifar10"
+        (tmp_path / "rivals-paper.json").write_text(json.dumps(values))
+
+    monkeypatch.setattr(pages, "RESULTS", tmp_path)
+    now = compared(run("imp", 1, 0.6), run("prac", 0, 0.7))
+    assert rivals.with_earlier("paper", now) == now
+    committed(compared(run("imp", 0, 0.5), run("imp", 1, 0.1), run("cts", 0, 0.2)))
+    both = rivals.with_earlier("paper", now)
+    found = [(of.method, of.seed, of.tickets[0].value) for of in both.runs]
+    assert found == [("prac", 0, 0.7), ("imp", 0, 0.5), ("imp", 1, 0.6)]
+    other = compared(run("prac", 0, 0.7), epochs=3)
+    assert rivals.with_earlier("paper", other) == other
 
 
 @pytest.mark.parametrize(("status", "output"), [(1, ""), (2, ""), (75, "")])
