@@ -15,9 +15,7 @@ OMP_NUM_THREADS=1); the same command goes on where it stopped.
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -326,22 +324,14 @@ def results_of(name: str, runs: str) -> dict[str, Any] | None:
 
 def publish(runs: str) -> None:
     """Write figures, picture and page: of the problems that are done, and those of earlier runs."""
-    known = pages.problems(NAME)
-    found = {name: results_of(name, runs) or known.get(name) for name in PROBLEMS}
-    results = {"problems": {name: of for name, of in found.items() if of is not None}}
-    (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
+    found = {name: results_of(name, runs) for name in PROBLEMS}
+    results = pages.publish(NAME, found, page)
     pages.picture(picture(results), pages.RESULTS / f"{NAME}.svg")
-    pages.write(NAME, page(results))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is left to run, and write figures, picture and page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder that holds mnist/ and cifar10/")
-    parser.add_argument("--runs", default="runs", help="where the run folders go")
-    parser.add_argument("--problems", default=",".join(PROBLEMS), help="which, with commas")
-    parser.add_argument("--no-run", action="store_true", help="only write the page")
-    options = parser.parse_args(arguments)
+    options = pages.problem_options(__doc__, PROBLEMS, arguments)
     for name in [] if options.no_run else options.problems.split(","):
         path = made(PROBLEMS[name], options.data, options.runs)
         subprocess.run([sys.executable, "-m", *command(name, str(path), options.runs)], check=True)

@@ -14,8 +14,6 @@ goes on where it stopped. Seeds 10 to 12: they may choose settings, and judge no
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -224,28 +222,14 @@ def page(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def publish(runs: str) -> None:
-    """Write figures and page: of the problems that are done, and those of earlier runs."""
-    known = pages.problems(NAME)
-    found = {name: results_of(name, runs) or known.get(name) for name in PROBLEMS}
-    results = {"problems": {name: of for name, of in found.items() if of is not None}}
-    (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
-    pages.write(NAME, page(results))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is left to run, and write figures and page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder that holds mnist/ and cifar10/")
-    parser.add_argument("--runs", default="runs", help="where the run folders go")
-    parser.add_argument("--problems", default=",".join(PROBLEMS), help="which, with commas")
-    parser.add_argument("--no-run", action="store_true", help="only write the page")
-    options = parser.parse_args(arguments)
+    options = pages.problem_options(__doc__, PROBLEMS, arguments)
     for name in [] if options.no_run else options.problems.split(","):
         path = critical.made(critical.PROBLEMS[name], options.data, options.runs)
         for words in commands(name, str(path), options.runs):
             subprocess.run([sys.executable, "-m", *words], check=True)
-    publish(options.runs)
+    pages.publish(NAME, {name: results_of(name, options.runs) for name in PROBLEMS}, page)
 
 
 if __name__ == "__main__":

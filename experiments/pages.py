@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,35 @@ def machine(run: Path) -> dict[str, Any]:
     return {name: known[name] for name in ("torch", "python", "processor", "threads")}
 
 
+def problem_options(doc: str, known: Iterable[str], arguments: Sequence[str] | None) -> Any:
+    """Return the options of an experiment over several problems, whose docstring `doc` is."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder that holds mnist/ and cifar10/")
+    parser.add_argument("--runs", default="runs", help="where the run folders go")
+    parser.add_argument("--problems", default=",".join(known), help="which, with commas")
+    parser.add_argument("--no-run", action="store_true", help="only write the page")
+    return parser.parse_args(arguments)
+
+
+def publish(
+    name: str, found: Mapping[str, Any], page: Callable[[Mapping[str, Any]], str]
+) -> dict[str, Any]:
+    """Write an experiment's figures by problem, and its page; return the figures.
+
+    Args:
+        name: The experiment's.
+        found: By problem; None where it is not done, for which an earlier run's figures stay.
+        page: Makes the page of the figures.
+    """
+    path = RESULTS / f"{name}.json"
+    known = read(name)["problems"] if path.exists() else {}
+    merged = {problem: of or known.get(problem) for problem, of in found.items()}
+    results = {"problems": {problem: of for problem, of in merged.items() if of is not None}}
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    write(name, page(results))
+    return results
+
+
 def machines(results: Mapping[str, Any]) -> str:
     """Return the machines of all problems, as pages name them."""
     named = {
@@ -78,12 +108,6 @@ def machines(results: Mapping[str, Any]) -> str:
         for of in (problem["machine"] for problem in results["problems"].values())
     }
     return "; ".join(sorted(named))
-
-
-def problems(name: str) -> dict[str, Any]:
-    """Return an experiment's committed figures by problem; none where it has no file."""
-    known: dict[str, Any] = read(name)["problems"] if (RESULTS / f"{name}.json").exists() else {}
-    return known
 
 
 def read(name: str) -> Any:
