@@ -36,8 +36,7 @@ SEEDS = "10,11,12"
 PROBLEMS = {
     "digits": ("10,11,12,13,14,15,16,17,18,19", ("init", "iteration:10", "epoch:1", "epoch:4")),
     "mnist": (SEEDS, ("init", "iteration:100", "epoch:1", "epoch:2")),
-    "fashion": (SEEDS, ("init", "epoch:1")),
-    "cifar": (SEEDS, ("init", "epoch:1", "epoch:2", "epoch:4")),
+    "cifar-8": (SEEDS, ("init", "epoch:1")),
 }
 """Seeds and rewind points by problem."""
 
