@@ -43,3 +43,23 @@ def test_members_alone_are_counted():
 def test_sets_that_are_made_of_something_else_are_not_told_of(name):
     config = prac.SearchConfig.method(name)
     assert outlook(table(2, 11), torch.arange(100), config) is None
+
+
+@pytest.mark.parametrize(
+    ("never", "forgotten", "config", "told"),
+    [
+        (0, 3, PRAC, "as much as random ones in whole levels, and more in short ones"),
+        (0, 3, SHORT, "more than random ones in levels as short as these"),
+        (0, 3, CARRIED, "as much as random ones in carried levels"),
+        (0, 60, PRAC, "as much as random ones of so many"),
+        (60, 0, SHORT, "as much as random ones of so many"),
+    ],
+)
+def test_what_was_measured_elsewhere_is_told(never, forgotten, config, told):
+    assert told in said(never, forgotten, config)
+    assert "wrong labels" not in said(never, forgotten, config)
+
+
+def test_examples_that_were_never_learned_in_whole_levels_may_have_wrong_labels():
+    assert "wrong labels, if there are any, are among the never learned" in said(8, 10)
+    assert "wrong labels" not in said(8, 10, SHORT), "which learn less of what is right too"

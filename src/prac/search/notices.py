@@ -71,10 +71,7 @@ def never_forgotten(table: ForgettingTable, members: Tensor, config: SubsetConfi
 
 
 def outlook(table: ForgettingTable, members: Tensor, config: SearchConfig) -> str | None:
-    """Return whether critical examples will pay, by what was measured on other problems.
-
-    None where sets are made of something else. `experiments.critical` is where it was measured.
-    """
+    """Return what level 0 shows of whether critical examples will pay; None for other sets."""
     if config.subset.rule not in ("prac", "cet") or config.subset.kept_fraction is not None:
         return None
     learned, events = table.learned[members], table.events[members]
@@ -89,25 +86,26 @@ def outlook(table: ForgettingTable, members: Tensor, config: SearchConfig) -> st
 def expected(share: float, never_learned: float, config: SearchConfig) -> str:
     """Return what sets of critical examples were worth where that was measured.
 
+    `experiments.critical` is where: over random sets of the same sizes, on several problems.
+
     Args:
         share: Of level 0's examples, those forgotten or never learned.
         never_learned: Those never learned.
         config: The search's, whose levels may be cut short, or carry weights on.
     """
     budget = 1.0 if config.stop.budget is None else config.stop.budget
+    is_short = budget <= SHORT
+    alike = "elsewhere, such sets were worth as much as random ones"
     if config.level.start == "carried":
-        told = "for carried levels such sets were worth about as much as random ones of their size"
-    elif budget <= SHORT:
-        told = "after levels as short as these, such sets were worth more than random ones"
+        told = f"{alike} in carried levels"
     elif share >= MOST:
-        told = "sets of most of the data were worth as much as random ones of their size"
+        told = f"{alike} of so many"
+    elif is_short:
+        told = "elsewhere, such sets were worth more than random ones in levels as short as these"
     else:
-        told = (
-            "such sets were worth about as much as random ones of their size after whole levels, "
-            "and more after levels of a tenth (--level-budget 0.1)"
-        )
-    if never_learned >= UNLEARNED and config.stop.dense_budget is None and budget > SHORT:
-        told += "; wrong labels, where there are any, are never learned, and fill the sets"
+        told = f"{alike} in whole levels, and more in short ones (--level-budget 0.1)"
+    if never_learned >= UNLEARNED and not is_short:
+        told += "; wrong labels, if there are any, are among the never learned, and fill sets"
     return told
 
 
