@@ -27,14 +27,14 @@ def measured() -> Iterator[tuple[str, list[float]]]:
 
 
 def test_where_critical_examples_are_said_to_be_worth_more_they_were():
-    found = [of for told, of in measured() if "more than random ones" in told]
+    found = [of for told, of in measured() if "worth more than random ones" in told]
     assert len(found) >= 8
     assert all(mean(of) > 0 for of in found)
     assert any(worse([0.0] * len(of), of) < RELIABLE for of in found)
 
 
-def test_where_they_are_said_to_be_worth_as_much_they_mostly_were():
-    found = [of for told, of in measured() if "as much as random ones" in told]
+def test_where_they_are_said_to_be_worth_no_more_they_mostly_were_not():
+    found = [of for told, of in measured() if "no more than random ones" in told]
     assert len(found) >= 5
     reliably = [of for of in found if (worse([0.0] * len(of), of) or 1) < RELIABLE]
     assert len(reliably) <= 1, "digits alone"

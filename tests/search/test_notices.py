@@ -48,11 +48,11 @@ def test_sets_that_are_made_of_something_else_are_not_told_of(name):
 @pytest.mark.parametrize(
     ("never", "forgotten", "config", "told"),
     [
-        (0, 3, PRAC, "as much as random ones in whole levels, and more in short ones"),
+        (0, 3, PRAC, "mostly worth no more than random ones in whole levels, but more in short"),
         (0, 3, SHORT, "more than random ones in levels as short as these"),
-        (0, 3, CARRIED, "as much as random ones in carried levels"),
-        (0, 60, PRAC, "as much as random ones of so many"),
-        (60, 0, SHORT, "as much as random ones of so many"),
+        (0, 3, CARRIED, "worth no more than random ones in carried levels"),
+        (0, 60, PRAC, "sets of so many were worth no more than random ones"),
+        (60, 0, SHORT, "sets of so many were worth no more than random ones"),
     ],
 )
 def test_what_was_measured_elsewhere_is_told(never, forgotten, config, told):

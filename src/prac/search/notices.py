@@ -95,15 +95,18 @@ def expected(share: float, never_learned: float, config: SearchConfig) -> str:
     """
     budget = 1.0 if config.stop.budget is None else config.stop.budget
     is_short = budget <= SHORT
-    alike = "elsewhere, such sets were worth as much as random ones"
+    no_more = "worth no more than random ones"
     if config.level.start == "carried":
-        told = f"{alike} in carried levels"
+        told = f"elsewhere, such sets were {no_more} in carried levels"
     elif share >= MOST:
-        told = f"{alike} of so many"
+        told = f"elsewhere, sets of so many were {no_more}"
     elif is_short:
         told = "elsewhere, such sets were worth more than random ones in levels as short as these"
     else:
-        told = f"{alike} in whole levels, and more in short ones (--level-budget 0.1)"
+        told = (
+            f"elsewhere, such sets were mostly {no_more} in whole levels, but more in short ones "
+            f"(--level-budget 0.1)"
+        )
     if never_learned >= UNLEARNED and not is_short:
         told += "; wrong labels, if there are any, are among the never learned, and fill sets"
     return told
