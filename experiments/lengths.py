@@ -62,8 +62,18 @@ def commands(name: str, data: str, runs: str) -> Iterator[list[str]]:
     for point in points:
         if point != own:
             where = str(_place(name, point, runs))
-            rewound = ["--methods", FULL, *shared, "--rewind", point, "--out", where]
+            rewound = ["--methods", FULL, *without_arm(shared), "--rewind", point, "--out", where]
             yield ["prac", "compare", *rewound]
+
+
+def without_arm(words: Sequence[str]) -> list[str]:
+    """Return options for searches that never stop early, which have nothing to arm.
+
+    >>> without_arm(["--levels", "8", "--arm", "above-once", "--epochs", "20"])
+    ['--levels', '8', '--epochs', '20']
+    """
+    at = words.index("--arm")
+    return [*words[:at], *words[at + 2 :]]
 
 
 def _place(name: str, point: str, runs: str) -> Path:

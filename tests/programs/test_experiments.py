@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,25 @@ from experiments import (
     transformers,
     winning,
 )
-from prac.cli import find, judge
+from prac.cli import compare, find, judge
 from prac.cli.compare import parser
 from prac.cli.given import check_used
 from prac.cli.options import options_and_recipe
-from prac.comparison import Comparison, method_specs
+from prac.cli.recorded import named_settings
+from prac.comparison import Comparison
 from prac.comparison.record import JudgedTicket, Run
-from prac.config import DataConfig, Recipe, SearchConfig, combined, flat
+from prac.config import DataConfig, Recipe, flat
 from prac.data import load_data
 from prac.runs import Cost, Ticket
+
+
+def check_compare(arguments: Sequence[str]) -> Any:
+    """Return the options of a `prac compare` command, checked as the command itself checks them."""
+    made = compare.parser(named_settings(arguments))
+    options, recipe = options_and_recipe(made, arguments, Recipe)
+    compare._check_asked(arguments, options, recipe)
+    return options
+
 
 RIVALS = [
     rivals.page_of(name)
@@ -83,9 +94,7 @@ def test_the_page_of_lottery_tickets_is_made_of_its_figures():
 def test_commands_of_rivals_are_commands(name):
     problem = rivals.PROBLEMS[name]
     _, _, *arguments = rivals.command(problem, "DIR", "runs/x")
-    preset = problem.options.split()[1] if problem.options.startswith("--preset") else None
-    options = parser(combined(preset).settings if preset else None).parse_args(arguments)
-    assert method_specs(options.methods, SearchConfig())
+    options = check_compare(arguments)
     assert max(options.judged) <= options.levels
 
 
@@ -191,8 +200,7 @@ class TestCritical:
     def test_commands_are_commands(self):
         for name, problem in critical.PROBLEMS.items():
             _, _, *arguments = critical.command(name, "DIR/x.npz", "runs")
-            options = parser().parse_args(arguments)
-            assert method_specs(options.methods, SearchConfig())
+            options = check_compare(arguments)
             assert max(options.judged) == options.levels
             assert problem.data.endswith(".npz")
 
@@ -233,8 +241,7 @@ class TestLengths:
     def test_commands_are_commands(self):
         for name in lengths.PROBLEMS:
             for _, _, *arguments in lengths.commands(name, "DIR/x.npz", "runs"):
-                options = parser().parse_args(arguments)
-                assert method_specs(options.methods, SearchConfig())
+                check_compare(arguments)
 
     def test_levels_stop_where_their_distances_say(self):
         found = lengths.stops([[0.3, 0.05, 0.05, 0.05], [0.05, 0.05, 0.05, 0.3]], [5, 5])
