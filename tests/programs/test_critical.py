@@ -20,10 +20,12 @@ def measured() -> Iterator[tuple[str, list[float]]]:
                 config = SearchConfig.prac(stop=StopConfig(budget=BUDGETS[method]))
             else:
                 config = SearchConfig.method(method)
-            shares = [mean([of[name] for of in shown]) for name in ("forgotten", "never_learned")]
+            share, never = (
+                mean([of[name] for of in shown]) for name in ("forgotten", "never_learned")
+            )
             level = critical_page.sparsest(problem)
             found = critical_page.differences(problem, method, "random-subset", level)
-            yield expected(*shares, config), found
+            yield expected(share, never, config), found
 
 
 def test_where_critical_examples_are_said_to_be_worth_more_they_were():
