@@ -103,10 +103,7 @@ def expected(share: float, never_learned: float, config: SearchConfig) -> str:
     elif is_short:
         told = "elsewhere, such sets were worth more than random ones in levels as short as these"
     else:
-        told = (
-            f"elsewhere, such sets were mostly {no_more} in whole levels, but more in short ones "
-            f"(--level-budget 0.1)"
-        )
+        told = f"elsewhere, such sets were mostly {no_more} in whole levels, but more in short ones"
     if never_learned >= UNLEARNED and not is_short:
         told += "; wrong labels, if there are any, are among the never learned, and fill sets"
     return told
