@@ -331,7 +331,7 @@ def test_other_settings_are_refused_by_name(small_net, train, val, digits, confi
         r"own_stop \(there None": {"stop": lambda distances: True},
         r"own_score \(there None": {"score": lambda weights: weights},
         "own_loss": {"task": prac.Task(loss=nn.CrossEntropyLoss(label_smoothing=0.1))},
-        "val_fingerprint": {"val": other},
+        "fingerprint of the validation data": {"val": other},
     }.items():
         with pytest.raises(prac.PracError, match=fault):
             find(**{"val": val, **options})
