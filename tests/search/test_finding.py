@@ -335,7 +335,7 @@ def test_other_settings_are_refused_by_name(small_net, train, val, digits, confi
     }.items():
         with pytest.raises(prac.PracError, match=fault):
             find(**{"val": val, **options})
-    with pytest.raises(prac.PracError, match=r"val_fingerprint .*here None"):
+    with pytest.raises(prac.PracError, match=r"validation data .*here None"):
         find()
 
 
