@@ -251,7 +251,7 @@ class TestLengths:
 
     def test_a_problem_is_run_and_told(self, tmp_path, monkeypatch):
         small = "--model lenet_300_100 --layers linear --levels 2 --judged 2 --epochs 4"
-        problem = critical.Problem("digits", "digits", small)
+        problem = critical.Problem("digits", "digits", f"{small} --arm above-once")
         monkeypatch.setattr(critical, "PROBLEMS", {"digits": problem})
         monkeypatch.setattr(lengths, "PROBLEMS", {"digits": ("10,11", ("init", "epoch:1"))})
         monkeypatch.setattr(lengths, "BUDGETS", (0.5,))
