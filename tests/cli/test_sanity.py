@@ -88,6 +88,16 @@ def test_a_verdict_is_described_with_its_controls(run, capsys):
     assert row[1] == f"{100 * of['mean']:.2f}"
 
 
+def test_a_verdict_that_lacks_something_is_shown_as_it_is(run, capsys):
+    assert main(["judge", "run", *ASKED, "--smart-ratio"]) == 0
+    found = verdict(run)
+    del found["levels"][1]["controls"]
+    (run / "judged/verdict.json").write_text(json.dumps(found))
+    capsys.readouterr()
+    assert main(["inspect", "run/judged/verdict.json"]) == 0
+    assert "best_level" in capsys.readouterr().out
+
+
 def test_a_control_says_that_it_is_one(run, capsys):
     assert main(["judge", "run", *ASKED, "--corrupt-labels"]) == 0
     control = "run/judged/corrupted-labels"

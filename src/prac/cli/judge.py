@@ -103,7 +103,9 @@ def run(arguments: Sequence[str]) -> int:
     arguments, is_ahead, started = followed(arguments)
     path = parser().parse(arguments).run
     search = Search.load(path)
-    _check_no_control(search)
+    from prac.evaluation import check_is_no_control
+
+    check_is_no_control(search)  # Before its data is asked for, which a control does not name.
     own = own_settings(path, search.settings, JudgeRecipe, arguments)
     options, recipe = options_and_recipe(parser(own), arguments, JudgeRecipe)
     check_used(arguments, flat(recipe))
@@ -187,13 +189,6 @@ def run(arguments: Sequence[str]) -> int:
         elif found.needed is not None:
             print(f"next: more than {MANY} seeds are rarely worth it: plan a larger --difference")
     return 0
-
-
-def _check_no_control(search: Search) -> None:
-    """Raise a PracError before a control's data is asked for, which it does not name."""
-    from prac.evaluation import check_is_no_control
-
-    check_is_no_control(search)
 
 
 def _controls(options: Any) -> tuple[str, ...]:

@@ -183,15 +183,18 @@ def control_line(what: str) -> str:
 def _verdict(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return a verdict's tickets, a line each, their controls below them, and its definition."""
     fields = facts["fields"]
+    levels, told = fields.get("levels") or [{}], {"index", "density", "ticket", "controls"}
+    if any(told - of.keys() for of in levels):
+        return _plain(facts)  # Cut short by hand, or damaged: as it is.
     measure = Measure.of(fields.get("metric"))
     table = new_table("level", "density", "mask of", measure.head, "difference", "p", "verdict")
     table.columns[2].justify = "left"
-    for level in fields["levels"]:
+    for level in levels:
         own = level["ticket"]
-        shown = measure.number(own["mean"]), measure.difference(level["difference"])
+        shown = measure.number(own["mean"]), measure.difference(level.get("difference"))
         name = "ticket" if level["index"] else "dense"
         cells = str(level["index"]), f"{level['density']:.2%}", name, *shown
-        table.add_row(*cells, cell(level["p_value"], ".3f"), level["verdict"])
+        table.add_row(*cells, cell(level.get("p_value"), ".3f"), str(level.get("verdict")))
         for control, of in level["controls"].items():
             shown = measure.number(of["mean"]), measure.difference(of["mean"] - own["mean"])
             outcome = level.get("sanity", {}).get(control, "")
@@ -204,7 +207,7 @@ def _verdict(facts: Mapping[str, Any]) -> list[RenderableType]:
     best, seeds = fields["best_level"], ", ".join(map(str, fields["seeds"]))
     told = "no ticket matches" if best is None else f"ticket {best} is the sparsest that matches"
     title = f"verdict {facts['path']}: {told}; seeds {seeds}"
-    return [_line(title), table, _line(fields["definition"])]
+    return [_line(title), table, _line(fields.get("definition", ""))]
 
 
 def _comparison(facts: Mapping[str, Any]) -> list[RenderableType]:
