@@ -9,6 +9,7 @@ measured.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -257,8 +258,9 @@ def page(found: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Write figures and page."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args(arguments)
     figures = Figures(pages.read("authors"), pages.read("cheap-cifar"))
     others = []
     for method, about in ASKED.items():

@@ -12,6 +12,7 @@ Takes seconds.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -334,8 +335,9 @@ def _needed(found: Mapping[str, Any], what: str) -> list[str]:
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Write figures and page."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args(arguments)
     found = {name: results(compared) for name, compared in comparisons()}
     (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(found, indent=1) + "\n")
     pages.write(NAME, page(found))

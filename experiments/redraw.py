@@ -24,7 +24,7 @@ from prac.comparison import COMPARISON_FILE
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make them all."""
-    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args(arguments)
     for name in rivals.PROBLEMS:
         figures = RESULTS / f"{rivals.page_of(name)}.json"
         if figures.exists():
