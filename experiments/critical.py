@@ -29,6 +29,7 @@ from sklearn.datasets import load_digits
 
 from experiments import pages
 from experiments.critical_page import page, picture
+from experiments.options import of_problems
 from prac.comparison import Comparison
 from prac.config import DataConfig
 from prac.data.sources.by_name import load_splits
@@ -331,7 +332,7 @@ def publish(runs: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is left to run, and write figures, picture and page."""
-    options = pages.problem_options(__doc__, PROBLEMS, arguments)
+    options = of_problems(__doc__, PROBLEMS, arguments)
     for name in [] if options.no_run else options.problems.split(","):
         path = made(PROBLEMS[name], options.data, options.runs)
         subprocess.run([sys.executable, "-m", *command(name, str(path), options.runs)], check=True)

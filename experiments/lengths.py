@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import critical, pages
+from experiments.options import of_problems, without
 from experiments.pages import percent, table, wrapped
 from prac.algorithms import stable
 from prac.comparison import Comparison
@@ -62,18 +63,8 @@ def commands(name: str, data: str, runs: str) -> Iterator[list[str]]:
     for point in points:
         if point != own:
             where = str(_place(name, point, runs))
-            rewound = ["--methods", FULL, *without_arm(shared), "--rewind", point, "--out", where]
-            yield ["prac", "compare", *rewound]
-
-
-def without_arm(words: Sequence[str]) -> list[str]:
-    """Return options for searches that never stop early, which have nothing to arm.
-
-    >>> without_arm(["--levels", "8", "--arm", "above-once", "--epochs", "20"])
-    ['--levels', '8', '--epochs', '20']
-    """
-    at = words.index("--arm")
-    return [*words[:at], *words[at + 2 :]]
+            longest = ["--methods", FULL, *without(shared, "--arm")]
+            yield ["prac", "compare", *longest, "--rewind", point, "--out", where]
 
 
 def _place(name: str, point: str, runs: str) -> Path:
@@ -233,7 +224,7 @@ def page(results: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is left to run, and write figures and page."""
-    options = pages.problem_options(__doc__, PROBLEMS, arguments)
+    options = of_problems(__doc__, PROBLEMS, arguments)
     for name in [] if options.no_run else options.problems.split(","):
         path = critical.made(critical.PROBLEMS[name], options.data, options.runs)
         for words in commands(name, str(path), options.runs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -69,16 +68,6 @@ def machine(run: Path) -> dict[str, Any]:
     """Return what a run folder tells of the machine that pages name."""
     known = json.loads((run / "environment.json").read_text())
     return {name: known[name] for name in ("torch", "python", "processor", "threads")}
-
-
-def problem_options(doc: str, known: Iterable[str], arguments: Sequence[str] | None) -> Any:
-    """Return the options of an experiment over several problems, whose docstring `doc` is."""
-    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder that holds mnist/ and cifar10/")
-    parser.add_argument("--runs", default="runs", help="where the run folders go")
-    parser.add_argument("--problems", default=",".join(known), help="which, with commas")
-    parser.add_argument("--no-run", action="store_true", help="only write the page")
-    return parser.parse_args(arguments)
 
 
 def publish(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import pages, rivals
+from experiments.options import without
 from experiments.pages import table, wrapped
 from prac.evaluation import SANITY
 from prac.search import Search
@@ -61,11 +62,7 @@ def searched(rival: str, method: str, levels: int) -> str:
 
     A search judges nothing, and methods other than PrAC do not stop early.
     """
-    words = rivals.PROBLEMS[rival].options.split()
-    for name in ("--judged", "--arm"):
-        if name in words:
-            at = words.index(name)
-            del words[at : at + 2]
+    words = without(rivals.PROBLEMS[rival].options.split(), "--judged", "--arm")
     return " ".join([*words, f"--levels {levels} --method {method}"])
 
 

@@ -183,8 +183,8 @@ def control_line(what: str) -> str:
 def _verdict(facts: Mapping[str, Any]) -> list[RenderableType]:
     """Return a verdict's tickets, a line each, their controls below them, and its definition."""
     fields = facts["fields"]
-    levels, told = fields.get("levels") or [{}], {"index", "density", "ticket", "controls"}
-    if any(told - of.keys() for of in levels):
+    levels, needed = fields.get("levels") or [{}], {"index", "density", "ticket", "controls"}
+    if any(needed - of.keys() for of in levels):
         return _plain(facts)  # Cut short by hand, or damaged: as it is.
     measure = Measure.of(fields.get("metric"))
     table = new_table("level", "density", "mask of", measure.head, "difference", "p", "verdict")
