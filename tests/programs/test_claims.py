@@ -17,8 +17,8 @@ def searched(method: str, seed: int, accuracy: float, iterations: int, cet: int 
         "cost": {"iterations": iterations},
     }
     levels = [
-        {"index": level, "set_size": cet + cep, "set_parts": {"cet": cet, "cep": cep}}
-        for level, cep in ((1, 0), (2, 1), (12, 10))
+        {"index": level, "set_size": cet + cep - both, "set_parts": {"cet": cet, "cep": cep}}
+        for level, cep, both in ((1, 0, 0), (2, 1, 0), (12, 10, 4))
     ]
     return {"method": method, "seed": seed, "tickets": [ticket], "levels": levels}
 
@@ -45,8 +45,9 @@ def test_seeds_pair_up_and_the_first_comparison_holds(figures):
     assert figures.less("prac", "imp", 12) == pytest.approx([-0.01, -0.01])
     assert figures.less("prac", "random-subset@prac", 12) == pytest.approx([0.01, 0.01])
     assert figures.saved("prac", "imp", 12) == [0.5, 0.5]
-    assert figures.part(12) == [0.6, 0.6]
+    assert figures.part(12) == [0.56, 0.56]
     assert figures.part(12, "cep") == [0.1, 0.1]
+    assert figures.beyond_cet(12) == pytest.approx([0.06, 0.06])
 
 
 def test_claims_are_about_what_was_searched(figures):

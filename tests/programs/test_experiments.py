@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from experiments import (
+    claims,
     controls,
     critical,
     critical_page,
@@ -68,6 +69,7 @@ def test_a_page_of_rivals_is_made_of_its_figures(name):
 
 
 EXPERIMENTS = {
+    "claims": claims.page,
     "controls": controls.page,
     "critical": critical_page.page,
     "first": first.page,
