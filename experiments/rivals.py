@@ -274,9 +274,10 @@ def with_earlier(name: str, comparison: Comparison) -> Comparison:
         return comparison
     earlier = [read_run(path, of, comparison.measure) for of in known["runs"]]
     found = {(run.method, run.seed): run for run in [*earlier, *comparison.runs]}
-    methods, seeds = PROBLEMS[name].methods.split(","), map(int, PROBLEMS[name].seeds.split(","))
-    wanted = itertools.product(methods, seeds)
-    return replace(comparison, runs=tuple(found[key] for key in wanted if key in found))
+    methods, seeds = (of.split(",") for of in (PROBLEMS[name].methods, PROBLEMS[name].seeds))
+    wanted = itertools.product(methods, map(int, seeds))
+    runs = tuple(found[key] for key in wanted if key in found)
+    return replace(comparison, runs=runs, seeds=tuple(map(int, seeds)))
 
 
 def _without_places(found: dict[str, Any], folder: Path, problem: Problem) -> dict[str, Any]:

@@ -454,6 +454,7 @@ def test_runs_of_an_earlier_sitting_stay_on_a_page(tmp_path, monkeypatch):
     both = rivals.with_earlier("paper", now)
     found = [(of.method, of.seed, of.tickets[0].value) for of in both.runs]
     assert found == [("prac", 0, 0.7), ("imp", 0, 0.5), ("imp", 1, 0.6)]
+    assert both.seeds == (0, 1, 2)
     other = compared(run("prac", 0, 0.7), epochs=3)
     assert rivals.with_earlier("paper", other) == other
 
