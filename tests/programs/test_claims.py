@@ -51,9 +51,11 @@ def test_seeds_pair_up_and_the_first_comparison_holds(figures):
 
 
 def test_claims_are_about_what_was_searched(figures):
-    found = {claim.text: claim for claim in claims.claims(figures, {})}
+    found = {claim.text: claim for claim in claims.claims(figures, {}, 12)}
     better = found["critical sets are worth more than random ones"]
     assert (better.here, better.verdict) == ("+1.00 ± 0.00 at 6.9 %", "comes out")
+    saved = found["most of IMP's iterations are saved where tickets of both match"]
+    assert (saved.here, saved.verdict) == ("50.00 ± 0.00 % to 6.9 %", "cannot be told")
     assert found["after the dense level, CET are half of the data"].verdict == "comes out"
     assert found["after 12 prunings the set is a third of the data"].verdict == "does not"
     assert not [text for text in found if "SNIP" in text or "another network" in text]
@@ -63,6 +65,6 @@ def test_sets_on_another_network_are_held_against_both():
     accuracies = {"own": 0.70, "transferred": 0.69, "random": 0.60}
     transfer = {"thin-vgg": {kind: [{"accuracy": of}] * 3 for kind, of in accuracies.items()}}
     figures = claims.Figures(compared(*(searched(of, 0, 0.7, 9) for of in ("prac", "imp"))))
-    *_, alike, better = claims.claims(figures, transfer)
+    *_, alike, better = claims.claims(figures, transfer, None)
     assert (alike.here, alike.verdict) == ("-1.00 ± 0.00", "does not")
     assert (better.here, better.verdict) == ("+9.00 ± 0.00", "comes out")
