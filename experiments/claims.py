@@ -92,7 +92,9 @@ class Figures:
 
     def density(self, level: int) -> str:
         """Return a level's density in per cent."""
-        densities = (of["density"] for name in self.runs for of in self.tickets(name, level).values())
+        densities = (
+            of["density"] for name in self.runs for of in self.tickets(name, level).values()
+        )
         return f"{100 * next(densities):.1f} %"
 
     def accuracies(self, method: str, level: int) -> list[float]:
@@ -135,7 +137,8 @@ def at_levels(
 ) -> tuple[str, str]:
     """Return the differences of two methods at each density, and what they make of a claim.
 
-    Of the densities at which both were judged. It comes out where it does at one density at least and does not fail at another.
+    Of the densities at which both were judged. It comes out where it does at one at least, and
+    does not fail at another.
     """
     differences = {level: figures.less(one, other, level) for level in figures.levels}
     found = {figures.density(level): of for level, of in differences.items() if of}

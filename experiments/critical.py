@@ -18,8 +18,8 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from experiments import pages
+from experiments import pages, rivals
 from experiments.critical_page import page, picture
 from experiments.options import of_problems
 from prac.comparison import Comparison
@@ -57,8 +57,6 @@ def with_rivals(*methods: str) -> str:
 METHODS = with_rivals("prac", SHORT)
 LENET_METHODS = with_rivals("prac", SHORTER, "prac-light")
 """`prac-light` needs schedules of which a twentieth is more than the way to the rewind point."""
-ANIMALS = (2, 3, 4, 5, 6, 7)
-"""CIFAR-10's classes that are animals; the others are vehicles."""
 
 LENET = "--model lenet_300_100 --layers linear"
 LENET_BIG = (
@@ -72,7 +70,7 @@ LENET_DIGITS = (
 RESNET = (
     "--model resnet8s --layers conv --levels 8 --judged 8 --epochs 20 --milestones 10,15 --lr 0.1 "
     "--weight-decay 5e-4 --batch-size 128 --val-fraction 0.1 --rewind epoch:1 --arm above-once "
-    "--precision bf16 --execution compiled --image-size {} --crop {} --limit {}"
+    "--precision bf16 --execution compiled --image-size {} --crop {} --limit {} --flip"
 )
 LARGER = "--levels 4 --drop-fraction 0.36 --judged 4"
 """To the same density in half as many levels, where a step takes four times as long."""
@@ -91,25 +89,25 @@ class Problem:
         title: As the page names it.
         source: digits, mnist, fashion or cifar10.
         options: Of `prac compare`.
-        noise: Share of the labels of training and validation that are another class's.
-        is_binary: Whether the classes are only animals and vehicles, of CIFAR-10.
-        seeds: As `prac compare` takes them.
         methods: As it takes them.
+        noise: Share of the labels of training and validation that are another class's.
+        seeds: As it takes them.
+        searches: The problem of `experiments.rivals` that makes these searches, beside others.
     """
 
     title: str
     source: str
     options: str
-    noise: float = 0.0
-    is_binary: bool = False
-    seeds: str = SEEDS
     methods: str = METHODS
+    noise: float = 0.0
+    seeds: str = SEEDS
+    searches: str = ""
 
     @property
     def data(self) -> str:
         """The name of its file."""
         noise = f"-{100 * self.noise:.0f}" if self.noise else ""
-        return f"{self.source}{'-binary' if self.is_binary else ''}{noise}.npz"
+        return f"{self.source}{noise}.npz"
 
     @property
     def test_size(self) -> int:
@@ -117,60 +115,34 @@ class Problem:
         return 397 if self.source == "digits" else TEST_SIZE
 
 
-def _problems() -> Iterator[tuple[str, Problem]]:
-    noisy, some = (0.0, 0.1, 0.3), (0.0, 0.3)
-    kinds = {
-        "digits": ("digits, LeNet-300-100", "digits", LENET_DIGITS, MORE_SEEDS, noisy),
-        "mnist": ("MNIST, LeNet-300-100", "mnist", LENET_BIG, SEEDS, some),
-        "fashion": ("Fashion-MNIST, LeNet-300-100", "fashion", LENET_BIG, SEEDS, some),
-        "cifar": (
-            "CIFAR-10 at 16 x 16, ResNet-8",
-            "cifar10",
-            RESNET.format(16, 2, 10000) + " --flip",
-            SEEDS,
-            some,
-        ),
-        "fashion-resnet": (
-            "Fashion-MNIST at 14 x 14, ResNet-8",
-            "fashion",
-            RESNET.format(14, 2, 10000) + " --flip",
-            SEEDS,
-            (0.0,),
-        ),
-        "mnist-resnet": (
-            "MNIST at 14 x 14, ResNet-8",
-            "mnist",
-            RESNET.format(14, 2, 10000),
-            SEEDS,
-            (0.0,),
-        ),
-        "cifar-8": (
-            "CIFAR-10 at 8 x 8, ResNet-8",
-            "cifar10",
-            RESNET.format(8, 1, 10000) + " --flip",
-            SEEDS,
-            (0.0,),
-        ),
-        "cifar-32": (
-            "CIFAR-10 at 32 x 32, ResNet-8",
-            "cifar10",
-            RESNET.format(32, 4, 6000).replace("--levels 8 --judged 8", LARGER) + " --flip",
-            SEEDS,
-            (0.0,),
-        ),
-    }
-    for name, (title, source, options, seeds, shares) in kinds.items():
-        for noise in shares:
-            suffix, told = (f"-{100 * noise:.0f}", f", {noise:.0%} noise") if noise else ("", "")
-            methods = LENET_METHODS if LENET in options else METHODS
-            problem = Problem(title + told, source, options, noise, seeds=seeds, methods=methods)
-            yield name + suffix, problem
-    binary = RESNET.format(16, 2, 10000) + " --flip"
-    title = "animals or vehicles of CIFAR-10 at 16 x 16, ResNet-8"
-    yield "cifar-binary", Problem(title, "cifar10", binary, is_binary=True)
+def _noisy(of: Problem, noise: float) -> Problem:
+    return replace(of, title=f"{of.title}, {noise:.0%} noise", noise=noise)
 
 
-PROBLEMS = dict(_problems())
+DIGITS = Problem("digits, LeNet-300-100", "digits", LENET_DIGITS, LENET_METHODS, seeds=MORE_SEEDS)
+MNIST = Problem("MNIST, LeNet-300-100", "mnist", LENET_BIG, LENET_METHODS)
+PROBLEMS = {
+    "digits": DIGITS,
+    "digits-10": _noisy(DIGITS, 0.1),
+    "digits-30": _noisy(DIGITS, 0.3),
+    "mnist": MNIST,
+    "mnist-30": _noisy(MNIST, 0.3),
+    "fashion": Problem("Fashion-MNIST, LeNet-300-100", "fashion", LENET_BIG, LENET_METHODS),
+    "cifar-8": Problem("CIFAR-10 at 8 x 8, ResNet-8", "cifar10", RESNET.format(8, 1, 10000)),
+    "cifar": Problem("CIFAR-10 at 16 x 16, ResNet-8", "cifar10", RESNET.format(16, 2, 10000)),
+    "cifar-30001": Problem(
+        "CIFAR-10 at 16 x 16, ResNet-8, 30,001 images",
+        "cifar10",
+        rivals.PROBLEMS["authors"].options,
+        with_rivals("prac"),
+        searches="authors",
+    ),
+    "cifar-32": Problem(
+        "CIFAR-10 at 32 x 32, ResNet-8",
+        "cifar10",
+        RESNET.format(32, 4, 6000).replace("--levels 8 --judged 8", LARGER),
+    ),
+}
 
 
 def arrays(source: str, data: str) -> tuple[Array, Array, Array, Array]:
@@ -221,8 +193,6 @@ def made(problem: Problem, data: str, runs: str) -> Path:
     path = Path(runs, "critical-data", problem.data)
     if not path.exists():
         x_train, y_train, x_test, y_test = arrays(problem.source, data)
-        if problem.is_binary:
-            y_train, y_test = (np.isin(y, ANIMALS).astype(np.int64) for y in (y_train, y_test))
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npz")
         np.savez(
@@ -237,8 +207,11 @@ def made(problem: Problem, data: str, runs: str) -> Path:
 
 
 def command(name: str, data: str, runs: str) -> list[str]:
-    """Return the `prac compare` command of a problem."""
+    """Return the `prac compare` command of a problem; one of another experiment's as it has it."""
     problem = PROBLEMS[name]
+    if problem.searches:
+        known = rivals.PROBLEMS[problem.searches]
+        return rivals.command(known, "DIR", str(folder_of(name, runs)))
     options = ["--data", data, "--methods", problem.methods, "--seeds", problem.seeds]
     return [
         "prac",
@@ -246,15 +219,20 @@ def command(name: str, data: str, runs: str) -> list[str]:
         *options,
         *problem.options.split(),
         "--out",
-        f"{runs}/critical-{name}",
+        str(folder_of(name, runs)),
     ]
+
+
+def folder_of(name: str, runs: str) -> Path:
+    """Return where a problem is compared."""
+    searches = PROBLEMS[name].searches
+    return rivals.folder_of(searches, runs) if searches else Path(runs, f"critical-{name}")
 
 
 def family(problem: Problem) -> str:
     """Return which kind of data a problem is of, for the picture."""
     names = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "cifar10": "CIFAR-10"}
-    name = names.get(problem.source, problem.source)
-    return f"{name}, two classes" if problem.is_binary else name
+    return names.get(problem.source, problem.source)
 
 
 def shown(folder: Path, wrong: Array | None) -> dict[str, float | None]:
@@ -282,7 +260,7 @@ def shown(folder: Path, wrong: Array | None) -> dict[str, float | None]:
 
 def results_of(name: str, runs: str) -> dict[str, Any] | None:
     """Return what a problem came to; None where not all of its searches are done."""
-    problem, folder = PROBLEMS[name], Path(runs, f"critical-{name}")
+    problem, folder = PROBLEMS[name], folder_of(name, runs)
     if not (folder / "comparison.json").exists():
         return None
     comparison = Comparison.load(folder)
@@ -334,6 +312,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is left to run, and write figures, picture and page."""
     options = of_problems(__doc__, PROBLEMS, arguments)
     for name in [] if options.no_run else options.problems.split(","):
+        if PROBLEMS[name].searches:
+            continue
         path = made(PROBLEMS[name], options.data, options.runs)
         subprocess.run([sys.executable, "-m", *command(name, str(path), options.runs)], check=True)
     publish(options.runs)
