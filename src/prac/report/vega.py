@@ -144,15 +144,22 @@ def _of_values(measure: Measure) -> dict[str, tuple[str, str]]:
 
 
 def round_numbers(values: Sequence[float]) -> list[float]:
-    """Return the round numbers between the least and the most, few enough for a logarithmic axis.
+    """Return round numbers between the least and the most, as suits a logarithmic axis.
 
-    >>> round_numbers([3, 80]), round_numbers([1, 4000]), round_numbers([0.04, 0.3])
-    ([5.0, 10.0, 20.0, 50.0], [1.0, 10.0, 100.0, 1000.0], [0.05, 0.1, 0.2])
+    Few where they lie far apart; at least three, if values are not all but equal.
+
+    >>> round_numbers([3, 80]), round_numbers([1, 4000]), round_numbers([17_000, 41_000])
+    ([5.0, 10.0, 20.0, 50.0], [1.0, 10.0, 100.0, 1000.0], [20000.0, 30000.0, 40000.0])
     """
     least, most = min(values, default=1), max(values, default=1)
-    steps = (1,) if most > 1000 * least else (1, 2, 5)
-    numbers = (float(f"{step}e{power}") for power in range(-9, 16) for step in steps)
-    return [number for number in numbers if least <= number <= most]
+    finer = ((10, 20, 50), range(10, 100, 10), range(10, 100, 5), range(10, 100))
+    numbers: list[float] = []
+    for steps in ((10,),) if most > 1000 * least else finer:
+        each = (float(f"{step}e{power}") for power in range(-10, 15) for step in steps)
+        numbers = [number for number in each if least <= number <= most]
+        if len(numbers) >= 3:
+            break
+    return numbers
 
 
 def by_name(
