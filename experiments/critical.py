@@ -54,6 +54,7 @@ def with_rivals(*methods: str) -> str:
     return ",".join(name.format(method) for method in methods for name in rivals)
 
 
+WHOLE = with_rivals("prac")
 METHODS = with_rivals("prac", SHORT)
 LENET_METHODS = with_rivals("prac", SHORTER, "prac-light")
 """`prac-light` needs schedules of which a twentieth is more than the way to the rewind point."""
@@ -129,18 +130,24 @@ PROBLEMS = {
     "mnist-30": _noisy(MNIST, 0.3),
     "fashion": Problem("Fashion-MNIST, LeNet-300-100", "fashion", LENET_BIG, LENET_METHODS),
     "cifar-8": Problem("CIFAR-10 at 8 x 8, ResNet-8", "cifar10", RESNET.format(8, 1, 10000)),
-    "cifar": Problem("CIFAR-10 at 16 x 16, ResNet-8", "cifar10", RESNET.format(16, 2, 10000)),
-    "cifar-30001": Problem(
+    "cifar-16": Problem(
         "CIFAR-10 at 16 x 16, ResNet-8, 30,001 images",
         "cifar10",
         rivals.PROBLEMS["authors"].options,
-        with_rivals("prac"),
+        WHOLE,
         searches="authors",
+    ),
+    "cifar-16-short": Problem(
+        "CIFAR-10 at 16 x 16, ResNet-8",
+        "cifar10",
+        RESNET.format(16, 2, 10000),
+        with_rivals(SHORT),
     ),
     "cifar-32": Problem(
         "CIFAR-10 at 32 x 32, ResNet-8",
         "cifar10",
         RESNET.format(32, 4, 6000).replace("--levels 8 --judged 8", LARGER),
+        WHOLE,
     ),
 }
 
@@ -281,12 +288,12 @@ def results_of(name: str, runs: str) -> dict[str, Any] | None:
     wanted = len(problem.seeds.split(","))
     if any(len(of) != wanted for by_level in values.values() for of in by_level.values()):
         return None
-    tickets = comparison.of("prac")[0].tickets
+    tickets = comparison.of(methods[0])[0].tickets
     ours = [method for method in methods if "@" not in method]
     return {
         "title": problem.title,
         "family": family(problem),
-        "machine": pages.machine(folder / "runs" / "prac" / f"seed-{comparison.seeds[0]}"),
+        "machine": pages.machine(folder / "runs" / methods[0] / f"seed-{comparison.seeds[0]}"),
         "network": "ResNet-8" if "resnet8s" in problem.options else "LeNet-300-100",
         "noise": problem.noise,
         "command": " ".join(command(name, f"DIR/{problem.data}", "runs")),

@@ -42,7 +42,7 @@ def differences(problem: Mapping[str, Any], method: str, rival: str, level: int)
 
 def sparsest(problem: Mapping[str, Any]) -> int:
     """Return the sparsest level judged."""
-    return max(map(int, problem["values"]["prac"]))
+    return max(map(int, next(iter(problem["values"].values()))))
 
 
 def points(found: Sequence[float]) -> str:
@@ -65,7 +65,7 @@ def _rows(results: Mapping[str, Any], method: str) -> Iterable[list[str]]:
         wrong = [of["mislabelled"] for of in shown if of["mislabelled"] is not None]
         yield [
             problem["title"],
-            percent(problem["values"]["prac"]["0"]),
+            percent(problem["values"][method]["0"]),
             spread([of["forgotten"] for of in shown], factor=100, digits=1),
             spread([of["never_learned"] for of in shown], factor=100, digits=1),
             f"{mean(sets):.0%}" + (f" ({mean(wrong):.0%} wrong)" if wrong else ""),
