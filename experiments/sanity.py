@@ -78,9 +78,9 @@ PROBLEMS = {
         f"{MNIST}, IMP", searched("cheap-mnist", "imp", 12), "6,12", "0,1,2", "mnist"
     ),
     "cifar-carried": Problem(
-        "ResNet-8 on CIFAR-10 at 16 x 16, carried",
-        searched("cheap-cifar", "carried", 12),
-        "8,12",
+        "ResNet-8 on 10,000 images of CIFAR-10 at 16 x 16, carried",
+        searched("cheap-cifar", "carried", 8).replace("--limit 33334", "--limit 10000"),
+        "8",
         "0,1,2",
         "cifar10",
     ),
