@@ -42,6 +42,8 @@ NAME = "critical"
 FASHION = "/usr/share/datasets/fashion-mnist"
 SHORT, SHORTER = "prac:level-budget=0.2", "prac:level-budget=0.1"
 """PrAC with levels of a fifth of their length, and of a tenth."""
+AT_ONCE = "prac:arm=at-once"
+"""PrAC with the early stop as it is by default; `--arm above-once` is the published one."""
 
 
 def with_rivals(*methods: str) -> str:
@@ -128,6 +130,8 @@ PROBLEMS = {
     "digits-30": _noisy(DIGITS, 0.3),
     "mnist": MNIST,
     "mnist-30": _noisy(MNIST, 0.3),
+    "digits-at-once": replace(DIGITS, methods=with_rivals(AT_ONCE)),
+    "mnist-at-once": replace(MNIST, methods=with_rivals(AT_ONCE)),
     "fashion": Problem("Fashion-MNIST, LeNet-300-100", "fashion", LENET_BIG, LENET_METHODS),
     "cifar-8": Problem("CIFAR-10 at 8 x 8, ResNet-8", "cifar10", RESNET.format(8, 1, 10000)),
     "cifar-16": Problem(

@@ -17,12 +17,15 @@ RIVALS = {"random-subset": "random sets of their size", "imp": "all data"}
 
 LENGTHS = {
     "prac": "Levels of whole length",
+    "prac:arm=at-once": "Levels that stop as they do by default",
     "prac:level-budget=0.2": "Levels of a fifth of it",
     "prac:level-budget=0.1": "Levels of a tenth",
     "prac-light": "Levels of a twentieth, the dense network on a tenth of the data",
 }
 """What is held against its rivals, by method."""
-IN_SHORT = dict(zip(LENGTHS, ("whole levels", "a fifth", "a tenth", "a twentieth"), strict=True))
+IN_SHORT = dict(
+    zip(LENGTHS, ("whole levels", "default stop", "a fifth", "a tenth", "a twentieth"), strict=True)
+)
 """The same for the picture."""
 
 FAMILIES = {
@@ -150,7 +153,7 @@ def _panel(results: Mapping[str, Any], rival: str, about: str) -> dict[str, Any]
     y = quantity("points", f"PrAC less {about}, points")
     colour = by_name("family", list(FAMILIES), color=list(FAMILIES.values()))
     kinds = list(IN_SHORT.values())
-    looks = ["circle", "square", "diamond", "triangle-up"]
+    looks = ["circle", "cross", "square", "diamond", "triangle-up"]
     zero = layer({"type": "rule", "color": GREY}, {"y": {"datum": 0}})
     spans = layer(
         {"type": "rule", "opacity": 0.4},
