@@ -13,6 +13,7 @@ from prac.cli.output import print_json, print_text
 from prac.cli.parser import Parser
 from prac.cli.recorded import load_problem, own_settings
 from prac.config import JudgeRecipe, flat
+from prac.errors import PracError
 from prac.io import check_new, write_json
 from prac.monitor import Progress
 from prac.search import Search
@@ -219,8 +220,14 @@ def _check_plan(options: Any, levels: Sequence[int], recipe: JudgeRecipe, path: 
     from prac.training import load_task
 
     check_planned(options.seeds, levels, path)
+    measure = load_task(recipe.task.name, recipe.task.args).measure
     if options.difference is None:
-        difference_for(load_task(recipe.task.name, recipe.task.args).measure)
+        difference_for(measure)
+    elif measure.is_share and options.difference > measure.factor:
+        raise PracError(
+            f"--difference is {options.difference:g} points of a share: expected at most "
+            f"{measure.factor}; half a point is 0.5"
+        )
 
 
 def _plan(verdict: Verdict, options: Any) -> SeedPlan:

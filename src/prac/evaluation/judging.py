@@ -251,8 +251,9 @@ class Judging:
             length = f" of up to {most:,} iterations" if most else ""
             if took < most:
                 length += f" (the run's own took {took:,}, but on corrupted data little is easy)"
+            each = " each" if names[1:] else ""
             self.options.note(
-                f"{' and '.join(names)}: a search each comes first, up to ticket {last}{length}"
+                f"{' and '.join(names)}: a search{each} comes first, up to ticket {last}{length}"
             )
         for number, one in enumerate(missing, 1):
             told = {"number": number, "of": len(missing), "method": one.name}

@@ -139,6 +139,7 @@ def search_summary(search: Search) -> dict[str, Any]:
         "finished": search.finished,
         "metric": search.metric.to_json(),
         "levels": levels,
+        "outlook": search.outlook,
         "settings": search.settings,
         "environment": environment,
         "parameters": None if parameters is None else parameters.to_json(),

@@ -12,7 +12,8 @@ from prac.runs import Measure
 
 OUTCOMES = (
     "passes: the ticket is better than the control by more than one standard deviation of its "
-    "runs, and reliably so (p below 0.05); fails: neither is so"
+    "runs, and reliably so (p below 0.05); fails: neither is so; cannot be told: one is so, or a "
+    "single seed says nothing"
 )
 """What stands in a line of the checks, in words."""
 

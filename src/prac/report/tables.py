@@ -81,8 +81,8 @@ def _run(facts: Mapping[str, Any]) -> list[RenderableType]:
     title = f"run {facts['path']}: {'finished' if facts['finished'] else 'not finished'}"
     if what := facts["settings"].get("corrupted"):
         title += f". {control_line(what)}"
-    tables = search_table(facts), *_sets(facts), _ledger(facts)
-    return [_line(title), *tables, *_provenance(facts)]
+    lines = [_line(told) for told in (title, facts["outlook"]) if told]
+    return [*lines, search_table(facts), *_sets(facts), _ledger(facts), *_provenance(facts)]
 
 
 def _retraining(facts: Mapping[str, Any]) -> list[RenderableType]:

@@ -39,6 +39,8 @@ class Level:
         cost: Its training and scoring.
         imp: What vanilla iterative magnitude pruning does at a level: full length on all data.
         best_val_metric: The metric of the best epoch; None without validation data.
+        forgotten, never_learned: Examples of its set that it learned and forgot again, and that it
+            never learned; None if untrained.
     """
 
     index: int
@@ -60,6 +62,8 @@ class Level:
     cost: Cost
     imp: Cost
     best_val_metric: float | None = field(default=None, metadata=stored(signed=True, may_lack=True))
+    forgotten: int | None = field(default=None, metadata=stored(may_lack=True))
+    never_learned: int | None = field(default=None, metadata=stored(may_lack=True))
 
     def __repr__(self) -> str:
         """Return what it trained, on what, and for how long."""

@@ -7,12 +7,15 @@ them right, and the same ones wrong at times.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from prac.algorithms import ForgettingTable
 from prac.config import SearchConfig, SubsetConfig
+from prac.runs import Level
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from prac.algorithms import ForgettingTable
 
 NEVER = 0.99
 """From this share of examples that never count as right on, forgetting tells nothing of them."""
@@ -32,7 +35,7 @@ MOST = 0.5
 """From this share of critical examples on, sets are so large that random ones overlap with them."""
 
 UNLEARNED = 0.05
-"""From this share on, never-learned examples of a whole training may well have wrong labels."""
+"""From this share of never-learned examples on, wrong labels are told of."""
 
 
 def never_right(
@@ -70,16 +73,23 @@ def never_forgotten(table: ForgettingTable, members: Tensor, config: SubsetConfi
     )
 
 
-def outlook(table: ForgettingTable, members: Tensor, config: SearchConfig) -> str | None:
-    """Return what level 0 shows of whether critical examples will pay; None for other sets."""
-    if config.subset.rule not in ("prac", "cet") or config.subset.kept_fraction is not None:
+def outlook(level: Level, config: SearchConfig) -> str | None:
+    """Return what level 0 shows of whether critical examples will pay.
+
+    None for other levels and sets, of older runs, and where `never_right` or `never_forgotten`
+    have more to say.
+    """
+    chosen, never, forgotten = config.subset, level.never_learned, level.forgotten
+    if chosen.rule not in ("prac", "cet") or chosen.kept_fraction is not None:
         return None
-    learned, events = table.learned[members], table.events[members]
-    never = float((~learned).float().mean())
-    share = float((~learned | (events > 0)).float().mean())
+    if level.index or never is None or forgotten is None:
+        return None
+    unlearned, share = never / level.set_size, (never + forgotten) / level.set_size
+    if unlearned >= SELDOM or share <= 1 - ALWAYS:
+        return None
     return (
-        f"level 0 forgot {share - never:.1%} of the examples and never learned {never:.1%}: "
-        f"{expected(share, never, config)} (docs/choosing.md)"
+        f"level 0 forgot {forgotten / level.set_size:.1%} of the examples and never learned "
+        f"{unlearned:.1%}: {expected(share, unlearned, config)} (docs/choosing.md)"
     )
 
 
@@ -94,17 +104,19 @@ def expected(share: float, never_learned: float, config: SearchConfig) -> str:
         config: The search's, whose levels may be cut short, or carry weights on.
     """
     budget = 1.0 if config.stop.budget is None else config.stop.budget
-    is_short = budget <= SHORT
     no_more = "worth no more than random ones"
     if config.level.start == "carried":
-        told = f"elsewhere, such sets were {no_more} in carried levels"
+        told = "elsewhere, such sets were worth little more than random ones in carried levels"
     elif share >= MOST:
         told = f"elsewhere, sets of so many were {no_more}"
-    elif is_short:
-        told = "elsewhere, such sets were worth more than random ones in levels as short as these"
+    elif budget <= SHORT:
+        told = (
+            "elsewhere, such sets were worth more than random ones in levels as short as these, "
+            "but hardly more than all data for as many iterations"
+        )
     else:
         told = f"elsewhere, such sets were mostly {no_more} in whole levels, but more in short ones"
-    if never_learned >= UNLEARNED and not is_short:
+    if never_learned >= UNLEARNED:
         told += "; wrong labels, if there are any, are among the never learned, and fill sets"
     return told
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.io import read_environment
 from prac.runs import SearchFolder
+from prac.search.notices import outlook
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +23,16 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, repr=False)
 class Search(SearchFolder):
     """What a search found, read from its run folder: levels, tickets, sets, costs."""
+
+    @property
+    def outlook(self) -> str | None:
+        """What level 0 showed of whether critical examples will pay, in words.
+
+        None where sets are of other examples, where level 0 is not complete, and of older runs.
+        """
+        if not self.levels or read_environment(self.path).get("own_choose") is not None:
+            return None
+        return outlook(self.levels[0], self.config)
 
     @staticmethod
     def begin(

@@ -151,12 +151,13 @@ class SearchRun:
                 at_once = right_at_once([*read_metrics(self.folder.path), *metrics])
                 # As easy data is, too, if not from the beginning.
                 (self.options.warn if at_once else self.options.note)(notice)
-            elif notice := outlook(state.table, state.members, self.plan.config):
-                self.options.note(notice)
 
     def finish_level(self, state: RunState, selection: Selection) -> None:
         """Make a level complete."""
-        self.finish(state)
+        level = self.finish(state)
+        is_own = self.folder.identity.get("own_choose") is not None
+        if not is_own and (told := outlook(level, self.plan.config)):
+            self.options.note(told)
         self.options.tell(
             "pruned",
             state.level + 1,
@@ -165,12 +166,14 @@ class SearchRun:
             trained=self.plan.trains[state.level],
         )
 
-    def finish(self, state: RunState) -> None:
+    def finish(self, state: RunState) -> Level:
         """Write the summary that makes a level complete, and with the last one the search.
 
         The last level's state is at its start: it is a ticket only.
         """
         path = self.folder.level(state.level)
+        learned = state.table.learned[state.members]
+        forgotten = learned & (state.table.events[state.members] > 0)
         length = self.plan.level(state.level, len(state.members))
         first = 0 if state.level else self.plan.before_learning
         subset = Subset.load(path / "subset.safetensors")
@@ -194,5 +197,8 @@ class SearchRun:
             cost=state.cost,
             imp=self.plan.imp_level(self.validated),
             best_val_metric=state.best_metric,
+            forgotten=int(forgotten.sum()) if state.step else None,
+            never_learned=int((~learned).sum()) if state.step else None,
         )
         write_json(path / "summary.json", summary.to_json())
+        return summary

@@ -85,7 +85,7 @@ def _judged(verdict: Verdict) -> vega.Chart | None:
         for what, trials in {"ticket": level.ticket, **level.controls}.items()
     ]
     kinds = [kind for kind in KIND_COLOURS if any(row["what"] == kind for row in rows)]
-    legend = {"orient": "top", "symbolOpacity": 1}
+    legend = {"orient": "top", "symbolOpacity": 1, "columns": 2, "labelLimit": 160}
     colour = vega.by_name("what", kinds, legend=legend, color=map(KIND_COLOURS.get, kinds))
     shape = {"shape": {**colour["color"], "scale": {"domain": kinds}}}
     interval = ("low", "high") if has_intervals else ()

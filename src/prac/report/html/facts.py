@@ -59,6 +59,11 @@ class RunFacts:
         return ParameterCount.of(self.environment)
 
     @property
+    def outlook(self) -> str | None:
+        """What level 0 showed of whether critical examples will pay; None if nothing tells it."""
+        return self.search.outlook if self.environment else None
+
+    @property
     def is_dense_at_chance(self) -> bool:
         """Whether the dense network, judged or retrained once, has learned nothing."""
         if self.verdict is not None:

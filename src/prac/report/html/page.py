@@ -235,6 +235,8 @@ def _ledger(facts: RunFacts) -> Iterator[str]:
         "schedule: every level on all data at full length. * estimated from this search's seconds "
         "an example.</p>"
     )
+    if told := facts.outlook:
+        yield f'<p class="note">{text(told[0].upper() + told[1:])}.</p>'
 
 
 def _made(facts: RunFacts) -> Iterator[str]:
