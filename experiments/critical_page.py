@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from operator import neg
 from typing import Any
 
 from experiments import pages
@@ -43,9 +44,14 @@ def differences(problem: Mapping[str, Any], method: str, rival: str, level: int)
     return [one - other for one, other in zip(values[method][str(level)], theirs, strict=True)]
 
 
+def levels_of(problem: Mapping[str, Any]) -> list[int]:
+    """Return the levels judged, the sparsest first, without the dense network's."""
+    return sorted((int(of) for of in next(iter(problem["values"].values())) if of != "0"), key=neg)
+
+
 def sparsest(problem: Mapping[str, Any]) -> int:
     """Return the sparsest level judged."""
-    return max(map(int, next(iter(problem["values"].values()))))
+    return levels_of(problem)[0]
 
 
 def points(found: Sequence[float]) -> str:
@@ -63,19 +69,24 @@ def _rows(results: Mapping[str, Any], method: str) -> Iterable[list[str]]:
     for problem in results["problems"].values():
         if method not in problem["shown"]:
             continue
-        level, shown = sparsest(problem), problem["shown"][method]
+        shown = problem["shown"][method]
         sets = [of["last_set"] for of in shown]
         wrong = [of["mislabelled"] for of in shown if of["mislabelled"] is not None]
-        yield [
+        about = [
             problem["title"],
             percent(problem["values"][method]["0"]),
             spread([of["forgotten"] for of in shown], factor=100, digits=1),
             spread([of["never_learned"] for of in shown], factor=100, digits=1),
             f"{mean(sets):.0%}" + (f" ({mean(wrong):.0%} wrong)" if wrong else ""),
-            f"{problem['densities'][str(level)]:.1%}",
-            percent(problem["values"][method][str(level)]),
-            *(points(differences(problem, method, rival, level)) for rival in RIVALS),
         ]
+        for level in levels_of(problem):
+            yield [
+                *about,
+                f"{problem['densities'][str(level)]:.1%}",
+                percent(problem["values"][method][str(level)]),
+                *(points(differences(problem, method, rival, level)) for rival in RIVALS),
+            ]
+            about = [""] * len(about)
 
 
 HEAD = (
@@ -109,7 +120,7 @@ def page(results: Mapping[str, Any]) -> str:
         "",
         "![PrAC's advantage by the share of examples forgotten](critical.svg)",
         "",
-        "Numbers at points: label noise. Lines: 95 % intervals.",
+        "Of the sparsest tickets judged. Numbers at points: label noise. Lines: 95 % intervals.",
         "",
         *itertools.chain.from_iterable(
             [f"## {about}", "", *table(HEAD, rows), ""]
@@ -126,13 +137,17 @@ def page(results: Mapping[str, Any]) -> str:
 
 def picture(results: Mapping[str, Any]) -> dict[str, Any]:
     """Return the picture: the advantage over each rival by the share of examples forgotten."""
+    rows = {rival: _marks(results, rival) for rival in RIVALS}
+    every = list(itertools.chain.from_iterable(rows.values()))
+    domain = [min(of["low"] for of in every), max(of["high"] for of in every)]
     return panels(
-        [_panel(results, rival, about) for rival, about in RIVALS.items()],
+        [_panel(rows[rival], about, domain) for rival, about in RIVALS.items()],
         title="PrAC's sets against what costs the same, in points of the tickets' accuracy",
     )
 
 
-def _panel(results: Mapping[str, Any], rival: str, about: str) -> dict[str, Any]:
+def _marks(results: Mapping[str, Any], rival: str) -> list[dict[str, Any]]:
+    """Return a mark for each problem and length: the advantage over a rival."""
     rows = []
     for problem in results["problems"].values():
         for method, shown in problem["shown"].items():
@@ -149,8 +164,12 @@ def _panel(results: Mapping[str, Any], rival: str, about: str) -> dict[str, Any]
                     "noise": f"{problem['noise']:.0%}" if problem["noise"] else "",
                 }
             )
+    return rows
+
+
+def _panel(rows: list[dict[str, Any]], about: str, domain: list[float]) -> dict[str, Any]:
     x = quantity("forgotten", "examples that level 0 forgot or never learned, %")
-    y = quantity("points", f"PrAC less {about}, points")
+    y = quantity("points", f"PrAC less {about}, points", scale={"domain": domain})
     colour = by_name("family", list(FAMILIES), color=list(FAMILIES.values()))
     kinds = list(IN_SHORT.values())
     looks = ["circle", "cross", "square", "diamond", "triangle-up"]
