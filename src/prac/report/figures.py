@@ -47,6 +47,8 @@ def comparison_figure(comparison: Comparison) -> dict[str, Any]:
     densities = sorted({point["density"] for point in points})
     by_density = _log("beside", "density: weights kept, %", densities, ".3~r")
     by_density["scale"]["reverse"] = True
+    if len(densities) == 1:  # Else methods beside each other would fill the chart.
+        by_density["scale"]["domain"] = [densities[0] / 1.2, densities[0] * 1.2]
     spent = vega.round_numbers([point["iterations"] for point in points])
     by_cost = _log("iterations", "iterations of finding the ticket", spent, ",d")
     bare = {**y, "title": None, "axis": {**y["axis"], "labels": False, "ticks": False}}
