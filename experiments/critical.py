@@ -16,7 +16,6 @@ OMP_NUM_THREADS=1); the same command goes on where it stopped.
 from __future__ import annotations
 
 import gzip
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,10 +28,11 @@ from sklearn.datasets import load_digits
 
 from experiments import pages, rivals
 from experiments.critical_page import page, picture
-from experiments.options import of_problems
+from experiments.options import problems_parser, ran
 from prac.comparison import Comparison
 from prac.config import DataConfig
 from prac.data.sources.by_name import load_splits
+from prac.errors import PracError
 from prac.io import read_tensors
 from prac.runs import Subset
 
@@ -203,7 +203,10 @@ def made(problem: Problem, data: str, runs: str) -> Path:
     """Return a problem's data file, made where it is not there."""
     path = Path(runs, "critical-data", problem.data)
     if not path.exists():
-        x_train, y_train, x_test, y_test = arrays(problem.source, data)
+        try:
+            x_train, y_train, x_test, y_test = arrays(problem.source, data)
+        except (PracError, FileNotFoundError) as error:
+            sys.exit(f"error: {error}")
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npz")
         np.savez(
@@ -321,12 +324,12 @@ def publish(runs: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is left to run, and write figures, picture and page."""
-    options = of_problems(__doc__, PROBLEMS, arguments)
-    for name in [] if options.no_run else options.problems.split(","):
+    options = problems_parser(__doc__, PROBLEMS).parse_args(arguments)
+    for name in [] if options.no_run else options.problems:
         if PROBLEMS[name].searches:
             continue
         path = made(PROBLEMS[name], options.data, options.runs)
-        subprocess.run([sys.executable, "-m", *command(name, str(path), options.runs)], check=True)
+        ran(command(name, str(path), options.runs))
     publish(options.runs)
 
 

@@ -14,14 +14,12 @@ goes on where it stopped. Seeds 10 to 12: they may choose settings, and judge no
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments import critical, pages
-from experiments.options import of_problems, without
+from experiments.options import problems_parser, ran, without
 from experiments.pages import percent, table, wrapped
 from prac.algorithms import stable
 from prac.comparison import Comparison
@@ -224,11 +222,11 @@ def page(results: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is left to run, and write figures and page."""
-    options = of_problems(__doc__, PROBLEMS, arguments)
-    for name in [] if options.no_run else options.problems.split(","):
+    options = problems_parser(__doc__, PROBLEMS).parse_args(arguments)
+    for name in [] if options.no_run else options.problems:
         path = critical.made(critical.PROBLEMS[name], options.data, options.runs)
         for words in commands(name, str(path), options.runs):
-            subprocess.run([sys.executable, "-m", *words], check=True)
+            ran(words)
     pages.publish(NAME, {name: results_of(name, options.runs) for name in PROBLEMS}, page)
 
 

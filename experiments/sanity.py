@@ -1,27 +1,24 @@
-"""Do tickets need the data? The three checks of Su et al. (2020) on tickets of three problems.
+"""Do tickets need the data? The three checks of Su et al. (2020) on tickets of several searches.
 
 Searches what is not searched yet, or takes run folders that are there (`--run NAME=FOLDER`), makes
 the checks by `prac judge --sanity`, and writes `docs/results/sanity.json` and `.md`.
 
-    python -m experiments.sanity [PROBLEM ...] --data DIR      DIR holds mnist/ and cifar10/
+    python -m experiments.sanity --data DIR      DIR holds mnist/ and cifar10/ as parquet
 
-`digits` takes minutes on one core (OMP_NUM_THREADS=1) and no data; the others hours. The same
-command goes on where it stopped; what problems named alone find is added to what is there.
+`digits` takes minutes on one core (OMP_NUM_THREADS=1) and no data; the others up to an hour.
+`--problems` runs some; the same command goes on where it stopped.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments import pages, rivals
-from experiments.options import without
+from experiments.options import printed, problems_parser, without
 from experiments.pages import table, wrapped
 from prac.evaluation import SANITY
 from prac.search import Search
@@ -62,7 +59,7 @@ def searched(rival: str, method: str, levels: int) -> str:
 
     A search judges nothing, and methods other than PrAC do not stop early.
     """
-    words = without(rivals.PROBLEMS[rival].options.split(), "--judged", "--arm")
+    words = without(rivals.PROBLEMS[rival].options.split(), "--judged", "--arm", "--levels")
     return " ".join([*words, f"--levels {levels} --method {method}"])
 
 
@@ -97,14 +94,6 @@ def commands(name: str, data: str, run: str, changes: str = "") -> tuple[list[st
     found = ["prac", "find", *problem.find.split(), *changes.split(), *place, "--out", run]
     asked = f"--levels {problem.levels} --seeds {problem.seeds} --sanity"
     return found, ["prac", "judge", run, *asked.split(), *place]
-
-
-def printed(arguments: Sequence[str]) -> dict[str, Any]:
-    """Run a command to its end and return what it prints for machines."""
-    words = [sys.executable, "-m", *arguments, "--json"]
-    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
 
 
 def results(name: str, data: str, run: str, is_there: bool, changes: str) -> dict[str, Any]:
@@ -219,29 +208,23 @@ def page(found: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Search and check what is left, and write figures and page after each problem."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("problems", nargs="*", metavar="PROBLEM", help=", ".join(PROBLEMS))
-    parser.add_argument("--data", default="data", help="folder that holds mnist/ and cifar10/")
-    parser.add_argument("--runs", default="runs", help="where the run folders are")
+    parser = problems_parser(__doc__, PROBLEMS)
     parser.add_argument(
         "--run", action="append", default=[], help="NAME=FOLDER: a problem's run that is there"
     )
     parser.add_argument("--set", default="", help="options of prac find that take others' place")
     parser.add_argument("--results", default=str(pages.RESULTS), help="where the page goes")
     options = parser.parse_args(arguments)
-    names = options.problems or list(PROBLEMS)
-    if unknown := [name for name in names if name not in PROBLEMS]:
-        parser.error(f"no problem {unknown[0]!r}: expected of {', '.join(PROBLEMS)}")
     given = dict(one.split("=", 1) for one in options.run)
     path = Path(options.results) / f"{NAME}.json"
     found = json.loads(path.read_text()) if path.exists() else {"problems": {}}
-    for name in names:
+    for name in [] if options.no_run else options.problems:
         run = given.get(name, f"{options.runs}/{NAME}-{name}")
         known = results(name, options.data, run, name in given, options.set)
         problems = {**found["problems"], name: known}
         found["problems"] = {one: problems[one] for one in PROBLEMS if one in problems}
         path.write_text(json.dumps(found, indent=1) + "\n")
-        path.with_suffix(".md").write_text(page(found))
+    path.with_suffix(".md").write_text(page(found))
 
 
 if __name__ == "__main__":

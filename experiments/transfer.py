@@ -4,24 +4,22 @@ The last PrAC sets of one network's searches (`experiments.rivals`) are what ano
 searches on, beside its own PrAC sets and random sets of the same size; writes
 `docs/results/transfer.json` and `.md`.
 
-    python -m experiments.transfer PROBLEM --data DIR       DIR holds cifar10/, as parquet
+    python -m experiments.transfer --data DIR       DIR holds cifar10/, as parquet
 
 "thin-vgg" takes an hour of one core that multiplies bf16 (AMX; OMP_NUM_THREADS=1), after
-`experiments.rivals authors`; "conv4" half an hour, after `cifar10`. The commands resume
-where they were cut off.
+`experiments.rivals authors`; "conv4" half an hour, after `cifar10`. `--problems` runs one; the same
+command goes on where it stopped.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from experiments import pages
+from experiments.options import printed, problems_parser
 from experiments.pages import percent, spread, table, wrapped
 from prac.evaluation import half_width, mean, worse
 
@@ -115,10 +113,7 @@ def command(problem: Problem, kind: str, seed: int, data: str, runs: str, size: 
 
 def found(arguments: list[str]) -> dict[str, Any]:
     """Run a command to its end and return what the page is made of."""
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments, "--json"], stdout=subprocess.PIPE, check=True
-    )
-    run = json.loads(done.stdout)
+    run = printed(arguments)
     last = run["levels"][-1]
     return {
         "set_sizes": [level["set_size"] for level in run["levels"]],
@@ -211,19 +206,16 @@ def page(results: Mapping[str, Any]) -> str:
     for name, problem in PROBLEMS.items():
         if name in results:
             lines += _section(problem, results[name])
-    lines.append("All by `python -m experiments.transfer PROBLEM --data DIR`.")
+    lines.append("All by `python -m experiments.transfer --data DIR`.")
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Search where that was not done, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("problem", choices=PROBLEMS)
-    parser.add_argument("--data", required=True, help="folder that holds cifar10/")
-    parser.add_argument("--runs", default="runs", help="where the run folders are")
-    options = parser.parse_args(arguments)
+    options = problems_parser(__doc__, PROBLEMS).parse_args(arguments)
     results = pages.read(NAME)
-    results[options.problem] = searched(PROBLEMS[options.problem], options.data, options.runs)
+    for name in [] if options.no_run else options.problems:
+        results[name] = searched(PROBLEMS[name], options.data, options.runs)
     (pages.RESULTS / f"{NAME}.json").write_text(json.dumps(results, indent=1) + "\n")
     pages.write(NAME, page(results))
 

@@ -13,14 +13,12 @@ where it stopped.
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments import pages
+from experiments.options import printed, problems_parser
 from experiments.pages import table, wrapped
 from prac.evaluation import worse
 
@@ -70,14 +68,6 @@ def commands(
     if rewind == REWINDS[0]:
         judge += ["--shuffle", "--random"]
     return [*find, "--seed", str(seed), "--out", run], judge
-
-
-def printed(arguments: Sequence[str]) -> dict[str, Any]:
-    """Run a command to its end and return what it prints for machines."""
-    words = [sys.executable, "-m", *arguments, "--json"]
-    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
 
 
 def searched(name: str, data: str, runs: str) -> dict[str, Any]:
@@ -188,12 +178,8 @@ def page(found: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Search and judge what is left, and write figures and page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder that holds cifar10/")
-    parser.add_argument("--runs", default="runs", help="where the run folders are")
-    parser.add_argument("--problems", default=",".join(PROBLEMS), help="which, with commas")
-    options = parser.parse_args(arguments)
-    names = options.problems.split(",")
+    options = problems_parser(__doc__, PROBLEMS).parse_args(arguments)
+    names = [] if options.no_run else options.problems
     known = pages.read(NAME)
     ran = {name: searched(name, options.data, options.runs) for name in names}
     found = {name: of for name in PROBLEMS if (of := ran.get(name, known.get(name)))}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import pages, sanity
+from experiments import options, pages, sanity
 from prac.cli import find, judge
 from prac.cli.given import check_used
 from prac.cli.options import options_and_recipe
@@ -31,7 +31,7 @@ def test_a_page_is_made_of_a_small_search(tmp_path, monkeypatch):
     small = sanity.Problem("Digits", "--preset quickstart", "1,2", "0,1")
     monkeypatch.setitem(sanity.PROBLEMS, "digits", small)
     runs, target = str(tmp_path / "runs"), str(tmp_path)
-    words = ["digits", "--runs", runs, "--results", target]
+    words = ["--problems", "digits", "--runs", runs, "--results", target]
     sanity.main([*words, "--set", SMALL])
     found = json.loads((tmp_path / "sanity.json").read_text())
     page = (tmp_path / "sanity.md").read_text()
@@ -47,7 +47,7 @@ def test_a_page_is_made_of_a_small_search(tmp_path, monkeypatch):
         assert any("smart-ratio" in line and outcome in line for line in page.splitlines())
     # A run that is there is taken as it is: only the judgement is asked for again.
     asked = []
-    printed = sanity.printed
+    printed = options.printed
 
     def noted(words: Sequence[str]) -> dict[str, Any]:
         asked.append(words[1])
