@@ -199,6 +199,7 @@ class TestCommand:
             ("--plan --pools", "--pools is given but not used: --plan gives no verdict"),
             ("--plan --difference 0", "difference"),
             ("--plan --difference inf", "difference"),
+            ("--plan --difference 101", "101 points of a share: expected at most 100; half a"),
             ("--difference 1", "--difference is given but not used: --plan is not given"),
             (
                 "--plan --task regression --task-args within=0.5",

@@ -87,7 +87,8 @@ def as_integers(labels: NDArray[Any], where: str) -> NDArray[np.integer[Any]]:
         if not isinstance(value, int) or isinstance(value, bool):
             raise PracError(
                 f"{where}, row {row}: label {shown_label(value)} is no integer, "
-                "expected the index of a class, counted from 0"
+                "expected the index of a class, counted from 0 (other targets come from Python: "
+                "prac.find takes pairs of tensors)"
             )
     try:
         return np.asarray(labels, dtype=np.int64)
