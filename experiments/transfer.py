@@ -13,6 +13,7 @@ command goes on where it stopped.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -167,12 +168,13 @@ def _section(problem: Problem, searches: Mapping[str, list[dict[str, Any]]]) -> 
             ]
         )
     pairs = (("transferred", "own"), ("transferred", "random"), ("own", "random"))
+    dropped = dict(itertools.pairwise(problem.options.split()))["--drop-fraction"]
     machine = searches["own"][0]["machine"]
     threads = f"{machine['threads']} torch thread{'' if machine['threads'] == 1 else 's'}"
     lines = [
         f"## {problem.target}, on sets of {problem.source}",
         "",
-        f"{problem.data}, {problem.levels} prunings of 36 % to a density of "
+        f"{problem.data}, {problem.levels} prunings of {float(dropped):.0%} to a density of "
         f"{searches['own'][0]['density']:.2%}, on three kinds of sets; the last ticket is trained "
         f"alone on all of the data. {len(problem.seeds)} seeds. Dense: "
         f"{percent([run['dense'] for run in searches['own']])} %.",
