@@ -9,15 +9,20 @@ from prac.config import SearchConfig, StopConfig
 from prac.evaluation import RELIABLE, mean, worse
 from prac.search.notices import expected
 
-BUDGETS = {"prac": None, "prac:level-budget=0.2": 0.2, "prac:level-budget=0.1": 0.1}
+STOPS = {
+    "prac": StopConfig(arm="above-once"),
+    "prac:arm=at-once": StopConfig(),
+    "prac:level-budget=0.2": StopConfig(budget=0.2),
+    "prac:level-budget=0.1": StopConfig(budget=0.1),
+}
 
 
 def measured() -> Iterator[tuple[str, list[float]]]:
     """Yield what is said of each problem and length, and PrAC's advantage over random sets."""
     for problem in pages.read("critical")["problems"].values():
         for method, shown in problem["shown"].items():
-            if method in BUDGETS:
-                config = SearchConfig.prac(stop=StopConfig(budget=BUDGETS[method]))
+            if method in STOPS:
+                config = SearchConfig.prac(stop=STOPS[method])
             else:
                 config = SearchConfig.method(method)
             share, never = (

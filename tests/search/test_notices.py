@@ -52,7 +52,7 @@ def test_sets_that_are_made_of_something_else_are_not_told_of(name):
 @pytest.mark.parametrize(
     ("never", "forgotten", "config", "told"),
     [
-        (0, 3, PRAC, "mostly worth no more than random ones in whole levels, but more in short"),
+        (0, 3, PRAC, "mostly worth no more than random ones, but more in levels cut to a tenth"),
         (0, 3, SHORT, "more than random ones in levels as short as these"),
         (0, 3, CARRIED, "worth little more than random ones in carried levels"),
         (0, 60, PRAC, "sets of so many were worth no more than random ones"),

@@ -115,7 +115,10 @@ def expected(share: float, never_learned: float, config: SearchConfig) -> str:
             "but hardly more than all data for as many iterations"
         )
     else:
-        told = f"elsewhere, such sets were mostly {no_more} in whole levels, but more in short ones"
+        told = (
+            f"elsewhere, such sets were mostly {no_more}, but more in levels cut to a tenth "
+            "(--level-budget 0.1)"
+        )
     if never_learned >= UNLEARNED:
         told += "; wrong labels, if there are any, are among the never learned, and fill sets"
     return told
