@@ -17,11 +17,11 @@ RIVALS = {"random-subset": "random sets of their size", "imp": "all data"}
 """What PrAC's sets are held against, level by level trained as long as they were."""
 
 LENGTHS = {
-    "prac": "Levels of whole length",
+    "prac": "Whole levels, with the published early stop",
     "prac:arm=at-once": "Levels that stop as they do by default",
-    "prac:level-budget=0.2": "Levels of a fifth of it",
-    "prac:level-budget=0.1": "Levels of a tenth",
-    "prac-light": "Levels of a twentieth, the dense network on a tenth of the data",
+    "prac:level-budget=0.2": "Levels of a fifth of a whole training, at most",
+    "prac:level-budget=0.1": "Levels of a tenth of a whole training, at most",
+    "prac-light": "Levels of a twentieth, at most, the dense network on a tenth of the data",
 }
 """What is held against its rivals, by method."""
 IN_SHORT = dict(
@@ -117,6 +117,10 @@ def page(results: Mapping[str, Any]) -> str:
         "Differences are means over seeds with half of their 95 % intervals; p is of a paired, "
         "one-sided t test that PrAC is no better, each by itself. Three seeds, for digits fifteen; "
         "9,000 training images of CIFAR-10, 5,400 at 32 x 32, where it does not say otherwise.",
+        "",
+        "A whole training is one on all data. Levels on sets of a tenth take a tenth of its "
+        "iterations by themselves, so that a limit of a tenth (`--level-budget 0.1`) cuts the "
+        "dense network's level most: its critical examples are those of an early epoch.",
         "",
         "![PrAC's advantage by the share of examples forgotten](critical.svg)",
         "",

@@ -201,8 +201,9 @@ def page(results: Mapping[str, Any]) -> str:
         "# How long levels are, when they stop, and where they rewind",
         "",
         "An early stop decides how long levels are trained and nothing else. So PrAC's tickets are "
-        "compared after levels of a tenth to all of the full length (schedules are cut, not "
-        "scaled), and beside stands at which length each epsilon, window and arming stops. "
+        "compared after levels of a tenth to all of a whole training on all data, which levels on "
+        "small sets take a part of by themselves (schedules are cut, not scaled), and beside "
+        "stands at which length each epsilon, window and arming stops. "
         "*Above once* is the published rule: the distance must first have reached epsilon. "
         "Differences are by seed, means with half of their 95 % intervals; p is of a paired, "
         "one-sided t test, each by itself. These seeds choose settings, and judge nothing.",
