@@ -166,7 +166,7 @@ def test_a_search_that_trains_nothing_is_told_without_its_length(
     )
     run = prac.find(small_net(), train, settings, val=val, out=tmp_path / "snip")
     _, told = judge(("corrupted-labels",), levels=(1,), search=run)
-    assert "corrupted-labels: a search each comes first, up to ticket 1" in told.notes
+    assert "corrupted-labels: a search comes first, up to ticket 1" in told.notes
 
 
 def test_a_ticket_that_was_there_and_is_not_is_told(judge, search):
