@@ -129,7 +129,6 @@ PROBLEMS = {
     "digits-10": _noisy(DIGITS, 0.1),
     "digits-30": _noisy(DIGITS, 0.3),
     "mnist": MNIST,
-    "mnist-30": _noisy(MNIST, 0.3),
     "digits-at-once": replace(DIGITS, methods=with_rivals(AT_ONCE)),
     "mnist-at-once": replace(MNIST, methods=with_rivals(AT_ONCE)),
     "fashion": Problem("Fashion-MNIST, LeNet-300-100", "fashion", LENET_BIG, LENET_METHODS),
