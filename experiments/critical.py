@@ -9,8 +9,9 @@ dense network's first training showed: the share of the examples that it forgot 
 Fashion-MNIST is Debian's package dataset-fashion-mnist; digits are scikit-learn's. `--problems`
 runs some, `--no-run` only writes `docs/results/critical.json`, `.svg` and `.md` from what is
 there. Label noise gives a share of the labels that training and validation see to another class;
-test labels stay right. The whole takes some nine hours of one core that multiplies bf16 (AMX;
-OMP_NUM_THREADS=1); the same command goes on where it stopped.
+test labels stay right. `cifar-16` is not run here: its searches are those of `experiments.rivals
+authors`. CIFAR-10 takes an hour or two a problem, the others up to half an hour, on one core that
+multiplies bf16 (AMX; OMP_NUM_THREADS=1); the same command goes on where it stopped.
 """
 
 from __future__ import annotations
