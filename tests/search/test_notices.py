@@ -39,8 +39,9 @@ def test_where_forgetting_tells_nothing_others_say_so(never, forgotten):
     assert outlook(level(never, forgotten), PRAC) is None
 
 
-def test_later_levels_are_not_told_of():
+def test_later_levels_and_empty_ones_are_not_told_of():
     assert outlook(level(2, 11, index=1), PRAC) is None
+    assert outlook(dataclasses.replace(level(0, 0), set_size=0), PRAC) is None
 
 
 @pytest.mark.parametrize("name", ["imp", "random-subset", "el2n", "rs2"])

@@ -82,7 +82,7 @@ def outlook(level: Level, config: SearchConfig) -> str | None:
     chosen, never, forgotten = config.subset, level.never_learned, level.forgotten
     if chosen.rule not in ("prac", "cet") or chosen.kept_fraction is not None:
         return None
-    if level.index or never is None or forgotten is None:
+    if level.index or never is None or forgotten is None or not level.set_size:
         return None
     unlearned, share = never / level.set_size, (never + forgotten) / level.set_size
     if unlearned >= SELDOM or share <= 1 - ALWAYS:
