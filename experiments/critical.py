@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from experiments import pages, rivals
-from experiments.critical_page import page, picture
+from experiments.critical_page import AT_ONCE, page, picture
 from experiments.options import problems_parser, ran
 from prac.comparison import Comparison
 from prac.config import DataConfig
@@ -36,15 +36,14 @@ from prac.data.sources.by_name import load_splits
 from prac.errors import PracError
 from prac.io import read_tensors
 from prac.runs import Subset
+from prac.search import Search
 
 Array = NDArray[Any]
 
 NAME = "critical"
 FASHION = "/usr/share/datasets/fashion-mnist"
 SHORT, SHORTER = "prac:level-budget=0.2", "prac:level-budget=0.1"
-"""PrAC with levels of a fifth of their length, and of a tenth."""
-AT_ONCE = "prac:arm=at-once"
-"""PrAC with the early stop as it is by default; `--arm above-once` is the published one."""
+"""PrAC with levels of a fifth of a whole training, and of a tenth, at most."""
 
 
 def with_rivals(*methods: str) -> str:
@@ -252,7 +251,8 @@ def family(problem: Problem) -> str:
 def shown(folder: Path, wrong: Array | None) -> dict[str, float | None]:
     """Return what a search showed: shares forgotten and never learned, and what its last set is.
 
-    The shares are of the examples that level 0 saw.
+    The shares are of the examples that level 0 saw. Beside them stands what the last ticket saved
+    of IMP's iterations.
 
     Args:
         folder: Of a PrAC search.
@@ -263,12 +263,14 @@ def shown(folder: Path, wrong: Array | None) -> dict[str, float | None]:
     learned, events = examples["learned"][members], examples["events"][members]
     forgotten = ~learned | (events > 0)
     last = Subset.load(max(folder.glob("levels/*/subset.safetensors")))
+    search = Search.load(folder)
     share = None if wrong is None else float(wrong[last.source_indices.numpy()].mean())
     return {
         "forgotten": float(forgotten.float().mean()),
         "never_learned": float((~learned).float().mean()),
         "last_set": len(last) / last.total,
         "mislabelled": share,
+        "saved": search.cost(search.levels[-1].index).iterations_saved,
     }
 
 

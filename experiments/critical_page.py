@@ -8,7 +8,7 @@ from operator import neg
 from typing import Any
 
 from experiments import pages
-from experiments.pages import chance, percent, spread, table
+from experiments.pages import chance, less, percent, spread, table
 from prac.evaluation import half_width, mean, worse
 from prac.report.pictures import panels
 from prac.report.vega import BLUE, GREEN, GREY, ORANGE, PINK, by_name, layer, quantity
@@ -16,9 +16,12 @@ from prac.report.vega import BLUE, GREEN, GREY, ORANGE, PINK, by_name, layer, qu
 RIVALS = {"random-subset": "random sets of their size", "imp": "all data"}
 """What PrAC's sets are held against, level by level trained as long as they were."""
 
+AT_ONCE = "prac:arm=at-once"
+"""PrAC with the early stop as it is by default; `--arm above-once` is the published one."""
+
 LENGTHS = {
     "prac": "Whole levels, with the published early stop",
-    "prac:arm=at-once": "Levels that stop as they do by default",
+    AT_ONCE: "Levels that stop as they do by default",
     "prac:level-budget=0.2": "Levels of a fifth of a whole training, at most",
     "prac:level-budget=0.1": "Levels of a tenth of a whole training, at most",
     "prac-light": "Levels of a twentieth, at most, the dense network on a tenth of the data",
@@ -89,6 +92,22 @@ def _rows(results: Mapping[str, Any], method: str) -> Iterable[list[str]]:
             about = [""] * len(about)
 
 
+def _default_rows(results: Mapping[str, Any]) -> Iterable[list[str]]:
+    """Yield what tickets are worth with the default stop, beside the published one, by seed."""
+    problems = results["problems"]
+    for name, problem in problems.items():
+        published = problems.get(name.removesuffix("-at-once"))
+        if AT_ONCE not in problem["shown"] or published is None:
+            continue
+        saved = f"{mean([of['saved'] for of in problem['shown'][AT_ONCE]]):.1%}"
+        for level in levels_of(problem):
+            theirs, ours = published["values"]["prac"][str(level)], problem["values"][AT_ONCE]
+            row = [problem["title"], f"{problem['densities'][str(level)]:.1%}", percent(theirs)]
+            row += [percent(ours[str(level)]), less(ours[str(level)], theirs)]
+            yield [*row, saved if level == sparsest(problem) else ""]
+
+
+DEFAULT_HEAD = ("problem", "density", "published stop, %", "default stop, %", "less", "saved")
 HEAD = (
     "problem",
     "dense, %",
@@ -131,6 +150,13 @@ def page(results: Mapping[str, Any]) -> str:
             for method, about in LENGTHS.items()
             if (rows := list(_rows(results, method)))
         ),
+        "## The default stop beside the published one",
+        "",
+        "PrAC's tickets, by seed; p is of a test that the default's are no worse. *Saved*: of "
+        "IMP's iterations, by the default's sparsest ticket.",
+        "",
+        *table(DEFAULT_HEAD, _default_rows(results)),
+        "",
         "## Made by",
         "",
         f"`python -m experiments.critical --data DIR`; {pages.machines(results)}. The commands, "

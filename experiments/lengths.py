@@ -20,10 +20,10 @@ from typing import Any
 
 from experiments import critical, pages
 from experiments.options import problems_parser, ran, without
-from experiments.pages import percent, table, wrapped
+from experiments.pages import less, percent, table, wrapped
 from prac.algorithms import stable
 from prac.comparison import Comparison
-from prac.evaluation import half_width, mean, worse
+from prac.evaluation import mean
 from prac.search import Search
 
 NAME = "lengths"
@@ -143,13 +143,6 @@ def results_of(name: str, runs: str) -> dict[str, Any] | None:
     }
 
 
-def _less(values: Sequence[float], other: Sequence[float]) -> str:
-    """Return a difference by seed in points, with how likely by chance it is so low."""
-    differences = [one - of for one, of in zip(values, other, strict=True)]
-    width = 100 * (half_width(differences) or 0.0)
-    return f"{100 * mean(differences):+.2f} ± {width:.2f} (p {pages.chance(worse(values, other))})"
-
-
 def _section(problem: Mapping[str, Any]) -> list[str]:
     full = problem["lengths"][FULL]["values"]
     names = {FULL: "all", "prac": "as the published rule stops"}
@@ -158,7 +151,7 @@ def _section(problem: Mapping[str, Any]) -> list[str]:
             names.get(method) or f"{float(method.rpartition('=')[2]):.0%}",
             f"{of['saved']:.1%}",
             percent(of["values"]),
-            "" if method == FULL else _less(of["values"], full),
+            "" if method == FULL else less(of["values"], full),
         ]
         for method, of in problem["lengths"].items()
     ]
@@ -167,7 +160,7 @@ def _section(problem: Mapping[str, Any]) -> list[str]:
         [
             f"`{point}`",
             percent(of["values"]),
-            "" if point == problem["own"] else _less(of["values"], own),
+            "" if point == problem["own"] else less(of["values"], own),
         ]
         for point, of in problem["rewinds"].items()
     ]

@@ -57,6 +57,7 @@ def comparison(*runs, path="here", judged=(0, 1, 2)):
 
 
 WINS = ((0.88, 0.80), (0.90, 0.82), (0.92, 0.84))
+ONCE = ((0.88,), (0.90,), (0.92,))
 WINS_TO_THE_END = ((0.88, 0.87), (0.90, 0.89), (0.92, 0.91))
 LOSES = ((0.7, 0.7), (0.71, 0.71), (0.72, 0.72))
 
@@ -314,6 +315,15 @@ class TestPicture:
         spec = comparison_figure(comparison(*methods))
         vl_convert.vegalite_to_vega(spec)
         return spec, spec["data"]["values"], spec["concat"]
+
+    def test_methods_of_one_density_do_not_fill_the_chart(self):
+        _, points, (by_density, _) = self.drawn(of("imp", *ONCE), of("prac", *ONCE))
+        (density,) = {point["density"] for point in points}
+        low, high = by_density["layer"][-1]["encoding"]["x"]["scale"]["domain"]
+        beside = [point["beside"] for point in points]
+        assert low < min(beside) < max(beside) < high
+        assert max(beside) - min(beside) < (high - low) / 4
+        assert low < density < high
 
     def test_both_charts_have_every_method_and_the_dense_network(self):
         spec, points, charts = self.drawn(of("imp", *WINS), of("prac", *WINS, per_level=250))

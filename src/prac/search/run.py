@@ -47,6 +47,11 @@ class SearchRun:
     options: RunOptions
     earlier: Earlier | None = None
 
+    @property
+    def has_own_rule(self) -> bool:
+        """Whether sets are chosen by code of the caller's own, which may look at anything."""
+        return self.folder.identity.get("own_choose") is not None
+
     def resume(self, first: RunState, selection: Selection) -> RunState:
         """Return the state to go on from: the newest that is whole, or the first, begun."""
         state = self.folder.resume(first)
@@ -140,8 +145,7 @@ class SearchRun:
         }
         known = {name: tensor for name, tensor in tensors.items() if tensor is not None}
         write_tensors(path / "examples.safetensors", known, "examples", {"level": state.level})
-        # An own rule may look at something else.
-        if state.level == 0 and self.folder.identity.get("own_choose") is None:
+        if state.level == 0 and not self.has_own_rule:
             shown = state.table, state.members, self.plan.config.subset
             if notice := never_right(*shown):
                 self.options.warn(notice)
@@ -155,8 +159,7 @@ class SearchRun:
     def finish_level(self, state: RunState, selection: Selection) -> None:
         """Make a level complete."""
         level = self.finish(state)
-        is_own = self.folder.identity.get("own_choose") is not None
-        if not is_own and (told := outlook(level, self.plan.config)):
+        if not self.has_own_rule and (told := outlook(level, self.plan.config)):
             self.options.note(told)
         self.options.tell(
             "pruned",
